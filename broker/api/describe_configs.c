@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DescribeConfigs: values of topics and of this broker, where each comes from,
+ * and what it means.  All texts come from config's rows.
+ */
+#include "api/api_int.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
+
+struct describe_state {
+	struct apis *apis;
+	struct request *request;
+	struct describe_configs_request body;
+	bool refused; /* the arena */
+};
+
+static bool
+describe_wanted(const struct describe_configs_request_resource *asked,
+    const char *name)
+{
+	if (asked->configuration_keys == NULL)
+		return (true);
+	for (int32_t i = 0; i < asked->configuration_keys_count; i++)
+		if (slice_equal_text(asked->configuration_keys[i], name))
+			return (true);
+	return (false);
+}
+
+static struct slice
+describe_text(struct describe_state *s, const char *text)
+{
+	bool ok = true;
+	struct slice copy = arena_slice_copy(&s->request->arena,
+	    slice_of_text(text), &ok);
+
+	s->refused |= !ok;
+	return (copy);
+}
+
+static void
+describe_synonyms(struct describe_state *s, const struct config_value *value,
+    struct describe_configs_response_config *out)
+{
+	if (!s->body.include_synonyms)
+		return;
+	out->synonyms = wire_array(&s->request->arena,
+	    describe_configs_response_synonym_schema(), value->synonym_count);
+	if (out->synonyms == NULL) {
+		s->refused = true;
+		return;
+	}
+	out->synonyms_count = (int32_t)value->synonym_count;
+	for (size_t i = 0; i < value->synonym_count; i++) {
+		out->synonyms[i].name = describe_text(s,
+		    value->synonyms[i].name);
+		out->synonyms[i].value = describe_text(s,
+		    value->synonyms[i].value);
+		out->synonyms[i].source = (int8_t)value->synonyms[i].source;
+	}
+}
+
+static void
+describe_value(struct describe_state *s, const struct config_value *value,
+    struct describe_configs_response_config *out)
+{
+	out->name = slice_of_text(value->option->name);
+	out->value = describe_text(s, value->value);
+	out->read_only = value->read_only;
+	out->is_sensitive = value->sensitive;
+	if (s->request->head.api_version == 0)
+		out->is_default = value->source == CONFIG_SOURCE_DEFAULT;
+	out->config_source = (int8_t)value->source;
+	out->config_type = (int8_t)value->option->type;
+	out->documentation = s->body.include_documentation ?
+	    slice_of_text(value->option->prose) : SLICE_NULL;
+	describe_synonyms(s, value, out);
+}
+
+/* Room for `count` rows; false: refused. */
+static bool
+describe_rows(struct describe_state *s, size_t count,
+    struct describe_configs_response_result *out)
+{
+	out->configs = wire_array(&s->request->arena,
+	    describe_configs_response_config_schema(), count);
+	s->refused |= out->configs == NULL;
+	return (out->configs != NULL);
+}
+
+static void
+describe_topic(struct describe_state *s,
+    const struct describe_configs_request_resource *asked,
+    struct describe_configs_response_result *out)
+{
+	const struct cluster_image *image =
+	    cluster_image(s->apis->setup.cluster);
+	const struct cluster_topic *topic = image_topic(image,
+	    asked->resource_name);
+	const struct topic_config *overrides;
+	struct config_value value;
+	const char *why;
+
+	if (!topic_name_valid(asked->resource_name, &why)) {
+		out->error_code = ERR_INVALID_TOPIC_EXCEPTION;
+		out->error_message = slice_of_text(topic_name_complaint(
+		    &s->request->arena, asked->resource_name, why));
+		return;
+	}
+	if (topic == NULL) {
+		out->error_code = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		return;
+	}
+	if (!describe_rows(s, topic_option_count(), out))
+		return;
+	overrides = configs_topic(s->apis->setup.configs, topic->name);
+	for (size_t i = 0; i < topic_option_count(); i++) {
+		const struct option *option = topic_option_at(i);
+
+		if (!describe_wanted(asked, option->name))
+			continue;
+		config_describe_topic(s->apis->setup.config, overrides->map,
+		    option, &value);
+		describe_value(s, &value,
+		    &out->configs[out->configs_count++]);
+	}
+	topic_config_unref(overrides);
+}
+
+static void
+describe_broker(struct describe_state *s,
+    const struct describe_configs_request_resource *asked,
+    struct describe_configs_response_result *out)
+{
+	int32_t id = -1;
+	struct config_value value;
+	char why[160];
+
+	/* "" asks for the cluster-wide dynamic defaults: none are set yet. */
+	if (asked->resource_name.length == 0)
+		return;
+	if (!text_to_int32(asked->resource_name, &id)) {
+		snprintf(why, sizeof(why),
+		    "Broker id must be an integer, but it is: %.*s",
+		    SLICE_ARGS(asked->resource_name));
+		out->error_code = ERR_INVALID_REQUEST;
+		out->error_message = describe_text(s, why);
+		return;
+	}
+	if (id != s->apis->setup.broker_id) {
+		snprintf(why, sizeof(why),
+		    "Unexpected broker id, expected %d or empty string, but "
+		    "received %.*s", (int)s->apis->setup.broker_id,
+		    SLICE_ARGS(asked->resource_name));
+		out->error_code = ERR_INVALID_REQUEST;
+		out->error_message = describe_text(s, why);
+		return;
+	}
+	if (!describe_rows(s, option_count(), out))
+		return;
+	for (size_t i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+
+		/* Kafka shows those of no file only where they are set. */
+		if (option->internal || option->dynamic_only ||
+		    !describe_wanted(asked, option->name))
+			continue;
+		config_describe(s->apis->setup.config, option, &value);
+		describe_value(s, &value,
+		    &out->configs[out->configs_count++]);
+	}
+}
+
+static void
+describe_resource(struct describe_state *s,
+    const struct describe_configs_request_resource *asked,
+    struct describe_configs_response_result *out)
+{
+	out->resource_type = asked->resource_type;
+	out->resource_name = asked->resource_name;
+	out->error_message = SLICE_EMPTY;
+	switch (asked->resource_type) {
+	case RESOURCE_TOPIC:
+		describe_topic(s, asked, out);
+		break;
+	case RESOURCE_BROKER:
+		describe_broker(s, asked, out);
+		break;
+	default:
+		out->error_code = ERR_INVALID_REQUEST;
+		out->error_message = SLICE_LITERAL(
+		    "This broker describes topics and brokers only.");
+		break;
+	}
+}
+
+void
+api_describe_configs(struct apis *apis, struct request *request)
+{
+	struct describe_state s = { .apis = apis, .request = request };
+	struct describe_configs_response response;
+
+	if (!api_decode(request, &message_describe_configs_request, &s.body))
+		return;
+	wire_init(&message_describe_configs_response, &response);
+	response.results = wire_array(&request->arena,
+	    describe_configs_response_result_schema(),
+	    (size_t)s.body.resources_count);
+	if (response.results == NULL) {
+		api_refuse_memory(apis, request);
+		return;
+	}
+	response.results_count = s.body.resources_count;
+	for (int32_t i = 0; i < s.body.resources_count && !s.refused; i++)
+		describe_resource(&s, &s.body.resources[i],
+		    &response.results[i]);
+	if (s.refused)
+		api_refuse_memory(apis, request);
+	else
+		api_reply(apis, request, &response);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scheduler of real life: a thread a loop, around a libevent base of its
+ * own that no other thread touches, and a pool of worker threads.
+ *
+ * A loop that has nothing to run says so in its inbox (`asleep`) and waits in
+ * epoll for one of: a watched descriptor; its eventfd, which a poster writes
+ * only when it finds the loop asleep; its timerfd, which is set anew only when
+ * the earliest timer lies before what it was set to.  Both are edge-triggered,
+ * so neither is ever read.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/loop_int.h"
+#include "base/mem.h"
+
+struct loop_thread {
+	struct event_base *base;
+	int rouse_fd; /* eventfd */
+	int timer_fd;
+	int64_t timer_fd_due_ns; /* INT64_MAX: not set */
+	struct event *rouse_event;
+	struct event *timer_event;
+	pthread_t thread;
+};
+
+struct scheduler_threads {
+	struct scheduler scheduler; /* first */
+	pthread_cond_t work_ready;  /* with work_mutex, as all below */
+	int idle_count;
+	bool stopping;
+	int worker_count;
+	pthread_t *workers;
+};
+
+/* The two take turns, see watch_want(). */
+struct watch_event {
+	struct event *events[2];
+	unsigned active; /* which one is added, when `wanted` is not 0 */
+};
+
+static const struct scheduler_ops threads_ops;
+
+/* --- threads -------------------------------------------------------------- */
+
+/*
+ * Signals go to the daemon's main thread; faults stay with the thread that made
+ * them.
+ */
+static void
+thread_start(const struct scheduler *scheduler, pthread_t *thread,
+    void *(*run)(void *arg), void *arg)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
+		SIGTRAP };
+	sigset_t blocked, old;
+	int error;
+
+	sigfillset(&blocked);
+	for (size_t i = 0; i < nelems(faults); i++)
+		sigdelset(&blocked, faults[i]);
+	error = pthread_sigmask(SIG_SETMASK, &blocked, &old);
+	CHECK(error == 0);
+	error = pthread_create(thread, NULL, run, arg);
+	if (error != 0)
+		scheduler_refused(scheduler, "thread", error);
+	error = pthread_sigmask(SIG_SETMASK, &old, NULL);
+	CHECK(error == 0);
+}
+
+/* --- workers -------------------------------------------------------------- */
+
+static void *
+worker_main(void *arg)
+{
+	struct scheduler_threads *threads = arg;
+	struct scheduler *scheduler = &threads->scheduler;
+
+	(void)pthread_setname_np(pthread_self(), "worker");
+	leaf_lock(&scheduler->work_mutex);
+	for (;;) {
+		struct work_queue *queue;
+		struct work *work;
+
+		if (list_empty(&scheduler->work_runnable)) {
+			if (threads->stopping)
+				break;
+			threads->idle_count++;
+			pthread_cond_wait(&threads->work_ready,
+			    &scheduler->work_mutex);
+			threads->idle_count--;
+			continue;
+		}
+		queue = list_entry(scheduler->work_runnable.next,
+		    struct work_queue, runnable);
+		work = list_entry(queue->pending.next, struct work, link);
+		work_begin(queue, work);
+		leaf_unlock(&scheduler->work_mutex);
+		work_run(work);
+		leaf_lock(&scheduler->work_mutex);
+		work_end(queue);
+	}
+	leaf_unlock(&scheduler->work_mutex);
+	return (NULL);
+}
+
+static void
+threads_work_ready(struct scheduler *scheduler)
+{
+	struct scheduler_threads *threads = container_of(scheduler,
+	    struct scheduler_threads, scheduler);
+
+	if (threads->idle_count > 0)
+		pthread_cond_signal(&threads->work_ready);
+}
+
+static void
+threads_work_drain(struct work_queue *queue)
+{
+	leaf_lock(&queue->scheduler->work_mutex);
+	while (queue->running > 0 || !list_empty(&queue->pending))
+		pthread_cond_wait(&queue->idle, &queue->scheduler->work_mutex);
+	leaf_unlock(&queue->scheduler->work_mutex);
+}
+
+struct scheduler *
+scheduler_new_threads(const struct clock *clock, int worker_count,
+    struct diag *diag)
+{
+	struct scheduler_threads *threads = mem_zalloc(sizeof(*threads));
+	struct scheduler *scheduler = &threads->scheduler;
+
+	CHECK(worker_count >= 1);
+	scheduler_init(scheduler, &threads_ops, clock, diag);
+	CHECK(pthread_cond_init(&threads->work_ready, NULL) == 0);
+	threads->worker_count = worker_count;
+	threads->workers = mem_alloc((size_t)worker_count *
+	    sizeof(*threads->workers));
+	for (int i = 0; i < worker_count; i++)
+		thread_start(scheduler, &threads->workers[i], worker_main,
+		    threads);
+	return (scheduler);
+}
+
+static void
+threads_destroy(struct scheduler *scheduler)
+{
+	struct scheduler_threads *threads = container_of(scheduler,
+	    struct scheduler_threads, scheduler);
+
+	leaf_lock(&scheduler->work_mutex);
+	threads->stopping = true;
+	pthread_cond_broadcast(&threads->work_ready);
+	leaf_unlock(&scheduler->work_mutex);
+	for (int i = 0; i < threads->worker_count; i++) {
+		int error = pthread_join(threads->workers[i], NULL);
+
+		CHECK(error == 0);
+	}
+	pthread_cond_destroy(&threads->work_ready);
+	scheduler_fini(scheduler);
+	mem_free(threads->workers);
+	mem_free(threads);
+}
+
+/* --- loops: sleeping and waking ------------------------------------------- */
+
+static void
+on_rouse(evutil_socket_t descriptor, short what, void *arg)
+{
+	/* The turn that follows the poll takes the inbox. */
+	(void)descriptor;
+	(void)what;
+	(void)arg;
+}
+
+static void
+on_timer(evutil_socket_t descriptor, short what, void *arg)
+{
+	struct loop *loop = arg;
+
+	(void)descriptor;
+	(void)what;
+	loop->thread->timer_fd_due_ns = INT64_MAX;
+}
+
+static struct event *
+edge_event(struct loop *loop, int descriptor, event_callback_fn run)
+{
+	struct event *event;
+
+	if (descriptor < 0)
+		scheduler_refused(loop->scheduler, "descriptor", errno);
+	event = event_new(loop->thread->base, descriptor,
+	    EV_READ | EV_PERSIST | EV_ET, run, loop);
+	if (event == NULL || event_add(event, NULL) != 0)
+		scheduler_refused(loop->scheduler, "event", errno);
+	return (event);
+}
+
+static struct event_base *
+base_new(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base;
+
+	if (config == NULL)
+		return (NULL);
+	/* One thread touches a base; the environment has no say in it. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return (base);
+}
+
+static void
+threads_loop_attach(struct loop *loop)
+{
+	struct loop_thread *thread = mem_zalloc(sizeof(*thread));
+
+	loop->thread = thread;
+	thread->base = base_new();
+	if (thread->base == NULL)
+		scheduler_refused(loop->scheduler, "event base", errno);
+	thread->rouse_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	thread->rouse_event = edge_event(loop, thread->rouse_fd, on_rouse);
+	thread->timer_fd = timerfd_create(CLOCK_MONOTONIC,
+	    TFD_CLOEXEC | TFD_NONBLOCK);
+	thread->timer_event = edge_event(loop, thread->timer_fd, on_timer);
+	thread->timer_fd_due_ns = INT64_MAX;
+}
+
+static void
+threads_loop_rouse(struct loop *loop)
+{
+	/* Refused only by a counter that is full, which is roused enough. */
+	(void)eventfd_write(loop->thread->rouse_fd, 1);
+}
+
+/* False: the earliest timer is due already. */
+static bool
+timer_fd_set(struct loop *loop)
+{
+	struct loop_thread *thread = loop->thread;
+	int64_t due_ns = timer_heap_due_ns(&loop->timers);
+	struct itimerspec spec = { { 0, 0 }, { 0, 0 } };
+	int64_t delay_ns;
+
+	if (due_ns >= thread->timer_fd_due_ns)
+		return (true);
+	delay_ns = due_ns - clock_mono_ns(loop->scheduler->clock);
+	if (delay_ns <= 0)
+		return (false);
+	spec.it_value.tv_sec = delay_ns / 1000000000;
+	spec.it_value.tv_nsec = delay_ns % 1000000000;
+	if (timerfd_settime(thread->timer_fd, 0, &spec, NULL) != 0)
+		scheduler_refused(loop->scheduler, "timer", errno);
+	thread->timer_fd_due_ns = due_ns;
+	return (true);
+}
+
+static bool
+fall_asleep(struct loop *loop)
+{
+	bool asleep;
+
+	if (!list_empty(&loop->posts_taken) || !list_empty(&loop->tasks.ready))
+		return (false);
+	if (!timer_fd_set(loop))
+		return (false);
+	leaf_lock(&loop->mutex);
+	asleep = loop_inbox_empty(loop) && !loop_stopping(loop);
+	loop->asleep = asleep;
+	leaf_unlock(&loop->mutex);
+	return (asleep);
+}
+
+static void *
+loop_main(void *arg)
+{
+	struct loop *loop = arg;
+	char name[16];
+
+	atomic_store(&loop->owner, pthread_self());
+	(void)snprintf(name, sizeof(name), "%s", loop->name);
+	(void)pthread_setname_np(pthread_self(), name);
+	loop_forget_time(loop);
+	while (!loop_stopping(loop)) {
+		int flags;
+
+		loop_turn(loop);
+		if (loop_stopping(loop))
+			break;
+		flags = fall_asleep(loop) ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
+		loop_forget_time(loop);
+		if (event_base_loop(loop->thread->base, flags) < 0)
+			scheduler_refused(loop->scheduler, "poll", errno);
+	}
+	atomic_store(&loop->owner, (pthread_t)0);
+	return (NULL);
+}
+
+static void
+threads_loop_start(struct loop *loop)
+{
+	thread_start(loop->scheduler, &loop->thread->thread, loop_main, loop);
+}
+
+static void
+threads_loop_stop(struct loop *loop)
+{
+	int error;
+
+	CHECK(!loop_runs_here(loop));
+	/* Under the lock: it falls asleep before this, or not at all. */
+	leaf_lock(&loop->mutex);
+	loop->asleep = false;
+	leaf_unlock(&loop->mutex);
+	threads_loop_rouse(loop);
+	error = pthread_join(loop->thread->thread, NULL);
+	CHECK(error == 0);
+}
+
+static void
+threads_loop_detach(struct loop *loop)
+{
+	static const struct timespec pause = { 0, 200000 };
+	struct loop_thread *thread = loop->thread;
+
+	while (atomic_load_explicit(&loop->pins, memory_order_acquire) != 0)
+		(void)nanosleep(&pause, NULL);
+	event_free(thread->rouse_event);
+	event_free(thread->timer_event);
+	(void)close(thread->rouse_fd);
+	(void)close(thread->timer_fd);
+	event_base_free(thread->base);
+	mem_free(thread);
+	loop->thread = NULL;
+}
+
+static const struct scheduler_ops threads_ops = {
+	.destroy = threads_destroy,
+	.loop_attach = threads_loop_attach,
+	.loop_start = threads_loop_start,
+	.loop_stop = threads_loop_stop,
+	.loop_detach = threads_loop_detach,
+	.loop_rouse = threads_loop_rouse,
+	.work_ready = threads_work_ready,
+	.work_drain = threads_work_drain,
+};
+
+/* --- descriptors ---------------------------------------------------------- */
+
+static void
+on_watch(evutil_socket_t descriptor, short what, void *arg)
+{
+	struct watch *watch = arg;
+	struct loop *loop = watch->loop;
+	unsigned ready = 0;
+
+	(void)descriptor;
+	if ((what & EV_READ) != 0)
+		ready |= WATCH_READ;
+	if ((what & EV_WRITE) != 0)
+		ready |= WATCH_WRITE;
+	ready &= watch->wanted;
+	if (ready != 0)
+		watch->run(watch, ready);
+	/* The watch may be gone. */
+	if (loop_stopping(loop))
+		(void)event_base_loopbreak(loop->thread->base);
+}
+
+void
+watch_init(struct watch *watch, struct loop *loop, int descriptor,
+    void (*run)(struct watch *watch, unsigned ready))
+{
+	CHECK_MAGIC(loop, LOOP_MAGIC);
+	CHECK(loop->thread != NULL); /* not in replay */
+	CHECK(loop_is_current(loop));
+	watch->loop = loop;
+	watch->descriptor = descriptor;
+	watch->wanted = 0;
+	watch->run = run;
+	watch->events = mem_zalloc(sizeof(*watch->events));
+	for (size_t i = 0; i < 2; i++) {
+		watch->events->events[i] = event_new(loop->thread->base,
+		    descriptor, 0, on_watch, watch);
+		if (watch->events->events[i] == NULL)
+			scheduler_refused(loop->scheduler, "event", errno);
+	}
+	loop->watch_count++;
+}
+
+/*
+ * The event of the new wish is added before the old one is deleted: libevent
+ * then tells the kernel once, by a modification, or not at all.
+ */
+bool
+watch_want(struct watch *watch, unsigned wanted)
+{
+	struct watch_event *pair = watch->events;
+	struct event *new = pair->events[pair->active ^ 1];
+	short what = EV_PERSIST;
+
+	if (wanted == watch->wanted)
+		return (true);
+	CHECK(loop_is_current(watch->loop));
+	if ((wanted & WATCH_READ) != 0)
+		what |= EV_READ;
+	if ((wanted & WATCH_WRITE) != 0)
+		what |= EV_WRITE;
+	if (wanted != 0 &&
+	    (event_assign(new, watch->loop->thread->base, watch->descriptor,
+		 what, on_watch, watch) != 0 || event_add(new, NULL) != 0))
+		return (false);
+	if (watch->wanted != 0)
+		(void)event_del(pair->events[pair->active]);
+	pair->active ^= 1;
+	watch->wanted = wanted;
+	return (true);
+}
+
+void
+watch_fini(struct watch *watch)
+{
+	if (watch->events == NULL)
+		return;
+	(void)watch_want(watch, 0);
+	for (size_t i = 0; i < 2; i++)
+		event_free(watch->events->events[i]);
+	mem_free(watch->events);
+	watch->events = NULL;
+	watch->loop->watch_count--;
+}

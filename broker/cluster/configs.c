@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Topics' configs: a table of counted, immutable objects, read by any thread,
+ * kept up to date by one task on zk's loop.
+ *
+ *	      new session                      watch of /config/changes
+ *	[session] --> [list] --> [read all] --> [idle] --> [changes] --> [read]
+ *	    ^                                     ^ |                       |
+ *	    +------------- session lost ----------+ +<-- [expire] <---------+
+ *
+ * The watch is armed before everything is read, so that nothing falls between.
+ * A notification says only what to read again (its body is not trusted); the
+ * highest suffix seen is remembered.  Notifications older than 15 minutes are
+ * deleted by whoever meets them, as every broker does.
+ * Source: ZkNodeChangeNotificationListener, ZkConfigManager of 3.9.
+ */
+#include "cluster/configs_int.h"
+
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define CONFIG_TOPICS "/config/topics"
+#define CHANGE_PREFIX "config_change_"
+#define CHANGE_AGE_MAX_MS ((int64_t)15 * 60 * 1000)
+#define READ_AT_ONCE 1000
+#define RETRY_NS ((int64_t)1000 * 1000000)
+
+static task_step follow_session, follow_list, follow_listed, follow_read,
+    follow_read_done, follow_idle, follow_changes, follow_changes_read,
+    follow_expire, follow_expired, follow_pause;
+
+struct follow_state {
+	struct configs *configs;
+	struct zk_watcher watcher;
+	struct waitq_link changed;
+	struct waitq_link state_changed;
+	uint64_t ordinal;    /* the session in which all was read, or is */
+	bool whole;          /* this reading is of all topics */
+	int64_t highest;     /* suffix of the last notification, -1: none */
+	struct zk_batch *list;
+	struct zk_batch *batch;
+	struct zk_op *names; /* of `list`: notifications */
+	struct zk_op *all;   /* of `list`: topics, when `whole` */
+	struct zk_op **ops;  /* of `batch` */
+	size_t op_count;
+	const char **topics; /* to be read; memory is list's */
+	size_t topic_count;
+	size_t next_topic;
+};
+
+/* --- objects -------------------------------------------------------------- */
+
+static struct config_object *
+config_object_new(struct configs *configs, const char *topic)
+{
+	struct config_object *object = mem_zalloc(sizeof(*object));
+
+	atomic_init(&object->references, 1);
+	config_map_init(&object->map);
+	object->config.topic = mem_strdup(topic);
+	object->config.map = &object->map;
+	object->config.options = &object->options;
+	topic_options_resolve(configs->setup.options, &object->map,
+	    &object->options);
+	return (object);
+}
+
+void
+topic_config_unref(const struct topic_config *config)
+{
+	struct config_object *object =
+	    (struct config_object *)(uintptr_t)config;
+
+	if (object == NULL || atomic_fetch_sub_explicit(&object->references, 1,
+				  memory_order_acq_rel) != 1)
+		return;
+	config_map_fini(&object->map);
+	mem_free(object->config.topic);
+	mem_free(object);
+}
+
+static struct config_object *
+configs_find(struct configs *configs, const char *topic)
+{
+	struct hash_node *node = hash_find(&configs->table, topic,
+	    strlen(topic));
+
+	return (node == NULL ? NULL :
+	    container_of(node, struct config_object, node));
+}
+
+const struct topic_config *
+configs_topic(struct configs *configs, const char *topic)
+{
+	struct config_object *object;
+
+	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
+	object = configs_find(configs, topic);
+	if (object == NULL)
+		object = configs->defaults;
+	atomic_fetch_add_explicit(&object->references, 1, memory_order_relaxed);
+	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
+	return (&object->config);
+}
+
+static bool
+map_same(const struct config_map *a, const struct config_map *b)
+{
+	if (config_map_count(a) != config_map_count(b))
+		return (false);
+	CONFIG_MAP_EACH(entry, a) {
+		const char *other = config_map_get(b, entry->name);
+
+		if (other == NULL || strcmp(other, entry->value) != 0)
+			return (false);
+	}
+	return (true);
+}
+
+/* Puts the object in its topic's place, or drops it when nothing changed. */
+static void
+configs_put(struct configs *configs, struct config_object *object)
+{
+	struct config_object *old;
+	const struct config_map *before;
+	bool keep = config_map_count(&object->map) > 0, same;
+
+	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
+	old = configs_find(configs, object->config.topic);
+	before = old == NULL ? &configs->defaults->map : &old->map;
+	same = map_same(before, &object->map);
+	if (!same && old != NULL)
+		hash_remove(&configs->table, &old->node);
+	if (!same && keep) {
+		atomic_fetch_add_explicit(&object->references, 1,
+		    memory_order_relaxed);
+		hash_insert(&configs->table, &object->node,
+		    object->config.topic, strlen(object->config.topic));
+	}
+	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
+	if (!same && old != NULL)
+		topic_config_unref(&old->config);
+	if (!same && configs_started(configs)) {
+		diag_info(configs->setup.diag, cluster,
+		    "topic=%s has another config overrides=%zu",
+		    object->config.topic, config_map_count(&object->map));
+		if (configs->setup.changed != NULL)
+			configs->setup.changed(configs->setup.changed_arg,
+			    &object->config);
+	}
+	topic_config_unref(&object->config);
+}
+
+void
+configs_take(struct configs *configs, const char *topic,
+    const struct zk_op *op)
+{
+	struct config_object *object = config_object_new(configs, topic);
+	struct znode_config config;
+	struct arena arena;
+	bool ok = true;
+
+	arena_init(&arena, 0);
+	if (op->rc == ZK_OK) {
+		ok = znode_config_decode(op->answer, &arena, &config);
+		for (size_t i = 0; ok && i < config.entry_count; i++)
+			ok = config_map_set_text(&object->map,
+			    config.entries[i].name, config.entries[i].value);
+	}
+	arena_fini(&arena);
+	if (ok) {
+		topic_options_resolve(configs->setup.options, &object->map,
+		    &object->options);
+		configs_put(configs, object);
+		return;
+	}
+	diag_error(configs->setup.diag, cluster, "topic=%s has a config in "
+	    "ZooKeeper that cannot be read: what was known before stays",
+	    topic);
+	topic_config_unref(&object->config);
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+static void
+follow_clear(struct follow_state *w)
+{
+	mem_free(w->ops);
+	w->ops = NULL;
+	w->op_count = 0;
+	zk_batch_free(&w->batch);
+}
+
+static void
+follow_fini(struct task *task)
+{
+	struct follow_state *w = task_state(task);
+
+	waitq_leave(&w->watcher.woken, &w->changed);
+	waitq_leave(zk_state_changed(w->configs->setup.zk), &w->state_changed);
+	follow_clear(w);
+	zk_batch_free(&w->list);
+	zk_watcher_fini(&w->watcher);
+}
+
+static const struct task_class follow_class = {
+	.name = "configs",
+	.state_size = sizeof(struct follow_state),
+	.fini = follow_fini,
+};
+
+static void
+follow_setup(struct task *task, void *arg)
+{
+	struct follow_state *w = task_state(task);
+
+	w->configs = arg;
+	w->highest = -1;
+	zk_watcher_init(&w->watcher, w->configs->setup.zk);
+}
+
+struct configs *
+configs_new(const struct configs_setup *setup)
+{
+	struct configs *configs = mem_zalloc(sizeof(*configs));
+
+	configs->setup = *setup;
+	CHECK(pthread_mutex_init(&configs->mutex, NULL) == 0);
+	waitq_init(&configs->loaded);
+	atomic_init(&configs->started, false);
+	list_init(&configs->fetches);
+	configs->defaults = config_object_new(configs, "");
+	return (configs);
+}
+
+void
+configs_start(struct configs *configs)
+{
+	configs->task = task_ref(task_start(configs->setup.loop, &follow_class,
+	    follow_session, follow_setup, configs));
+}
+
+void
+configs_free(struct configs **place)
+{
+	struct configs *configs = *place;
+	struct task *task;
+
+	if (configs == NULL)
+		return;
+	task = configs->task.loop == NULL ? NULL : task_of_ref(configs->task);
+	if (task != NULL)
+		task_cancel(task);
+	configs_fetches_cancel(configs);
+	HASH_EACH(node, &configs->table) {
+		struct config_object *object = container_of(node,
+		    struct config_object, node);
+
+		hash_remove(&configs->table, node);
+		topic_config_unref(&object->config);
+	}
+	topic_config_unref(&configs->defaults->config);
+	waitq_fini(&configs->loaded);
+	CHECK(pthread_mutex_destroy(&configs->mutex) == 0);
+	mem_free(configs);
+	*place = NULL;
+}
+
+bool
+configs_started(const struct configs *configs)
+{
+	return (atomic_load_explicit(&configs->started, memory_order_acquire));
+}
+
+struct waitq *
+configs_loaded(struct configs *configs)
+{
+	return (&configs->loaded);
+}
+
+/* --- the watch ------------------------------------------------------------ */
+
+static enum verdict
+follow_session(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	struct zk *zk = w->configs->setup.zk;
+
+	waitq_join(zk_state_changed(zk), &w->state_changed, t);
+	if (zk_state(zk) != ZK_CONNECTED)
+		return (STEP_WAIT);
+	w->whole = zk_session_ordinal(zk) != w->ordinal;
+	w->ordinal = zk_session_ordinal(zk);
+	return (task_next(t, follow_list));
+}
+
+/* The session went, or ZooKeeper refuses: again, everything, after a pause. */
+static enum verdict
+follow_failed(struct task *t, enum zk_rc rc)
+{
+	struct follow_state *w = task_state(t);
+
+	if (rc != ZK_SESSION_EXPIRED)
+		diag_warn(w->configs->setup.diag, cluster, "reading configs "
+		    "from ZooKeeper failed rc=%s: again in a second",
+		    zk_rc_name(rc));
+	w->ordinal = 0;
+	task_sleep(t, RETRY_NS);
+	return (task_next(t, follow_pause));
+}
+
+static enum verdict
+follow_pause(struct task *t)
+{
+	return (task_slept(t) ? task_next(t, follow_session) : STEP_WAIT);
+}
+
+static enum verdict
+follow_list(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	follow_clear(w);
+	zk_batch_free(&w->list);
+	w->list = zk_batch_new(w->configs->setup.zk);
+	w->watcher.changed = false;
+	w->names = zk_batch_children(w->list, ZNODE_CONFIG_CHANGES,
+	    &w->watcher);
+	w->all = w->whole ? zk_batch_children(w->list, CONFIG_TOPICS, NULL) :
+	    NULL;
+	zk_batch_submit(w->list, t);
+	return (task_next(t, follow_listed));
+}
+
+/* The number at the end of "config_change_0000000012", -1: another name. */
+static int64_t
+change_suffix(const char *name)
+{
+	int64_t number;
+
+	if (strncmp(name, CHANGE_PREFIX, sizeof(CHANGE_PREFIX) - 1) != 0 ||
+	    !text_to_int64(slice_of_text(name + sizeof(CHANGE_PREFIX) - 1),
+		&number))
+		return (-1);
+	return (number);
+}
+
+static int64_t
+follow_highest(const struct follow_state *w)
+{
+	int64_t highest = w->highest;
+
+	for (size_t i = 0; i < w->names->child_count; i++) {
+		int64_t suffix = change_suffix(w->names->children[i]);
+
+		if (suffix > highest)
+			highest = suffix;
+	}
+	return (highest);
+}
+
+static enum verdict
+follow_listed(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	if (!zk_batch_done(w->list))
+		return (STEP_WAIT);
+	if (zk_batch_worst(w->list) != ZK_OK)
+		return (follow_failed(t, zk_batch_worst(w->list)));
+	w->topic_count = w->next_topic = 0;
+	if (!w->whole)
+		return (task_next(t, follow_changes));
+	w->highest = follow_highest(w);
+	w->topics = w->all->children;
+	w->topic_count = w->all->child_count;
+	return (task_next(t, follow_read));
+}
+
+/* Reads the configs of `topics`, a bounded number at once. */
+static enum verdict
+follow_read(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	size_t left = w->topic_count - w->next_topic;
+
+	follow_clear(w);
+	if (left == 0)
+		return (task_next(t, follow_expire));
+	w->op_count = left < READ_AT_ONCE ? left : READ_AT_ONCE;
+	w->ops = mem_zalloc(w->op_count * sizeof(*w->ops));
+	w->batch = zk_batch_new(w->configs->setup.zk);
+	for (size_t i = 0; i < w->op_count; i++)
+		w->ops[i] = zk_batch_get(w->batch,
+		    znode_config_path(zk_batch_arena(w->batch), "topics",
+			w->topics[w->next_topic + i]), NULL);
+	zk_batch_submit(w->batch, t);
+	return (task_next(t, follow_read_done));
+}
+
+static enum verdict
+follow_read_done(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	if (!zk_batch_done(w->batch))
+		return (STEP_WAIT);
+	for (size_t i = 0; i < w->op_count; i++) {
+		enum zk_rc rc = w->ops[i]->rc;
+
+		if (rc != ZK_OK && rc != ZK_NO_NODE)
+			return (follow_failed(t, rc));
+		configs_take(w->configs, w->topics[w->next_topic + i],
+		    w->ops[i]);
+	}
+	w->next_topic += w->op_count;
+	return (task_next(t, follow_read));
+}
+
+/* --- notifications -------------------------------------------------------- */
+
+/* Reads those that are new. */
+static enum verdict
+follow_changes(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	follow_clear(w);
+	w->ops = mem_zalloc((w->names->child_count + 1) * sizeof(*w->ops));
+	w->batch = zk_batch_new(w->configs->setup.zk);
+	for (size_t i = 0; i < w->names->child_count; i++)
+		if (change_suffix(w->names->children[i]) > w->highest)
+			w->ops[w->op_count++] = zk_batch_get(w->batch,
+			    znode_join(zk_batch_arena(w->batch),
+				ZNODE_CONFIG_CHANGES, w->names->children[i]),
+			    NULL);
+	if (w->op_count == 0)
+		return (task_next(t, follow_expire));
+	zk_batch_submit(w->batch, t);
+	return (task_next(t, follow_changes_read));
+}
+
+/* The topic that a notification names, once; other entities are not ours. */
+static void
+follow_name_topic(struct follow_state *w, const char *entity_path)
+{
+	static const char prefix[] = "topics/";
+
+	if (strncmp(entity_path, prefix, sizeof(prefix) - 1) != 0)
+		return;
+	entity_path += sizeof(prefix) - 1;
+	for (size_t i = 0; i < w->topic_count; i++)
+		if (strcmp(w->topics[i], entity_path) == 0)
+			return;
+	w->topics[w->topic_count++] = entity_path;
+}
+
+static enum verdict
+follow_changes_read(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	struct arena *arena = zk_batch_arena(w->list);
+	const char *entity_path;
+
+	if (!zk_batch_done(w->batch))
+		return (STEP_WAIT);
+	w->topics = arena_array(arena, w->op_count, sizeof(*w->topics));
+	if (w->topics == NULL)
+		return (follow_failed(t, ZK_TOO_LARGE));
+	for (size_t i = 0; i < w->op_count; i++) {
+		const struct zk_op *op = w->ops[i];
+
+		/* Gone: another broker found it too old. */
+		if (op->rc == ZK_NO_NODE)
+			continue;
+		if (op->rc != ZK_OK)
+			return (follow_failed(t, op->rc));
+		if (znode_config_change_decode(op->answer, arena,
+			&entity_path))
+			follow_name_topic(w, entity_path);
+		else
+			diag_warn(w->configs->setup.diag, cluster,
+			    "notification=%s cannot be read: ignored",
+			    op->path);
+	}
+	w->highest = follow_highest(w);
+	return (task_next(t, follow_read));
+}
+
+/* --- old notifications ---------------------------------------------------- */
+
+static enum verdict
+follow_expire(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	if (!configs_started(w->configs)) {
+		atomic_store_explicit(&w->configs->started, true,
+		    memory_order_release);
+		waitq_wake(&w->configs->loaded);
+	}
+	follow_clear(w);
+	w->op_count = w->names->child_count;
+	if (w->op_count == 0)
+		return (task_next(t, follow_idle));
+	w->ops = mem_zalloc(w->op_count * sizeof(*w->ops));
+	w->batch = zk_batch_new(w->configs->setup.zk);
+	for (size_t i = 0; i < w->op_count; i++)
+		w->ops[i] = zk_batch_exists(w->batch,
+		    znode_join(zk_batch_arena(w->batch), ZNODE_CONFIG_CHANGES,
+			w->names->children[i]), NULL);
+	zk_batch_submit(w->batch, t);
+	return (task_next(t, follow_expired));
+}
+
+/* Deletes what is old; the answers do not matter: the next one tries again. */
+static enum verdict
+follow_expired(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	int64_t now_ms = loop_wall_ms(task_loop(t));
+	struct zk_batch *batch;
+	size_t count = 0;
+
+	if (!zk_batch_done(w->batch))
+		return (STEP_WAIT);
+	batch = zk_batch_new(w->configs->setup.zk);
+	for (size_t i = 0; i < w->op_count; i++)
+		if (w->ops[i]->rc == ZK_OK &&
+		    now_ms - w->ops[i]->stat.ctime_ms > CHANGE_AGE_MAX_MS) {
+			zk_batch_delete(batch, w->ops[i]->path, ZK_ANY_VERSION);
+			count++;
+		}
+	follow_clear(w);
+	w->batch = batch;
+	if (count == 0)
+		zk_batch_free(&w->batch);
+	else
+		zk_batch_submit(w->batch, t);
+	return (task_next(t, follow_idle));
+}
+
+static enum verdict
+follow_idle(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	struct zk *zk = w->configs->setup.zk;
+
+	waitq_join(&w->watcher.woken, &w->changed, t);
+	waitq_join(zk_state_changed(zk), &w->state_changed, t);
+	if (w->batch != NULL && !zk_batch_done(w->batch))
+		return (STEP_WAIT);
+	if (!w->watcher.changed && zk_session_ordinal(zk) == w->ordinal)
+		return (STEP_WAIT);
+	return (task_next(t, follow_session));
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share about a config. */
+#ifndef CONFIG_CONFIG_INT_H
+#define CONFIG_CONFIG_INT_H
+
+#include "config/config.h"
+
+#define CONFIG_MAGIC 0x636f6e66u
+
+/* Strongest first; the defaults are in the rows. */
+enum config_layer {
+	LAYER_DYNAMIC_BROKER,
+	LAYER_DYNAMIC_DEFAULT,
+	LAYER_STATIC,
+	LAYER_COUNT
+};
+
+struct config {
+	uint32_t magic;
+	bool resolved;
+	struct config_map layers[LAYER_COUNT];
+	struct arena arena; /* listeners, lists, messages */
+	struct finding *findings;
+	size_t finding_count;
+	size_t finding_capacity;
+	size_t error_count;
+	struct broker_options options;
+};
+
+void config_say(struct config *config, enum finding_severity severity,
+    const char *subject, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The entry of the strongest layer that has the name. */
+const struct config_entry *config_entry(const struct config *config,
+    const char *name);
+/* Memory of the config; a refusal would be our own mistake in the bounds. */
+void *config_array(struct config *config, size_t count, size_t size);
+
+/* config_listeners.c: fills the derived fields of net. */
+void config_resolve_listeners(struct config *config);
+/* config_check.c: what must hold between options; and the rows' statuses. */
+void config_check_rules(struct config *config);
+void config_check_statuses(struct config *config);
+void config_check_unknown(struct config *config);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of topics; see topic.h. */
+#include "config/topic.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "config/options_int.h"
+
+#define FROM(room, field, name_)                                              \
+	.source = name_,                                                      \
+	.source_offset = offsetof(struct broker_options, room.field)
+#define OWN .source = NULL
+
+static const struct option rows[] = {
+#define TOPIC_OPTION(field_, name_, type_, valid_, default_, source_, status_, \
+    prose_)                                                                   \
+	{ .name = name_, .room = "topic", .type = OPTION_##type_,             \
+		.offset = offsetof(struct topic_options, field_), valid_,     \
+		default_, source_, status_, .prose = prose_ },
+#include "config/topic_options.def"
+#undef TOPIC_OPTION
+};
+
+size_t
+topic_option_count(void)
+{
+	return (nelems(rows));
+}
+
+const struct option *
+topic_option_at(size_t index)
+{
+	CHECK(index < nelems(rows));
+	return (&rows[index]);
+}
+
+const struct option *
+topic_option_find(const char *name)
+{
+	for (size_t i = 0; i < nelems(rows); i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return (&rows[i]);
+	return (NULL);
+}
+
+static size_t
+field_size(enum option_type type)
+{
+	switch (type) {
+	case OPTION_BOOLEAN: return (sizeof(bool));
+	case OPTION_INT: return (sizeof(int32_t));
+	case OPTION_SHORT: return (sizeof(int16_t));
+	case OPTION_LONG: return (sizeof(int64_t));
+	case OPTION_DOUBLE: return (sizeof(double));
+	default: return (sizeof(const char *));
+	}
+}
+
+/* --- what counts ---------------------------------------------------------- */
+
+static void
+take_broker_option(const struct broker_options *broker,
+    const struct option *option, struct topic_options *out)
+{
+	char error[OPTION_ERROR_SIZE];
+	char *field = (char *)out + option->offset;
+
+	if (option->source == NULL)
+		CHECK(option_parse(option, option->fallback, field, error));
+	else
+		memcpy(field, (const char *)broker + option->source_offset,
+		    field_size(option->type));
+}
+
+static void
+derive(struct topic_options *out)
+{
+	struct slice rest = slice_of_text(out->cleanup_policy), item;
+	int64_t both = out->message_timestamp_difference_max_ms;
+
+	out->cleanup = 0;
+	while (text_next(&rest, &item))
+		out->cleanup |= slice_equal_text(item, "compact")
+		    ? CLEANUP_COMPACT : CLEANUP_DELETE;
+	out->log_append_time =
+	    strcmp(out->message_timestamp_type, "LogAppendTime") == 0;
+	/* KIP-937: the older bound counts where the newer ones are not set. */
+	if (out->message_timestamp_before_max_ms == INT64_MAX)
+		out->message_timestamp_before_max_ms = both;
+	if (out->message_timestamp_after_max_ms == INT64_MAX)
+		out->message_timestamp_after_max_ms = both;
+}
+
+void
+topic_options_resolve(const struct broker_options *broker,
+    const struct config_map *overrides, struct topic_options *out)
+{
+	char error[OPTION_ERROR_SIZE];
+
+	*out = (struct topic_options){ 0 };
+	for (const struct option *o = rows; o < rows + nelems(rows); o++) {
+		const char *text = config_map_get(overrides, o->name);
+
+		if (text == NULL || !option_parse(o, text,
+			(char *)out + o->offset, error))
+			take_broker_option(broker, o, out);
+	}
+	derive(out);
+}
+
+/* --- what a client may set ------------------------------------------------ */
+
+static bool
+is_refused(const struct option *option, enum topic_owner owner,
+    const char *value)
+{
+	if (option->status != STATUS_REFUSED)
+		return (false);
+	if (owner == TOPIC_INTERNAL &&
+	    strcmp(option->name, "cleanup.policy") == 0)
+		return (false);
+	return (!option_same(option, value, option->fallback));
+}
+
+bool
+topic_option_check(enum topic_owner owner, const char *name, const char *value,
+    char error[OPTION_ERROR_SIZE])
+{
+	const struct option *option = topic_option_find(name);
+	union {
+		int64_t number;
+		double real;
+		const char *text;
+	} field;
+
+	if (option == NULL) {
+		snprintf(error, OPTION_ERROR_SIZE,
+		    "Unknown topic config name: %.249s", name);
+		return (false);
+	}
+	if (value == NULL) {
+		snprintf(error, OPTION_ERROR_SIZE,
+		    "Null value not supported for topic configs: %s", name);
+		return (false);
+	}
+	if (!option_parse(option, value, &field, error))
+		return (false);
+	if (!is_refused(option, owner, value))
+		return (true);
+	snprintf(error, OPTION_ERROR_SIZE,
+	    "Invalid value %.100s for configuration %s: %s", value, name,
+	    option->why);
+	return (false);
+}
+
+bool
+topic_options_check(const struct broker_options *broker,
+    enum topic_owner owner, const struct config_map *overrides,
+    char error[OPTION_ERROR_SIZE])
+{
+	struct topic_options options;
+
+	CONFIG_MAP_EACH(entry, overrides)
+		if (!topic_option_check(owner, entry->name, entry->value,
+			error))
+			return (false);
+	topic_options_resolve(broker, overrides, &options);
+	if (options.min_compaction_lag_ms <= options.max_compaction_lag_ms)
+		return (true);
+	snprintf(error, OPTION_ERROR_SIZE, "conflict topic config setting "
+	    "min.compaction.lag.ms (%" PRId64 ") > max.compaction.lag.ms (%"
+	    PRId64 ")", options.min_compaction_lag_ms,
+	    options.max_compaction_lag_ms);
+	return (false);
+}

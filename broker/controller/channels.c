@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A channel: what one broker is told, in order, one request at a time.
+ *
+ *	queue: [body] [body] [body] --> [under way] --> answered: the next one
+ *	                                    |  ^
+ *	                            failed  v  | 100 ms
+ *	                                  [pause]   the same again, until the
+ *	                                            broker is removed
+ *
+ * The queue is bounded: a broker that answers nothing for so long that it fills
+ * loses what waits, and is told the whole present state instead, once it is
+ * back (older orders are void then: each names an older epoch).
+ */
+#include "controller/controller_int.h"
+
+#include <stdio.h>
+
+#include "net/peer.h"
+
+#define CHANNEL_PAUSE_NS ((int64_t)100 * 1000000)
+#define CHANNEL_BACKOFF_MS 100
+#define CHANNEL_QUEUE_MAX 1000
+#define CHANNEL_RESPONSE_BYTES_MAX ((size_t)100 << 20)
+#define LEADER_AND_ISR_VERSION 7
+#define UPDATE_METADATA_VERSION 8
+
+static task_step channel_next, channel_ask, channel_answered, channel_pause;
+
+struct queued {
+	struct list link;
+	struct order_body *body;
+};
+
+struct channel {
+	struct controller *controller;
+	struct live_broker *broker;
+	struct task_ref task;
+	struct list queue;
+	size_t length;
+	bool resync;      /* the queue overflowed */
+	bool readdress;
+	bool complained;  /* of the failure at hand */
+	struct peer *peer;
+	struct order_body *current;
+	struct peer_call call;
+	bool calling;
+	struct arena arena; /* the answer's */
+	union {
+		struct leader_and_isr_response leader_and_isr;
+		struct update_metadata_response update_metadata;
+	} response;
+};
+
+/* --- life ----------------------------------------------------------------- */
+
+static const struct task_class channel_class = {
+	.name = "controller channel",
+	.state_size = sizeof(struct channel *),
+};
+
+static struct channel *
+channel_of(struct task *task)
+{
+	return (*(struct channel **)task_state(task));
+}
+
+static void
+channel_setup(struct task *task, void *arg)
+{
+	*(struct channel **)task_state(task) = arg;
+}
+
+struct channel *
+channel_new(struct controller *controller, struct live_broker *broker)
+{
+	struct channel *channel = mem_zalloc(sizeof(*channel));
+
+	channel->controller = controller;
+	channel->broker = broker;
+	list_init(&channel->queue);
+	arena_init(&channel->arena, 0);
+	channel->task = task_ref(task_start(controller->setup.loop,
+	    &channel_class, channel_next, channel_setup, channel));
+	return (channel);
+}
+
+static void
+channel_drop_queue(struct channel *channel)
+{
+	struct list *link;
+
+	while ((link = list_pop_head(&channel->queue)) != NULL) {
+		struct queued *queued = list_entry(link, struct queued, link);
+
+		order_body_unref(queued->body);
+		mem_free(queued);
+	}
+	channel->length = 0;
+}
+
+static void
+channel_end_call(struct channel *channel)
+{
+	if (channel->calling)
+		peer_call_fini(&channel->call);
+	channel->calling = false;
+	arena_reset(&channel->arena);
+}
+
+void
+channel_free(struct channel **place)
+{
+	struct channel *channel = *place;
+	struct task *task;
+
+	if (channel == NULL)
+		return;
+	task = task_of_ref(channel->task);
+	if (task != NULL)
+		task_cancel(task);
+	channel_end_call(channel);
+	peer_free(&channel->peer);
+	order_body_unref(channel->current);
+	channel_drop_queue(channel);
+	arena_fini(&channel->arena);
+	mem_free(channel);
+	*place = NULL;
+}
+
+static void
+channel_wake(struct channel *channel)
+{
+	struct task *task = task_of_ref(channel->task);
+
+	if (task != NULL)
+		task_wake(task);
+}
+
+void
+channel_send(struct channel *channel, struct order_body *body)
+{
+	struct queued *queued;
+
+	if (channel->resync)
+		return;
+	if (channel->length >= CHANNEL_QUEUE_MAX) {
+		diag_warn(channel->controller->setup.diag, controller,
+		    "broker=%d takes no orders, %d wait: it will be told "
+		    "everything when it is back", (int)channel->broker->id,
+		    CHANNEL_QUEUE_MAX);
+		channel_drop_queue(channel);
+		channel->resync = true;
+		return;
+	}
+	queued = mem_zalloc(sizeof(*queued));
+	queued->body = body;
+	body->references++;
+	list_push_tail(&channel->queue, &queued->link);
+	channel->length++;
+	channel_wake(channel);
+}
+
+void
+channel_readdress(struct channel *channel)
+{
+	channel->readdress = true;
+	channel_wake(channel);
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+static bool
+channel_connect(struct channel *channel)
+{
+	const struct controller_setup *setup = &channel->controller->setup;
+	const struct znode_endpoint *endpoint;
+	char client_id[16];
+
+	if (channel->readdress)
+		peer_free(&channel->peer);
+	channel->readdress = false;
+	if (channel->peer != NULL)
+		return (true);
+	endpoint = live_broker_endpoint(channel->broker, setup->listener);
+	if (endpoint == NULL || endpoint->host == NULL)
+		return (false);
+	snprintf(client_id, sizeof(client_id), "%d", (int)setup->broker_id);
+	channel->peer = peer_new(&(struct peer_setup){
+	    .loop = setup->loop,
+	    .sockets = setup->sockets,
+	    .resolver = setup->resolver,
+	    .diag = setup->diag,
+	    .host = endpoint->host,
+	    .port = endpoint->port,
+	    .client_id = client_id,
+	    .connect_timeout_ms = setup->options->socket_timeout_ms,
+	    .request_timeout_ms = setup->options->socket_timeout_ms,
+	    .backoff_ms = CHANNEL_BACKOFF_MS,
+	    .response_bytes_max = CHANNEL_RESPONSE_BYTES_MAX,
+	    .in_flight_max = 1,
+	});
+	return (true);
+}
+
+static enum verdict
+channel_next(struct task *t)
+{
+	struct channel *channel = channel_of(t);
+	struct queued *queued;
+	struct list *link;
+
+	order_body_unref(channel->current);
+	channel->current = NULL;
+	if (channel->length == 0 && channel->resync) {
+		channel->resync = false;
+		orders_resync(channel->controller, channel->broker);
+	}
+	link = list_pop_head(&channel->queue);
+	if (link == NULL)
+		return (STEP_WAIT);
+	queued = list_entry(link, struct queued, link);
+	channel->length--;
+	channel->current = queued->body;
+	mem_free(queued);
+	return (task_next(t, channel_ask));
+}
+
+static enum verdict
+channel_retry(struct task *t, const char *why)
+{
+	struct channel *channel = channel_of(t);
+
+	if (!channel->complained)
+		diag_warn(channel->controller->setup.diag, controller,
+		    "broker=%d was not told api=%s: %s; again until it answers "
+		    "or is gone", (int)channel->broker->id,
+		    api_by_key(channel->current->api_key)->name, why);
+	channel->complained = true;
+	channel_end_call(channel);
+	task_sleep(t, CHANNEL_PAUSE_NS);
+	return (task_next(t, channel_pause));
+}
+
+/* The receiver's broker epoch is that of now: the same request, should the
+ * broker have registered anew, is refused by nobody who knows a later one. */
+static enum wire_status
+channel_encode(struct channel *channel, struct task *t)
+{
+	struct order_body *body = channel->current;
+	const void *request = &body->request;
+	int version = LEADER_AND_ISR_VERSION;
+
+	if (body->api_key == API_LEADER_AND_ISR) {
+		body->request.leader_and_isr.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_leader_and_isr_response, &channel->response);
+	} else {
+		version = UPDATE_METADATA_VERSION;
+		body->request.update_metadata.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_update_metadata_response,
+		    &channel->response);
+	}
+	channel->call = (struct peer_call){
+		.task = task_ref(t),
+		.arena = &channel->arena,
+		.response = &channel->response,
+	};
+	return (peer_send(channel->peer, &channel->call, body->api_key, version,
+	    request));
+}
+
+static enum verdict
+channel_ask(struct task *t)
+{
+	struct channel *channel = channel_of(t);
+
+	if (!channel_connect(channel))
+		return (channel_retry(t, "it has no such listener"));
+	if (channel_encode(channel, t) != WIRE_OK)
+		return (channel_retry(t, "it cannot be encoded"));
+	channel->calling = true;
+	return (task_next(t, channel_answered));
+}
+
+static enum verdict
+channel_pause(struct task *t)
+{
+	return (task_slept(t) || channel_of(t)->readdress ?
+	    task_next(t, channel_ask) : STEP_WAIT);
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static struct topic *
+topic_of_id(struct channel *channel, struct uuid id)
+{
+	const struct leader_and_isr_request *r =
+	    &channel->current->request.leader_and_isr;
+
+	for (int32_t i = 0; i < r->topic_states_count; i++)
+		if (uuid_equal(r->topic_states[i].topic_id, id))
+			return (context_topic(&channel->controller->context,
+			    r->topic_states[i].topic_name));
+	return (NULL);
+}
+
+static void
+channel_take_partition(struct channel *channel, struct topic *topic,
+    const struct leader_and_isr_response_partition_error *answer)
+{
+	struct partition *p = topic_find_partition(topic,
+	    answer->partition_index);
+	struct assigned *replica = p == NULL ? NULL :
+	    partition_replica(p, channel->broker->id);
+
+	if (replica == NULL)
+		return;
+	if (answer->error_code == ERR_NONE)
+		replica->unconfirmed_epoch = 0;
+	if (answer->error_code != ERR_KAFKA_STORAGE_ERROR ||
+	    replica->dir_offline)
+		return;
+	diag_warn(channel->controller->setup.diag, controller,
+	    "partition=%s/%d has its replica on broker=%d in a failed log dir: "
+	    "counts as offline", topic->name, (int)p->number,
+	    (int)channel->broker->id);
+	replica->dir_offline = true;
+	controller_dirs_changed(channel->controller);
+}
+
+static void
+channel_take_leader_and_isr(struct channel *channel)
+{
+	const struct leader_and_isr_response *r =
+	    &channel->response.leader_and_isr;
+
+	for (int32_t t = 0; t < r->topics_count; t++) {
+		struct topic *topic = topic_of_id(channel,
+		    r->topics[t].topic_id);
+
+		for (int32_t i = 0; topic != NULL &&
+		    i < r->topics[t].partition_errors_count; i++)
+			channel_take_partition(channel, topic,
+			    &r->topics[t].partition_errors[i]);
+	}
+}
+
+static enum verdict
+channel_answered(struct task *t)
+{
+	struct channel *channel = channel_of(t);
+	int16_t error;
+
+	if (!channel->call.done)
+		return (STEP_WAIT);
+	if (channel->call.error != PEER_OK)
+		return (channel_retry(t, peer_error_name(channel->call.error)));
+	channel->complained = false;
+	if (channel->current->api_key == API_LEADER_AND_ISR) {
+		error = channel->response.leader_and_isr.error_code;
+		if (error == ERR_NONE)
+			channel_take_leader_and_isr(channel);
+	} else {
+		error = channel->response.update_metadata.error_code;
+	}
+	if (error != ERR_NONE)
+		diag_warn(channel->controller->setup.diag, controller,
+		    "broker=%d refused api=%s error=%s: goes on with the next",
+		    (int)channel->broker->id,
+		    api_by_key(channel->current->api_key)->name,
+		    error_name(error));
+	channel_end_call(channel);
+	return (task_next(t, channel_next));
+}

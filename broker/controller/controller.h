@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The controller: one broker at a time, elected through /controller, that owns
+ * the state of partitions and replicas and tells every broker, its own
+ * included, by LeaderAndIsr, UpdateMetadata and StopReplica.
+ *
+ *	RESIGNED --(no /controller)--> ELECTING --won--> LOADING -> ACTIVE
+ *	   ^                              |                 |         |
+ *	   +-- lost the race, /controller moved, epoch check failed, -+
+ *	            session expired
+ *
+ * Single-threaded: everything runs on the controller loop, as tasks over
+ * batches of ZooKeeper operations and over peers.  Every write is fenced by a
+ * check of /controller_epoch's version.  Decisions (who leads, which ISR, where
+ * replicas go) are pure functions in election.h and placement.h.
+ */
+#ifndef CONTROLLER_CONTROLLER_H
+#define CONTROLLER_CONTROLLER_H
+
+#include "base/task.h"
+#include "cluster/cluster.h"
+#include "wire/wire.h"
+
+struct controller;
+struct controller_options;
+struct random;
+struct sockets;
+struct work_queue;
+struct zk;
+
+struct controller_setup {
+	struct loop *loop; /* the owner */
+	struct zk *zk;
+	struct cluster *cluster;
+	struct configs *configs;
+	struct sockets *sockets;
+	struct work_queue *resolver;
+	const struct controller_options *options;
+	const struct broker_options *broker_options;
+	const struct config *config; /* CreateTopics answers a topic's configs
+				      * from it; NULL: it answers none */
+	const char *listener; /* control plane, else inter-broker: brokers are
+			       * reached there */
+	int32_t broker_id;
+	struct diag *diag;
+	struct metrics *metrics;
+	struct random *random;
+};
+
+struct controller *controller_new(const struct controller_setup *setup);
+/* Takes part in elections from now on; call it after the broker registered. */
+void controller_start(struct controller *controller);
+/* Resigns, ends its tasks and channels; wakes the task. */
+void controller_stop(struct controller *controller, struct task_ref task);
+bool controller_stopped(const struct controller *controller);
+void controller_free(struct controller **controller);
+
+/* Any thread. */
+bool controller_active(const struct controller *controller);
+/* 0 before the first election is seen. */
+int32_t controller_epoch(const struct controller *controller);
+/* The broker that holds /controller as last read, -1: none. Any thread. */
+int32_t controller_current_id(const struct controller *controller);
+
+/*
+ * What API handlers ask of it: a call is started from a task on the controller
+ * loop, which is woken at the end. Requests and answers are wire structs; the
+ * answer's memory is the arena's.
+ */
+struct controller_call {
+	struct task_ref task;
+	struct arena *arena;
+	const void *request;
+	void *response; /* wire_init()ed by the caller */
+	int version;
+	int64_t deadline_ns;
+	bool done;
+	struct controller_call_int *state; /* hidden */
+};
+/* CreateTopics: validates each topic, writes config and assignment, waits until
+ * the brokers' leaders are there or the deadline. NOT_CONTROLLER inside. */
+void controller_create_topics(struct controller *controller,
+    struct controller_call *call);
+/* AllocateProducerIds, for brokers of the cluster. */
+void controller_allocate_producer_ids(struct controller *controller,
+    struct controller_call *call);
+/* The caller goes away before the end. */
+void controller_call_abandon(struct controller_call *call);
+
+/*
+ * Any broker creates a topic on a client's wish (Metadata with auto-creation):
+ * writes ZooKeeper itself, waits for nothing. On the controller's loop.
+ * `*error` is what Metadata answers for the topic meanwhile.
+ */
+struct topic_creation;
+struct topic_creation *controller_auto_create(struct controller *controller,
+    const char *topic, struct task_ref task);
+bool topic_creation_done(const struct topic_creation *creation,
+    enum error *error);
+void topic_creation_free(struct topic_creation **creation);
+
+#endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The insides of the controller.  Everything here belongs to the controller
+ * loop but for the atomics.
+ *
+ *	controller.c   life, the idle step that picks the next event, resigning
+ *	elect.c        through /controller
+ *	load.c         what a new controller reads and does first
+ *	brokers.c      brokers that came, went, bounced
+ *	topics.c       topics and partitions that came and went
+ *	rewrite.c      partitions' states: decided, written, read again
+ *	notices.c      ISR and log dir notifications of other brokers
+ *	orders.c       what one event tells the brokers
+ *	channels.c     one FIFO a broker
+ *	context.c      the state, and the moves that are legal in it
+ *	plan.c         a topic to be made: checked, placed
+ *	create.c       CreateTopics, auto-creation: plans carried out
+ *	producer_ids.c blocks of producer ids
+ *
+ * One task, `main`, does all that changes the context, one event at a time.
+ */
+#ifndef CONTROLLER_CONTROLLER_INT_H
+#define CONTROLLER_CONTROLLER_INT_H
+
+#include <stdatomic.h>
+
+#include "base/diag.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "controller/controller.h"
+#include "controller/election.h"
+#include "metrics/metrics.h"
+#include "zkglue/zkglue.h"
+
+/* Parts of one fenced multi, in partitions. */
+#define MULTI_PARTITIONS 50
+/* Operations of one batch, so that its memory is bounded. */
+#define BATCH_OPERATIONS 5000
+#define TROUBLE_PAUSE_NS ((int64_t)1000 * 1000000)
+
+/* --- the context ---------------------------------------------------------- */
+
+enum partition_state {
+	PARTITION_NONEXISTENT,
+	PARTITION_NEW,
+	PARTITION_ONLINE,
+	PARTITION_OFFLINE
+};
+
+enum replica_state {
+	REPLICA_NONEXISTENT,
+	REPLICA_NEW,
+	REPLICA_ONLINE,
+	REPLICA_OFFLINE,
+	REPLICA_DELETION_STARTED,
+	REPLICA_DELETION_SUCCESSFUL,
+	REPLICA_DELETION_INELIGIBLE
+};
+
+struct assigned {
+	int32_t broker;
+	enum replica_state state;
+	bool dir_offline; /* LeaderAndIsr was answered KAFKA_STORAGE_ERROR */
+	/* The epoch of the broker that was there when the partition was made
+	 * and has not said yet that it has a log: it is told isNew until it
+	 * does. A broker that came later is not: its disk may be another
+	 * one. */
+	int64_t unconfirmed_epoch; /* 0: it has, or came later */
+};
+
+struct topic;
+
+/* What the state node of a partition says. */
+struct leadership {
+	int32_t leader;
+	int32_t leader_epoch;
+	int32_t controller_epoch;
+	int32_t partition_epoch; /* the node's data version */
+	int32_t *isr;
+	int32_t isr_count;
+	bool recovering;
+};
+
+struct partition {
+	struct topic *topic;
+	int32_t number;
+	enum partition_state state;
+	struct assigned *replicas;
+	int32_t replica_count;
+	int32_t *adding;
+	int32_t *removing;
+	int32_t adding_count;
+	int32_t removing_count;
+	bool written;    /* a state node is there; what it says: */
+	struct leadership now;
+	/* rewrite.c */
+	struct list pending;
+	int attempts;
+	bool node_made;  /* /partitions/P is there, its state is not */
+	bool lost;       /* its topic went while it was written */
+	bool stale;      /* to be read again before the next write */
+	bool announce;   /* what was read may be news to the brokers */
+	/* orders.c: the last batches in which it was. */
+	uint64_t told;
+	uint64_t shown;
+};
+
+struct topic {
+	struct hash_node node;
+	struct controller *controller;
+	char *name;
+	struct uuid id;
+	struct partition **partitions; /* ascending by number */
+	size_t partition_count;
+	struct zk_watcher watcher;     /* of its node's data */
+	struct waitq_link watched;
+	bool found;                    /* in the listing at hand */
+	bool directory_made;
+	bool warned;                   /* of what is not done yet */
+};
+
+struct channel;
+
+struct live_broker {
+	int32_t id;
+	int64_t epoch; /* czxid */
+	int64_t mzxid; /* of its data: endpoints may change */
+	struct arena arena;
+	struct znode_broker node;
+	bool shutting_down;
+	struct channel *channel;
+	struct zk_watcher watcher;
+	struct waitq_link watched;
+};
+
+struct context {
+	struct live_broker **brokers; /* ascending by id */
+	size_t broker_count;
+	struct hash topics;
+	size_t partition_count;
+};
+
+void context_init(struct context *context);
+void context_fini(struct context *context);
+struct live_broker *context_broker(const struct context *context, int32_t id);
+struct live_broker *context_add_broker(struct controller *controller,
+    int32_t id, const struct zk_op *read);
+void context_remove_broker(struct context *context, struct live_broker *broker);
+/* Takes a broker's node again; false: it cannot be read. */
+bool live_broker_read(struct live_broker *broker, const struct zk_op *read);
+const struct znode_endpoint *live_broker_endpoint(
+    const struct live_broker *broker, const char *listener);
+
+struct topic *context_topic(const struct context *context, struct slice name);
+struct topic *context_add_topic(struct controller *controller,
+    const char *name);
+void context_remove_topic(struct context *context, struct topic *topic);
+/* Makes the partition NEW, with its replicas. */
+struct partition *topic_add_partition(struct topic *topic,
+    const struct znode_assignment *assignment);
+struct partition *topic_find_partition(const struct topic *topic,
+    int32_t number);
+struct assigned *partition_replica(struct partition *partition,
+    int32_t broker);
+/* Registered, and its log dir works. */
+bool replica_live(const struct controller *controller,
+    const struct partition *partition, int32_t broker);
+bool partition_in_isr(const struct partition *partition, int32_t broker);
+void leadership_set(struct partition *partition,
+    const struct znode_state *state, int32_t version);
+
+/* The only ways in which a state changes. Illegal moves are our bugs. */
+void partition_enter(struct partition *partition, enum partition_state state);
+void replica_enter(struct assigned *replica, enum replica_state state);
+bool partition_move_legal(enum partition_state from, enum partition_state to);
+bool replica_move_legal(enum replica_state from, enum replica_state to);
+
+/* --- orders and channels -------------------------------------------------- */
+
+/* What one event has to tell; sent by orders_send(). */
+struct orders {
+	uint64_t number;       /* of this batch */
+	struct order *items;   /* LeaderAndIsr: a partition to a broker */
+	size_t item_count;
+	size_t item_capacity;
+	struct partition **shown; /* UpdateMetadata to all */
+	size_t shown_count;
+	size_t shown_capacity;
+	bool brokers_changed;     /* UpdateMetadata even without partitions */
+};
+
+/* LeaderAndIsr to all live replicas, UpdateMetadata to all. */
+void orders_partition(struct controller *controller,
+    struct partition *partition);
+/* LeaderAndIsr to one of them, UpdateMetadata to all. */
+void orders_replica(struct controller *controller,
+    struct partition *partition, const struct live_broker *broker);
+void orders_show(struct controller *controller, struct partition *partition);
+void orders_brokers_changed(struct controller *controller);
+void orders_send(struct controller *controller);
+/* At once, all partitions: a broker that is new. */
+void orders_send_everything(struct controller *controller,
+    struct live_broker *broker);
+/* LeaderAndIsr of all it hosts and UpdateMetadata of all: what it missed. */
+void orders_resync(struct controller *controller, struct live_broker *broker);
+void orders_clear(struct controller *controller);
+
+/* A message that several channels may share; the last one frees it. */
+struct order_body {
+	unsigned references;
+	struct arena arena;
+	int api_key;
+	union {
+		struct leader_and_isr_request leader_and_isr;
+		struct update_metadata_request update_metadata;
+	} request;
+};
+void order_body_unref(struct order_body *body);
+
+struct channel *channel_new(struct controller *controller,
+    struct live_broker *broker);
+void channel_free(struct channel **channel);
+/* Takes a reference. */
+void channel_send(struct channel *channel, struct order_body *body);
+/* The broker's address changed. */
+void channel_readdress(struct channel *channel);
+
+/* --- the controller ------------------------------------------------------- */
+
+enum controller_state {
+	CONTROLLER_RESIGNED,
+	CONTROLLER_ELECTING,
+	CONTROLLER_LOADING,
+	CONTROLLER_ACTIVE
+};
+
+/* What the controller watches by name, in the order in which it looks. */
+#define CONTROLLER_WATCHES(X)                                                 \
+	X(BROKERS, ZNODE_BROKER_IDS, true)                                    \
+	X(TOPICS, ZNODE_BROKER_TOPICS, true)                                  \
+	X(LOG_DIRS, ZNODE_LOG_DIR_EVENTS, true)                               \
+	X(ISR_CHANGES, ZNODE_ISR_CHANGES, true)                               \
+	X(DELETIONS, ZNODE_DELETE_TOPICS, true)                               \
+	X(REASSIGNMENTS, ZNODE_REASSIGN_PARTITIONS, false)                    \
+	X(PREFERRED, ZNODE_PREFERRED_ELECTION, false)
+
+enum controller_watch {
+#define X(name, path, children) WATCH_##name,
+	CONTROLLER_WATCHES(X)
+#undef X
+	WATCH_COUNT
+};
+
+struct watched {
+	struct zk_watcher watcher;
+	struct waitq_link link;
+};
+
+/* One write of a state under way. */
+struct rewrite {
+	struct list pending;         /* partitions to be looked at */
+	struct partition **flight;   /* of this batch */
+	struct znode_state *wanted;  /* of each of them */
+	size_t flight_count;
+	struct rewrite_group *groups; /* multis over them */
+	size_t group_count;
+	task_step *then;
+};
+
+#define CONTROLLER_MAGIC 0x63746c72u
+
+struct controller {
+	unsigned magic;
+	struct controller_setup setup;
+	_Atomic bool active;
+	_Atomic int32_t shown_epoch;
+	_Atomic int32_t current_id;
+	_Atomic bool stopped;
+	struct task_ref main;
+	struct task_ref stopper;
+	struct post stop_post;
+	bool halted;            /* controller_stop() was called */
+	enum controller_state state;
+
+	/* The session and the election in which it acts. */
+	uint64_t ordinal;
+	int32_t epoch;
+	int32_t epoch_version;  /* of /controller_epoch: the fence */
+	int64_t elected_zxid;   /* of /controller */
+	struct watched seat;    /* /controller */
+	struct watched own;     /* our /brokers/ids/N */
+	struct waitq_link session;
+
+	struct watched watches[WATCH_COUNT];
+	struct context context;
+	struct orders orders;
+	struct rewrite rewrite;
+	bool dirs_changed;      /* a replica's dir_offline was set */
+
+	/* The step at hand. */
+	struct zk_batch *batch;
+	struct zk_op *op;
+	struct zk_op **ops;
+	size_t op_count;
+	const char **names;     /* what is read in pieces; memory: `list` */
+	size_t name_count;
+	size_t next_name;
+	task_step *names_then;
+	struct zk_batch *list;
+	struct zk_op *listed;   /* of `list`: notifications at hand */
+	struct zk_op **arrived; /* reads of brokers that came; memory: `list` */
+	size_t arrived_count;
+	struct partition **walk; /* all partitions, while states are read */
+	size_t walk_count;
+	size_t next_walk;
+
+	struct list creations;   /* tasks of create.c */
+	struct list allocations; /* tasks of producer_ids.c */
+};
+
+/* controller.c */
+struct controller *controller_of(struct task *task);
+/* A fresh `batch`; the old one goes. */
+struct zk_batch *controller_batch(struct controller *controller);
+/* Sends it; `step` looks at the answers. */
+enum verdict controller_submit(struct task *task, task_step *step);
+/* Room for the operations of a batch. */
+void controller_ops(struct controller *controller, size_t count);
+/* The batch's answers are there. False: *verdict is to be returned: it waits,
+ * or the session is gone and the controller resigned. */
+bool controller_answered(struct task *task, enum verdict *verdict);
+/* A multi of `parts` behind a check of our epoch. Its parts begin at [1]. */
+struct zk_op *controller_fenced(struct controller *controller, size_t parts);
+/* The check failed: somebody else is controller. */
+bool controller_fence_failed(const struct zk_op *multi);
+enum verdict controller_resign(struct task *task, const char *why);
+/* ZooKeeper refused what it should not: resigns, begins again after a pause. */
+enum verdict controller_trouble(struct task *task, const struct zk_op *op);
+bool controller_session_lost(const struct controller *controller);
+void controller_enter(struct controller *controller,
+    enum controller_state state);
+void controller_dirs_changed(struct controller *controller);
+const char *controller_watch_path(enum controller_watch watch);
+struct zk_op *controller_watch_read(struct controller *controller,
+    enum controller_watch watch);
+extern task_step controller_idle;
+
+/* elect.c */
+extern task_step elect_session;
+/* /controller changed while we act. */
+extern task_step seat_read;
+
+/* load.c */
+extern task_step load_begin;
+/* A state node that never changed: its maker may have died before telling
+ * anybody.  Whoever was registered before the node was made may have no log. */
+void load_half_made(struct controller *controller,
+    struct partition *partition, int64_t czxid);
+
+/* brokers.c */
+extern task_step brokers_read;
+/* Partitions whose leader or in-sync replicas are not what they can be. */
+void brokers_collect(struct controller *controller, bool leaders_only);
+
+/* topics.c */
+extern task_step topics_read, topics_data_read;
+bool topics_data_changed(const struct controller *controller);
+/* Reads the topics in `names` into the context, a bounded number at once; their
+ * partitions are NEW and pending. */
+enum verdict topics_add_run(struct task *task, task_step *then);
+
+/* rewrite.c */
+void rewrite_init(struct rewrite *rewrite);
+void rewrite_clear(struct controller *controller);
+void rewrite_add(struct controller *controller, struct partition *partition);
+/* Everything pending is decided and written; then orders are sent and `then`
+ * runs. */
+enum verdict rewrite_run(struct task *task, task_step *then);
+/* The same after what is pending was read again. */
+enum verdict rewrite_run_fresh(struct task *task, task_step *then);
+/* States follow from what is known; the brokers concerned will be told. */
+void rewrite_settle(struct controller *controller,
+    struct partition *partition);
+struct partition_view {
+	const struct controller *controller;
+	const struct partition *partition;
+	bool unclean_allowed;
+};
+/* What the state should become; false: it is well. isr is the arena's. */
+bool rewrite_decide(const struct partition_view *view, struct arena *arena,
+    struct znode_state *wanted);
+
+/* notices.c */
+extern task_step notices_log_dirs, notices_isr, notices_unserved;
+/* Fenced deletes of all children of one directory, into the batch. */
+void notices_delete(struct controller *controller, enum controller_watch watch,
+    const struct zk_op *listed);
+/* One line about what is pending and not served yet. */
+void notices_warn(struct controller *controller, struct zk_op *const *listed);
+
+/* Of create.c and producer_ids.c: in the task's state; the asker's call points
+ * here. */
+struct controller_call_int {
+	struct controller_call *call; /* NULL: the asker is gone */
+};
+void creations_cancel(struct controller *controller);
+void allocations_cancel(struct controller *controller);
+
+#endif

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Partitions' states: what each should be is decided from what is known of it,
+ * written in fenced multis, and where a write found something else, read again
+ * and decided anew.
+ *
+ *	pending --> [decide] --> well as it is
+ *	   ^           |
+ *	   |           v multis of 50 partitions
+ *	   |        [write] --> done: LeaderAndIsr, UpdateMetadata
+ *	   |           |
+ *	   +- [read] <-+ another version, another state, a node already there
+ *
+ * An answer that was lost needs no care of its own: the write, sent again,
+ * finds its own result, which is read, found well, and announced.
+ *
+ * New partitions are made here too: /partitions, /partitions/P and its state.
+ */
+#include "controller/controller_int.h"
+
+#define ATTEMPTS_MAX 20
+
+static task_step rewrite_write, rewrite_written, rewrite_read;
+
+/* One multi: the check, then the writes of `count` partitions in flight. */
+struct rewrite_group {
+	struct zk_op *multi;
+	struct topic *directory; /* not NULL: makes its /partitions alone */
+	size_t first;
+	size_t count;
+};
+
+void
+rewrite_init(struct rewrite *r)
+{
+	*r = (struct rewrite){ 0 };
+	list_init(&r->pending);
+}
+
+static void
+rewrite_land(struct rewrite *r)
+{
+	mem_free(r->flight);
+	mem_free(r->wanted);
+	mem_free(r->groups);
+	r->flight = NULL;
+	r->wanted = NULL;
+	r->groups = NULL;
+	r->flight_count = r->group_count = 0;
+}
+
+void
+rewrite_clear(struct controller *c)
+{
+	rewrite_land(&c->rewrite);
+	while (list_pop_head(&c->rewrite.pending) != NULL)
+		continue;
+}
+
+void
+rewrite_add(struct controller *c, struct partition *p)
+{
+	if (!list_linked(&p->pending))
+		list_push_tail(&c->rewrite.pending, &p->pending);
+	p->attempts = 0;
+}
+
+/* --- deciding ------------------------------------------------------------- */
+
+static bool
+isr_holds(const struct partition *p, int32_t broker)
+{
+	return (!p->written || partition_in_isr(p, broker));
+}
+
+/* The live ones of the ISR, in its order; of a partition that is new, of its
+ * assignment. */
+static void
+isr_live(const struct partition_view *view, struct znode_state *wanted)
+{
+	const struct partition *p = view->partition;
+	int32_t count = p->written ? p->now.isr_count : p->replica_count;
+
+	for (int32_t i = 0; i < count; i++) {
+		int32_t broker = p->written ? p->now.isr[i] :
+		    p->replicas[i].broker;
+
+		if (replica_live(view->controller, p, broker))
+			wanted->isr[wanted->isr_count++] = broker;
+	}
+}
+
+static struct election_result
+elect(const struct partition_view *view, struct arena *arena)
+{
+	const struct partition *p = view->partition;
+	struct election_replica *replicas = arena_array(arena,
+	    (size_t)p->replica_count, sizeof(*replicas));
+
+	CHECK(replicas != NULL);
+	for (int32_t i = 0; i < p->replica_count; i++) {
+		int32_t broker = p->replicas[i].broker;
+		const struct live_broker *live =
+		    context_broker(&view->controller->context, broker);
+
+		replicas[i] = (struct election_replica){
+			.broker = broker,
+			.live = replica_live(view->controller, p, broker),
+			.shutting_down = live != NULL && live->shutting_down,
+			.in_isr = isr_holds(p, broker),
+		};
+	}
+	return (election_run(ELECTION_OFFLINE, replicas,
+	    (size_t)p->replica_count, view->unclean_allowed));
+}
+
+bool
+rewrite_decide(const struct partition_view *view, struct arena *arena,
+    struct znode_state *wanted)
+{
+	const struct partition *p = view->partition;
+	int32_t room = p->replica_count + p->now.isr_count + 1;
+	struct election_result elected = { .leader = p->now.leader };
+
+	*wanted = (struct znode_state){
+		.controller_epoch = view->controller->epoch,
+		.leader_epoch = p->written ? p->now.leader_epoch + 1 : 0,
+		.recovering = p->written && p->now.recovering,
+	};
+	wanted->isr = arena_array(arena, (size_t)room, sizeof(*wanted->isr));
+	CHECK(wanted->isr != NULL);
+	isr_live(view, wanted);
+	if (!p->written || p->now.leader < 0 ||
+	    !replica_live(view->controller, p, p->now.leader))
+		elected = elect(view, arena);
+	wanted->leader = elected.leader;
+	/* Nothing is made without anyone to lead it. */
+	if (!p->written)
+		return (elected.leader >= 0);
+	if (elected.unclean) {
+		wanted->isr[0] = elected.leader;
+		wanted->isr_count = 1;
+		wanted->recovering = true;
+	} else if (wanted->isr_count == 0 || elected.leader < 0) {
+		/* Who was in sync when the last one died stays a candidate: an
+		 * ISR is never emptied. */
+		wanted->isr_count = p->now.isr_count;
+		memcpy(wanted->isr, p->now.isr,
+		    (size_t)p->now.isr_count * sizeof(*wanted->isr));
+	}
+	return (wanted->leader != p->now.leader ||
+	    wanted->isr_count != p->now.isr_count);
+}
+
+static bool
+unclean_allowed(struct controller *c, const struct topic *topic)
+{
+	const struct topic_config *config;
+	bool allowed;
+
+	if (c->setup.configs == NULL)
+		return (false);
+	config = configs_topic(c->setup.configs, topic->name);
+	allowed = config->options->unclean_leader_election_enable;
+	topic_config_unref(config);
+	return (allowed);
+}
+
+/* --- what follows from a state -------------------------------------------- */
+
+void
+rewrite_settle(struct controller *c, struct partition *p)
+{
+	bool led = p->now.leader >= 0 && replica_live(c, p, p->now.leader);
+
+	p->announce = false;
+	if (!p->written)
+		return;
+	partition_enter(p, led ? PARTITION_ONLINE : PARTITION_OFFLINE);
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (p->replicas[i].state != REPLICA_DELETION_STARTED &&
+		    p->replicas[i].state != REPLICA_DELETION_SUCCESSFUL)
+			replica_enter(&p->replicas[i],
+			    replica_live(c, p, p->replicas[i].broker) ?
+			    REPLICA_ONLINE : REPLICA_OFFLINE);
+	orders_partition(c, p);
+}
+
+static void
+rewrite_say(struct controller *c, const struct partition *p,
+    const struct znode_state *was, bool unclean)
+{
+	if (unclean) {
+		metrics_add(c->setup.metrics, METRIC_UNCLEAN_LEADER_ELECTIONS,
+		    1);
+		diag_warn(c->setup.diag, controller, "partition=%s/%d elected "
+		    "broker=%d from outside the ISR epoch=%d: acknowledged "
+		    "records may be lost", p->topic->name, (int)p->number,
+		    (int)p->now.leader, (int)p->now.leader_epoch);
+	} else if (p->now.leader < 0) {
+		diag_warn(c->setup.diag, controller, "partition=%s/%d has no "
+		    "leader epoch=%d: none of its ISR lives", p->topic->name,
+		    (int)p->number, (int)p->now.leader_epoch);
+	} else if (was->leader != p->now.leader) {
+		diag_debug(c->setup.diag, controller, "partition=%s/%d elected "
+		    "broker=%d epoch=%d", p->topic->name, (int)p->number,
+		    (int)p->now.leader, (int)p->now.leader_epoch);
+	}
+}
+
+static void
+rewrite_done(struct controller *c, struct partition *p,
+    const struct znode_state *wanted, int32_t version)
+{
+	struct znode_state was = { .leader = p->now.leader };
+	bool made = !p->written;
+	bool unclean = p->written && !p->now.recovering && wanted->recovering;
+
+	leadership_set(p, wanted, version);
+	p->node_made = true;
+	if (made)
+		load_half_made(c, p, INT64_MAX);
+	rewrite_say(c, p, &was, unclean);
+	rewrite_settle(c, p);
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+enum verdict
+rewrite_run(struct task *t, task_step *then)
+{
+	controller_of(t)->rewrite.then = then;
+	return (task_next(t, rewrite_write));
+}
+
+/* Takes from pending what needs a write, up to a batch. */
+static void
+rewrite_gather(struct controller *c)
+{
+	struct rewrite *r = &c->rewrite;
+	struct arena *arena = zk_batch_arena(c->batch);
+	struct list *link;
+
+	r->flight = mem_zalloc(BATCH_OPERATIONS * sizeof(struct partition *));
+	r->wanted = mem_zalloc(BATCH_OPERATIONS * sizeof(*r->wanted));
+	while (r->flight_count < BATCH_OPERATIONS &&
+	    (link = list_pop_head(&r->pending)) != NULL) {
+		struct partition *p = list_entry(link, struct partition,
+		    pending);
+		struct partition_view view = { c, p,
+			unclean_allowed(c, p->topic) };
+
+		if (rewrite_decide(&view, arena, &r->wanted[r->flight_count]))
+			r->flight[r->flight_count++] = p;
+		else if (p->announce || p->state == PARTITION_NEW ||
+		    (p->state == PARTITION_ONLINE) !=
+		    (p->now.leader >= 0 && replica_live(c, p, p->now.leader)))
+			rewrite_settle(c, p);
+	}
+}
+
+static bool
+is_creation(const struct partition *p)
+{
+	return (!p->written);
+}
+
+static size_t
+partition_parts(const struct partition *p)
+{
+	return (is_creation(p) && !p->node_made ? 2 : 1);
+}
+
+static void
+add_partition_parts(struct controller *c, struct zk_op *multi,
+    const struct partition *p, const struct znode_state *wanted)
+{
+	struct arena *arena = zk_batch_arena(c->batch);
+	const char *path = znode_state_path(arena, p->topic->name, p->number);
+	struct buffer json = BUFFER_EMPTY;
+
+	znode_state_encode(wanted, &json);
+	if (!is_creation(p)) {
+		zk_multi_set(c->batch, multi, path, buffer_slice(&json),
+		    p->now.partition_epoch);
+	} else {
+		if (!p->node_made)
+			zk_multi_create(c->batch, multi,
+			    znode_partition_path(arena, p->topic->name,
+				p->number), SLICE_NULL, ZK_PERSISTENT);
+		zk_multi_create(c->batch, multi, path, buffer_slice(&json),
+		    ZK_PERSISTENT);
+	}
+	buffer_fini(&json);
+}
+
+/* A batch runs in its order: what a multi needs is made before it. */
+static void
+add_directory(struct controller *c, struct partition *p)
+{
+	struct rewrite_group *group =
+	    &c->rewrite.groups[c->rewrite.group_count];
+
+	if (!is_creation(p) || p->topic->directory_made)
+		return;
+	p->topic->directory_made = true;
+	c->rewrite.group_count++;
+	*group = (struct rewrite_group){ .multi = controller_fenced(c, 1),
+		.directory = p->topic };
+	zk_multi_create(c->batch, group->multi,
+	    znode_partitions_path(zk_batch_arena(c->batch), p->topic->name),
+	    SLICE_NULL, ZK_PERSISTENT);
+}
+
+static void
+add_group(struct controller *c, size_t first, size_t count)
+{
+	struct rewrite *r = &c->rewrite;
+	struct rewrite_group *group;
+	size_t parts = 0;
+
+	for (size_t i = first; i < first + count; i++) {
+		add_directory(c, r->flight[i]);
+		parts += partition_parts(r->flight[i]);
+	}
+	group = &r->groups[r->group_count++];
+	*group = (struct rewrite_group){ .multi = controller_fenced(c, parts),
+		.first = first, .count = count };
+	for (size_t i = first; i < first + count; i++)
+		add_partition_parts(c, group->multi, r->flight[i],
+		    &r->wanted[i]);
+}
+
+static enum verdict
+rewrite_write(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+
+	rewrite_land(r);
+	controller_batch(c);
+	rewrite_gather(c);
+	if (r->flight_count == 0) {
+		rewrite_land(r);
+		if (!list_empty(&r->pending))
+			return (STEP_RUN);
+		orders_send(c);
+		return (task_next(t, r->then));
+	}
+	/* A group for each multi, and one for each directory. */
+	r->groups = mem_zalloc(2 * r->flight_count * sizeof(*r->groups));
+	for (size_t i = 0; i < r->flight_count;) {
+		size_t left = r->flight_count - i;
+		/* What failed before goes alone and stops no others. */
+		size_t count = r->flight[i]->attempts > 0 ? 1 :
+		    left < MULTI_PARTITIONS ? left : MULTI_PARTITIONS;
+
+		add_group(c, i, count);
+		i += count;
+	}
+	return (controller_submit(t, rewrite_written));
+}
+
+static void
+group_done(struct controller *c, const struct rewrite_group *group)
+{
+	struct rewrite *r = &c->rewrite;
+
+	for (size_t i = group->first; i < group->first + group->count; i++) {
+		struct partition *p = r->flight[i];
+
+		rewrite_done(c, p, &r->wanted[i],
+		    p->written ? p->now.partition_epoch + 1 : 0);
+	}
+}
+
+/* Something was not as we believed: all of the multi is read again. */
+static void
+group_failed(struct controller *c, const struct rewrite_group *group)
+{
+	struct rewrite *r = &c->rewrite;
+
+	for (size_t i = group->first; i < group->first + group->count; i++) {
+		r->flight[i]->stale = true;
+		r->flight[i]->attempts++;
+	}
+}
+
+enum verdict
+rewrite_run_fresh(struct task *t, task_step *then)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+	struct list *link;
+
+	rewrite_land(r);
+	r->then = then;
+	r->flight = mem_zalloc(BATCH_OPERATIONS * sizeof(struct partition *));
+	while (r->flight_count < BATCH_OPERATIONS &&
+	    (link = list_pop_head(&r->pending)) != NULL) {
+		r->flight[r->flight_count] = list_entry(link, struct partition,
+		    pending);
+		r->flight[r->flight_count++]->stale = true;
+	}
+	return (task_next(t, rewrite_read));
+}
+
+static bool
+is_expected(enum zk_rc rc)
+{
+	return (rc == ZK_NO_NODE || rc == ZK_NODE_EXISTS ||
+	    rc == ZK_BAD_VERSION);
+}
+
+static enum verdict
+rewrite_written(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+	enum verdict verdict;
+	bool again = false;
+
+	if (!controller_answered(t, &verdict))
+		return (verdict);
+	for (size_t g = 0; g < r->group_count; g++) {
+		const struct rewrite_group *group = &r->groups[g];
+
+		if (controller_fence_failed(group->multi))
+			return (controller_resign(t,
+			    "another controller was elected"));
+		if (group->directory != NULL) {
+			if (group->multi->rc == ZK_NO_NODE)
+				group->directory->directory_made = false;
+			continue;
+		}
+		if (group->multi->rc == ZK_OK) {
+			group_done(c, group);
+		} else if (is_expected(group->multi->rc)) {
+			group_failed(c, group);
+			again = true;
+		} else {
+			return (controller_trouble(t, group->multi));
+		}
+	}
+	return (task_next(t, again ? rewrite_read : rewrite_write));
+}
+
+/* --- reading again -------------------------------------------------------- */
+
+static task_step rewrite_read_done;
+
+static enum verdict
+rewrite_read(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+	struct zk_batch *batch = controller_batch(c);
+	struct arena *arena = zk_batch_arena(batch);
+
+	controller_ops(c, r->flight_count * 3);
+	for (size_t i = 0; i < r->flight_count; i++) {
+		const struct partition *p = r->flight[i];
+
+		if (!p->stale)
+			continue;
+		c->ops[c->op_count++] = zk_batch_get(batch,
+		    znode_state_path(arena, p->topic->name, p->number), NULL);
+		c->ops[c->op_count++] = zk_batch_exists(batch,
+		    znode_partition_path(arena, p->topic->name, p->number),
+		    NULL);
+		c->ops[c->op_count++] = zk_batch_exists(batch,
+		    znode_topic_path(arena, p->topic->name), NULL);
+	}
+	return (controller_submit(t, rewrite_read_done));
+}
+
+/* False: the node is there but cannot be read. */
+static bool
+rewrite_take(struct controller *c, struct partition *p,
+    struct zk_op *const *ops)
+{
+	struct znode_state state;
+
+	p->stale = false;
+	p->node_made = ops[1]->rc == ZK_OK;
+	p->lost = ops[2]->rc == ZK_NO_NODE;
+	if (!p->node_made)
+		p->topic->directory_made = false;
+	if (ops[0]->rc == ZK_NO_NODE) {
+		p->written = false;
+		return (true);
+	}
+	if (!znode_state_decode(ops[0]->answer, zk_batch_arena(c->batch),
+		&state))
+		return (false);
+	if (!p->written && state.leader_epoch == 0 && ops[0]->stat.version == 0)
+		load_half_made(c, p, ops[0]->stat.czxid);
+	leadership_set(p, &state, ops[0]->stat.version);
+	p->announce = true;
+	return (true);
+}
+
+static enum verdict
+rewrite_read_done(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+	enum verdict verdict;
+	size_t next = 0;
+
+	if (!controller_answered(t, &verdict))
+		return (verdict);
+	for (size_t i = 0; i < c->op_count; i++)
+		if (c->ops[i]->rc != ZK_OK && c->ops[i]->rc != ZK_NO_NODE)
+			return (controller_trouble(t, c->ops[i]));
+	for (size_t i = 0; i < r->flight_count; i++) {
+		struct partition *p = r->flight[i];
+
+		if (!p->stale)
+			continue;
+		next += 3;
+		if (!rewrite_take(c, p, &c->ops[next - 3]))
+			p->attempts = ATTEMPTS_MAX;
+		if (p->written && p->now.controller_epoch > c->epoch)
+			return (controller_resign(t, "a later controller wrote "
+			    "a partition's state"));
+		if (p->lost || p->attempts >= ATTEMPTS_MAX)
+			diag_error(c->setup.diag, controller, "partition=%s/%d "
+			    "%s: left as it is", p->topic->name,
+			    (int)p->number, p->lost ? "lost its topic" :
+			    "cannot be written");
+		else
+			list_push_tail(&r->pending, &p->pending);
+	}
+	return (task_next(t, rewrite_write));
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/broker_int.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "daemon/collect.h"
+
+static void
+broker_stop_arrived(struct post *post)
+{
+	struct broker *b = container_of(post, struct broker, stop_post);
+	struct task *task = task_of_ref(b->task);
+
+	if (task != NULL)
+		task_wake(task); /* the start looks at stop_wanted */
+	else if (broker_state(b) == BROKER_RUNNING)
+		broker_stop_task(b);
+}
+
+static void
+broker_start_arrived(void *arg)
+{
+	broker_start_task(arg);
+}
+
+struct broker *
+broker_new(const struct broker_setup *setup)
+{
+	struct broker *b = mem_zalloc(sizeof(*b));
+	struct scheduler *scheduler = setup->seams.scheduler;
+
+	b->setup = *setup;
+	b->options = config_options(setup->config);
+	b->broker_id = -1;
+	arena_init(&b->arena, 0);
+	atomic_init(&b->state, BROKER_STARTING);
+	b->stop_post.run = broker_stop_arrived;
+	list_init(&b->stop_post.link);
+	b->loop_count = (size_t)setup->loop_count;
+	b->loops = mem_zalloc((b->loop_count + 1) * sizeof(struct loop *));
+	b->pulses = mem_zalloc((b->loop_count + 1) * sizeof(*b->pulses));
+	for (size_t i = 0; i < b->loop_count; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "net-%zu", i);
+		b->loops[i] = loop_new(scheduler, name);
+	}
+	b->control = b->loops[b->loop_count] = loop_new(scheduler,
+	    "controller");
+	b->disk = work_queue_new(scheduler, "disk",
+	    b->options->daemon.background_threads);
+	b->resolver = work_queue_new(scheduler, "resolver", 4);
+	for (size_t i = 0; i <= b->loop_count; i++)
+		loop_start(b->loops[i]);
+	collect_register(b);
+	loop_post_call(b->control, broker_start_arrived, b);
+	return (b);
+}
+
+void
+broker_stop(struct broker *b)
+{
+	atomic_store(&b->stop_wanted, true);
+	if (!atomic_exchange(&b->stop_posted, true))
+		loop_post(b->control, &b->stop_post);
+}
+
+enum broker_state
+broker_state(const struct broker *b)
+{
+	return ((enum broker_state)atomic_load(&b->state));
+}
+
+bool
+broker_ready(const struct broker *b)
+{
+	return (atomic_load(&b->ready));
+}
+
+void
+broker_enter(struct broker *b, enum broker_state state)
+{
+	static const char *const names[] = { "starting", "running", "stopping",
+		"stopped", "failed" };
+
+	atomic_store(&b->state, (int)state);
+	diag_info(b->setup.seams.diag, daemon, "broker=%d %s", b->broker_id,
+	    names[state]);
+	if (b->setup.changed != NULL)
+		b->setup.changed(b->setup.changed_arg, state, 0, 0);
+}
+
+void
+broker_free(struct broker **broker)
+{
+	struct broker *b = *broker;
+
+	if (b == NULL)
+		return;
+	CHECK(broker_state(b) == BROKER_STOPPED ||
+	    broker_state(b) == BROKER_FAILED);
+	for (size_t i = 0; i <= b->loop_count; i++)
+		loop_stop(b->loops[i]);
+	work_queue_free(b->disk);
+	work_queue_free(b->resolver);
+	for (size_t i = 0; i <= b->loop_count; i++)
+		loop_free(b->loops[i]);
+	arena_fini(&b->arena);
+	mem_free(b->session_file);
+	mem_free(b->session_identity);
+	mem_free(b->pulses);
+	mem_free(b->loops);
+	mem_free(b);
+	*broker = NULL;
+}
+
+/* --- signs of life -------------------------------------------------------- */
+
+static void
+broker_pulse_run(struct post *post)
+{
+	atomic_store(&container_of(post, struct broker_pulse, post)->waiting,
+	    false);
+}
+
+void
+broker_ping(struct broker *b)
+{
+	for (size_t i = 0; i <= b->loop_count; i++) {
+		if (atomic_exchange(&b->pulses[i].waiting, true))
+			continue; /* the last one is still on its way */
+		b->pulses[i].post.run = broker_pulse_run;
+		loop_post(b->loops[i], &b->pulses[i].post);
+	}
+}
+
+bool
+broker_alive(const struct broker *b)
+{
+	for (size_t i = 0; i <= b->loop_count; i++)
+		if (atomic_load(&b->pulses[i].waiting))
+			return (false);
+	return (true);
+}
+
+int32_t
+broker_port(const struct broker *b, const char *listener)
+{
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (strcmp(b->listeners[i].name, listener) == 0)
+			return (b->listeners[i].port);
+	return (-1);
+}
+
+/* --- work ----------------------------------------------------------------- */
+
+static void
+broker_work_done(struct work *work)
+{
+	struct broker_work *w = container_of(work, struct broker_work, work);
+
+	w->done = true;
+	task_wake_ref(w->task);
+}
+
+void
+broker_work_start(struct broker_work *w, struct broker *broker,
+    struct task *task, void (*run)(struct work *work))
+{
+	*w = (struct broker_work){
+		.broker = broker,
+		.task = task_ref(task),
+	};
+	w->work.run = run;
+	w->work.done = broker_work_done;
+	w->work.home = broker->control;
+	work_submit(broker->disk, &w->work);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole broker, put together: rooms wired to each other and to the six
+ * seams.  main.c gives it the real ones; replay gives it fakes and runs several
+ * in one process.
+ *
+ *	STARTING: directories -> ZooKeeper -> tree, cluster id, broker id ->
+ *	    configs -> logs -> listeners bound -> registered -> doors open
+ *	RUNNING
+ *	STOPPING: doors closed -> controller -> replicas -> logs -> session
+ *	STOPPED or FAILED
+ *
+ * Both ways are tasks on the controller's loop (start.c, stop.c).  A stop asked
+ * for during the start takes effect between two of its steps.
+ */
+#ifndef DAEMON_BROKER_H
+#define DAEMON_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct broker;
+struct clock;
+struct config;
+struct diag;
+struct files;
+struct metrics;
+struct random;
+struct scheduler;
+struct sockets;
+struct zk_driver;
+
+/* What a broker learns from outside comes through these. */
+struct seams {
+	const struct clock *clock;
+	struct random *random; /* the controller loop's, once started */
+	struct sockets *sockets;
+	struct files *files;
+	struct zk_driver *zk_driver;
+	struct scheduler *scheduler;
+	struct diag *diag;
+};
+
+enum broker_state {
+	BROKER_STARTING,
+	BROKER_RUNNING,
+	BROKER_STOPPING,
+	BROKER_STOPPED,
+	BROKER_FAILED /* it could not start; stopped again */
+};
+
+struct broker_setup {
+	struct seams seams;
+	const struct config *config; /* resolved; outlives the broker */
+	struct metrics *metrics;
+	int loop_count;
+	/* At each change of state, and while logs load (done of total); on the
+	 * controller's loop. */
+	void (*changed)(void *arg, enum broker_state state, uint64_t done,
+	    uint64_t total);
+	void *changed_arg;
+};
+
+/* Starts to start. */
+struct broker *broker_new(const struct broker_setup *setup);
+/* Any thread; again and again does no harm. */
+void broker_stop(struct broker *broker);
+/* Any thread. */
+enum broker_state broker_state(const struct broker *broker);
+/* STOPPED or FAILED. */
+void broker_free(struct broker **broker);
+
+/* Asks every loop for a sign of life; broker_alive() tells whether all have
+ * answered the last call. One thread calls both. */
+void broker_ping(struct broker *broker);
+bool broker_alive(const struct broker *broker);
+
+/* Registered, and the controller has told this broker of itself. Any thread. */
+bool broker_ready(const struct broker *broker);
+/* For tests: the port that a listener is bound to, -1: no such listener. */
+int32_t broker_port(const struct broker *broker, const char *listener);
+
+#endif

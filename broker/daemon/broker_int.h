@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The broker's parts, shared by broker.c, start.c and stop.c. */
+#ifndef DAEMON_BROKER_INT_H
+#define DAEMON_BROKER_INT_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "base/diag.h"
+#include "base/loop.h"
+#include "base/random.h"
+#include "base/task.h"
+#include "cluster/cluster.h"
+#include "config/config.h"
+#include "controller/controller.h"
+#include "daemon/broker.h"
+#include "daemon/feature.h"
+#include "daemon/registration.h"
+#include "net/net.h"
+#include "replica/replica.h"
+#include "storage/storage.h"
+#include "txn/producer_ids.h"
+#include "zkglue/zkglue.h"
+
+/* A sign of life of one loop. */
+struct broker_pulse {
+	struct post post;
+	_Atomic bool waiting; /* asked and not answered yet */
+};
+
+/* Owned by the controller's loop but for the atomics. */
+struct broker {
+	struct broker_setup setup;
+	const struct broker_options *options;
+	_Atomic int state; /* enum broker_state */
+	_Atomic bool stop_wanted;
+	struct post stop_post;
+	_Atomic bool stop_posted;
+	_Atomic bool ready;
+
+	struct loop *control; /* the controller's loop */
+	struct loop **loops;  /* the network's, then `control` */
+	size_t loop_count;    /* of the network */
+	struct broker_pulse *pulses; /* one for each of them and `control` */
+	struct work_queue *disk;     /* start, stop, roles */
+	struct work_queue *resolver; /* names, ZooKeeper's connecting */
+
+	int32_t broker_id;
+	char cluster_id[64];
+	char *session_file;
+	char *session_identity;
+	struct config_listener *listeners; /* ports as bound */
+	size_t listener_count;
+	struct znode_broker registered; /* what the node shows */
+	struct arena arena;             /* memory of the two above */
+
+	struct storage *storage;
+	struct zk *zk;
+	struct configs *configs;
+	struct feature *feature;
+	struct cluster *cluster;
+	struct replicas *replicas;
+	struct controller *controller;
+	struct producer_ids *producer_ids;
+	struct apis *apis;
+	struct net *net;
+	bool doors_open; /* net_start() was called */
+	struct registration *registration;
+
+	struct task_ref task; /* start, then stop */
+	bool start_failed;
+	bool logs_closing; /* a worker frees replicas and logs */
+};
+
+void broker_enter(struct broker *broker, enum broker_state state);
+void broker_start_task(struct broker *broker);
+void broker_stop_task(struct broker *broker);
+
+/* A piece of work on a worker that wakes a task when it is done. */
+struct broker_work {
+	struct work work;
+	struct broker *broker;
+	struct task_ref task;
+	bool done;
+	bool good;
+};
+void broker_work_start(struct broker_work *work, struct broker *broker,
+    struct task *task, void (*run)(struct work *work));
+
+#endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/registration.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define RETRY_NS ((int64_t)500 * 1000000)
+
+struct registration {
+	struct registration_setup setup;
+	struct task_ref task;
+	struct waitq changed;
+	enum registration_state state;
+	_Atomic int64_t broker_epoch;
+	/* The session in which the node was made, by its ordinal and its id. */
+	uint64_t ordinal;
+	int64_t session_id;
+	int64_t patience_until_ns; /* 0: nobody stood in the way yet */
+	/* The attempt that is under way. */
+	uint64_t attempt_ordinal;
+	struct waitq_link link;
+	struct zk_batch *batch;
+	struct zk_op *op;
+};
+
+static task_step registration_wait_session, registration_list,
+    registration_twins, registration_compare, registration_create,
+    registration_created, registration_owner, registration_removed,
+    registration_pause;
+
+static void
+registration_fini(struct task *task)
+{
+	struct registration *r = *(struct registration **)task_state(task);
+
+	zk_batch_free(&r->batch);
+	waitq_leave(zk_state_changed(r->setup.zk), &r->link);
+}
+
+static const struct task_class registration_class = {
+	.name = "registration",
+	.state_size = sizeof(struct registration *),
+	.fini = registration_fini,
+};
+
+static struct registration *
+registration_of(struct task *task)
+{
+	return (*(struct registration **)task_state(task));
+}
+
+static void
+registration_setup_task(struct task *task, void *arg)
+{
+	*(struct registration **)task_state(task) = arg;
+}
+
+struct registration *
+registration_new(const struct registration_setup *setup)
+{
+	struct registration *r = mem_zalloc(sizeof(*r));
+
+	r->setup = *setup;
+	r->state = REGISTRATION_PENDING;
+	atomic_init(&r->broker_epoch, -1);
+	waitq_init(&r->changed);
+	r->task = task_ref(task_start(setup->loop, &registration_class,
+	    registration_wait_session, registration_setup_task, r));
+	return (r);
+}
+
+void
+registration_free(struct registration **registration)
+{
+	struct registration *r = *registration;
+	struct task *task;
+
+	if (r == NULL)
+		return;
+	task = task_of_ref(r->task);
+	if (task != NULL)
+		task_cancel(task);
+	waitq_fini(&r->changed);
+	mem_free(r);
+	*registration = NULL;
+}
+
+enum registration_state
+registration_state(const struct registration *r)
+{
+	return (r->state);
+}
+
+struct waitq *
+registration_changed(struct registration *r)
+{
+	return (&r->changed);
+}
+
+int64_t
+registration_broker_epoch(const struct registration *r)
+{
+	return (atomic_load_explicit(&r->broker_epoch, memory_order_acquire));
+}
+
+static void
+registration_enter(struct registration *r, enum registration_state state)
+{
+	r->state = state;
+	waitq_wake(&r->changed);
+}
+
+static enum verdict
+registration_refuse(struct registration *r, const char *why)
+{
+	diag_fatal(r->setup.diag, daemon,
+	    "broker=%d cannot register: %s; give it another broker.id or end "
+	    "the other one", r->setup.broker_id, why);
+	registration_enter(r, REGISTRATION_REFUSED);
+	return (STEP_DONE);
+}
+
+/* Submits r->batch; its answers are looked at in `step`. */
+static enum verdict
+registration_submit(struct task *t, task_step *step)
+{
+	zk_batch_submit(registration_of(t)->batch, t);
+	return (task_next(t, step));
+}
+
+static struct zk_batch *
+registration_batch(struct registration *r)
+{
+	zk_batch_free(&r->batch);
+	r->batch = zk_batch_new(r->setup.zk);
+	return (r->batch);
+}
+
+static enum verdict
+registration_again(struct task *t)
+{
+	task_sleep(t, RETRY_NS);
+	return (task_next(t, registration_pause));
+}
+
+/* Both while registered, for the next session, and before. */
+static enum verdict
+registration_wait_session(struct task *t)
+{
+	struct registration *r = registration_of(t);
+
+	waitq_join(zk_state_changed(r->setup.zk), &r->link, t);
+	if (zk_session_ordinal(r->setup.zk) != r->ordinal &&
+	    r->state == REGISTRATION_DONE)
+		registration_enter(r, REGISTRATION_PENDING);
+	if (zk_state(r->setup.zk) != ZK_CONNECTED ||
+	    zk_session_ordinal(r->setup.zk) == r->ordinal)
+		return (STEP_WAIT);
+	r->attempt_ordinal = zk_session_ordinal(r->setup.zk);
+	return (task_next(t, registration_list));
+}
+
+static enum verdict
+registration_list(struct task *t)
+{
+	struct registration *r = registration_of(t);
+
+	r->op = zk_batch_children(registration_batch(r), ZNODE_BROKER_IDS,
+	    NULL);
+	return (registration_submit(t, registration_compare));
+}
+
+/* The address of `mine` that `other` has too, or NULL. */
+static const struct znode_endpoint *
+registration_same_address(const struct znode_broker *mine,
+    const struct znode_broker *other)
+{
+	for (size_t i = 0; i < mine->endpoint_count; i++)
+		for (size_t j = 0; j < other->endpoint_count; j++)
+			if (mine->endpoints[i].port ==
+				other->endpoints[j].port &&
+			    other->endpoints[j].host != NULL &&
+			    strcmp(mine->endpoints[i].host,
+				other->endpoints[j].host) == 0)
+				return (&mine->endpoints[i]);
+	return (NULL);
+}
+
+/* The names of /brokers/ids have come; their data are read in the same batch
+ * order, then compared: no two brokers may advertise one address. */
+static enum verdict
+registration_twins(struct task *t)
+{
+	struct registration *r = registration_of(t);
+	struct arena *arena = zk_batch_arena(r->batch);
+
+	if (!zk_batch_done(r->batch))
+		return (STEP_WAIT);
+	for (struct zk_op *op = r->op; op != NULL;) {
+		struct znode_broker other;
+		const struct znode_endpoint *same = NULL;
+
+		if (op->rc == ZK_OK &&
+		    znode_broker_decode(op->answer, arena, &other))
+			same = registration_same_address(r->setup.broker,
+			    &other);
+		if (same != NULL) {
+			char why[400];
+
+			snprintf(why, sizeof(why),
+			    "%s:%d is registered already by %s", same->host,
+			    (int)same->port, op->path);
+			return (registration_refuse(r, why));
+		}
+		op = op->cookie;
+	}
+	return (task_next(t, registration_create));
+}
+
+static enum verdict
+registration_compare(struct task *t)
+{
+	struct registration *r = registration_of(t);
+	struct zk_batch *old = r->batch;
+	struct zk_batch *reads;
+	struct zk_op *last = NULL;
+	int32_t id;
+
+	if (!zk_batch_done(r->batch))
+		return (STEP_WAIT);
+	if (r->op->rc != ZK_OK)
+		return (registration_again(t));
+	reads = zk_batch_new(r->setup.zk);
+	for (size_t i = 0; i < r->op->child_count; i++) {
+		struct zk_op *op;
+
+		if (!text_to_int32(slice_of_text(r->op->children[i]), &id) ||
+		    id == r->setup.broker_id)
+			continue;
+		op = zk_batch_get(reads,
+		    znode_broker_path(zk_batch_arena(reads), id), NULL);
+		op->cookie = last;
+		last = op;
+	}
+	zk_batch_free(&old);
+	r->batch = reads;
+	r->op = last;
+	if (last == NULL)
+		return (task_next(t, registration_create));
+	return (registration_submit(t, registration_twins));
+}
+
+/* Null data first, then the JSON, in one multi: the data version is 1, as
+ * after Kafka's. */
+static enum verdict
+registration_create(struct task *t)
+{
+	struct registration *r = registration_of(t);
+	struct zk_batch *batch = registration_batch(r);
+	struct znode_broker broker = *r->setup.broker;
+	const char *path = znode_broker_path(zk_batch_arena(batch),
+	    r->setup.broker_id);
+	struct buffer json = BUFFER_EMPTY;
+	bool ok = true;
+
+	broker.timestamp_ms = clock_wall_ms(r->setup.clock);
+	znode_broker_encode(&broker, &json);
+	r->op = zk_batch_multi(batch, 2);
+	zk_multi_create(batch, r->op, path, SLICE_NULL, ZK_EPHEMERAL);
+	zk_multi_set(batch, r->op, path,
+	    arena_slice_copy(zk_batch_arena(batch), buffer_slice(&json), &ok),
+	    0);
+	buffer_fini(&json);
+	CHECK(ok);
+	return (registration_submit(t, registration_created));
+}
+
+static enum verdict
+registration_done(struct task *t, int64_t epoch)
+{
+	struct registration *r = registration_of(t);
+
+	r->ordinal = r->attempt_ordinal;
+	r->session_id = zk_session_id(r->setup.zk);
+	r->patience_until_ns = 0;
+	atomic_store_explicit(&r->broker_epoch, epoch, memory_order_release);
+	diag_info(r->setup.diag, daemon,
+	    "broker=%d registered epoch=%" PRId64, r->setup.broker_id, epoch);
+	zk_batch_free(&r->batch);
+	registration_enter(r, REGISTRATION_DONE);
+	return (task_next(t, registration_wait_session));
+}
+
+static enum verdict
+registration_created(struct task *t)
+{
+	struct registration *r = registration_of(t);
+
+	if (!zk_batch_done(r->batch))
+		return (STEP_WAIT);
+	if (r->op->rc == ZK_OK)
+		return (registration_done(t, r->op->parts[1].stat.czxid));
+	if (r->op->parts[0].rc == ZK_NODE_EXISTS ||
+	    r->op->rc == ZK_NODE_EXISTS) {
+		struct zk_batch *batch = registration_batch(r);
+
+		r->op = zk_batch_get(batch,
+		    znode_broker_path(zk_batch_arena(batch),
+			r->setup.broker_id), NULL);
+		return (registration_submit(t, registration_owner));
+	}
+	return (registration_again(t));
+}
+
+/* A node of our id is there. Ours by a lost reply; or left by our own earlier
+ * session, which we remove (KAFKA-7165); or by a process that died at this very
+ * address, whose session must end first; or another broker's. */
+static enum verdict
+registration_owner(struct task *t)
+{
+	struct registration *r = registration_of(t);
+	struct znode_broker other;
+	int64_t owner;
+
+	if (!zk_batch_done(r->batch))
+		return (STEP_WAIT);
+	if (r->op->rc != ZK_OK)
+		return (registration_again(t));
+	owner = r->op->stat.ephemeral_owner;
+	if (owner == zk_session_id(r->setup.zk))
+		return (registration_done(t, r->op->stat.czxid));
+	if (r->session_id != 0 && owner == r->session_id) {
+		struct zk_batch *batch = registration_batch(r);
+
+		diag_info(r->setup.diag, daemon,
+		    "broker=%d removes the node of its earlier session",
+		    r->setup.broker_id);
+		r->op = zk_batch_delete(batch,
+		    znode_broker_path(zk_batch_arena(batch),
+			r->setup.broker_id), ZK_ANY_VERSION);
+		return (registration_submit(t, registration_removed));
+	}
+	if (!znode_broker_decode(r->op->answer, zk_batch_arena(r->batch),
+		&other) ||
+	    registration_same_address(r->setup.broker, &other) == NULL)
+		return (registration_refuse(r,
+		    "another broker is registered with this id"));
+	if (r->patience_until_ns == 0) {
+		r->patience_until_ns = loop_now_ns(r->setup.loop) +
+		    r->setup.patience_ms * 1000000;
+		diag_warn(r->setup.diag, daemon,
+		    "broker=%d is registered already at this address: waiting "
+		    "for the session of the process that died to end",
+		    r->setup.broker_id);
+	}
+	if (loop_now_ns(r->setup.loop) > r->patience_until_ns)
+		return (registration_refuse(r,
+		    "a broker with this id and address keeps its session"));
+	return (registration_again(t));
+}
+
+static enum verdict
+registration_removed(struct task *t)
+{
+	if (!zk_batch_done(registration_of(t)->batch))
+		return (STEP_WAIT);
+	return (task_next(t, registration_wait_session));
+}
+
+static enum verdict
+registration_pause(struct task *t)
+{
+	if (!task_slept(t))
+		return (STEP_WAIT);
+	return (task_next(t, registration_wait_session));
+}

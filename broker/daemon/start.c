@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From nothing to open doors, as one task; the steps stand in the order in
+ * which they happen.  Any of them may end in start_fail(), which stops what
+ * is there.  Order as KafkaServer.startup of 3.9 has it, but that the
+ * directories' locks are taken first: only their holder may close the session
+ * of a dead process.
+ */
+#include "daemon/broker_int.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/settings.h"
+
+#define MS ((int64_t)1000000)
+
+struct start {
+	struct broker *broker;
+	struct broker_work work;
+	struct zk_batch *batch;
+	struct zk_op *op;
+	struct waitq_link link;
+	struct waitq *joined;
+	bool cluster_id_made;
+};
+
+static task_step start_directories, start_zookeeper, start_connected,
+    start_tree, start_tree_made, start_cluster_id, start_cluster_id_read,
+    start_cluster_id_made, start_broker_id, start_broker_id_made,
+    start_identity, start_configs, start_logs, start_rooms, start_listeners,
+    start_registration, start_registered, start_told;
+
+static void
+start_fini(struct task *task)
+{
+	struct start *s = task_state(task);
+
+	if (s->joined != NULL)
+		waitq_leave(s->joined, &s->link);
+	zk_batch_free(&s->batch);
+}
+
+static const struct task_class start_class = {
+	.name = "start",
+	.state_size = sizeof(struct start),
+	.fini = start_fini,
+};
+
+static enum verdict start_open(struct task *t);
+
+static void
+start_setup(struct task *task, void *arg)
+{
+	((struct start *)task_state(task))->broker = arg;
+}
+
+void
+broker_start_task(struct broker *b)
+{
+	b->task = task_ref(task_start(b->control, &start_class, start_open,
+	    start_setup, b));
+}
+
+static void
+start_join(struct task *t, struct waitq *queue)
+{
+	struct start *s = task_state(t);
+
+	if (s->joined != NULL && s->joined != queue)
+		waitq_leave(s->joined, &s->link);
+	s->joined = queue;
+	waitq_join(queue, &s->link, t);
+}
+
+static enum verdict
+start_fail(struct broker *b, const char *why)
+{
+	if (why != NULL)
+		diag_fatal(b->setup.seams.diag, daemon, "start: %s", why);
+	b->start_failed = true;
+	b->task = (struct task_ref){ NULL, 0 };
+	broker_stop_task(b);
+	return (STEP_DONE);
+}
+
+/* Between two steps: go on, unless a stop was asked for. */
+static enum verdict
+start_go(struct task *t, task_step *step)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	if (!atomic_load(&b->stop_wanted))
+		return (task_next(t, step));
+	b->task = (struct task_ref){ NULL, 0 };
+	broker_stop_task(b);
+	return (STEP_DONE);
+}
+
+/* While waiting, a stop takes effect too. */
+static enum verdict
+start_wait(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	return (atomic_load(&b->stop_wanted) ? start_go(t, NULL) : STEP_WAIT);
+}
+
+/* --- directories ---------------------------------------------------------- */
+
+static void
+start_topic_settings(void *arg, const char *topic, struct log_settings *out)
+{
+	struct broker *b = arg;
+	const struct topic_config *config = configs_topic(b->configs, topic);
+
+	settings_of_topic(config->options, out);
+	topic_config_unref(config);
+}
+
+struct start_failure {
+	struct broker *broker;
+	struct log_dir *dir;
+	char path[]; /* the directory may be closed when this is told */
+};
+
+static void
+start_dir_failed_here(void *arg)
+{
+	struct start_failure *failure = arg;
+	struct broker *b = failure->broker;
+
+	diag_error(b->setup.seams.diag, daemon,
+	    "dir=%s is offline: its partitions answer KAFKA_STORAGE_ERROR",
+	    failure->path);
+	if (!b->logs_closing && b->replicas != NULL)
+		replicas_dir_failed(b->replicas, failure->dir);
+	mem_free(failure);
+}
+
+/* On whatever thread met the error. */
+static void
+start_dir_failed(void *arg, struct log_dir *dir)
+{
+	const char *path = log_dir_path(dir);
+	size_t length = strlen(path) + 1;
+	struct start_failure *failure = mem_alloc(sizeof(*failure) + length);
+
+	memcpy(failure->path, path, length);
+	failure->broker = arg;
+	failure->dir = dir;
+	loop_post_call(failure->broker->control, start_dir_failed_here,
+	    failure);
+}
+
+struct start_change {
+	const struct topic_config *config;
+	struct log_settings settings;
+};
+
+static bool
+start_log_changed(void *arg, struct log *log)
+{
+	const struct start_change *change = arg;
+
+	if (strcmp(log_topic(log), change->config->topic) == 0)
+		log_set_settings(log, &change->settings);
+	return (true);
+}
+
+static void
+start_config_changed(void *arg, const struct topic_config *config)
+{
+	struct broker *b = arg;
+	struct start_change change = { .config = config };
+
+	settings_of_topic(config->options, &change.settings);
+	storage_each_log(b->storage, start_log_changed, &change);
+	if (b->replicas != NULL)
+		replicas_config_changed(b->replicas, config);
+}
+
+static void
+start_open_run(struct work *work)
+{
+	struct broker_work *w = container_of(work, struct broker_work, work);
+	struct broker *b = w->broker;
+	const struct seams *seams = &b->setup.seams;
+
+	b->storage = storage_open(&(struct storage_setup){
+	    .options = &b->options->storage,
+	    .clock = seams->clock,
+	    .scheduler = seams->scheduler,
+	    .files = seams->files,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	    .random = seams->random,
+	    .broker_id = b->options->cluster.broker_id,
+	    .settings = start_topic_settings,
+	    .settings_arg = b,
+	    .dir_failed = start_dir_failed,
+	    .dir_failed_arg = b,
+	});
+	w->good = b->storage != NULL;
+}
+
+static enum verdict
+start_open(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	broker_work_start(&s->work, s->broker, t, start_open_run);
+	return (task_next(t, start_directories));
+}
+
+/* The text that binds a saved session to this machine and this directory. */
+static void
+start_session_identity(struct broker *b)
+{
+	struct files *files = b->setup.seams.files;
+	const char *dir = b->options->storage.log_dir_list.items[0];
+	struct file_info info = { 0 };
+	void *machine = NULL;
+	size_t size = 0;
+	char text[512];
+
+	if (file_load(files, "/etc/machine-id", 128, &machine, &size) != 0)
+		size = 0;
+	while (size > 0 && ((char *)machine)[size - 1] == '\n')
+		size--;
+	if (files->ops->stat(files, dir, &info) == 0 && size > 0) {
+		snprintf(text, sizeof(text), "%.*s %s %" PRIu64, (int)size,
+		    (char *)machine, dir, info.inode);
+		b->session_identity = mem_strdup(text);
+		snprintf(text, sizeof(text), "%s/barnabas.session", dir);
+		b->session_file = mem_strdup(text);
+	}
+	mem_free(machine);
+}
+
+static enum verdict
+start_directories(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!s->work.done)
+		return (STEP_WAIT);
+	if (!s->work.good)
+		return (start_fail(s->broker,
+		    "the log directories cannot be used"));
+	start_session_identity(s->broker);
+	return (start_go(t, start_zookeeper));
+}
+
+/* --- ZooKeeper: session, tree, ids ---------------------------------------- */
+
+static enum verdict
+start_zookeeper(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
+	const struct zkglue_options *options = &b->options->zkglue;
+	int64_t patience_ms = options->connection_timeout_ms > 0 ?
+	    options->connection_timeout_ms : options->session_timeout_ms;
+
+	b->zk = zk_new(&(struct zk_setup){
+	    .loop = b->control,
+	    .workers = b->resolver,
+	    .driver = b->setup.seams.zk_driver,
+	    .options = options,
+	    .diag = b->setup.seams.diag,
+	    .metrics = b->setup.metrics,
+	    .session_file = b->session_file,
+	    .session_identity = b->session_identity,
+	});
+	task_set_deadline(t, loop_now_ns(b->control) + patience_ms * MS);
+	return (task_next(t, start_connected));
+}
+
+static enum verdict
+start_connected(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	start_join(t, zk_state_changed(b->zk));
+	if (zk_state(b->zk) != ZK_CONNECTED) {
+		if (task_expired(t))
+			return (start_fail(b, "ZooKeeper cannot be reached: "
+			    "see zookeeper.connect"));
+		return (start_wait(t));
+	}
+	task_set_deadline(t, TASK_NO_DEADLINE);
+	return (start_go(t, start_tree));
+}
+
+static struct zk_batch *
+start_batch(struct start *s)
+{
+	zk_batch_free(&s->batch);
+	s->batch = zk_batch_new(s->broker->zk);
+	return (s->batch);
+}
+
+/* Every prefix of every path; ZooKeeper keeps the order of a session's
+ * requests, so parents are there in time. */
+static enum verdict
+start_tree(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct zk_batch *batch = start_batch(s);
+
+	for (const char *const *path = znode_static_paths(); *path != NULL;
+	    path++)
+		for (const char *end = *path; *end != '\0';) {
+			end = strchr(end + 1, '/');
+			if (end == NULL)
+				end = *path + strlen(*path);
+			zk_batch_create(batch, arena_slice_text(
+			    zk_batch_arena(batch), slice_of(*path,
+				(size_t)(end - *path))), SLICE_NULL,
+			    ZK_PERSISTENT);
+		}
+	zk_batch_submit(batch, t);
+	return (task_next(t, start_tree_made));
+}
+
+static enum verdict
+start_tree_made(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	if (zk_batch_worst(s->batch) == ZK_SESSION_EXPIRED)
+		return (start_go(t, start_connected));
+	return (start_go(t, start_cluster_id));
+}
+
+static enum verdict
+start_cluster_id(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	s->op = zk_batch_get(start_batch(s), ZNODE_CLUSTER_ID, NULL);
+	zk_batch_submit(s->batch, t);
+	return (task_next(t, start_cluster_id_read));
+}
+
+static enum verdict
+start_cluster_id_new(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct zk_batch *batch = start_batch(s);
+	struct buffer json = BUFFER_EMPTY;
+	char text[UUID_TEXT_SIZE];
+	bool ok = true;
+
+	uuid_to_text(uuid_random(s->broker->setup.seams.random), text);
+	znode_cluster_id_encode(text, &json);
+	zk_batch_create(batch, "/cluster", SLICE_NULL, ZK_PERSISTENT);
+	s->op = zk_batch_create(batch, ZNODE_CLUSTER_ID,
+	    arena_slice_copy(zk_batch_arena(batch), buffer_slice(&json), &ok),
+	    ZK_PERSISTENT);
+	buffer_fini(&json);
+	CHECK(ok);
+	zk_batch_submit(batch, t);
+	return (task_next(t, start_cluster_id_made));
+}
+
+static enum verdict
+start_cluster_id_read(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
+	const char *id;
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	if (s->op->rc == ZK_NO_NODE)
+		return (start_cluster_id_new(t));
+	if (s->op->rc != ZK_OK)
+		return (start_go(t, start_connected));
+	if (!znode_cluster_id_decode(s->op->answer, zk_batch_arena(s->batch),
+		&id) || strlen(id) >= sizeof(b->cluster_id))
+		return (start_fail(b, "/cluster/id holds no cluster id"));
+	memcpy(b->cluster_id, id, strlen(id) + 1);
+	return (start_go(t, start_broker_id));
+}
+
+static enum verdict
+start_cluster_id_made(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	return (start_go(t, start_cluster_id)); /* whoever made it: read it */
+}
+
+/* What is configured, else what the directories say, else a new one. */
+static enum verdict
+start_broker_id(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
+
+	b->broker_id = b->options->cluster.broker_id >= 0 ?
+	    b->options->cluster.broker_id : storage_broker_id(b->storage);
+	if (b->broker_id >= 0)
+		return (start_go(t, start_identity));
+	if (!b->options->cluster.broker_id_generation_enable)
+		return (start_fail(b, "broker.id is not set, and "
+		    "broker.id.generation.enable is false: set one of them"));
+	s->op = zk_batch_set(start_batch(s), ZNODE_BROKER_SEQID, SLICE_EMPTY,
+	    ZK_ANY_VERSION);
+	zk_batch_submit(s->batch, t);
+	return (task_next(t, start_broker_id_made));
+}
+
+static enum verdict
+start_broker_id_made(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	if (s->op->rc != ZK_OK)
+		return (start_go(t, start_connected));
+	b->broker_id = b->options->cluster.reserved_broker_max_id +
+	    s->op->stat.version;
+	return (start_go(t, start_identity));
+}
+
+/* --- meta.properties ------------------------------------------------------ */
+
+static void
+start_identity_run(struct work *work)
+{
+	struct broker_work *w = container_of(work, struct broker_work, work);
+
+	w->good = storage_set_identity(w->broker->storage,
+	    w->broker->broker_id, w->broker->cluster_id);
+}
+
+static enum verdict
+start_identity(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
+
+	if (s->work.work.run != start_identity_run) {
+		broker_work_start(&s->work, b, t, start_identity_run);
+		return (STEP_WAIT);
+	}
+	if (!s->work.done)
+		return (STEP_WAIT);
+	if (!s->work.good)
+		return (start_fail(b, "meta.properties does not agree with "
+		    "broker.id and the cluster's id"));
+	b->configs = configs_new(&(struct configs_setup){
+	    .loop = b->control,
+	    .zk = b->zk,
+	    .options = b->options,
+	    .diag = b->setup.seams.diag,
+	    .changed = start_config_changed,
+	    .changed_arg = b,
+	});
+	configs_start(b->configs);
+	return (start_go(t, start_configs));
+}
+
+static void
+start_progress(void *arg, size_t done, size_t total)
+{
+	struct broker *b = arg;
+
+	if (b->setup.changed != NULL)
+		b->setup.changed(b->setup.changed_arg, BROKER_STARTING, done,
+		    total);
+}
+
+static void
+start_load_run(struct work *work)
+{
+	struct broker_work *w = container_of(work, struct broker_work, work);
+
+	w->good = storage_load(w->broker->storage, start_progress, w->broker);
+}
+
+static enum verdict
+start_configs(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	start_join(t, configs_loaded(s->broker->configs));
+	if (!configs_started(s->broker->configs))
+		return (start_wait(t));
+	broker_work_start(&s->work, s->broker, t, start_load_run);
+	return (task_next(t, start_logs)); /* the work is in our memory */
+}
+
+static enum verdict
+start_logs(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!s->work.done)
+		return (STEP_WAIT);
+	if (!s->work.good)
+		return (start_fail(s->broker, "no log directory is usable"));
+	storage_start_upkeep(s->broker->storage, s->broker->control);
+	return (start_go(t, start_rooms));
+}
+
+/* --- rooms ---------------------------------------------------------------- */
+
+static int64_t
+start_broker_epoch(void *arg)
+{
+	struct broker *b = arg;
+
+	return (b->registration == NULL ? -1 :
+		registration_broker_epoch(b->registration));
+}
+
+static const char *
+start_control_listener(const struct broker *b)
+{
+	const struct net_options *net = &b->options->net;
+
+	return (net->control_plane_listener != NULL ?
+		net->control_plane_listener->name :
+		net->inter_broker_listener->name);
+}
+
+static void
+start_cluster_rooms(struct broker *b)
+{
+	const struct seams *seams = &b->setup.seams;
+
+	b->feature = feature_new(b->control, b->zk);
+	b->cluster = cluster_new(&(struct cluster_setup){
+	    .loops = b->loops,
+	    .loop_count = b->loop_count + 1,
+	    .cluster_id = b->cluster_id,
+	    .broker_id = b->broker_id,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	});
+	b->replicas = replicas_new(&(struct replicas_setup){
+	    .options = &b->options->replica,
+	    .broker_options = b->options,
+	    .scheduler = seams->scheduler,
+	    .storage = b->storage,
+	    .cluster = b->cluster,
+	    .configs = b->configs,
+	    .workers = b->disk,
+	    .broker_id = b->broker_id,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	});
+	b->controller = controller_new(&(struct controller_setup){
+	    .loop = b->control,
+	    .zk = b->zk,
+	    .cluster = b->cluster,
+	    .configs = b->configs,
+	    .sockets = seams->sockets,
+	    .resolver = b->resolver,
+	    .options = &b->options->controller,
+	    .broker_options = b->options,
+	    .config = b->setup.config,
+	    .listener = start_control_listener(b),
+	    .broker_id = b->broker_id,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	    .random = seams->random,
+	});
+}
+
+static enum verdict
+start_rooms(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+	const struct seams *seams = &b->setup.seams;
+
+	start_cluster_rooms(b);
+	b->producer_ids = producer_ids_new(&(struct producer_ids_setup){
+	    .loop = b->control,
+	    .cluster = b->cluster,
+	    .sockets = seams->sockets,
+	    .resolver = b->resolver,
+	    .listener = start_control_listener(b),
+	    .broker_id = b->broker_id,
+	    .broker_epoch = start_broker_epoch,
+	    .broker_epoch_arg = b,
+	    .diag = seams->diag,
+	});
+	b->apis = api_new(&(struct api_setup){
+	    .options = b->options,
+	    .config = b->setup.config,
+	    .scheduler = seams->scheduler,
+	    .controller_loop = b->control,
+	    .cluster = b->cluster,
+	    .configs = b->configs,
+	    .replicas = b->replicas,
+	    .controller = b->controller,
+	    .producer_ids = b->producer_ids,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	    .random = seams->random,
+	    .broker_id = b->broker_id,
+	    .broker_epoch = start_broker_epoch,
+	    .broker_epoch_arg = b,
+	    .feature_epoch = feature_epoch,
+	    .feature_epoch_arg = b->feature,
+	});
+	b->net = net_new(&(struct net_setup){
+	    .options = &b->options->net,
+	    .sockets = seams->sockets,
+	    .loops = b->loops,
+	    .loop_count = b->loop_count,
+	    .handler = api_handler(b->apis),
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	});
+	return (start_go(t, start_listeners));
+}
+
+/* --- listeners and registration ------------------------------------------- */
+
+static const char *
+start_own_host(struct broker *b)
+{
+	char name[256];
+
+	if (gethostname(name, sizeof(name)) != 0)
+		return ("localhost");
+	name[sizeof(name) - 1] = '\0';
+	return (arena_strdup(&b->arena, name));
+}
+
+/* What the others are told: host and port as advertised, a port 0 as bound. */
+static void
+start_advertise(struct broker *b)
+{
+	const struct listener_list *list = &b->options->net.advertised_list;
+	struct znode_endpoint *e = arena_array(&b->arena, list->count,
+	    sizeof(*e));
+
+	CHECK(e != NULL);
+	b->registered.endpoints = e;
+	b->registered.endpoint_count = list->count;
+	b->registered.rack = b->options->cluster.broker_rack;
+	b->registered.jmx_port = -1;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct config_listener *l = &list->items[i];
+
+		e[i].listener = l->name;
+		e[i].protocol = security_protocol_name(l->protocol);
+		e[i].host = l->host[0] != '\0' ? l->host : start_own_host(b);
+		e[i].port = l->port != 0 ? l->port : broker_port(b, l->name);
+	}
+}
+
+static enum verdict
+start_listeners(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+	const struct listener_list *list = &b->options->net.listener_list;
+
+	b->listeners = arena_array(&b->arena, list->count,
+	    sizeof(*b->listeners));
+	CHECK(b->listeners != NULL);
+	for (size_t i = 0; i < list->count; i++) {
+		b->listeners[i] = list->items[i];
+		b->listener_count = i + 1;
+		if (!net_listen(b->net, &b->listeners[i]))
+			return (start_fail(b, "a listener cannot be bound"));
+	}
+	start_advertise(b);
+	return (start_go(t, start_registration));
+}
+
+static enum verdict
+start_registration(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	b->registration = registration_new(&(struct registration_setup){
+	    .loop = b->control,
+	    .zk = b->zk,
+	    .diag = b->setup.seams.diag,
+	    .broker_id = b->broker_id,
+	    .broker = &b->registered,
+	    .clock = b->setup.seams.clock,
+	    .patience_ms = b->options->zkglue.session_timeout_ms * 2,
+	});
+	return (task_next(t, start_registered));
+}
+
+static enum verdict
+start_registered(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	start_join(t, registration_changed(b->registration));
+	switch (registration_state(b->registration)) {
+	case REGISTRATION_PENDING:
+		return (start_wait(t));
+	case REGISTRATION_REFUSED:
+		return (start_fail(b, NULL));
+	case REGISTRATION_DONE:
+		break;
+	}
+	net_start(b->net);
+	b->doors_open = true;
+	controller_start(b->controller);
+	return (start_go(t, start_told));
+}
+
+/* Ready once the controller, whoever it is, has told us of ourselves. */
+static enum verdict
+start_told(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	start_join(t, cluster_changed(b->cluster));
+	if (image_broker(cluster_image(b->cluster), b->broker_id) == NULL)
+		return (start_wait(t));
+	atomic_store(&b->ready, true);
+	b->task = (struct task_ref){ NULL, 0 };
+	broker_enter(b, BROKER_RUNNING);
+	if (atomic_load(&b->stop_wanted))
+		broker_stop_task(b);
+	return (STEP_DONE);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From wherever the start came to, back to nothing: doors closed, the
+ * controller's part given up, logs closed cleanly, and last the session, whose
+ * end takes this broker's nodes away.
+ */
+#include "daemon/broker_int.h"
+
+#include "base/mem.h"
+
+/* Answers get so long to leave; produce and fetch that wait, so long for it. */
+#define ANSWERS_NS ((int64_t)5 * 1000000000)
+#define WAITING_NS ((int64_t)500 * 1000000)
+#define LOOK_NS ((int64_t)5 * 1000000)
+
+struct stop {
+	struct broker *broker;
+	struct broker_work work;
+	bool closing;
+};
+
+static task_step stop_doors, stop_waiting, stop_answers, stop_rooms, stop_logs,
+    stop_session, stop_session_closed;
+
+static const struct task_class stop_class = {
+	.name = "stop",
+	.state_size = sizeof(struct stop),
+};
+
+static void
+stop_setup(struct task *task, void *arg)
+{
+	((struct stop *)task_state(task))->broker = arg;
+}
+
+void
+broker_stop_task(struct broker *b)
+{
+	atomic_store(&b->ready, false);
+	broker_enter(b, BROKER_STOPPING);
+	task_start(b->control, &stop_class, stop_doors, stop_setup, b);
+}
+
+/* No more connections, no more requests; the controller's part is given up,
+ * which also ends requests that wait for it. */
+static enum verdict
+stop_doors(struct task *t)
+{
+	struct broker *b = ((struct stop *)task_state(t))->broker;
+
+	if (b->doors_open)
+		net_stop(b->net, loop_now_ns(b->control) + ANSWERS_NS,
+		    task_ref(t));
+	if (b->controller != NULL)
+		controller_stop(b->controller, task_ref(t));
+	task_sleep(t, WAITING_NS);
+	return (task_next(t, stop_waiting));
+}
+
+static bool
+stop_net_done(const struct broker *b)
+{
+	return (!b->doors_open || net_stopped(b->net));
+}
+
+/* Produce and fetch that still wait are ended after a moment. */
+static enum verdict
+stop_waiting(struct task *t)
+{
+	struct broker *b = ((struct stop *)task_state(t))->broker;
+
+	if (!stop_net_done(b) && !task_slept(t))
+		return (STEP_WAIT);
+	if (b->replicas != NULL)
+		replicas_stop(b->replicas);
+	return (task_next(t, stop_answers));
+}
+
+/* Handlers look into all rooms: these stay until the last one has answered. */
+static enum verdict
+stop_answers(struct task *t)
+{
+	struct broker *b = ((struct stop *)task_state(t))->broker;
+
+	task_sleep(t, LOOK_NS);
+	if (!stop_net_done(b) ||
+	    (b->net != NULL && net_requests_under_way(b->net) > 0) ||
+	    (b->controller != NULL && !controller_stopped(b->controller)))
+		return (STEP_WAIT);
+	for (size_t i = 0; i < b->loop_count; i++)
+		loop_stop(b->loops[i]);
+	return (task_next(t, stop_rooms));
+}
+
+/* Nothing calls in any more; from the top floor down. */
+static enum verdict
+stop_rooms(struct task *t)
+{
+	struct broker *b = ((struct stop *)task_state(t))->broker;
+
+	registration_free(&b->registration);
+	feature_free(&b->feature);
+	if (b->storage != NULL)
+		storage_stop_upkeep(b->storage);
+	net_free(&b->net);
+	api_free(&b->apis);
+	producer_ids_free(&b->producer_ids);
+	controller_free(&b->controller);
+	return (task_next(t, stop_logs));
+}
+
+static void
+stop_logs_run(struct work *work)
+{
+	struct broker *b = container_of(work, struct broker_work, work)->broker;
+
+	replicas_free(&b->replicas);
+	if (b->storage != NULL)
+		storage_close(&b->storage);
+}
+
+static enum verdict
+stop_logs(struct task *t)
+{
+	struct stop *s = task_state(t);
+
+	if (!s->closing) {
+		s->closing = true;
+		s->broker->logs_closing = true;
+		broker_work_start(&s->work, s->broker, t, stop_logs_run);
+	}
+	if (!s->work.done)
+		return (STEP_WAIT);
+	return (task_next(t, stop_session));
+}
+
+static enum verdict
+stop_session(struct task *t)
+{
+	struct broker *b = ((struct stop *)task_state(t))->broker;
+
+	configs_free(&b->configs);
+	cluster_free(&b->cluster);
+	if (b->zk == NULL)
+		return (task_next(t, stop_session_closed));
+	((struct stop *)task_state(t))->closing = false;
+	zk_close(b->zk, task_ref(t), &((struct stop *)task_state(t))->closing);
+	return (task_next(t, stop_session_closed));
+}
+
+static enum verdict
+stop_session_closed(struct task *t)
+{
+	struct stop *s = task_state(t);
+	struct broker *b = s->broker;
+
+	if (b->zk != NULL && !s->closing)
+		return (STEP_WAIT);
+	b->zk = NULL;
+	broker_enter(b, b->start_failed ? BROKER_FAILED : BROKER_STOPPED);
+	return (STEP_DONE);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections.  Server side: listeners, framing, pipelining, bounds, orderly
+ * replies.  Client side: peer.h, one outbound client for everybody.
+ *
+ * Life of a request: a connection belongs to one loop.  net reads the size,
+ * then the frame into one buffer; parses the request header; makes a struct
+ * request and hands it to the handler on that loop.  The handler answers, now
+ * or later, with request_reply() or request_close().  Replies leave in the
+ * order of the requests.
+ *
+ *	socket -> [size][frame] -> request -> handler ... request_reply()
+ *	   ^  stops reading when: requests or bytes per connection, bytes in all
+ *	   |  frames, or unsent replies reach their bound; or the next request
+ *	   |  may not begin yet (only API_PIPELINED ones overtake waiting)
+ *	   +- replies in order <- [done] [waiting] [done]
+ *
+ * Wrong bytes close the connection, with a counter by reason; others are not
+ * disturbed.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "base/arena.h"
+#include "base/task.h"
+#include "net/socket.h"
+#include "wire/wire.h"
+
+struct config_listener;
+struct connection;
+struct diag;
+struct metrics;
+struct net;
+struct net_options;
+
+/* --- requests ------------------------------------------------------------- */
+
+/*
+ * One request. Owned by its connection's loop; the handler has it until it
+ * answers. `body` borrows the frame.
+ */
+struct request {
+	struct list link; /* net's */
+	struct connection *connection;
+	struct loop *loop;
+	const struct api *api;
+	struct request_head head;
+	struct slice body;   /* after the request header */
+	uint8_t *frame; /* mutable bytes under body: batches are stamped here */
+	size_t frame_size;
+	struct arena arena;  /* the request's memory */
+	int64_t received_ns; /* the last byte came */
+	/* The handler's: called once, on the loop, when the connection dies
+	 * while the request is under way; the request must still be answered
+	 * (the answer is dropped), soon. NULL: the answer comes soon anyway. */
+	void (*abandoned)(struct request *request);
+	void *owner; /* the handler's */
+	bool answered; /* net's */
+	bool dead;     /* net's: the connection is gone */
+};
+
+/* Answers; net encodes nothing: `out` is the response header and body without
+ * the size in front, and is taken over. The request's memory goes. */
+void request_reply(struct request *request, struct wire_out *out);
+/* No answer is due (Produce with acks=0). */
+void request_no_reply(struct request *request);
+/* Ends the connection; `why` is a metric's label and a log word. */
+void request_close(struct request *request, const char *why);
+/* The frame's memory goes early (after the append); body is gone. */
+void request_release_frame(struct request *request);
+/* The connection's next one begins after this one's answer, though its API is
+ * pipelined. Called in on_request. */
+void request_hold_next(struct request *request);
+
+/* --- connections ---------------------------------------------------------- */
+
+const struct config_listener *connection_listener(
+    const struct connection *connection);
+/* "127.0.0.1:45678" and the address alone; valid while the connection lives. */
+const char *connection_peer(const struct connection *connection);
+const char *connection_peer_host(const struct connection *connection);
+/* From ApiVersions v3+; copied. */
+void connection_set_software(struct connection *connection,
+    struct slice name, struct slice version);
+/* Stops reading for a while after the current reply (throttling). */
+void connection_mute_for(struct connection *connection, int64_t ms);
+uint64_t connection_id(const struct connection *connection);
+
+/* --- the server ----------------------------------------------------------- */
+
+struct net_handler {
+	/* A request whose API and version are known to wire. On its loop. */
+	void (*on_request)(void *arg, struct request *request);
+	/* True: this key and version are served. Others close the connection,
+	 * except ApiVersions, which always comes through. */
+	bool (*serves)(void *arg, int api_key, int version);
+	void *arg;
+};
+
+struct net_setup {
+	const struct net_options *options;
+	struct sockets *sockets;
+	struct loop **loops;
+	size_t loop_count;
+	struct net_handler handler;
+	struct diag *diag;
+	struct metrics *metrics;
+};
+
+struct net *net_new(const struct net_setup *setup);
+/* Binds and listens, not yet accepting. False: said in the log. The listener's
+ * port becomes the bound one where it was 0. The struct must outlive net. */
+bool net_listen(struct net *net, struct config_listener *listener);
+/* Opens the doors. */
+void net_start(struct net *net);
+/* Stops accepting and reading; answers under way go out until deadline_ns; then
+ * everything is closed and `task` is woken.  Requests that are with handlers
+ * then may still be answered while their loops run; net_free(), when the loops
+ * have ended, takes those that never were. */
+void net_stop(struct net *net, int64_t deadline_ns, struct task_ref task);
+bool net_stopped(const struct net *net);
+/* Requests that handlers have not answered yet; their connections may be gone.
+ * Any thread. */
+size_t net_requests_under_way(const struct net *net);
+void net_free(struct net **net);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Appends to one partition, from many loops, none of which waits.
+ *
+ *	lock free, nothing queued:  take it, append, give it back
+ *	else:                       queue; whoever holds the lock takes it along
+ *
+ *	holder   [append][queued][queued] release --- look at the queue again
+ *	others       \______/ put in line                  (nobody is forgotten)
+ *
+ * The look after the release closes the gap in which one queues, finds the lock
+ * still held, and the holder had looked before.  A holder on a loop takes along
+ * a bounded number, then a worker goes on.  What was queued by one thread is
+ * appended in its order: nobody overtakes a queue that is not empty.
+ *
+ * A directory in which an append took long (the kernel holds writers back when
+ * its pages are not written quickly enough) is slow for a while: all appends
+ * there are queued, and a worker of its own makes them.
+ */
+#include "replica/replica_int.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+
+/* What one holder on a loop appends for others. */
+#define APPENDS_TAKEN_ALONG 64
+/* An append that takes so long makes its directory slow, for so long. */
+#define APPEND_SLOW_NS (INT64_C(50) * 1000000)
+#define DIR_SLOW_NS (INT64_C(1000) * 1000000)
+
+static void append_run(struct append *append);
+static size_t append_queued(struct replica *replica, struct list *finished,
+    size_t most);
+static bool append_release(struct replica *replica, size_t *budget,
+    size_t appended);
+static void append_settle(struct replica *replica, size_t budget);
+static void append_drain_later(struct replica *replica);
+static bool append_dir_is_slow(const struct replica *replica);
+
+bool
+append_submit(struct append *append)
+{
+	struct replica *replica = append->replica;
+
+	bool slow = append_dir_is_slow(replica);
+
+	if (!slow && atomic_load(&replica->queue_length) == 0 &&
+	    lock_try(&replica->lock)) {
+		size_t budget = APPENDS_TAKEN_ALONG;
+
+		append_run(append);
+		if (!append_release(replica, &budget,
+			append->error == ERR_NONE))
+			append_settle(replica, budget);
+		return (true);
+	}
+	lock_take(&replica->queue_lock);
+	list_push_tail(&replica->queue, &append->link);
+	atomic_fetch_add(&replica->queue_length, 1);
+	lock_release(&replica->queue_lock);
+	append_settle(replica, slow ? 0 : APPENDS_TAKEN_ALONG);
+	return (false);
+}
+
+void
+replica_lock(struct replica *replica)
+{
+	lock_take(&replica->lock);
+}
+
+void
+replica_unlock(struct replica *replica)
+{
+	size_t budget = SIZE_MAX; /* a worker has time */
+
+	if (!append_release(replica, &budget, 0))
+		append_settle(replica, budget);
+}
+
+/* The lock is held: what stands in the queue goes along, then it is released.
+ * True: nothing is queued any more. */
+static bool
+append_release(struct replica *replica, size_t *budget, size_t appended)
+{
+	struct list finished;
+	struct list *link;
+	bool advanced = false;
+
+	list_init(&finished);
+	*budget -= append_queued(replica, &finished, *budget);
+	LIST_EACH(at, &finished)
+		appended += list_entry(at, struct append, link)->error ==
+		    ERR_NONE;
+	/* Published before anyone is told of his append. */
+	if (appended > 0)
+		advanced = replica_end_moved(replica);
+	lock_release(&replica->lock);
+	if (advanced) {
+		replica_tell_high_watermark(replica);
+		waitq_wake(&replica->acked);
+	}
+	if (appended > 0)
+		waitq_wake(&replica->readable);
+	while ((link = list_pop_head(&finished)) != NULL) {
+		struct append *append = list_entry(link, struct append, link);
+
+		append->done(append);
+	}
+	/* Not a load: whoever queued before it is seen, and whoever queues
+	 * after it sees the lock free. */
+	return (atomic_fetch_add(&replica->queue_length, 0) == 0);
+}
+
+/* Until the queue is empty, or somebody else holds the lock and will see to it,
+ * or the budget is spent. */
+static void
+append_settle(struct replica *replica, size_t budget)
+{
+	while (atomic_load(&replica->queue_length) > 0) {
+		if (budget == 0) {
+			append_drain_later(replica);
+			return;
+		}
+		if (!lock_try(&replica->lock))
+			return;
+		(void)append_release(replica, &budget, 0);
+	}
+}
+
+static size_t
+append_queued(struct replica *replica, struct list *finished, size_t most)
+{
+	size_t count = 0;
+
+	while (count < most && atomic_load(&replica->queue_length) > 0) {
+		struct list *link;
+
+		lock_take(&replica->queue_lock);
+		link = list_pop_head(&replica->queue);
+		if (link != NULL)
+			atomic_fetch_sub(&replica->queue_length, 1);
+		lock_release(&replica->queue_lock);
+		if (link == NULL)
+			break;
+		append_run(list_entry(link, struct append, link));
+		list_push_tail(finished, link);
+		count++;
+	}
+	return (count);
+}
+
+static void
+drain_run(struct work *work)
+{
+	struct replica *replica = container_of(work, struct replica, drain);
+
+	/* From here on another may be asked for. */
+	atomic_store(&replica->draining, false);
+	replica_lock(replica);
+	replica_unlock(replica);
+	replica_unref(replica);
+}
+
+static void
+append_drain_later(struct replica *replica)
+{
+	if (atomic_exchange(&replica->draining, true))
+		return;
+	(void)replica_ref(replica);
+	replica->drain.run = drain_run;
+	work_submit(replica->dir != NULL ? replica->dir->queue :
+					   replica->replicas->drains,
+	    &replica->drain);
+}
+
+/* --- slow directories ----------------------------------------------------- */
+
+struct append_dir *
+append_dir_of(struct replicas *replicas, const struct log_dir *log_dir)
+{
+	struct append_dir *dir;
+
+	lock_take(&replicas->dirs_lock);
+	for (dir = replicas->dirs; dir != NULL; dir = dir->next)
+		if (dir->log_dir == log_dir)
+			break;
+	if (dir == NULL) {
+		dir = mem_zalloc(sizeof(*dir));
+		dir->log_dir = log_dir;
+		dir->queue = work_queue_new(replicas->setup.scheduler,
+		    "slow-appends", 1);
+		dir->next = replicas->dirs;
+		replicas->dirs = dir;
+	}
+	lock_release(&replicas->dirs_lock);
+	return (dir);
+}
+
+void
+append_dirs_free(struct replicas *replicas)
+{
+	while (replicas->dirs != NULL) {
+		struct append_dir *gone = replicas->dirs;
+
+		replicas->dirs = gone->next;
+		work_queue_free(gone->queue);
+		mem_free(gone);
+	}
+}
+
+static bool
+append_dir_is_slow(const struct replica *replica)
+{
+	const struct append_dir *dir = atomic_load_explicit(&replica->dir,
+	    memory_order_acquire);
+	int64_t until_ns;
+
+	if (dir == NULL)
+		return (false);
+	until_ns = atomic_load_explicit(&dir->slow_until_ns,
+	    memory_order_relaxed);
+	return (until_ns != 0 &&
+	    clock_mono_ns(replica->replicas->clock) < until_ns);
+}
+
+/* Under the partition's lock. */
+static void
+append_dir_took(struct replica *replica, int64_t began_ns)
+{
+	int64_t now_ns = clock_mono_ns(replica->replicas->clock), old_ns;
+	struct append_dir *dir = replica->dir;
+
+	if (now_ns - began_ns < APPEND_SLOW_NS || dir == NULL)
+		return;
+	old_ns = atomic_exchange(&dir->slow_until_ns, now_ns + DIR_SLOW_NS);
+	if (old_ns < now_ns)
+		diag_warn(replica->replicas->setup.diag, replica,
+		    "dir=%s slow: an append took %lld ms; a worker makes its "
+		    "appends until they are quick again",
+		    log_dir_path(dir->log_dir),
+		    (long long)((now_ns - began_ns) / NANOS_PER_MILLI));
+}
+
+/* --- under the lock ------------------------------------------------------- */
+
+static enum error
+append_allowed(const struct append *append, struct replica *replica,
+    struct log *log)
+{
+	int32_t least = append->min_insync;
+
+	if (replicas_stopped(replica->replicas))
+		return (ERR_NOT_LEADER_OR_FOLLOWER);
+	if (replica->offline || (log != NULL && log_failed(log)))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (!replica->leads)
+		return (ERR_NOT_LEADER_OR_FOLLOWER);
+	if (least > replica->isr.replica_count)
+		least = replica->isr.replica_count;
+	if (append->acks == -1 && replica->isr.isr_count < least)
+		return (ERR_NOT_ENOUGH_REPLICAS);
+	return (ERR_NONE);
+}
+
+static void
+append_run(struct append *append)
+{
+	struct replica *replica = append->replica;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	int64_t began_ns;
+
+	append->error = append_allowed(append, replica, log);
+	append->leader_epoch = replica->leader_epoch;
+	append->log_start_offset = log == NULL ? -1 : log_start_offset(log);
+	if (append->error != ERR_NONE)
+		return;
+	began_ns = clock_mono_ns(replica->replicas->clock);
+	append->error = log_append_as_leader(log, &append->rules,
+	    &append->verdict, append->bytes, replica->leader_epoch,
+	    &append->appended);
+	append_dir_took(replica, began_ns);
+	append->log_start_offset = log_start_offset(log);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fetch: the waiting.
+ *
+ *	fetch_run --hot, enough---------------------------------> done
+ *	    |                                                       ^
+ *	    +--cold--> [cold: worker reads] --enough----------------+
+ *	    |                |                                      |
+ *	    +--too little----+--> [await bytes] --> [read] ---------+
+ *	                                               +--> [cold] -+
+ *
+ * A fetch that waits holds no bytes: what the first read found is given back,
+ * so that segments may go, and read again at the end.
+ */
+#include "replica/fetch_int.h"
+
+static task_step fetch_cold, fetch_cold_read, fetch_await_bytes, fetch_last;
+
+static bool fetch_enough(struct fetch *f);
+static void fetch_task_begin(struct fetch *f, task_step *first);
+static void fetch_finish(struct fetch *f);
+
+static void
+fetch_part_begin(struct fetch_part *part)
+{
+	part->high_watermark = -1;
+	part->stable_offset = -1;
+	part->answered_log_start = -1;
+	part->has_diverging = false;
+	part->diverging = (struct log_epoch_end){ -1, -1 };
+	part->current_leader = -1;
+	part->current_leader_id_epoch = -1;
+	part->preferred_read_replica = -1;
+	part->extent = (struct extent){ 0 };
+	part->replica = NULL;
+	part->link = (struct waitq_link){ 0 };
+}
+
+void
+fetch_run(struct fetch *f)
+{
+	struct fetch_int *state = arena_zalloc(f->arena, sizeof(*state));
+	struct fetch_part_int *parts = arena_array(f->arena, f->part_count,
+	    sizeof(*parts));
+
+	f->state = state;
+	for (size_t i = 0; i < f->part_count; i++)
+		fetch_part_begin(&f->parts[i]);
+	if (state == NULL || parts == NULL) {
+		for (size_t i = 0; i < f->part_count; i++)
+			f->parts[i].error = ERR_UNKNOWN_SERVER_ERROR;
+		f->state = NULL;
+		f->done(f);
+		return;
+	}
+	state->fetch = f;
+	state->parts = parts;
+	state->deadline_ns = loop_now_ns(f->loop) +
+	    (int64_t)f->max_wait_ms * NANOS_PER_MILLI;
+	fetch_resolve(f);
+	if (!fetch_is_hot(f)) {
+		fetch_task_begin(f, fetch_cold);
+		return;
+	}
+	fetch_read_all(f);
+	if (fetch_enough(f))
+		fetch_finish(f);
+	else
+		fetch_task_begin(f, fetch_await_bytes);
+}
+
+void
+fetch_abandon(struct fetch *f)
+{
+	if (f->state == NULL)
+		return;
+	f->state->abandoned = true;
+	task_wake_ref(f->state->task);
+}
+
+/* After a read. */
+static bool
+fetch_enough(struct fetch *f)
+{
+	const struct fetch_int *state = f->state;
+	int32_t wanted = f->min_bytes < f->max_bytes ? f->min_bytes :
+						       f->max_bytes;
+
+	return (f->max_wait_ms <= 0 || f->part_count == 0 || state->at_once ||
+	    state->abandoned || state->read_bytes >= wanted ||
+	    (f->must_answer != NULL && f->must_answer(f)));
+}
+
+/* --- steps ---------------------------------------------------------------- */
+
+static const struct task_class fetch_class = {
+	.name = "fetch",
+	.state_size = sizeof(struct fetch *),
+};
+
+static struct fetch *
+fetch_of(struct task *t)
+{
+	return (*(struct fetch **)task_state(t));
+}
+
+static void
+fetch_setup(struct task *task, void *arg)
+{
+	*(struct fetch **)task_state(task) = arg;
+}
+
+static void
+fetch_task_begin(struct fetch *f, task_step *first)
+{
+	struct task *task = task_start(f->loop, &fetch_class, first,
+	    fetch_setup, f);
+
+	task_set_deadline(task, f->state->deadline_ns);
+	f->state->task = task_ref(task);
+}
+
+static void
+fetch_work_run(struct work *work)
+{
+	struct fetch *f = container_of(work, struct fetch_int, work)->fetch;
+
+	fetch_read_all(f);
+	fetch_bring(f);
+}
+
+static void
+fetch_work_done(struct work *work)
+{
+	struct fetch_int *state = container_of(work, struct fetch_int, work);
+
+	state->work_done = true;
+	task_wake_ref(state->task);
+}
+
+static enum verdict
+fetch_cold(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+	struct fetch_int *state = f->state;
+
+	state->work_done = false;
+	state->work.run = fetch_work_run;
+	state->work.done = fetch_work_done;
+	state->work.home = f->loop;
+	work_submit(f->replicas->setup.workers, &state->work);
+	return (task_next(t, fetch_cold_read));
+}
+
+static enum verdict
+fetch_cold_read(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+
+	if (!f->state->work_done)
+		return (STEP_WAIT);
+	if (!f->state->waits && !fetch_enough(f) && !task_expired(t))
+		return (task_next(t, fetch_await_bytes));
+	fetch_finish(f);
+	return (STEP_DONE);
+}
+
+static void
+fetch_count_waiting(struct fetch *f, bool waits)
+{
+	if (f->state->waits != waits)
+		metrics_add_at(f->replicas->setup.metrics,
+		    METRIC_PURGATORY_SIZE, METRICS_DELAYED_FETCH,
+		    waits ? 1 : -1);
+	f->state->waits = waits;
+}
+
+static enum verdict
+fetch_await_bytes(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+	bool late = task_expired(t) || f->state->abandoned;
+
+	fetch_drop(f);
+	fetch_count_waiting(f, true);
+	for (size_t i = 0; i < f->part_count; i++)
+		if (f->parts[i].replica != NULL)
+			waitq_join(&f->parts[i].replica->readable,
+			    &f->parts[i].link, t);
+	if (!late && !fetch_is_ready(f))
+		return (STEP_WAIT);
+	return (task_next(t, fetch_last));
+}
+
+static enum verdict
+fetch_last(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+
+	if (!f->state->abandoned && !fetch_is_hot(f))
+		return (task_next(t, fetch_cold));
+	if (!f->state->abandoned)
+		fetch_read_all(f);
+	fetch_finish(f);
+	return (STEP_DONE);
+}
+
+/* --- the answer ----------------------------------------------------------- */
+
+static void
+fetch_count(struct fetch *f)
+{
+	struct metrics *metrics = f->replicas->setup.metrics;
+	int64_t failed = 0, bytes = 0;
+
+	for (size_t i = 0; i < f->part_count; i++) {
+		const struct fetch_part *part = &f->parts[i];
+		size_t length = part->extent.blob == NULL ? 0 :
+							    part->extent.length;
+
+		failed += part->error != ERR_NONE;
+		bytes += (int64_t)length;
+		if (part->replica == NULL)
+			continue;
+		traffic_add(&part->replica->traffic.fetches, 1);
+		traffic_add(&part->replica->traffic.failed_fetches,
+		    part->error != ERR_NONE);
+		if (f->replica_id < 0)
+			traffic_add(&part->replica->traffic.bytes_out, length);
+	}
+	metrics_add(metrics, METRIC_FETCH_REQUESTS, (int64_t)f->part_count);
+	metrics_add(metrics, METRIC_FAILED_FETCH_REQUESTS, failed);
+	metrics_add(metrics, f->replica_id >= 0 ? METRIC_REPLICATION_BYTES_OUT :
+						  METRIC_BYTES_OUT, bytes);
+}
+
+static void
+fetch_finish(struct fetch *f)
+{
+	fetch_count_waiting(f, false);
+	fetch_count(f);
+	for (size_t i = 0; i < f->part_count; i++) {
+		struct fetch_part *part = &f->parts[i];
+
+		if (part->error == ERR_NOT_LEADER_OR_FOLLOWER ||
+		    part->error == ERR_FENCED_LEADER_EPOCH) {
+			struct leader_hint hint = replicas_leader_hint(
+			    f->replicas, part->replica, part->topic,
+			    part->partition);
+
+			part->current_leader = hint.leader;
+			part->current_leader_id_epoch = hint.leader_epoch;
+		}
+		if (part->replica == NULL)
+			continue;
+		waitq_leave(&part->replica->readable, &part->link);
+		replica_unref(part->replica);
+		part->replica = NULL;
+	}
+	f->done(f);
+}

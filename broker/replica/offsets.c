@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ListOffsets: by name (latest, earliest, ...) or by time.  The cluster's image
+ * is asked on the loop, logs on a worker.
+ * Source: Kafka 3.9's Partition.fetchOffsetForTimestamp; KIP-320, KIP-734,
+ * KIP-405 for the special timestamps.
+ */
+#include "replica/replica_int.h"
+
+enum {
+	OFFSETS_LATEST = -1,
+	OFFSETS_EARLIEST = -2,
+	OFFSETS_MAX_TIMESTAMP = -3,
+	OFFSETS_EARLIEST_LOCAL = -4,
+	OFFSETS_LATEST_TIERED = -5
+};
+
+/* The version from which a special timestamp is known. */
+static const int special_since[] = {
+	[-OFFSETS_LATEST] = 0,
+	[-OFFSETS_EARLIEST] = 0,
+	[-OFFSETS_MAX_TIMESTAMP] = 7,
+	[-OFFSETS_EARLIEST_LOCAL] = 8,
+	[-OFFSETS_LATEST_TIERED] = 9,
+};
+
+#define OFFSETS_NOT_AVAILABLE_VERSION 5 /* KIP-207 */
+
+static void offset_lookup_run(struct work *work);
+static void offset_lookup_done(struct work *work);
+
+void
+offset_lookup_start(struct replicas *replicas, struct offset_lookup *lookup,
+    struct loop *home)
+{
+	for (size_t i = 0; i < lookup->count; i++) {
+		struct offset_query *q = &lookup->queries[i];
+		struct replica *replica = replicas_find(replicas, q->topic,
+		    q->partition);
+
+		q->found = (struct log_found){ -1, -1, -1 };
+		q->offset_count = 0;
+		if (replica != NULL)
+			replica_unref(replica);
+		else if (q->error == ERR_NONE)
+			q->error = replicas_in_image(replicas, q->topic,
+				       q->partition) ?
+			    ERR_NOT_LEADER_OR_FOLLOWER :
+			    ERR_UNKNOWN_TOPIC_OR_PARTITION;
+	}
+	lookup->done = false;
+	lookup->work.run = offset_lookup_run;
+	lookup->work.done = offset_lookup_done;
+	lookup->work.home = home;
+	work_submit(replicas->setup.workers, &lookup->work);
+}
+
+static bool
+query_is_known(const struct offset_query *q)
+{
+	return (q->timestamp >= 0 ||
+	    (q->timestamp >= OFFSETS_LATEST_TIERED &&
+		q->version >= special_since[-q->timestamp]));
+}
+
+static enum error
+query_check(const struct offset_query *q, const struct replica_sight *sight,
+    struct log *log)
+{
+	const struct replica_view *view = &sight->view;
+
+	if (view->offline)
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (log == NULL || view->leader_epoch < 0)
+		return (ERR_NOT_LEADER_OR_FOLLOWER);
+	if (q->current_leader_epoch > view->leader_epoch)
+		return (ERR_UNKNOWN_LEADER_EPOCH);
+	if (q->current_leader_epoch >= 0 &&
+	    q->current_leader_epoch < view->leader_epoch)
+		return (ERR_FENCED_LEADER_EPOCH);
+	/* -2 is for debugging, and may ask a follower. */
+	if (!view->leads && q->replica_id != -2)
+		return (ERR_NOT_LEADER_OR_FOLLOWER);
+	return (ERR_NONE);
+}
+
+/* The first offset that the asker may not be told of. */
+static int64_t
+query_bound(const struct offset_query *q, const struct replica_view *view)
+{
+	if (q->replica_id != -1)
+		return (view->end_offset);
+	return (q->isolation == 1 ? view->stable_offset :
+				    view->high_watermark);
+}
+
+/* After an election the high watermark may lie behind what was acknowledged
+ * before: rather no answer than one that goes backwards. */
+static enum error
+query_lags(const struct offset_query *q, const struct replica_view *view)
+{
+	if (q->replica_id != -1 ||
+	    view->leader_epoch_start <= view->high_watermark)
+		return (ERR_NONE);
+	return (q->version >= OFFSETS_NOT_AVAILABLE_VERSION ?
+		    ERR_OFFSET_NOT_AVAILABLE :
+		    ERR_LEADER_NOT_AVAILABLE);
+}
+
+static void
+query_by_time(struct offset_query *q, const struct replica_view *view,
+    struct log *log)
+{
+	if (q->timestamp == OFFSETS_MAX_TIMESTAMP)
+		q->error = log_find_max_timestamp(log, &q->found);
+	else
+		q->error = log_find_timestamp(log, q->timestamp, &q->found);
+	if (q->error != ERR_NONE || q->found.offset < query_bound(q, view))
+		return;
+	q->error = query_lags(q, view);
+	q->found = (struct log_found){ -1, -1, -1 };
+}
+
+static void
+query_answer(struct offset_query *q, const struct replica_view *view,
+    struct log *log)
+{
+	switch (q->timestamp) {
+	case OFFSETS_LATEST:
+		q->error = query_lags(q, view);
+		q->found.offset = query_bound(q, view);
+		q->found.leader_epoch = view->leader_epoch;
+		break;
+	case OFFSETS_EARLIEST:
+	case OFFSETS_EARLIEST_LOCAL:
+		q->found.offset = view->log_start_offset;
+		q->found.leader_epoch = log_epoch_of(log,
+		    view->log_start_offset);
+		break;
+	case OFFSETS_LATEST_TIERED: /* nothing is tiered */
+		break;
+	default:
+		query_by_time(q, view, log);
+	}
+}
+
+/* Version 0 wants segments' starts; what lies above the high watermark is shown
+ * to consumers as the high watermark. */
+static void
+query_segments(struct offset_query *q, const struct replica_view *view,
+    struct log *log)
+{
+	int64_t bound = query_bound(q, view);
+
+	if (q->timestamp == OFFSETS_EARLIEST) {
+		if (q->max_offsets > 0)
+			q->offsets[q->offset_count++] =
+			    view->log_start_offset;
+		return;
+	}
+	q->offset_count = log_find_segments(log,
+	    q->timestamp == OFFSETS_LATEST ? INT64_MAX : q->timestamp,
+	    q->offsets, q->max_offsets);
+	for (int32_t i = 0; i < q->offset_count; i++)
+		if (q->offsets[i] > bound)
+			q->offsets[i] = bound;
+}
+
+static void
+query_run(struct replicas *replicas, struct offset_query *q)
+{
+	struct replica *replica;
+	struct replica_sight sight;
+	struct log *log;
+
+	if (q->error != ERR_NONE)
+		return;
+	if (!query_is_known(q)) {
+		q->error = ERR_UNSUPPORTED_VERSION;
+		return;
+	}
+	replica = replicas_find(replicas, q->topic, q->partition);
+	if (replica == NULL) {
+		q->error = ERR_NOT_LEADER_OR_FOLLOWER;
+		return;
+	}
+	log = replica_log(replica);
+	replica_look(replica, &sight);
+	q->error = query_check(q, &sight, log);
+	if (q->error == ERR_NONE && q->version == 0)
+		query_segments(q, &sight.view, log);
+	else if (q->error == ERR_NONE)
+		query_answer(q, &sight.view, log);
+	if (q->error != ERR_NONE)
+		q->found = (struct log_found){ -1, -1, -1 };
+	replica_unref(replica);
+}
+
+static void
+offset_lookup_run(struct work *work)
+{
+	struct offset_lookup *lookup = container_of(work, struct offset_lookup,
+	    work);
+
+	for (size_t i = 0; i < lookup->count; i++)
+		query_run(lookup->replicas, &lookup->queries[i]);
+}
+
+static void
+offset_lookup_done(struct work *work)
+{
+	struct offset_lookup *lookup = container_of(work, struct offset_lookup,
+	    work);
+
+	lookup->done = true;
+	task_wake_ref(lookup->task);
+}

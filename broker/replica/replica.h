@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The partitions that this broker hosts: role (leader or follower), ISR, high
+ * watermark; produce that waits for replicas, fetch that waits for bytes.
+ *
+ *	            LeaderAndIsr(epoch up)              LeaderAndIsr
+ *	  [none] ------------------------> LEADER <-------------------> FOLLOWER
+ *	                                     |  StopReplica / dir failed  |
+ *	                                     +----------> OFFLINE <-------+
+ *
+ * A partition has one lock for role and appends.  No loop waits for it: an
+ * append that finds it held is queued and whoever holds it takes it along.
+ * Readers take end offset, high watermark, stable offset and leader epoch
+ * together under a seqlock.  A partition is counted by reference; its wait
+ * queues live as long as it does.
+ */
+#ifndef REPLICA_REPLICA_H
+#define REPLICA_REPLICA_H
+
+#include "base/errors.h"
+#include "base/task.h"
+#include "base/waitq.h"
+#include "cluster/cluster.h"
+#include "storage/storage.h"
+#include "wire/wire.h"
+
+struct replica;
+struct replicas;
+struct replica_options;
+struct sockets;
+
+struct replicas_setup {
+	const struct replica_options *options;
+	const struct broker_options *broker_options;
+	struct scheduler *scheduler;
+	struct storage *storage;
+	struct cluster *cluster;
+	struct configs *configs;
+	struct work_queue *workers; /* roles change there */
+	int32_t broker_id;
+	struct diag *diag;
+	struct metrics *metrics;
+};
+
+struct replicas *replicas_new(const struct replicas_setup *setup);
+/* All waiting produce and fetch end; nothing is appended after it. */
+void replicas_stop(struct replicas *replicas);
+/* Every produce, fetch, order and lookup is done, no page of metrics is made
+ * any more, and nobody holds a replica. */
+void replicas_free(struct replicas **replicas);
+
+/* --- looking -------------------------------------------------------------- */
+
+/* NULL: not hosted here. The caller unrefs. Any thread. */
+struct replica *replicas_find(struct replicas *replicas, struct slice topic,
+    int32_t partition);
+struct replica *replica_ref(struct replica *replica);
+void replica_unref(struct replica *replica);
+const char *replica_topic(const struct replica *replica);
+int32_t replica_partition(const struct replica *replica);
+struct log *replica_log(struct replica *replica); /* NULL: offline */
+
+/* The daemon tells of storage's failed directory and of topics' new configs.
+ * Any thread. */
+void replicas_dir_failed(struct replicas *replicas, struct log_dir *dir);
+void replicas_config_changed(struct replicas *replicas,
+    const struct topic_config *config);
+
+/* What readers see, all of one moment. */
+struct replica_view {
+	int64_t log_start_offset;
+	int64_t end_offset;
+	int64_t high_watermark;
+	int64_t stable_offset;
+	int64_t leader_epoch_start; /* end offset when this leader began */
+	int32_t leader_epoch;
+	int32_t leader; /* -1: none known */
+	bool leads;
+	bool offline;
+};
+void replica_view(const struct replica *replica, struct replica_view *out);
+
+/* Gauges for metrics and tests. */
+struct replicas_counts {
+	size_t partitions;
+	size_t leaders;
+	size_t offline;
+	size_t under_replicated;
+	size_t under_min_isr;
+};
+void replicas_count(struct replicas *replicas, struct replicas_counts *out);
+
+/* --- what the controller orders ------------------------------------------- */
+
+/*
+ * LeaderAndIsr, all versions: a task's step starts it, the work is done on
+ * workers, the task is woken at the end. Broker-epoch and controller-epoch
+ * checks are in it. The response's memory is the arena's.
+ */
+struct replicas_order;
+struct replicas_order *replicas_leader_and_isr(struct replicas *replicas,
+    const struct leader_and_isr_request *request, int version,
+    int64_t own_broker_epoch, struct arena *arena,
+    struct leader_and_isr_response *response, struct task_ref task);
+bool replicas_order_done(const struct replicas_order *order);
+void replicas_order_free(struct replicas_order **order);
+/* The controller epoch that UpdateMetadata, LeaderAndIsr and StopReplica share:
+ * false when `epoch` is below the last one seen. Any thread. */
+bool replicas_accept_controller_epoch(struct replicas *replicas,
+    int32_t epoch);
+
+/* --- produce -------------------------------------------------------------- */
+
+/* One partition's part. */
+struct produce_part {
+	struct slice topic;
+	int32_t partition;
+	uint8_t *bytes;     /* in the request's frame; stamped in place */
+	size_t size;
+	bool null_records;
+	/* the answer */
+	enum error error;
+	const char *error_message;
+	const struct record_fault *faults;
+	int32_t fault_count;
+	int64_t base_offset;
+	int64_t log_append_time_ms;
+	int64_t log_start_offset;
+	int32_t current_leader; /* with NOT_LEADER_OR_FOLLOWER; -1: unknown */
+	int32_t current_leader_epoch;
+	/* hidden */
+	struct replica *replica;
+	struct produce_part_int *state;
+};
+
+struct produce {
+	struct replicas *replicas;
+	struct loop *loop; /* where it is run and answered */
+	struct arena *arena;
+	struct produce_part *parts;
+	size_t part_count;
+	int16_t acks;
+	int32_t timeout_ms;
+	int api_version;
+	bool internal_allowed; /* the client is Kafka's admin client */
+	bool names_transaction; /* the request has a transactional id */
+	/* All parts' bytes were appended or refused, but the answer has to
+	 * wait: the frame may go. On the loop, at most once, before `done`; not
+	 * called when `done` follows at once. May be NULL. */
+	void (*appended)(struct produce *produce);
+	/* On `loop`; maybe before produce_run() returns. */
+	void (*done)(struct produce *produce);
+	void *owner;
+	struct produce_int *state; /* hidden */
+};
+/* Validates, appends, waits for acks. Answers in the parts. */
+void produce_run(struct produce *produce);
+/* The asker is gone: `done` still comes, soon. */
+void produce_abandon(struct produce *produce);
+
+/* --- fetch ---------------------------------------------------------------- */
+
+struct fetch_part {
+	struct slice topic;      /* resolved name; null: unknown id */
+	struct uuid topic_id;    /* zero: asked by name */
+	int32_t partition;
+	int32_t current_leader_epoch;   /* -1: unchecked */
+	int32_t last_fetched_epoch;     /* -1: none */
+	int64_t fetch_offset;
+	int64_t log_start_offset;       /* the follower's */
+	int32_t max_bytes;
+	enum error error; /* may be set by the asker before: then not read */
+	/* the answer */
+	int64_t high_watermark;
+	int64_t stable_offset;
+	int64_t answered_log_start;
+	struct log_epoch_end diverging; /* epoch -1: none */
+	bool has_diverging;
+	int32_t current_leader;
+	int32_t current_leader_id_epoch;
+	int32_t preferred_read_replica; /* -1 */
+	struct extent extent; /* a reference; the taker unrefs */
+	/* hidden */
+	struct replica *replica;
+	struct waitq_link link;
+};
+
+struct fetch {
+	struct replicas *replicas;
+	struct loop *loop; /* where it is run and answered */
+	struct arena *arena;
+	struct fetch_part *parts; /* in reading order */
+	size_t part_count;
+	int32_t replica_id;       /* -1: a consumer; -2: debug */
+	int64_t replica_epoch;
+	int32_t max_wait_ms;
+	int32_t min_bytes;
+	int32_t max_bytes;
+	int8_t isolation;         /* 1: read committed */
+	bool hard_limit;          /* v0-2: no whole batch beyond the limit */
+	bool may_read_follower;   /* v11+ with client metadata */
+	/* True: answer at once whatever is there (a session says so). */
+	bool (*must_answer)(struct fetch *fetch);
+	void (*done)(struct fetch *fetch);
+	void *owner;
+	struct fetch_int *state; /* hidden */
+};
+/* As produce_run: `done` on the same loop, maybe before it returns. */
+void fetch_run(struct fetch *fetch);
+void fetch_abandon(struct fetch *fetch);
+
+/* --- offsets -------------------------------------------------------------- */
+
+/* ListOffsets for one partition; may wait for a disk: on workers. */
+struct offset_query {
+	struct slice topic;
+	int32_t partition;
+	int32_t current_leader_epoch;
+	int32_t replica_id;
+	int64_t timestamp; /* or -1 .. -5 */
+	int8_t isolation;
+	int version;
+	int32_t max_offsets; /* v0 */
+	enum error error; /* set by the asker before: not looked up */
+	/* the answer */
+	struct log_found found;
+	int64_t *offsets; /* v0; the caller's array of max_offsets */
+	int32_t offset_count;
+};
+struct offset_lookup {
+	struct work work; /* hidden */
+	struct replicas *replicas;
+	struct offset_query *queries;
+	size_t count;
+	struct task_ref task;
+	bool done;
+};
+void offset_lookup_start(struct replicas *replicas,
+    struct offset_lookup *lookup, struct loop *home);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the room: one partition's state, and who may touch what of it.
+ *
+ *	lock     role changes and appends; may be held over a disk write or even
+ *	         a sync, so no loop ever waits for it (append.c)
+ *	state    a leaf, held for moments: the fields below its name; they
+ *	         change under `state`, those marked (+) only with `lock` held
+ *	         as well
+ *	sight    a copy for readers, under a seqlock whose writer holds `state`
+ *
+ * A follower's fetch needs `state` alone: it moves the high watermark while an
+ * append is being written.
+ */
+#ifndef REPLICA_REPLICA_INT_H
+#define REPLICA_REPLICA_INT_H
+
+#include <stdatomic.h>
+
+#include "base/diag.h"
+#include "base/hash.h"
+#include "base/lock.h"
+#include "metrics/metrics.h"
+#include "replica/isr.h"
+#include "replica/replica.h"
+
+#define REPLICAS_MAGIC 0x7265706cU
+#define REPLICA_MAGIC 0x70617274U
+
+#define NANOS_PER_MILLI 1000000
+
+/* What readers see, the public view and what only this room asks. */
+struct replica_sight {
+	struct replica_view view;
+	int32_t leads_since;       /* epoch in which this leadership began */
+	int32_t isr_count;         /* as the controller confirmed it */
+	int32_t maximal_isr_count; /* with those being added */
+	int32_t replica_count;
+};
+#define SIGHT_WORDS ((sizeof(struct replica_sight) + 7) / 8)
+
+/* The topic's settings that matter outside of a produce; any thread. */
+struct replica_traffic {
+	atomic_uint_least64_t messages_in;
+	atomic_uint_least64_t bytes_in;
+	atomic_uint_least64_t bytes_out;
+	atomic_uint_least64_t bytes_rejected;
+	atomic_uint_least64_t produces;
+	atomic_uint_least64_t fetches;
+	atomic_uint_least64_t failed_produces;
+	atomic_uint_least64_t failed_fetches;
+};
+
+struct replica {
+	uint32_t magic;
+	atomic_uint references;
+	struct replicas *replicas;
+	struct hash_node node; /* in the table, which holds a reference */
+	char *topic;
+	int32_t partition;
+	uint8_t *key;
+	size_t key_length;
+	_Atomic(struct log *) log; /* set once, a reference; NULL: none yet */
+
+	struct append_dir *_Atomic dir; /* of the log */
+
+	struct waitq readable; /* more to read, or the role changed */
+	struct waitq acked;    /* high watermark up, or the role changed */
+
+	struct lock lock;
+	struct lock state;
+	bool leads;                /* (+) */
+	atomic_bool offline;       /* any thread may look */
+	int32_t leader;            /* (+) */
+	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
+	int32_t leads_since;       /* (+) */
+	int32_t partition_epoch;   /* (+) */
+	int64_t leader_epoch_start; /* (+) */
+	int64_t end_offset;        /* (+) as published */
+	int64_t high_watermark;
+	bool high_watermark_known; /* (+) taken from the checkpoint */
+	struct isr isr;            /* membership (+), progress not */
+	atomic_int min_insync;     /* min.insync.replicas, last seen */
+
+	atomic_uint sight_sequence; /* odd while it is being written */
+	atomic_uint_least64_t sight[SIGHT_WORDS];
+
+	/* Appends that found `lock` held, oldest first. */
+	struct lock queue_lock; /* a leaf */
+	struct list queue;
+	atomic_uint queue_length;
+	struct work drain;
+	atomic_bool draining;
+
+	struct replica_traffic traffic;
+};
+
+#define TABLE_SHARDS 64
+struct table_shard {
+	struct lock lock; /* a leaf */
+	struct hash replicas;
+};
+
+/* Windows for decompression that no thread uses just now. */
+#define SCRATCH_KEPT 16
+
+/* Where a follower's fetching attaches. Called with `lock` held, on a
+ * worker. */
+struct follow_ops {
+	void (*begin)(void *arg, struct replica *replica, int32_t leader,
+	    int32_t leader_epoch);
+	void (*end)(void *arg, struct replica *replica);
+};
+
+struct replicas {
+	uint32_t magic;
+	struct replicas_setup setup;
+	const struct clock *clock;
+	struct table_shard shards[TABLE_SHARDS];
+	atomic_bool stopped;
+	atomic_int controller_epoch;
+	struct lock scratch_lock; /* a leaf */
+	struct record_scratch *scratch[SCRATCH_KEPT];
+	size_t scratch_count;
+	struct work_queue *drains; /* where there is no directory yet */
+	struct lock dirs_lock;
+	struct append_dir *dirs; /* only grows */
+	const struct follow_ops *follow; /* NULL: followers do not fetch */
+	void *follow_arg;
+};
+
+/* --- replicas.c ----------------------------------------------------------- */
+
+/* As replicas_find(); makes it, with no role, when it is not there. NULL: the
+ * system refused memory. */
+struct replica *replicas_find_or_add(struct replicas *replicas,
+    struct slice topic, int32_t partition);
+/* Each once, with no lock held; the callback answers false to stop. */
+void replicas_each(struct replicas *replicas,
+    bool (*each)(void *arg, struct replica *replica), void *arg);
+bool replicas_stopped(const struct replicas *replicas);
+int64_t replicas_now_ms(const struct replicas *replicas);
+struct record_scratch *replicas_scratch_take(struct replicas *replicas);
+void replicas_scratch_give(struct replicas *replicas,
+    struct record_scratch *scratch);
+/* The partition's leader as far as known here: of a replica, else of the image
+ * (`loop`'s callbacks only). */
+struct leader_hint {
+	int32_t leader;
+	int32_t leader_epoch;
+};
+struct leader_hint replicas_leader_hint(struct replicas *replicas,
+    struct replica *replica, struct slice topic, int32_t partition);
+/* In the loop's image of the cluster. */
+bool replicas_in_image(struct replicas *replicas, struct slice topic,
+    int32_t partition);
+
+/* --- role.c --------------------------------------------------------------- */
+
+void replica_look(const struct replica *replica, struct replica_sight *out);
+/* `state` is held: what was changed becomes visible. */
+void replica_publish(struct replica *replica);
+/* `lock` is held, `state` is not: the log's end moved. True: so did the high
+ * watermark. */
+bool replica_end_moved(struct replica *replica);
+/* `state` is held. True: the high watermark moved. */
+bool replica_advance(struct replica *replica);
+/* Tells storage; no lock of this room's needs to be held. */
+void replica_tell_high_watermark(struct replica *replica);
+/* After any change of role. */
+void replica_wake(struct replica *replica);
+void replica_set_offline(struct replica *replica);
+/* The least in-sync replicas that acks=all wants, of so many. */
+int32_t replica_min_isr(const struct replica *replica, int32_t replica_count);
+
+/* A role as LeaderAndIsr gives it. */
+struct role {
+	int32_t leader;
+	int32_t leader_epoch;
+	int32_t partition_epoch;
+	const int32_t *replicas;
+	const int32_t *isr;
+	int32_t replica_count;
+	int32_t isr_count;
+};
+/* `lock` is held, on a worker; the log is there. */
+enum error replica_lead(struct replica *replica, const struct role *role);
+enum error replica_follow(struct replica *replica, const struct role *role);
+
+/* A follower has fetched; any thread. */
+enum error replica_follower_fetched(struct replica *replica,
+    int32_t follower, const struct isr_fetch *fetch);
+/* Only whether it may. */
+bool replica_has_follower(struct replica *replica, int32_t follower);
+
+/* --- append.c ------------------------------------------------------------- */
+
+struct append {
+	struct list link;
+	struct replica *replica; /* borrowed */
+	struct record_rules rules;
+	struct record_verdict verdict; /* good */
+	uint8_t *bytes;
+	int16_t acks;
+	int32_t min_insync;
+	/* On any thread, when append_submit() had answered false. */
+	void (*done)(struct append *append);
+	void *owner;
+	/* the result */
+	enum error error;
+	struct log_appended appended;
+	int32_t leader_epoch;
+	int64_t log_start_offset;
+};
+/* True: done before it returned. Never waits for the lock. */
+bool append_submit(struct append *append);
+
+/* A log directory, for how long its appends take; made at its first log. */
+struct append_dir {
+	struct append_dir *next;
+	const struct log_dir *log_dir;
+	atomic_int_least64_t slow_until_ns; /* 0: never was */
+	struct work_queue *queue; /* one at a time */
+};
+struct append_dir *append_dir_of(struct replicas *replicas,
+    const struct log_dir *log_dir);
+void append_dirs_free(struct replicas *replicas);
+
+/* For role changes, on workers: waits. */
+void replica_lock(struct replica *replica);
+/* Takes along what was queued meanwhile. */
+void replica_unlock(struct replica *replica);
+
+/* --- traffic.c ------------------------------------------------------------ */
+
+void traffic_register(struct replicas *replicas);
+static inline void
+traffic_add(atomic_uint_least64_t *count, uint64_t n)
+{
+	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+}
+
+#endif

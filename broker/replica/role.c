@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One partition's role: how it changes, what of it readers see, and the high
+ * watermark.
+ *
+ *	writer (holds `state`)            reader (holds nothing)
+ *	sequence odd                      sequence, again while odd
+ *	words                             words
+ *	sequence even                     same sequence? else again
+ *
+ * Source: Kafka 3.9's Partition (makeLeader, makeFollower,
+ * maybeIncrementLeaderHW); KIP-101 for the epoch that a leader begins with.
+ */
+#include "replica/replica_int.h"
+
+#include "config/options.h"
+
+/* --- the seqlock ---------------------------------------------------------- */
+
+/* Release and acquire on every word, where fences would do, because
+ * ThreadSanitizer knows no fences; on x86 they are plain moves all the same. */
+static void
+sight_write(struct replica *replica, const struct replica_sight *sight)
+{
+	uint64_t words[SIGHT_WORDS] = { 0 };
+	unsigned sequence = atomic_load_explicit(&replica->sight_sequence,
+	    memory_order_relaxed);
+
+	memcpy(words, sight, sizeof(*sight));
+	atomic_store_explicit(&replica->sight_sequence, sequence + 1,
+	    memory_order_relaxed);
+	for (size_t i = 0; i < SIGHT_WORDS; i++)
+		atomic_store_explicit(&replica->sight[i], words[i],
+		    memory_order_release);
+	atomic_store_explicit(&replica->sight_sequence, sequence + 2,
+	    memory_order_release);
+}
+
+void
+replica_look(const struct replica *replica, struct replica_sight *out)
+{
+	uint64_t words[SIGHT_WORDS];
+	unsigned before, after;
+	int64_t start = -1;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_acquire);
+
+	/* Retention moves the start without our locks, but never beyond the
+	 * high watermark: read first, it is not above the one read next. */
+	if (log != NULL)
+		start = log_start_offset(log);
+	do {
+		before = atomic_load_explicit(&replica->sight_sequence,
+		    memory_order_acquire);
+		for (size_t i = 0; i < SIGHT_WORDS; i++)
+			words[i] = atomic_load_explicit(&replica->sight[i],
+			    memory_order_acquire);
+		after = atomic_load_explicit(&replica->sight_sequence,
+		    memory_order_relaxed);
+	} while ((before & 1) != 0 || before != after);
+	memcpy(out, words, sizeof(*out));
+	out->view.log_start_offset = start;
+	if (log != NULL && log_failed(log))
+		out->view.offline = true;
+}
+
+void
+replica_publish(struct replica *replica)
+{
+	struct replica_sight sight = {
+		.view = {
+			.end_offset = replica->end_offset,
+			.high_watermark = replica->high_watermark,
+			/* No transactions yet: nothing is unstable. */
+			.stable_offset = replica->high_watermark,
+			.leader_epoch_start = replica->leader_epoch_start,
+			.leader_epoch = replica->leader_epoch,
+			.leader = replica->leader,
+			.leads = replica->leads,
+			.offline = replica->offline,
+		},
+		.leads_since = replica->leads_since,
+		.isr_count = replica->isr.isr_count,
+		.maximal_isr_count =
+		    replica->isr.isr_count + replica->isr.joining_count,
+		.replica_count = replica->isr.replica_count,
+	};
+
+	sight_write(replica, &sight);
+}
+
+void
+replica_view(const struct replica *replica, struct replica_view *out)
+{
+	struct replica_sight sight;
+
+	CHECK_MAGIC(replica, REPLICA_MAGIC);
+	replica_look(replica, &sight);
+	*out = sight.view;
+}
+
+/* --- the high watermark --------------------------------------------------- */
+
+int32_t
+replica_min_isr(const struct replica *replica, int32_t replica_count)
+{
+	int32_t least = atomic_load_explicit(&replica->min_insync,
+	    memory_order_relaxed);
+
+	return (least < replica_count ? least : replica_count);
+}
+
+static struct isr_moment
+replica_moment(const struct replica *replica)
+{
+	const struct replicas *replicas = replica->replicas;
+
+	return ((struct isr_moment){
+		.leader_end = replica->end_offset,
+		.high_watermark = replica->high_watermark,
+		.leader_epoch_start = replica->leader_epoch_start,
+		.now_ms = replicas_now_ms(replicas),
+		.lag_time_max_ms = replicas->setup.options->lag_time_max_ms,
+	});
+}
+
+bool
+replica_advance(struct replica *replica)
+{
+	struct isr_moment moment;
+	int64_t least;
+
+	if (!replica->leads ||
+	    replica->isr.isr_count <
+		replica_min_isr(replica, replica->isr.replica_count))
+		return (false);
+	least = replica->end_offset;
+	if (replica->isr.member_count > 0) {
+		moment = replica_moment(replica);
+		least = isr_high_watermark(&replica->isr, &moment);
+	}
+	/* Of a leader it only rises. */
+	if (least <= replica->high_watermark)
+		return (false);
+	replica->high_watermark = least;
+	return (true);
+}
+
+bool
+replica_end_moved(struct replica *replica)
+{
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	bool moved;
+
+	lock_take(&replica->state);
+	replica->end_offset = log_end_offset(log);
+	moved = replica_advance(replica);
+	replica_publish(replica);
+	lock_release(&replica->state);
+	return (moved);
+}
+
+/* Two may come here at once, the one with the older value last: whoever has
+ * told looks again. */
+void
+replica_tell_high_watermark(struct replica *replica)
+{
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_acquire);
+	struct replica_sight sight;
+	int64_t told = -1;
+
+	replica_look(replica, &sight);
+	while (log != NULL && sight.view.high_watermark != told) {
+		told = sight.view.high_watermark;
+		log_set_high_watermark(log, told);
+		replica_look(replica, &sight);
+	}
+}
+
+void
+replica_wake(struct replica *replica)
+{
+	waitq_wake(&replica->acked);
+	waitq_wake(&replica->readable);
+}
+
+void
+replica_set_offline(struct replica *replica)
+{
+	bool news;
+
+	lock_take(&replica->state);
+	news = !replica->offline;
+	replica->offline = true;
+	replica_publish(replica);
+	lock_release(&replica->state);
+	if (!news)
+		return;
+	diag_error(replica->replicas->setup.diag, replica,
+	    "partition=%s/%d offline: its log directory failed; clients get "
+	    "KAFKA_STORAGE_ERROR until another replica leads",
+	    replica->topic, (int)replica->partition);
+	replica_wake(replica);
+}
+
+/* --- followers' progress -------------------------------------------------- */
+
+bool
+replica_has_follower(struct replica *replica, int32_t follower)
+{
+	bool has;
+
+	lock_take(&replica->state);
+	has = isr_member(&replica->isr, follower) != NULL;
+	lock_release(&replica->state);
+	return (has);
+}
+
+enum error
+replica_follower_fetched(struct replica *replica, int32_t follower,
+    const struct isr_fetch *fetch)
+{
+	struct isr_member *member;
+	enum error error = ERR_NONE;
+	bool moved = false;
+
+	lock_take(&replica->state);
+	member = isr_member(&replica->isr, follower);
+	if (!replica->leads || member == NULL || !isr_fetched(member, fetch)) {
+		error = ERR_NOT_LEADER_OR_FOLLOWER;
+	} else if (replica_advance(replica)) {
+		replica_publish(replica);
+		moved = true;
+	}
+	lock_release(&replica->state);
+	if (moved) {
+		replica_tell_high_watermark(replica);
+		replica_wake(replica);
+	}
+	return (error);
+}
+
+/* --- becoming ------------------------------------------------------------- */
+
+/* The first time: what was checkpointed, within the log. */
+static void
+role_know_high_watermark(struct replica *replica, struct log *log)
+{
+	int64_t known, start = log_start_offset(log),
+	    end = log_end_offset(log);
+
+	if (replica->high_watermark_known)
+		return;
+	known = storage_checkpointed_high_watermark(
+	    replica->replicas->setup.storage, replica->topic,
+	    replica->partition);
+	lock_take(&replica->state);
+	replica->high_watermark = known < start ? start :
+	    known > end                         ? end :
+						  known;
+	replica->high_watermark_known = true;
+	lock_release(&replica->state);
+}
+
+static void
+role_say(const struct replica *replica, const char *what)
+{
+	struct replica_sight sight;
+
+	replica_look(replica, &sight);
+	diag_info(replica->replicas->setup.diag, replica,
+	    "partition=%s/%d %s leader=%d epoch=%d end=%lld hw=%lld isr=%d",
+	    replica->topic, (int)replica->partition, what,
+	    (int)sight.view.leader, (int)sight.view.leader_epoch,
+	    (long long)sight.view.end_offset,
+	    (long long)sight.view.high_watermark, (int)sight.isr_count);
+}
+
+/* `state` is held. */
+static void
+role_set(struct replica *replica, const struct role *role, struct log *log)
+{
+	replica->leader = role->leader;
+	replica->leader_epoch = role->leader_epoch;
+	replica->partition_epoch = role->partition_epoch;
+	replica->end_offset = log_end_offset(log);
+	replica->leader_epoch_start = replica->end_offset;
+	replica->offline = false;
+}
+
+enum error
+replica_lead(struct replica *replica, const struct role *role)
+{
+	struct replicas *replicas = replica->replicas;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	bool led = replica->leads;
+	struct isr isr, before;
+
+	if (!isr_assign(&isr, role->replicas, role->replica_count, role->isr,
+		role->isr_count, replicas->setup.broker_id))
+		return (ERR_UNKNOWN_SERVER_ERROR);
+	if (!led && replicas->follow != NULL)
+		replicas->follow->end(replicas->follow_arg, replica);
+	role_know_high_watermark(replica, log);
+	/* On disk before the first batch that carries the epoch. */
+	if (log_assign_epoch(log, role->leader_epoch, log_end_offset(log)) !=
+	    ERR_NONE) {
+		isr_fini(&isr);
+		replica_set_offline(replica);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
+	lock_take(&replica->state);
+	before = replica->isr;
+	isr_reset(&isr, led ? &before : NULL, replicas_now_ms(replicas));
+	replica->isr = isr;
+	role_set(replica, role, log);
+	if (!led)
+		replica->leads_since = role->leader_epoch;
+	replica->leads = true;
+	(void)replica_advance(replica);
+	replica_publish(replica);
+	lock_release(&replica->state);
+	isr_fini(&before);
+	role_say(replica, led ? "goes on as leader" : "became leader");
+	replica_tell_high_watermark(replica);
+	replica_wake(replica);
+	return (ERR_NONE);
+}
+
+enum error
+replica_follow(struct replica *replica, const struct role *role)
+{
+	struct replicas *replicas = replica->replicas;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	struct isr before;
+
+	if (replicas->follow != NULL)
+		replicas->follow->end(replicas->follow_arg, replica);
+	role_know_high_watermark(replica, log);
+	lock_take(&replica->state);
+	before = replica->isr;
+	replica->isr = (struct isr){ 0 };
+	role_set(replica, role, log);
+	replica->leads = false;
+	replica->leads_since = -1;
+	replica_publish(replica);
+	lock_release(&replica->state);
+	isr_fini(&before);
+	role_say(replica, "became follower");
+	replica_tell_high_watermark(replica);
+	replica_wake(replica);
+	if (replicas->follow != NULL)
+		replicas->follow->begin(replicas->follow_arg, replica,
+		    role->leader, role->leader_epoch);
+	return (ERR_NONE);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the page of metrics shows of partitions: sums by topic, gauges, and the
+ * in-sync replicas of each partition led here.
+ */
+#include "replica/replica_int.h"
+
+#include "base/mem.h"
+
+/* One topic's sums while a page is made. */
+enum { SUM_COUNT = 8 };
+struct topic_sum {
+	struct hash_node node;
+	char *topic;
+	uint64_t sums[SUM_COUNT];
+};
+
+static const enum metric sum_metrics[SUM_COUNT] = {
+	METRIC_MESSAGES_IN,
+	METRIC_BYTES_IN,
+	METRIC_BYTES_OUT,
+	METRIC_BYTES_REJECTED,
+	METRIC_PRODUCE_REQUESTS,
+	METRIC_FETCH_REQUESTS,
+	METRIC_FAILED_PRODUCE_REQUESTS,
+	METRIC_FAILED_FETCH_REQUESTS,
+};
+
+struct traffic_page {
+	struct metrics_scrape *scrape;
+	struct hash topics;
+	int64_t at_min_isr;
+};
+
+static struct topic_sum *
+topic_sum_of(struct traffic_page *page, const char *topic)
+{
+	struct hash_node *node = hash_find(&page->topics, topic,
+	    strlen(topic));
+	struct topic_sum *sum;
+
+	if (node != NULL)
+		return (container_of(node, struct topic_sum, node));
+	sum = mem_zalloc(sizeof(*sum));
+	sum->topic = mem_strdup(topic);
+	hash_insert(&page->topics, &sum->node, sum->topic, strlen(topic));
+	return (sum);
+}
+
+static void
+traffic_sum(struct topic_sum *sum, const struct replica_traffic *traffic)
+{
+	const atomic_uint_least64_t *counts[SUM_COUNT] = {
+		&traffic->messages_in,
+		&traffic->bytes_in,
+		&traffic->bytes_out,
+		&traffic->bytes_rejected,
+		&traffic->produces,
+		&traffic->fetches,
+		&traffic->failed_produces,
+		&traffic->failed_fetches,
+	};
+
+	for (size_t i = 0; i < SUM_COUNT; i++)
+		sum->sums[i] += atomic_load_explicit(counts[i],
+		    memory_order_relaxed);
+}
+
+static void
+traffic_partition(struct traffic_page *page, const struct replica *replica)
+{
+	struct replica_sight sight;
+	int32_t least;
+
+	replica_look(replica, &sight);
+	if (!sight.view.leads || sight.view.offline)
+		return;
+	least = replica_min_isr(replica, sight.replica_count);
+	page->at_min_isr += sight.isr_count == least;
+	metrics_sample_partition(page->scrape,
+	    METRIC_PARTITION_UNDER_REPLICATED, replica->topic,
+	    replica->partition, sight.isr_count < sight.replica_count);
+	metrics_sample_partition(page->scrape, METRIC_PARTITION_UNDER_MIN_ISR,
+	    replica->topic, replica->partition, sight.isr_count < least);
+	metrics_sample_partition(page->scrape,
+	    METRIC_PARTITION_IN_SYNC_REPLICAS, replica->topic,
+	    replica->partition, sight.isr_count);
+	metrics_sample_partition(page->scrape, METRIC_PARTITION_REPLICAS,
+	    replica->topic, replica->partition, sight.replica_count);
+}
+
+static bool
+traffic_one(void *arg, struct replica *replica)
+{
+	struct traffic_page *page = arg;
+
+	traffic_sum(topic_sum_of(page, replica->topic), &replica->traffic);
+	traffic_partition(page, replica);
+	return (true);
+}
+
+static void
+traffic_topics(struct traffic_page *page)
+{
+	HASH_EACH(node, &page->topics) {
+		struct topic_sum *sum = container_of(node, struct topic_sum,
+		    node);
+
+		for (size_t i = 0; i < SUM_COUNT; i++)
+			metrics_sample(page->scrape, sum_metrics[i],
+			    METRICS_VALUES(sum->topic), (int64_t)sum->sums[i]);
+		hash_remove(&page->topics, node);
+		mem_free(sum->topic);
+		mem_free(sum);
+	}
+	hash_clear(&page->topics);
+}
+
+static void
+traffic_collect(struct metrics_scrape *scrape, void *arg)
+{
+	struct replicas *replicas = arg;
+	struct metrics *metrics = replicas->setup.metrics;
+	struct traffic_page page = { .scrape = scrape };
+	struct replicas_counts counts;
+
+	replicas_each(replicas, traffic_one, &page);
+	traffic_topics(&page);
+	replicas_count(replicas, &counts);
+	metrics_set(metrics, METRIC_PARTITION_COUNT,
+	    (int64_t)counts.partitions);
+	metrics_set(metrics, METRIC_LEADER_COUNT, (int64_t)counts.leaders);
+	metrics_set(metrics, METRIC_OFFLINE_REPLICA_COUNT,
+	    (int64_t)counts.offline);
+	metrics_set(metrics, METRIC_UNDER_REPLICATED_PARTITIONS,
+	    (int64_t)counts.under_replicated);
+	metrics_set(metrics, METRIC_UNDER_MIN_ISR_PARTITIONS,
+	    (int64_t)counts.under_min_isr);
+	metrics_set(metrics, METRIC_AT_MIN_ISR_PARTITIONS, page.at_min_isr);
+}
+
+void
+traffic_register(struct replicas *replicas)
+{
+	if (replicas->setup.metrics != NULL)
+		metrics_register_collector(replicas->setup.metrics,
+		    traffic_collect, replicas);
+}

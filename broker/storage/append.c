@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Appending.  A set of batches goes to the active segment with one pwritev;
+ * only then, under the log's lock, do readers see it: size, index, producers,
+ * end. A write that fails leaves nothing: the file is cut back, and when even
+ * that fails the directory goes offline.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/mem.h"
+#include "storage/storage_int.h"
+
+/* Entries of an index that are kept back before they go to the file. */
+#define INDEX_WRITE_ENTRIES 64
+#define ABORTED_ENTRY 34
+
+/* Batches that go to one segment. */
+struct run {
+	struct slice bytes;
+	int64_t first_offset;
+	int64_t last_offset;
+	int64_t max_timestamp_ms;
+	int64_t max_timestamp_offset;
+	int count;
+	int8_t magic;
+};
+
+static void run_add(struct run *run, const struct batch *batch);
+static enum error append_epochs(struct log *log, struct slice bytes);
+static enum error append_run(struct log *log, const struct run *run,
+    const struct log_settings *settings, bool *rolled);
+static bool append_must_roll(struct log *log, struct segment *active,
+    const struct run *run, const struct log_settings *settings);
+static enum error append_write(struct log *log, struct segment *active,
+    const struct run *run);
+static void append_publish(struct log *log, struct segment *active,
+    const struct run *run, const struct log_settings *settings);
+static enum error append_refused(struct log *log, const char *what);
+static enum error follower_check(const struct log *log, struct slice bytes,
+    struct slice *whole);
+
+/* --- as leader ------------------------------------------------------------ */
+
+/* The batch as it is after record_stamp(). */
+static struct run
+run_of_one(uint8_t *bytes, size_t size)
+{
+	struct slice rest = slice_of(bytes, size);
+	struct run run = { .bytes = rest };
+	struct batch batch;
+
+	CHECK(batch_next(&rest, &batch) == BATCH_OK && rest.length == 0);
+	run_add(&run, &batch);
+	return (run);
+}
+
+static enum error
+leader_check(struct log *log, const struct record_verdict *verdict,
+    struct log_settings *settings, struct log_appended *out)
+{
+	const struct batch *batch = &verdict->batch;
+	struct producer_batch known = { 0 };
+	enum error error = ERR_NONE;
+
+	lock_take(&log->lock);
+	*settings = log->settings;
+	if (batch->producer_id >= 0)
+		error = producers_check(&log->producers, batch, &known,
+		    &out->duplicate);
+	lock_release(&log->lock);
+	if (error != ERR_NONE)
+		return (error);
+	if (out->duplicate) {
+		out->base_offset = known.last_offset - known.offset_delta;
+		out->last_offset = known.last_offset;
+		out->log_append_time_ms = known.timestamp_ms;
+	} else if (batch->size > settings->segment_bytes)
+		return (ERR_RECORD_LIST_TOO_LARGE);
+	return (ERR_NONE);
+}
+
+enum error
+log_append_as_leader(struct log *log, const struct record_rules *rules,
+    const struct record_verdict *verdict, uint8_t *bytes, int32_t leader_epoch,
+    struct log_appended *out)
+{
+	struct log_settings settings;
+	enum error error;
+	struct run run;
+
+	CHECK_MAGIC(log, LOG_MAGIC);
+	CHECK(verdict->error == ERR_NONE);
+	*out = (struct log_appended){ .base_offset = -1, .last_offset = -1,
+		.log_append_time_ms = -1 };
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	lock_take(&log->writer);
+	error = leader_check(log, verdict, &settings, out);
+	if (error != ERR_NONE || out->duplicate)
+		goto out;
+	record_stamp(rules, verdict, bytes, log_end_offset(log), leader_epoch);
+	run = run_of_one(bytes, (size_t)verdict->batch.size);
+	error = append_epochs(log, run.bytes);
+	if (error == ERR_NONE)
+		error = append_run(log, &run, &settings, &out->rolled);
+	if (error != ERR_NONE)
+		goto out;
+	out->base_offset = run.first_offset;
+	out->last_offset = run.last_offset;
+	if (rules->log_append_time)
+		out->log_append_time_ms = verdict->max_timestamp_ms;
+	out->flush_wanted = log_wants_flush(log);
+out:
+	lock_release(&log->writer);
+	return (error);
+}
+
+/* --- as follower ---------------------------------------------------------- */
+
+enum error
+log_append_as_follower(struct log *log, struct slice bytes,
+    struct log_appended *out)
+{
+	struct log_settings settings;
+	enum error error;
+	struct slice rest;
+	struct batch batch;
+	struct run run = { 0 };
+
+	CHECK_MAGIC(log, LOG_MAGIC);
+	*out = (struct log_appended){ .base_offset = -1, .last_offset = -1,
+		.log_append_time_ms = -1 };
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	lock_take(&log->writer);
+	settings = log_get_settings(log);
+	error = follower_check(log, bytes, &rest);
+	if (error == ERR_NONE)
+		error = append_epochs(log, rest);
+	/* What was fetched may be more than one of our segments takes. */
+	while (error == ERR_NONE && batch_next(&rest, &batch) == BATCH_OK) {
+		if (run.count > 0 &&
+		    (int64_t)run.bytes.length + batch.size >
+			settings.segment_bytes) {
+			error = append_run(log, &run, &settings, &out->rolled);
+			run = (struct run){ 0 };
+			if (error != ERR_NONE)
+				break;
+		}
+		if (run.count == 0 && out->base_offset < 0)
+			out->base_offset = batch.base_offset;
+		run_add(&run, &batch);
+		out->last_offset = batch.last_offset;
+	}
+	if (error == ERR_NONE && run.count > 0)
+		error = append_run(log, &run, &settings, &out->rolled);
+	out->flush_wanted = error == ERR_NONE && log_wants_flush(log);
+	lock_release(&log->writer);
+	return (error);
+}
+
+/* All whole batches have a good CRC and come one behind the other. */
+static enum error
+follower_check(const struct log *log, struct slice bytes, struct slice *whole)
+{
+	int64_t next = log_end_offset(log);
+	struct slice rest = bytes;
+	struct batch batch;
+	enum batch_walk found;
+
+	while ((found = batch_next(&rest, &batch)) == BATCH_OK) {
+		if (!batch_crc_good(&batch))
+			return (ERR_CORRUPT_MESSAGE);
+		if (batch.last_offset < batch.base_offset ||
+		    batch.last_offset == INT64_MAX || batch.base_offset < next)
+			return (ERR_UNKNOWN_SERVER_ERROR);
+		next = batch.last_offset + 1;
+	}
+	if (found == BATCH_CORRUPT)
+		return (ERR_CORRUPT_MESSAGE);
+	*whole = slice_of(bytes.data, bytes.length - rest.length);
+	return (ERR_NONE);
+}
+
+/* --- what both do --------------------------------------------------------- */
+
+static void
+run_add(struct run *run, const struct batch *batch)
+{
+	if (run->count == 0) {
+		run->bytes = slice_of(batch->bytes.data, 0);
+		run->first_offset = batch->base_offset;
+		run->max_timestamp_ms = -1;
+		run->magic = batch->magic;
+	}
+	run->bytes.length += (size_t)batch->size;
+	run->count++;
+	run->last_offset = batch->last_offset;
+	if (batch->max_timestamp_ms > run->max_timestamp_ms) {
+		run->max_timestamp_ms = batch->max_timestamp_ms;
+		run->max_timestamp_offset = batch->last_offset;
+	}
+}
+
+/* New epochs are on the disk before the first batch of theirs. */
+static enum error
+append_epochs(struct log *log, struct slice bytes)
+{
+	struct epochs epochs;
+	struct batch batch;
+	bool changed = false;
+
+	while (batch_next(&bytes, &batch) == BATCH_OK) {
+		const struct epochs *known = changed ? &epochs : &log->epochs;
+		bool clears = batch.magic < 2 && known->count > 0;
+
+		if (!clears &&
+		    !epochs_lacks(known, batch.leader_epoch, batch.base_offset))
+			continue;
+		if (!changed)
+			epochs_copy(&epochs, &log->epochs);
+		changed = true;
+		if (clears)
+			epochs.count = 0;
+		else
+			epochs_assign(&epochs, batch.leader_epoch,
+			    batch.base_offset);
+	}
+	if (changed && !log_set_epochs(log, &epochs))
+		return (append_refused(log, "could not write leader epochs"));
+	return (ERR_NONE);
+}
+
+static enum error
+append_run(struct log *log, const struct run *run,
+    const struct log_settings *settings, bool *rolled)
+{
+	struct segment *active = log_active(log);
+	enum error error;
+
+	if (append_must_roll(log, active, run, settings)) {
+		int64_t base_offset = run->magic == 2
+		    ? run->first_offset
+		    : run->last_offset - INT32_MAX;
+
+		if (base_offset < log_end_offset(log))
+			base_offset = log_end_offset(log);
+		error = log_roll(log, base_offset);
+		if (error != ERR_NONE)
+			return (error);
+		active = log_active(log);
+		*rolled = true;
+	}
+	error = append_write(log, active, run);
+	if (error != ERR_NONE)
+		return (error);
+	append_publish(log, active, run, settings);
+	if (active->offsets.count - active->offsets.written <
+	    INDEX_WRITE_ENTRIES)
+		return (ERR_NONE);
+	/* Without these entries a recovery is needed, no more. */
+	if (segment_write_indexes(active, false) != 0)
+		append_refused(log, "could not write an index");
+	return (ERR_NONE);
+}
+
+static int64_t
+segment_waited_ms(struct log *log, struct segment *active,
+    const struct run *run)
+{
+	if (active->first_timestamp_ms == TIMESTAMP_UNREAD) {
+		struct walk walk;
+		struct batch batch;
+		int64_t position;
+
+		walk_init(&walk, active->files, active->descriptor, 0,
+		    active->size, false);
+		active->first_timestamp_ms =
+		    walk_next(&walk, &batch, &position) == WALK_BATCH
+		    ? batch.max_timestamp_ms
+		    : -1;
+		walk_fini(&walk);
+	}
+	if (active->first_timestamp_ms >= 0)
+		return ((int64_t)((uint64_t)run->max_timestamp_ms -
+		    (uint64_t)active->first_timestamp_ms));
+	return (storage_now_ms(log->storage) - active->created_ms);
+}
+
+static bool
+append_must_roll(struct log *log, struct segment *active, const struct run *run,
+    const struct log_settings *settings)
+{
+	if (run->last_offset - active->base_offset > INT32_MAX)
+		return (true);
+	if (active->size == 0)
+		return (false);
+	return (active->size >
+		settings->segment_bytes - (int64_t)run->bytes.length ||
+	    segment_waited_ms(log, active, run) >
+		settings->segment_ms - active->jitter_ms ||
+	    segment_indexes_full(active, settings->index_bytes));
+}
+
+static enum error
+append_write(struct log *log, struct segment *active, const struct run *run)
+{
+	struct files *files = log->storage->files;
+	struct iovec part = { (void *)(uintptr_t)run->bytes.data,
+		run->bytes.length };
+	int error;
+
+	if (!log_dir_has_room(log->dir, (int64_t)run->bytes.length))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (file_write_full(files, active->descriptor, &part, 1,
+		active->size) == 0)
+		return (ERR_NONE);
+	error = errno;
+	if (files->ops->truncate(files, active->descriptor, active->size) != 0)
+		return (log_fail(log, "could not cut off half an append"));
+	errno = error;
+	return (append_refused(log, "could not append"));
+}
+
+static void
+append_publish(struct log *log, struct segment *active, const struct run *run,
+    const struct log_settings *settings)
+{
+	struct segment_run noted = {
+		.position = active->size,
+		.size = (int64_t)run->bytes.length,
+		.last_offset = run->last_offset,
+		.max_timestamp_ms = run->max_timestamp_ms,
+		.max_timestamp_offset = run->max_timestamp_offset,
+	};
+	struct slice rest = run->bytes;
+	struct producers_ended ended;
+	struct batch batch;
+
+	lock_take(&log->lock);
+	segment_note_append(active, &noted, settings->index_interval_bytes,
+	    settings->index_bytes);
+	while (batch_next(&rest, &batch) == BATCH_OK) {
+		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
+			producers_add_data(&log->producers, &batch);
+		else if (producers_add_marker(&log->producers, &batch,
+			     &ended) &&
+		    ended.aborted && ended.first_offset >= 0 &&
+		    !log_note_aborted(log, active, &ended))
+			/* Recovery will write it: the mark stays away. */
+			atomic_store(&log->dir->unclean, true);
+	}
+	log->recent[log->recent_next++ % RECENT_COUNT] = (struct recent){
+		.base_offset = run->first_offset,
+		.last_offset = run->last_offset,
+		.position = active->size,
+		.size = run->count == 1 ? (int32_t)run->bytes.length : 0,
+	};
+	active->size += (int64_t)run->bytes.length;
+	active->next_offset = run->last_offset + 1;
+	atomic_fetch_add_explicit(&log->size_bytes,
+	    (long long)run->bytes.length, memory_order_relaxed);
+	atomic_store_explicit(&log->end_offset, run->last_offset + 1,
+	    memory_order_release);
+	lock_release(&log->lock);
+}
+
+bool
+log_note_aborted(struct log *log, struct segment *segment,
+    const struct producers_ended *ended)
+{
+	struct files *files = log->storage->files;
+	uint8_t entry[ABORTED_ENTRY] = { 0 };
+	struct iovec part = { entry, sizeof(entry) };
+	struct file_info info;
+	char name[PATH_MAX];
+	int descriptor;
+	bool good;
+
+	bytes_put_i64(entry + 2, ended->producer_id);
+	bytes_put_i64(entry + 10, ended->first_offset);
+	bytes_put_i64(entry + 18, ended->last_offset);
+	bytes_put_i64(entry + 26, ended->stable_offset);
+	segment_file(segment, ".txnindex", name);
+	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT, 0644);
+	if (descriptor < 0)
+		return (false);
+	good = files->ops->fstat(files, descriptor, &info) == 0 &&
+	    file_write_full(files, descriptor, &part, 1, info.size_bytes) == 0;
+	files->ops->close(files, descriptor);
+	return (good);
+}
+
+/* A full disk refuses; whatever else goes wrong takes the directory offline. */
+static enum error
+append_refused(struct log *log, const char *what)
+{
+	if (errno != ENOSPC && errno != EDQUOT)
+		return (log_fail(log, what));
+	if (!atomic_exchange(&log->dir->full, true))
+		diag_error(log->storage->diag, storage,
+		    "dir=%s is full, appends are refused until there is room "
+		    "partition=%s (%s)",
+		    log->dir->path, log->name, what);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+/* --- rolling -------------------------------------------------------------- */
+
+enum error
+log_roll(struct log *log, int64_t base_offset)
+{
+	struct segment *old = log_active(log);
+	struct segment_list *before = log->segments;
+	struct files *files = log->storage->files;
+	struct segment_list *list;
+	struct segment **items;
+	struct segment *made;
+
+	if (old->size == 0 && old->base_offset == base_offset)
+		return (ERR_NONE);
+	lock_take(&log->lock);
+	segment_note_close(old);
+	if (log->producers.end_offset < base_offset)
+		log->producers.end_offset = base_offset;
+	lock_release(&log->lock);
+	if (segment_write_indexes(old, false) != 0)
+		return (append_refused(log, "could not write an index"));
+	if (log_get_settings(log).preallocate &&
+	    files->ops->truncate(files, old->descriptor, old->size) != 0)
+		return (append_refused(log, "could not trim a segment"));
+	if (!snapshot_write(log, false))
+		return (append_refused(log, "could not write a snapshot"));
+	made = log_new_segment(log, base_offset);
+	if (made == NULL)
+		return (append_refused(log, "could not make a segment"));
+	items = mem_alloc((before->count + 1) * sizeof(*items));
+	memcpy(items, before->items, before->count * sizeof(*items));
+	items[before->count] = made;
+	list = segment_list_new(items, before->count + 1);
+	mem_free(items);
+	segment_unref(made);
+	lock_take(&log->lock);
+	index_unload(&old->offsets);
+	index_unload(&old->times);
+	log_publish_segments(log, list);
+	lock_release(&log->lock);
+	segment_list_unref(before);
+	log_flush_later(log, base_offset);
+	return (ERR_NONE);
+}

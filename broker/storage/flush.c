@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * To the disk: what lies below the recovery point is there, whatever happens to
+ * the machine.  A flush syncs the segments from the recovery point on and then
+ * moves it, unless a truncation came between.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/check.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "storage/storage_int.h"
+
+struct flush_work {
+	struct work work; /* first */
+	struct log *log;
+	int64_t offset;
+};
+
+static bool
+sync_file(struct files *files, const char *name)
+{
+	int descriptor = files->ops->open(files, name, O_RDONLY, 0);
+	bool good;
+
+	if (descriptor < 0)
+		return (errno == ENOENT);
+	good = files->ops->sync(files, descriptor) == 0;
+	files->ops->close(files, descriptor);
+	return (good);
+}
+
+/* A closed segment: its index files and its snapshot too. */
+static bool
+sync_closed(struct log *log, struct segment *segment, int64_t next_base)
+{
+	static const char *const suffixes[] = { ".index", ".timeindex",
+		".txnindex" };
+	struct files *files = segment->files;
+	char name[PATH_MAX];
+
+	for (size_t i = 0; i < nelems(suffixes); i++) {
+		segment_file(segment, suffixes[i], name);
+		if (!sync_file(files, name))
+			return (false);
+	}
+	log_offset_file(log, next_base, ".snapshot", name);
+	return (sync_file(files, name));
+}
+
+/* The segment that ends at `offset` when all before is on the disk already: its
+ * last index entries and its snapshot were written when it was closed. */
+static enum error
+flush_closed(struct log *log, int64_t offset)
+{
+	struct segment_list *list = log_segments(log);
+	size_t next = segment_list_find(list, offset);
+	bool good = next == 0 || list->items[next]->base_offset != offset ||
+	    sync_closed(log, list->items[next - 1], offset);
+
+	segment_list_unref(list);
+	return (good ? ERR_NONE : log_fail(log, "could not sync an index"));
+}
+
+enum error
+log_flush_to(struct log *log, int64_t offset)
+{
+	struct files *files = log->storage->files;
+	int64_t point = atomic_load(&log->recovery_point);
+	unsigned truncations = atomic_load(&log->truncations);
+	struct segment_list *list;
+	bool good = true;
+
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (offset <= point)
+		return (ERR_NONE);
+	list = log_segments(log);
+	for (size_t i = segment_list_find(list, point);
+	     good && i < list->count && list->items[i]->base_offset < offset;
+	     i++) {
+		struct segment *segment = list->items[i];
+
+		good = files->ops->sync(files, segment->descriptor) == 0 &&
+		    (i + 1 == list->count ||
+			sync_closed(log, segment,
+			    list->items[i + 1]->base_offset));
+	}
+	/* Names of new segments. */
+	good = good && file_sync_directory(files, log->path) == 0;
+	segment_list_unref(list);
+	if (!good)
+		return (log_fail(log, "could not sync a segment"));
+	lock_take(&log->lock);
+	if (atomic_load(&log->truncations) == truncations &&
+	    offset > atomic_load(&log->recovery_point))
+		atomic_store(&log->recovery_point, offset);
+	lock_release(&log->lock);
+	atomic_store(&log->last_flush_ms, storage_now_ms(log->storage));
+	return (ERR_NONE);
+}
+
+enum error
+log_flush(struct log *log)
+{
+	CHECK_MAGIC(log, LOG_MAGIC);
+	return (log_flush_to(log, log_end_offset(log)));
+}
+
+bool
+log_wants_flush(struct log *log)
+{
+	struct log_settings settings = log_get_settings(log);
+
+	return (log_end_offset(log) - atomic_load(&log->recovery_point) >=
+	    settings.flush_messages);
+}
+
+static void
+flush_rolled(struct log *log, int64_t offset)
+{
+	if (log_failed(log))
+		return;
+	if (offset > atomic_load(&log->recovery_point))
+		log_flush_to(log, offset);
+	else
+		flush_closed(log, offset);
+}
+
+static void
+flush_run(struct work *work)
+{
+	struct flush_work *flush = (struct flush_work *)(void *)work;
+
+	flush_rolled(flush->log, flush->offset);
+	log_unref(flush->log);
+	mem_free(flush);
+}
+
+void
+log_flush_later(struct log *log, int64_t offset)
+{
+	struct flush_work *flush;
+
+	if (log->storage->work == NULL) {
+		flush_rolled(log, offset);
+		return;
+	}
+	flush = mem_zalloc(sizeof(*flush));
+	flush->work.run = flush_run;
+	flush->log = log_ref(log);
+	flush->offset = offset;
+	work_submit(log->storage->work, &flush->work);
+}
+
+bool
+log_close_clean(struct log *log)
+{
+	struct segment *active;
+	struct files *files = log->storage->files;
+	struct epochs epochs;
+	bool good;
+
+	lock_take(&log->writer);
+	active = log_active(log);
+	lock_take(&log->lock);
+	segment_note_close(active);
+	if (log->producers.end_offset < log_end_offset(log))
+		log->producers.end_offset = log_end_offset(log);
+	epochs_copy(&epochs, &log->epochs);
+	lock_release(&log->lock);
+	good = log_flush_to(log, log_end_offset(log)) == ERR_NONE;
+	good = good &&
+	    (!log_get_settings(log).preallocate ||
+		files->ops->truncate(files, active->descriptor,
+		    active->size) == 0) &&
+	    segment_write_indexes(active, true) == 0 &&
+	    snapshot_write(log, true);
+	/* A start that moved up has not written its epochs yet. */
+	if (good && log_start_offset(log) > 0 && epochs.count > 0)
+		good = log_set_epochs(log, &epochs);
+	else
+		epochs_fini(&epochs);
+	if (!good)
+		diag_error(log->storage->diag, storage,
+		    "partition=%s could not be closed cleanly, it will be "
+		    "recovered errno=%d",
+		    log->name, errno);
+	log->closed = good;
+	lock_release(&log->writer);
+	return (good);
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading one log: what a crash left over is finished or removed, segments are
+ * opened in order, recovered where that is needed, and the rest follows from
+ * them and from the checkpoints.  The steps are those of Kafka's LogLoader.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "storage/storage_int.h"
+
+enum { KIND_LOG, KIND_INDEX, KIND_TIMEINDEX, KIND_TXNINDEX, KIND_SNAPSHOT,
+	KIND_COUNT };
+static const char *const kind_names[KIND_COUNT] = { "log", "index",
+	"timeindex", "txnindex", "snapshot" };
+enum { STATE_PLAIN, STATE_DELETED, STATE_CLEANED, STATE_SWAP, STATE_COUNT };
+static const char *const state_names[STATE_COUNT] = { NULL, "deleted",
+	"cleaned", "swap" };
+
+/* A file of a segment, as its name tells. */
+struct found_file {
+	int64_t offset;
+	int kind;
+	int state;
+};
+struct found_files {
+	struct found_file *items;
+	size_t count;
+	size_t capacity;
+};
+
+static bool load_leftovers(struct log *log, struct found_files *files);
+static bool load_swap(struct log *log, struct found_files *files);
+static bool load_segments(struct log *log, const struct found_files *files,
+    struct segment ***items, size_t *count);
+static bool load_end(struct log *log, struct segment **items, size_t *count,
+    bool clean);
+static bool load_anew(struct log *log, struct segment **items, size_t *count,
+    int64_t end);
+static bool load_epochs(struct log *log);
+static bool load_producers(struct log *log, bool clean, bool recovered);
+static bool load_publish(struct log *log, struct segment **items,
+    size_t count);
+
+static void
+file_name(const struct log *log, const struct found_file *file,
+    char out[PATH_MAX])
+{
+	char suffix[32];
+
+	snprintf(suffix, sizeof(suffix), ".%s%s%s", kind_names[file->kind],
+	    file->state == STATE_PLAIN ? "" : ".",
+	    file->state == STATE_PLAIN ? "" : state_names[file->state]);
+	log_offset_file(log, file->offset, suffix, out);
+}
+
+static bool
+file_unlink(struct log *log, struct found_file *file)
+{
+	struct files *files = log->storage->files;
+	char name[PATH_MAX];
+
+	file_name(log, file, name);
+	if (files->ops->unlink(files, name) != 0 && errno != ENOENT)
+		return (false);
+	file->kind = -1;
+	return (true);
+}
+
+static int
+file_note(void *arg, const char *name, bool is_directory)
+{
+	struct found_files *found = arg;
+	struct found_file file = { .kind = -1, .state = -1 };
+	struct slice kind;
+	struct slice state;
+	struct slice digits = text_cut(slice_of_text(name), '.', &kind);
+
+	if (is_directory || kind.data == NULL ||
+	    !text_to_int64(digits, &file.offset) || file.offset < 0)
+		return (0);
+	kind = text_cut(kind, '.', &state);
+	for (int k = 0; k < KIND_COUNT; k++)
+		if (slice_equal_text(kind, kind_names[k]))
+			file.kind = k;
+	if (state.data == NULL)
+		file.state = STATE_PLAIN;
+	for (int s = STATE_DELETED; s < STATE_COUNT; s++)
+		if (slice_equal_text(state, state_names[s]))
+			file.state = s;
+	if (file.kind < 0 || file.state < 0)
+		return (0);
+	if (found->count == found->capacity) {
+		found->capacity = found->capacity * 2 + 16;
+		found->items = mem_realloc(found->items,
+		    found->capacity * sizeof(*found->items));
+	}
+	found->items[found->count++] = file;
+	return (0);
+}
+
+struct log *
+log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
+{
+	struct log *log = log_new(dir, topic, partition);
+	struct files *files = dir->storage->files;
+	struct found_files found = { 0 };
+	struct segment **items = NULL;
+	size_t count = 0;
+	int64_t start = offset_table_find(&dir->start_offsets, log->name);
+	int64_t high = offset_table_find(&dir->high_watermarks, log->name);
+	bool good;
+
+	atomic_store(&log->start_offset, start < 0 ? 0 : start);
+	good = log_read_metadata(log) && load_epochs(log) &&
+	    files->ops->list(files, log->path, file_note, &found) == 0 &&
+	    load_leftovers(log, &found) && load_swap(log, &found) &&
+	    load_segments(log, &found, &items, &count) &&
+	    load_end(log, items, &count, clean);
+	mem_free(found.items);
+	if (!good) {
+		if (!log_dir_failed(dir))
+			log_fail(log, "could not load the log");
+		for (size_t i = 0; log->segments == NULL && i < count; i++)
+			segment_unref(items[i]);
+		mem_free(items);
+		log_unref(log);
+		return (NULL);
+	}
+	mem_free(items);
+	if (high < log_start_offset(log))
+		high = log_start_offset(log);
+	if (high > log_end_offset(log))
+		high = log_end_offset(log);
+	atomic_store(&log->high_watermark, high);
+	return (log);
+}
+
+/* .deleted go; .cleaned go, and with them the .swap of the same split. */
+static bool
+load_leftovers(struct log *log, struct found_files *files)
+{
+	int64_t cleaned = INT64_MAX;
+
+	for (size_t i = 0; i < files->count; i++)
+		if (files->items[i].state == STATE_CLEANED &&
+		    files->items[i].offset < cleaned)
+			cleaned = files->items[i].offset;
+	for (size_t i = 0; i < files->count; i++) {
+		struct found_file *file = &files->items[i];
+
+		if (file->state == STATE_PLAIN ||
+		    (file->state == STATE_SWAP && file->offset < cleaned))
+			continue;
+		if (!file_unlink(log, file))
+			return (false);
+	}
+	return (true);
+}
+
+/* The offset behind the last batch of a .swap log. */
+static bool
+swap_end(struct log *log, const struct found_file *file, int64_t *end)
+{
+	struct files *files = log->storage->files;
+	char name[PATH_MAX];
+	struct file_info info;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	int descriptor;
+
+	file_name(log, file, name);
+	descriptor = files->ops->open(files, name, O_RDONLY, 0);
+	if (descriptor < 0)
+		return (false);
+	*end = file->offset;
+	if (files->ops->fstat(files, descriptor, &info) != 0)
+		info.size_bytes = 0;
+	walk_init(&walk, files, descriptor, 0, info.size_bytes, false);
+	while (walk_next(&walk, &batch, &position) == WALK_BATCH)
+		*end = batch.last_offset + 1;
+	walk_fini(&walk);
+	files->ops->close(files, descriptor);
+	return (true);
+}
+
+/* A finished .swap takes the place of all that lies in its range. */
+static bool
+load_swap(struct log *log, struct found_files *files)
+{
+	struct files *ops = log->storage->files;
+	int64_t low = INT64_MAX;
+	int64_t high = -1;
+
+	for (size_t i = 0; i < files->count; i++) {
+		const struct found_file *file = &files->items[i];
+		int64_t end;
+
+		if (file->kind != KIND_LOG || file->state != STATE_SWAP)
+			continue;
+		if (!swap_end(log, file, &end))
+			return (false);
+		low = file->offset < low ? file->offset : low;
+		high = end > high ? end : high;
+	}
+	for (size_t i = 0; i < files->count; i++) {
+		struct found_file *file = &files->items[i];
+
+		if (file->kind >= 0 && file->state == STATE_PLAIN &&
+		    file->offset >= low && file->offset < high &&
+		    !file_unlink(log, file))
+			return (false);
+	}
+	for (size_t i = 0; i < files->count; i++) {
+		struct found_file *file = &files->items[i];
+		char from[PATH_MAX];
+		char to[PATH_MAX];
+
+		if (file->kind < 0 || file->state != STATE_SWAP)
+			continue;
+		file_name(log, file, from);
+		file->state = STATE_PLAIN;
+		file_name(log, file, to);
+		if (ops->ops->rename(ops, from, to) != 0)
+			return (false);
+	}
+	return (true);
+}
+
+static int
+segment_order(const void *a, const void *b)
+{
+	const struct segment *left = *(struct segment *const *)a;
+	const struct segment *right = *(struct segment *const *)b;
+
+	return ((left->base_offset > right->base_offset) -
+	    (left->base_offset < right->base_offset));
+}
+
+static bool
+has_log(const struct segment *const *items, size_t count, int64_t offset)
+{
+	size_t low = 0;
+	size_t high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (items[middle]->base_offset == offset)
+			return (true);
+		if (items[middle]->base_offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (false);
+}
+
+static bool
+load_segments(struct log *log, const struct found_files *files,
+    struct segment ***out, size_t *count)
+{
+	struct storage *storage = log->storage;
+	struct segment **items = mem_alloc((files->count + 1) * sizeof(*items));
+
+	*out = items;
+	for (size_t i = 0; i < files->count; i++) {
+		const struct found_file *file = &files->items[i];
+		struct segment *segment;
+
+		if (file->kind != KIND_LOG || file->state != STATE_PLAIN)
+			continue;
+		segment = segment_new(storage->files, log->path,
+		    storage_segment_id(storage), file->offset, false);
+		if (segment == NULL)
+			return (false);
+		segment->created_ms = storage_now_ms(storage);
+		segment->jitter_ms = storage_jitter_ms(storage,
+		    log->settings.segment_jitter_ms <
+			    log->settings.segment_ms
+			? log->settings.segment_jitter_ms
+			: log->settings.segment_ms);
+		items[(*count)++] = segment;
+	}
+	if (*count > 0)
+		qsort(items, *count, sizeof(*items), segment_order);
+	for (size_t i = 0; i < files->count; i++) {
+		struct found_file file = files->items[i];
+
+		if (file.kind < KIND_INDEX || file.kind > KIND_TXNINDEX ||
+		    has_log((const struct segment *const *)items, *count,
+			file.offset))
+			continue;
+		if (!file_unlink(log, &file))
+			return (false);
+	}
+	return (true);
+}
+
+/* Indexes of a segment that needs no recovery; a missing .index needs one. */
+static bool
+open_indexes(struct log *log, struct segment *segment, bool active)
+{
+	struct files *files = segment->files;
+	int64_t cut;
+
+	segment->max_timestamp_ms = TIMESTAMP_UNREAD;
+	if (index_open(&segment->offsets, files, segment->path) != 0) {
+		if (errno != ENOENT)
+			return (false);
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s an index is missing and made anew "
+		    "file=%s.index",
+		    log->name, segment->path);
+		if (!segment_recover(log, segment, false, &cut))
+			return (false);
+		if (!active) {
+			index_unload(&segment->offsets);
+			index_unload(&segment->times);
+		}
+		return (true);
+	}
+	if (index_open(&segment->times, files, segment->path) != 0) {
+		if (errno != ENOENT ||
+		    index_write(&segment->times, files, segment->path,
+			false) != 0)
+			return (false);
+		index_unload(&segment->times);
+	}
+	if (!active)
+		return (true);
+	return (index_load(&segment->offsets, files, segment->path) == 0 &&
+	    index_load(&segment->times, files, segment->path) == 0);
+}
+
+/* The active segment's end, from its last index entry on. A tail that is no
+ * batch says that the stop was not as clean as it looked. */
+static bool
+find_end(struct log *log, struct segment *active)
+{
+	struct index_entry last = { .offset = active->base_offset };
+	enum walk_found found;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	int64_t cut;
+
+	if (active->offsets.count > 0)
+		index_get(&active->offsets, NULL, NULL, NULL,
+		    active->offsets.count - 1, &last);
+	active->max_timestamp_ms = -1;
+	active->max_timestamp_offset = active->base_offset;
+	if (active->times.count > 0) {
+		struct index_entry time;
+
+		index_get(&active->times, NULL, NULL, NULL,
+		    active->times.count - 1, &time);
+		active->max_timestamp_ms = time.timestamp_ms;
+		active->max_timestamp_offset = time.offset;
+	}
+	active->next_offset = active->base_offset;
+	if (last.position < 0 || last.position > active->size)
+		found = WALK_CORRUPT;
+	else {
+		walk_init(&walk, active->files, active->descriptor,
+		    last.position, active->size, false);
+		while ((found = walk_next(&walk, &batch, &position)) ==
+		    WALK_BATCH) {
+			active->next_offset = batch.last_offset + 1;
+			if (batch.max_timestamp_ms <= active->max_timestamp_ms)
+				continue;
+			active->max_timestamp_ms = batch.max_timestamp_ms;
+			active->max_timestamp_offset = batch.last_offset;
+		}
+		walk_fini(&walk);
+	}
+	if (found == WALK_END)
+		return (true);
+	if (found == WALK_ERROR)
+		return (false);
+	diag_warn(log->storage->diag, storage,
+	    "partition=%s its end is damaged in spite of a clean stop, it is "
+	    "recovered file=%s.log",
+	    log->name, active->path);
+	return (segment_recover(log, active, false, &cut));
+}
+
+static bool
+load_end(struct log *log, struct segment **items, size_t *count, bool clean)
+{
+	int64_t checkpointed = log_start_offset(log);
+	int64_t point = offset_table_find(&log->dir->recovery_points,
+	    log->name);
+	size_t first = clean ? *count : 0; /* of those to be recovered */
+	int64_t end;
+
+	if (point < 0)
+		point = 0;
+	while (!clean && first + 1 < *count &&
+	    items[first + 1]->base_offset <= point)
+		first++;
+	for (size_t i = 0; i < first; i++)
+		if (!open_indexes(log, items[i], i + 1 == *count))
+			return (false);
+	if (!clean && *count > 0) {
+		diag_info(log->storage->diag, storage,
+		    "partition=%s is recovered from=%lld segments=%zu",
+		    log->name, (long long)point, *count - first);
+		if (!log_recover(log, items, count, point))
+			return (false);
+	} else if (*count > 0 && !find_end(log, items[*count - 1]))
+		return (false);
+	end = *count == 0 ? checkpointed : items[*count - 1]->next_offset;
+	if ((*count == 0 || end < checkpointed) &&
+	    !load_anew(log, items, count, end))
+		return (false);
+	for (size_t i = 0; i + 1 < *count; i++) {
+		items[i]->next_offset = items[i + 1]->base_offset;
+		if (items[i]->offsets.in_memory) {
+			index_unload(&items[i]->offsets);
+			index_unload(&items[i]->times);
+		}
+	}
+	if (!load_publish(log, items, *count))
+		return (false);
+	end = log_end_offset(log);
+	atomic_store(&log->recovery_point,
+	    clean || point > end ? end : point);
+	return (load_producers(log, clean, !clean));
+}
+
+/* Nothing is there, or it ends before the log's start: an empty segment. */
+static bool
+load_anew(struct log *log, struct segment **items, size_t *count, int64_t end)
+{
+	bool good = true;
+
+	if (*count > 0)
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s ends before its start, it begins anew "
+		    "end=%lld start=%lld",
+		    log->name, (long long)end,
+		    (long long)log_start_offset(log));
+	for (size_t i = 0; i < *count; i++) {
+		good = good && segment_unlink(items[i], false) == 0;
+		segment_unref(items[i]);
+	}
+	*count = 0;
+	if (!good)
+		return (false);
+	items[0] = log_new_segment(log, log_start_offset(log));
+	*count = items[0] != NULL;
+	return (items[0] != NULL);
+}
+
+static bool
+load_publish(struct log *log, struct segment **items, size_t count)
+{
+	int64_t end = items[count - 1]->next_offset;
+	int64_t checkpointed = log_start_offset(log);
+	struct segment_list *list = segment_list_new(items, count);
+	struct epochs epochs;
+	bool changed;
+
+	for (size_t i = 0; i < count; i++)
+		segment_unref(items[i]);
+	lock_take(&log->lock);
+	log_publish_segments(log, list);
+	if (checkpointed < items[0]->base_offset)
+		atomic_store(&log->start_offset, items[0]->base_offset);
+	atomic_store(&log->end_offset, end);
+	lock_release(&log->lock);
+	epochs_copy(&epochs, &log->epochs);
+	changed = epochs_cut_end(&epochs, end);
+	changed |= epochs_cut_start(&epochs, checkpointed);
+	/* Recovery may have found epochs that the file lacks. */
+	if (changed || log->epochs_found)
+		return (log_set_epochs(log, &epochs));
+	epochs_fini(&epochs);
+	return (true);
+}
+
+static bool
+load_epochs(struct log *log)
+{
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+
+	log_file(log, "leader-epoch-checkpoint", name);
+	if (file_load(log->storage->files, name, SMALL_FILE_MAX, &bytes,
+		&size) != 0)
+		return (errno == ENOENT);
+	if (!epochs_decode(&log->epochs, slice_of(bytes, size))) {
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s leader epochs are malformed, they begin anew "
+		    "file=%s",
+		    log->name, name);
+		log->epochs.count = 0;
+	}
+	mem_free(bytes);
+	return (true);
+}
+
+static bool
+load_producers(struct log *log, bool clean, bool recovered)
+{
+	int64_t start = log_start_offset(log);
+	int64_t end = log_end_offset(log);
+	struct segment_list *list = log->segments;
+	int64_t newest;
+	int count = snapshot_count(log, &newest);
+
+	if (count < 0)
+		return (false);
+	if (recovered) {
+		if (log->producers.end_offset < end)
+			log->producers.end_offset = end;
+		return (snapshot_prune(log, start, end) &&
+		    snapshot_write(log, true) && snapshot_remove_strays(log));
+	}
+	/* Nobody ever wrote one: there were no producers to remember. */
+	if (clean && count == 0) {
+		log->producers.end_offset = end;
+		log->producers.snapshot_offset = start;
+		return (true);
+	}
+	if (!snapshot_prune(log, start, end) ||
+	    !snapshot_load(log, start, end) ||
+	    !producers_replay(log, list->items, list->count, end))
+		return (false);
+	return (snapshot_write(log, true) && snapshot_remove_strays(log));
+}

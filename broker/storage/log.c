@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log object: its life, what anyone may ask of it, its small files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "storage/storage_int.h"
+
+#define METADATA_NAME "partition.metadata"
+#define EPOCHS_NAME "leader-epoch-checkpoint"
+#define METADATA_MAX 4096
+
+static bool metadata_parse(struct slice text, struct uuid *out);
+
+struct log *
+log_new(struct log_dir *dir, const char *topic, int32_t partition)
+{
+	struct log *log = mem_zalloc(sizeof(*log));
+	struct storage *storage = dir->storage;
+	char text[PATH_MAX];
+
+	log->magic = LOG_MAGIC;
+	atomic_init(&log->references, 1);
+	log->storage = storage;
+	log->dir = dir;
+	list_init(&log->in_dir);
+	log->topic = mem_strdup(topic);
+	log->partition = partition;
+	snprintf(text, sizeof(text), "%s-%" PRId32, topic, partition);
+	log->name = mem_strdup(text);
+	snprintf(text, sizeof(text), "%s/%s", dir->path, log->name);
+	log->path = mem_strdup(text);
+	lock_init(&log->writer, LOCK_RANK_LOG);
+	lock_init(&log->lock, LOCK_RANK_SEGMENTS);
+	storage->setup.settings(storage->setup.settings_arg, topic,
+	    &log->settings);
+	atomic_init(&log->start_offset, 0);
+	atomic_init(&log->end_offset, 0);
+	atomic_init(&log->size_bytes, 0);
+	atomic_init(&log->high_watermark, 0);
+	atomic_init(&log->recovery_point, 0);
+	atomic_init(&log->truncations, 0);
+	atomic_init(&log->last_flush_ms, storage_now_ms(storage));
+	return (log);
+}
+
+struct log *
+log_ref(struct log *log)
+{
+	CHECK_MAGIC(log, LOG_MAGIC);
+	atomic_fetch_add_explicit(&log->references, 1, memory_order_relaxed);
+	return (log);
+}
+
+void
+log_unref(struct log *log)
+{
+	CHECK_MAGIC(log, LOG_MAGIC);
+	if (atomic_fetch_sub_explicit(&log->references, 1,
+		memory_order_acq_rel) != 1)
+		return;
+	if (log->segments != NULL)
+		segment_list_unref(log->segments);
+	epochs_fini(&log->epochs);
+	producers_fini(&log->producers);
+	lock_fini(&log->writer);
+	lock_fini(&log->lock);
+	mem_free(log->topic);
+	mem_free(log->name);
+	mem_free(log->path);
+	log->magic = 0;
+	mem_free(log);
+}
+
+const char *
+log_topic(const struct log *log)
+{
+	return (log->topic);
+}
+
+int32_t
+log_partition(const struct log *log)
+{
+	return (log->partition);
+}
+
+struct log_dir *
+log_directory(const struct log *log)
+{
+	return (log->dir);
+}
+
+bool
+log_failed(const struct log *log)
+{
+	return (log_dir_failed(log->dir));
+}
+
+int64_t
+log_start_offset(const struct log *log)
+{
+	return (atomic_load_explicit(&log->start_offset, memory_order_acquire));
+}
+
+int64_t
+log_end_offset(const struct log *log)
+{
+	return (atomic_load_explicit(&log->end_offset, memory_order_acquire));
+}
+
+int64_t
+log_size_bytes(const struct log *log)
+{
+	return (atomic_load_explicit(&log->size_bytes, memory_order_relaxed));
+}
+
+/* The lock is not part of what a reader may see. */
+static struct log *
+log_lockable(const struct log *log)
+{
+	return ((struct log *)(uintptr_t)log);
+}
+
+int32_t
+log_segment_count(const struct log *log)
+{
+	struct log *own = log_lockable(log);
+	int32_t count;
+
+	lock_take(&own->lock);
+	count = (int32_t)log->segments->count;
+	lock_release(&own->lock);
+	return (count);
+}
+
+struct log_settings
+log_get_settings(struct log *log)
+{
+	struct log_settings settings;
+
+	lock_take(&log->lock);
+	settings = log->settings;
+	lock_release(&log->lock);
+	return (settings);
+}
+
+void
+log_set_settings(struct log *log, const struct log_settings *settings)
+{
+	lock_take(&log->lock);
+	log->settings = *settings;
+	lock_release(&log->lock);
+}
+
+void
+log_set_high_watermark(struct log *log, int64_t high_watermark)
+{
+	atomic_store_explicit(&log->high_watermark, high_watermark,
+	    memory_order_relaxed);
+}
+
+enum error
+log_fail(struct log *log, const char *what)
+{
+	log_dir_fail(log->dir, what, log->path, errno);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+void
+log_file(const struct log *log, const char *name, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s/%s", log->path, name);
+}
+
+void
+log_offset_file(const struct log *log, int64_t offset, const char *suffix,
+    char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s/%020" PRId64 "%s", log->path, offset,
+	    suffix);
+}
+
+/* --- segments ------------------------------------------------------------- */
+
+struct segment_list *
+log_segments(struct log *log)
+{
+	struct segment_list *list;
+
+	lock_take(&log->lock);
+	list = segment_list_ref(log->segments);
+	lock_release(&log->lock);
+	return (list);
+}
+
+/* Only the writer changes the list, so the writer may look without the lock. */
+struct segment *
+log_active(struct log *log)
+{
+	return (segment_list_last(log->segments));
+}
+
+void
+log_publish_segments(struct log *log, struct segment_list *list)
+{
+	int64_t size = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		size += list->items[i]->size;
+	log->segments = list;
+	atomic_store_explicit(&log->size_bytes, size, memory_order_relaxed);
+	memset(log->recent, 0, sizeof(log->recent));
+}
+
+/* A segment that could not be finished leaves no files: an empty one in the
+ * middle of another's offsets would hide these after the next start. */
+static struct segment *
+segment_give_up(struct log *log, struct segment *segment)
+{
+	int error = errno;
+
+	if (segment_unlink(segment, false) != 0)
+		log_fail(log, "could not remove an unfinished segment");
+	segment_unref(segment);
+	errno = error;
+	return (NULL);
+}
+
+struct segment *
+log_new_segment(struct log *log, int64_t base_offset)
+{
+	struct storage *storage = log->storage;
+	struct log_settings settings = log_get_settings(log);
+	struct segment *segment = segment_new(storage->files, log->path,
+	    storage_segment_id(storage), base_offset, true);
+
+	if (segment == NULL)
+		return (NULL);
+	segment->created_ms = storage_now_ms(storage);
+	segment->jitter_ms = storage_jitter_ms(storage,
+	    settings.segment_jitter_ms < settings.segment_ms
+		? settings.segment_jitter_ms
+		: settings.segment_ms);
+	if (settings.preallocate &&
+	    storage->files->ops->allocate(storage->files, segment->descriptor,
+		settings.segment_bytes) != 0 &&
+	    errno != EOPNOTSUPP)
+		return (segment_give_up(log, segment));
+	/* An empty segment has its index files, or a load would recover it. */
+	if (segment_write_indexes(segment, false) != 0)
+		return (segment_give_up(log, segment));
+	return (segment);
+}
+
+void
+log_segment_timestamp(struct log *log, struct segment *segment,
+    struct index_entry *out)
+{
+	struct storage *storage = log->storage;
+	struct index times;
+	struct file_info info;
+
+	lock_take(&log->lock);
+	out->timestamp_ms = segment->max_timestamp_ms;
+	out->offset = segment->max_timestamp_offset;
+	times = index_view(&segment->times);
+	lock_release(&log->lock);
+	if (out->timestamp_ms == TIMESTAMP_UNREAD) {
+		if (times.in_memory || times.count == 0 ||
+		    !index_get(&times, storage->cache, storage->files,
+			segment->path, times.count - 1, out))
+			*out = (struct index_entry){
+				.offset = segment->base_offset,
+				.timestamp_ms = -1,
+			};
+		lock_take(&log->lock);
+		if (segment->max_timestamp_ms == TIMESTAMP_UNREAD) {
+			segment->max_timestamp_ms = out->timestamp_ms;
+			segment->max_timestamp_offset = out->offset;
+		}
+		lock_release(&log->lock);
+	}
+	if (out->timestamp_ms < 0 &&
+	    storage->files->ops->fstat(storage->files, segment->descriptor,
+		&info) == 0)
+		out->timestamp_ms = info.mtime_ms;
+}
+
+/* --- partition.metadata --------------------------------------------------- */
+
+struct uuid
+log_topic_id(const struct log *log)
+{
+	struct log *own = log_lockable(log);
+	struct uuid id;
+
+	lock_take(&own->lock);
+	id = log->topic_id;
+	lock_release(&own->lock);
+	return (id);
+}
+
+bool
+log_set_topic_id(struct log *log, struct uuid topic_id)
+{
+	struct uuid known = log_topic_id(log);
+	char name[PATH_MAX];
+	char id[UUID_TEXT_SIZE];
+	char text[64];
+	int length;
+
+	if (!uuid_is_zero(known) || uuid_is_zero(topic_id))
+		return (uuid_equal(known, topic_id) || uuid_is_zero(topic_id));
+	uuid_to_text(topic_id, id);
+	length = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s", id);
+	log_file(log, METADATA_NAME, name);
+	if (file_replace(log->storage->files, name, text, (size_t)length) != 0)
+		log_fail(log, "could not write partition.metadata");
+	lock_take(&log->lock);
+	log->topic_id = topic_id;
+	lock_release(&log->lock);
+	return (true);
+}
+
+/* False: said in the log. An absent file is no error. */
+bool
+log_read_metadata(struct log *log)
+{
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+	bool good;
+
+	log_file(log, METADATA_NAME, name);
+	if (file_load(log->storage->files, name, METADATA_MAX, &bytes,
+		&size) != 0) {
+		if (errno == ENOENT)
+			return (true);
+		log_fail(log, "could not read partition.metadata");
+		return (false);
+	}
+	good = metadata_parse(slice_of(bytes, size), &log->topic_id);
+	mem_free(bytes);
+	if (!good) {
+		errno = EINVAL;
+		log_fail(log, "partition.metadata is malformed");
+	}
+	return (good);
+}
+
+static bool
+metadata_parse(struct slice text, struct uuid *out)
+{
+	struct slice line = text_cut(text, '\n', &text);
+	struct slice value;
+	int32_t version;
+
+	if (!slice_equal_text(text_trim(text_cut(line, ':', &value)),
+		"version") ||
+	    !text_to_int32(text_trim(value), &version) || version != 0 ||
+	    text.data == NULL)
+		return (false);
+	line = text_cut(text, '\n', &text);
+	return (slice_equal_text(text_trim(text_cut(line, ':', &value)),
+		    "topic_id") &&
+	    uuid_from_text(text_trim(value), out));
+}
+
+/* --- leader epochs -------------------------------------------------------- */
+
+int32_t
+log_latest_epoch(const struct log *log)
+{
+	struct log *own = log_lockable(log);
+	int32_t epoch;
+
+	lock_take(&own->lock);
+	epoch = epochs_latest(&log->epochs);
+	lock_release(&own->lock);
+	return (epoch);
+}
+
+struct log_epoch_end
+log_epoch_end(const struct log *log, int32_t leader_epoch)
+{
+	struct log *own = log_lockable(log);
+	struct log_epoch_end end;
+
+	lock_take(&own->lock);
+	end = epochs_end_of(&log->epochs, leader_epoch, log_end_offset(log));
+	lock_release(&own->lock);
+	return (end);
+}
+
+int32_t
+log_epoch_of(const struct log *log, int64_t offset)
+{
+	struct log *own = log_lockable(log);
+	int32_t epoch;
+
+	lock_take(&own->lock);
+	epoch = epochs_of_offset(&log->epochs, offset);
+	lock_release(&own->lock);
+	return (epoch);
+}
+
+bool
+log_set_epochs(struct log *log, struct epochs *epochs)
+{
+	struct buffer text = BUFFER_EMPTY;
+	char name[PATH_MAX];
+	struct epochs before;
+	int answer;
+
+	epochs_encode(epochs, &text);
+	log_file(log, EPOCHS_NAME, name);
+	answer = file_replace(log->storage->files, name, text.data,
+	    text.length);
+	buffer_fini(&text);
+	if (answer != 0) {
+		epochs_fini(epochs);
+		return (false);
+	}
+	lock_take(&log->lock);
+	before = log->epochs;
+	log->epochs = *epochs;
+	lock_release(&log->lock);
+	epochs_fini(&before);
+	return (true);
+}
+
+enum error
+log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
+{
+	enum error error = ERR_NONE;
+	struct epochs epochs;
+
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	lock_take(&log->writer);
+	if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
+		epochs_copy(&epochs, &log->epochs);
+		epochs_assign(&epochs, leader_epoch, start_offset);
+		if (!log_set_epochs(log, &epochs))
+			error = log_fail(log, "could not write leader epochs");
+	}
+	lock_release(&log->writer);
+	return (error);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading: from an offset to a part of a file.  A reader takes the log's lock
+ * for a moment, to get the segments and the end of one moment; then an index
+ * says where to begin and headers are walked to the batch.  What was appended
+ * last is found without reading.
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "storage/storage_int.h"
+
+/* What a batch of an old log may unpack to, for a search by timestamp. */
+#define UNPACKED_MAX ((size_t)256 << 20)
+
+/* Batches of one segment, from one offset to another. */
+struct range {
+	struct segment_list *list; /* a reference; NULL: nothing there */
+	struct segment *segment;
+	struct log_place first;
+	int64_t limit; /* position of the end */
+	bool more;     /* in the next segment */
+};
+
+static enum error range_find(struct log *log, int64_t offset,
+    int64_t end_offset, struct range *out);
+static int64_t locate_start(struct log *log, struct segment *segment,
+    int64_t offset, bool may_read, struct log_place *hit);
+static enum error search_timestamp(struct log *log, struct segment *segment,
+    int64_t timestamp_ms, struct log_found *out);
+static enum error search_batch(struct walk *walk, struct batch *batch,
+    int64_t position, int64_t timestamp_ms, int64_t start_offset,
+    struct log_found *out);
+
+static int64_t
+segment_size(struct log *log, struct segment *segment)
+{
+	int64_t size;
+
+	lock_take(&log->lock);
+	size = segment->size;
+	lock_release(&log->lock);
+	return (size);
+}
+
+/* --- by offset ------------------------------------------------------------ */
+
+enum error
+log_read(struct log *log, int64_t offset, int64_t end_offset, size_t max_bytes,
+    bool at_least_one, struct log_read *out)
+{
+	struct range range;
+	enum error error;
+	int64_t length;
+
+	CHECK_MAGIC(log, LOG_MAGIC);
+	*out = (struct log_read){ .first_offset = -1 };
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	error = range_find(log, offset, end_offset, &range);
+	if (error != ERR_NONE || range.list == NULL)
+		return (error);
+	length = range.limit - range.first.position;
+	if (at_least_one && max_bytes < (size_t)range.first.size)
+		max_bytes = (size_t)range.first.size;
+	out->at_end_of_segment = range.more;
+	if ((uint64_t)length > max_bytes) {
+		length = (int64_t)max_bytes;
+		out->at_end_of_segment = false;
+	}
+	if (length > 0) {
+		out->extent = (struct extent){
+			.blob = blob_ref(&range.segment->blob),
+			.position = range.first.position,
+			.length = (size_t)length,
+		};
+		out->first_offset = range.first.base_offset;
+	}
+	segment_list_unref(range.list);
+	return (ERR_NONE);
+}
+
+int64_t
+log_bytes_between(struct log *log, int64_t offset, int64_t end_offset)
+{
+	struct range range;
+	int64_t size;
+
+	if (range_find(log, offset, end_offset, &range) != ERR_NONE ||
+	    range.list == NULL)
+		return (0);
+	size = range.limit - range.first.position;
+	segment_list_unref(range.list);
+	return (size);
+}
+
+bool
+log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
+{
+	struct segment_list *list = log_segments(log);
+	struct segment *segment =
+	    list->items[segment_list_find(list, offset)];
+	struct log_place hit = { 0 };
+	int64_t size = segment_size(log, segment);
+	int64_t position = locate_start(log, segment, offset, false, &hit);
+	bool hot = true;
+
+	if (hit.size != 0)
+		position = hit.position;
+	size -= position;
+	if (size > 0 && (uint64_t)size > max_bytes)
+		size = (int64_t)max_bytes;
+	if (size > 0)
+		hot = segment->files->ops->resident(segment->files,
+			  segment->descriptor, position, (size_t)size) != 0;
+	segment_list_unref(list);
+	return (hot);
+}
+
+/* The end of what may be read of a segment. */
+static enum error
+range_limit(struct log *log, struct range *range, size_t slot,
+    int64_t end_offset, int64_t size)
+{
+	struct log_place end;
+	enum error error;
+
+	range->limit = size;
+	range->more = slot + 1 < range->list->count;
+	if (range->more &&
+	    range->list->items[slot + 1]->base_offset <= end_offset) {
+		range->more = range->list->items[slot + 1]->base_offset <
+		    end_offset;
+		return (ERR_NONE);
+	}
+	range->more = false;
+	error = log_locate(log, range->segment, end_offset, size, &end);
+	range->limit = end.position;
+	return (error);
+}
+
+static enum error
+range_find(struct log *log, int64_t offset, int64_t end_offset,
+    struct range *out)
+{
+	enum error error = ERR_NONE;
+	int64_t known_end;
+	int64_t size;
+	size_t slot;
+
+	*out = (struct range){ 0 };
+	/* End and size are of one moment: nothing beyond the end is sent. */
+	lock_take(&log->lock);
+	out->list = segment_list_ref(log->segments);
+	known_end = log_end_offset(log);
+	slot = segment_list_find(out->list, offset);
+	size = out->list->items[slot]->size;
+	lock_release(&log->lock);
+	if (offset < log_start_offset(log) || offset > known_end)
+		error = ERR_OFFSET_OUT_OF_RANGE;
+	for (; error == ERR_NONE && offset < end_offset &&
+	     slot < out->list->count;
+	     slot++, size = slot < out->list->count
+		 ? segment_size(log, out->list->items[slot])
+		 : 0) {
+		out->segment = out->list->items[slot];
+		error = log_locate(log, out->segment, offset, size,
+		    &out->first);
+		if (error != ERR_NONE)
+			break;
+		if (out->first.size == 0)
+			continue; /* offsets are missing up to the next one */
+		if (slot + 1 == out->list->count && end_offset >= known_end &&
+		    out->segment->base_offset <= known_end)
+			out->limit = size;
+		else
+			error = range_limit(log, out, slot, end_offset, size);
+		if (error != ERR_NONE || out->limit <= out->first.position)
+			break;
+		return (ERR_NONE);
+	}
+	segment_list_unref(out->list);
+	out->list = NULL;
+	return (error);
+}
+
+/* A place at or before the batch, from index and memory; *hit when it is known
+ * to be the one. */
+static int64_t
+locate_start(struct log *log, struct segment *segment, int64_t offset,
+    bool may_read, struct log_place *hit)
+{
+	struct storage *storage = log->storage;
+	struct index_entry entry = { 0 };
+	struct index offsets;
+
+	lock_take(&log->lock);
+	offsets = index_view(&segment->offsets);
+	if (offsets.in_memory)
+		index_lookup(&offsets, NULL, NULL, NULL, offset, &entry);
+	if (segment == segment_list_last(log->segments)) {
+		for (int i = 0; i < RECENT_COUNT; i++) {
+			const struct recent *recent = &log->recent[i];
+
+			if (recent->last_offset == 0 ||
+			    recent->base_offset > offset ||
+			    recent->position < entry.position)
+				continue;
+			entry.position = recent->position;
+			if (recent->size == 0 || recent->last_offset < offset)
+				continue;
+			*hit = (struct log_place){
+				.position = recent->position,
+				.base_offset = recent->base_offset,
+				.size = recent->size,
+			};
+		}
+	}
+	lock_release(&log->lock);
+	if (!offsets.in_memory)
+		index_lookup(&offsets, storage->cache,
+		    may_read ? storage->files : NULL, segment->path, offset,
+		    &entry);
+	return (entry.position);
+}
+
+enum error
+log_locate(struct log *log, struct segment *segment, int64_t offset,
+    int64_t end, struct log_place *out)
+{
+	int64_t start;
+	struct walk walk;
+	struct batch batch;
+	enum walk_found found;
+
+	*out = (struct log_place){ 0 };
+	start = locate_start(log, segment, offset, true, out);
+	if (out->size != 0 && out->position + out->size <= end)
+		return (ERR_NONE);
+	*out = (struct log_place){ .position = end };
+	if (start < 0 || start > end)
+		start = 0; /* an index that tells nonsense is not followed */
+	for (;;) {
+		int64_t position;
+
+		walk_init(&walk, segment->files, segment->descriptor, start,
+		    end, false);
+		while ((found = walk_next(&walk, &batch, &position)) ==
+			WALK_BATCH &&
+		    batch.last_offset < offset)
+			continue;
+		walk_fini(&walk);
+		if (found == WALK_BATCH) {
+			*out = (struct log_place){
+				.position = position,
+				.base_offset = batch.base_offset,
+				.size = batch.size,
+			};
+			return (ERR_NONE);
+		}
+		if (found == WALK_END)
+			return (ERR_NONE);
+		if (found == WALK_ERROR)
+			return (log_fail(log, "could not read a segment"));
+		if (start == 0)
+			break;
+		start = 0;
+	}
+	diag_error(log->storage->diag, storage,
+	    "partition=%s no batch where one was written position=%lld "
+	    "file=%s.log",
+	    log->name, (long long)walk.position, segment->path);
+	return (ERR_CORRUPT_MESSAGE);
+}
+
+/* --- by timestamp --------------------------------------------------------- */
+
+enum error
+log_find_timestamp(struct log *log, int64_t timestamp_ms, struct log_found *out)
+{
+	struct segment_list *list;
+	enum error error = ERR_NONE;
+
+	*out = (struct log_found){ -1, -1, -1 };
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	list = log_segments(log);
+	for (size_t i = 0; i < list->count; i++) {
+		struct index_entry largest;
+
+		log_segment_timestamp(log, list->items[i], &largest);
+		if (largest.timestamp_ms < timestamp_ms)
+			continue;
+		error = search_timestamp(log, list->items[i], timestamp_ms,
+		    out);
+		break;
+	}
+	segment_list_unref(list);
+	return (error);
+}
+
+static enum error
+search_timestamp(struct log *log, struct segment *segment,
+    int64_t timestamp_ms, struct log_found *out)
+{
+	struct storage *storage = log->storage;
+	int64_t start_offset = log_start_offset(log);
+	struct index_entry entry = { .offset = segment->base_offset };
+	enum error error = ERR_NONE;
+	struct log_place place;
+	struct index times;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	int64_t end;
+
+	lock_take(&log->lock);
+	times = index_view(&segment->times);
+	end = segment->size;
+	if (times.in_memory)
+		index_lookup(&times, NULL, NULL, NULL, timestamp_ms, &entry);
+	lock_release(&log->lock);
+	if (!times.in_memory)
+		index_lookup(&times, storage->cache, storage->files,
+		    segment->path, timestamp_ms, &entry);
+	if (entry.offset < start_offset)
+		entry.offset = start_offset;
+	error = log_locate(log, segment, entry.offset, end, &place);
+	if (error != ERR_NONE)
+		return (error);
+	walk_init(&walk, segment->files, segment->descriptor, place.position,
+	    end, false);
+	while (error == ERR_NONE && out->offset < 0 &&
+	    walk_next(&walk, &batch, &position) == WALK_BATCH)
+		if (batch.max_timestamp_ms >= timestamp_ms)
+			error = search_batch(&walk, &batch, position,
+			    timestamp_ms, start_offset, out);
+	walk_fini(&walk);
+	return (error);
+}
+
+/* The first record of a batch at or after a timestamp, if it has one. */
+static enum error
+search_batch(struct walk *walk, struct batch *batch, int64_t position,
+    int64_t timestamp_ms, int64_t start_offset, struct log_found *out)
+{
+	struct record_reader *reader;
+	struct record record;
+	enum error error;
+
+	if (!walk_load(walk, batch, position))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	error = record_reader_new(batch, UNPACKED_MAX, &reader);
+	if (error != ERR_NONE)
+		return (error);
+	while (record_reader_next(reader, &record) == 1) {
+		if (record.timestamp_ms < timestamp_ms ||
+		    record.offset < start_offset)
+			continue;
+		*out = (struct log_found){
+			.offset = record.offset,
+			.timestamp_ms = record.timestamp_ms,
+			.leader_epoch = batch->leader_epoch,
+		};
+		break;
+	}
+	record_reader_free(&reader);
+	return (ERR_NONE);
+}
+
+enum error
+log_find_max_timestamp(struct log *log, struct log_found *out)
+{
+	struct segment_list *list;
+	struct index_entry best = { .timestamp_ms = -1 };
+	struct segment *segment = NULL;
+	enum error error = ERR_NONE;
+
+	*out = (struct log_found){ -1, -1, -1 };
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	list = log_segments(log);
+	for (size_t i = 0; i < list->count; i++) {
+		struct index_entry largest;
+
+		if (segment_size(log, list->items[i]) == 0)
+			continue;
+		log_segment_timestamp(log, list->items[i], &largest);
+		if (largest.timestamp_ms <= best.timestamp_ms)
+			continue;
+		best = largest;
+		segment = list->items[i];
+	}
+	if (segment != NULL) {
+		int64_t end = segment_size(log, segment);
+		struct log_place place;
+		struct walk walk;
+		struct batch batch;
+		int64_t position;
+
+		error = log_locate(log, segment, best.offset, end, &place);
+		walk_init(&walk, segment->files, segment->descriptor,
+		    place.position, end, false);
+		if (error == ERR_NONE &&
+		    walk_next(&walk, &batch, &position) == WALK_BATCH)
+			error = search_batch(&walk, &batch, position,
+			    batch.max_timestamp_ms, 0, out);
+		walk_fini(&walk);
+	}
+	segment_list_unref(list);
+	return (error);
+}
+
+int32_t
+log_find_segments(struct log *log, int64_t timestamp_ms, int64_t *offsets,
+    int32_t count)
+{
+	struct segment_list *list = log_segments(log);
+	int64_t start_offset = log_start_offset(log);
+	size_t last = list->count; /* one past the newest candidate */
+	int32_t found = 0;
+	bool newest = segment_size(log, segment_list_last(list)) > 0 &&
+	    (timestamp_ms == -1 ||
+		(timestamp_ms != -2 &&
+		    storage_now_ms(log->storage) <= timestamp_ms));
+
+	if (newest && found < count)
+		offsets[found++] = log_end_offset(log);
+	if (timestamp_ms == -2)
+		last = 1;
+	while (timestamp_ms >= 0 && !newest && last > 0) {
+		struct segment *segment = list->items[last - 1];
+		struct file_info info;
+
+		if (segment->files->ops->fstat(segment->files,
+			segment->descriptor, &info) == 0 &&
+		    info.mtime_ms <= timestamp_ms)
+			break;
+		last--;
+	}
+	for (; last > 0 && found < count; last--) {
+		int64_t base_offset = list->items[last - 1]->base_offset;
+
+		offsets[found++] = base_offset > start_offset ? base_offset
+							      : start_offset;
+	}
+	segment_list_unref(list);
+	return (found);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Plain recovery after an unclean stop: every segment from the one that holds
+ * the recovery point is read through, batch by batch; its indexes, its index of
+ * aborted transactions and the producers are made anew; the log ends at the
+ * first batch that is not whole and good.
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "storage/storage_int.h"
+
+static bool recover_batch(struct log *log, struct segment *segment,
+    const struct batch *batch, bool replay);
+
+bool
+log_recover(struct log *log, struct segment **items, size_t *count,
+    int64_t recovery_point)
+{
+	struct diag *diag = log->storage->diag;
+	size_t first = 0;
+	bool ended = false;
+	bool good = true;
+	size_t kept = *count;
+
+	while (first + 1 < *count &&
+	    items[first + 1]->base_offset <= recovery_point)
+		first++;
+	if (!snapshot_load(log, log_start_offset(log),
+		items[first]->base_offset) ||
+	    !producers_replay(log, items, first, items[first]->base_offset))
+		return (false);
+	for (size_t i = first; i < *count; i++) {
+		int64_t cut;
+
+		if (ended) {
+			diag_warn(diag, storage,
+			    "partition=%s segment behind a damaged one is "
+			    "removed file=%s.log",
+			    log->name, items[i]->path);
+			good = good && segment_unlink(items[i], false) == 0;
+			segment_unref(items[i]);
+			continue;
+		}
+		if (!segment_recover(log, items[i], true, &cut))
+			return (false);
+		if (cut > 0)
+			diag_warn(diag, storage,
+			    "partition=%s cut off what was not whole bytes=%lld"
+			    " file=%s.log",
+			    log->name, (long long)cut, items[i]->path);
+		ended = cut > 0;
+		kept = i + 1;
+	}
+	*count = kept;
+	return (good);
+}
+
+/* Indexes that are empty, and a timestamp that is not known. */
+static void
+recover_begin(struct log *log, struct segment *segment)
+{
+	index_fini(&segment->offsets);
+	index_fini(&segment->times);
+	index_init(&segment->offsets, INDEX_OFFSETS,
+	    storage_segment_id(log->storage), segment->base_offset);
+	index_init(&segment->times, INDEX_TIMES, segment->offsets.segment_id,
+	    segment->base_offset);
+	segment->max_timestamp_ms = -1;
+	segment->max_timestamp_offset = segment->base_offset;
+}
+
+bool
+segment_recover(struct log *log, struct segment *segment, bool replay,
+    int64_t *cut)
+{
+	struct files *files = segment->files;
+	int32_t interval = log->settings.index_interval_bytes;
+	int64_t end = segment->size;
+	int64_t valid = 0;
+	int64_t indexed = 0;
+	int64_t next_offset = segment->base_offset;
+	char name[PATH_MAX];
+	enum walk_found found;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	bool good = true;
+
+	recover_begin(log, segment);
+	segment_file(segment, ".txnindex", name);
+	if (replay && files->ops->unlink(files, name) != 0 && errno != ENOENT)
+		return (false);
+	walk_init(&walk, files, segment->descriptor, 0, end, true);
+	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
+		if (batch.last_offset < next_offset ||
+		    batch.last_offset - segment->base_offset > INT32_MAX) {
+			/* Offsets that go back: nothing here can be trusted. */
+			if (batch.last_offset < next_offset)
+				valid = 0;
+			break;
+		}
+		/* By the rule of appends, but counted from batch to batch. */
+		segment->bytes_since_index = valid - indexed;
+		if (segment->bytes_since_index > interval)
+			indexed = valid;
+		segment_note_append(segment,
+		    &(struct segment_run){
+			.position = valid,
+			.size = batch.size,
+			.last_offset = batch.last_offset,
+			.max_timestamp_ms = batch.max_timestamp_ms,
+			.max_timestamp_offset = batch.last_offset,
+		    },
+		    interval, log->settings.index_bytes);
+		if (!recover_batch(log, segment, &batch, replay)) {
+			good = false;
+			break;
+		}
+		valid += batch.size;
+		next_offset = batch.last_offset + 1;
+	}
+	walk_fini(&walk);
+	if (!good || found == WALK_ERROR)
+		return (false);
+	if (valid == 0) {
+		index_cut(&segment->offsets, 0);
+		index_cut(&segment->times, 0);
+		segment->max_timestamp_ms = -1;
+		next_offset = segment->base_offset;
+	}
+	*cut = end - valid;
+	segment->bytes_since_index = 0;
+	segment->size = valid;
+	segment->next_offset = next_offset;
+	segment_note_close(segment);
+	/* A whole rewrite: the file's old entries are worth nothing. */
+	segment->offsets.written = segment->times.written = 0;
+	return ((*cut == 0 ||
+		    files->ops->truncate(files, segment->descriptor, valid) ==
+			0) &&
+	    segment_write_indexes(segment, false) == 0);
+}
+
+static bool
+recover_batch(struct log *log, struct segment *segment,
+    const struct batch *batch, bool replay)
+{
+	struct producers_ended ended;
+
+	if (!replay || batch->magic < 2)
+		return (true);
+	if (batch->leader_epoch > epochs_latest(&log->epochs)) {
+		epochs_assign(&log->epochs, batch->leader_epoch,
+		    batch->base_offset);
+		log->epochs_found = true;
+	}
+	if ((batch->attributes & BATCH_ATTR_CONTROL) == 0) {
+		producers_add_data(&log->producers, batch);
+		return (true);
+	}
+	if (!producers_add_marker(&log->producers, batch, &ended) ||
+	    !ended.aborted || ended.first_offset < 0)
+		return (true);
+	return (log_note_aborted(log, segment, &ended));
+}
+
+bool
+producers_replay(struct log *log, struct segment *const *items, size_t count,
+    int64_t to)
+{
+	int64_t from = log->producers.end_offset;
+	bool good = true;
+
+	for (size_t i = 0; good && i < count; i++) {
+		struct segment *segment = items[i];
+		enum walk_found found;
+		struct walk walk;
+		struct batch batch;
+		int64_t position;
+
+		if (i + 1 < count && items[i + 1]->base_offset <= from)
+			continue;
+		walk_init(&walk, segment->files, segment->descriptor, 0,
+		    segment->size, false);
+		while ((found = walk_next(&walk, &batch, &position)) ==
+			WALK_BATCH &&
+		    batch.base_offset < to) {
+			struct producers_ended ended;
+
+			if (batch.last_offset < from || batch.magic < 2)
+				continue;
+			if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
+				producers_add_data(&log->producers, &batch);
+			else if (walk_load(&walk, &batch, position))
+				producers_add_marker(&log->producers, &batch,
+				    &ended);
+			else
+				found = WALK_ERROR;
+			if (found == WALK_ERROR)
+				break;
+		}
+		good = found != WALK_ERROR;
+		walk_fini(&walk);
+	}
+	if (log->producers.end_offset < to)
+		log->producers.end_offset = to;
+	return (good);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+static const char *const segment_suffixes[] = { ".log", ".index", ".timeindex",
+	".txnindex" };
+
+static struct segment *
+segment_of(struct blob *blob)
+{
+	return ((struct segment *)(void *)blob);
+}
+
+static ssize_t
+segment_read_at(struct blob *blob, void *to, size_t size, int64_t position)
+{
+	struct segment *segment = segment_of(blob);
+
+	return (segment->files->ops->pread(segment->files, segment->descriptor,
+	    to, size, position));
+}
+
+static int
+segment_descriptor(struct blob *blob)
+{
+	return (segment_of(blob)->descriptor);
+}
+
+static void
+segment_release(struct blob *blob)
+{
+	struct segment *segment = segment_of(blob);
+
+	segment->files->ops->close(segment->files, segment->descriptor);
+	index_fini(&segment->offsets);
+	index_fini(&segment->times);
+	mem_free(segment->path);
+	mem_free(segment);
+}
+
+struct segment *
+segment_new(struct files *files, const char *directory, uint64_t id,
+    int64_t base_offset, bool create)
+{
+	static const struct blob_ops ops = {
+		.read_at = segment_read_at,
+		.descriptor = segment_descriptor,
+		.release = segment_release,
+	};
+	struct segment *segment = mem_zalloc(sizeof(*segment));
+	size_t path_size = strlen(directory) + 22;
+	char name[PATH_MAX];
+	struct file_info info = { 0 };
+
+	blob_init(&segment->blob, &ops);
+	segment->files = files;
+	segment->base_offset = base_offset;
+	segment->path = mem_alloc(path_size);
+	snprintf(segment->path, path_size, "%s/%020" PRId64, directory,
+	    base_offset);
+	segment_file(segment, ".log", name);
+	segment->descriptor = files->ops->open(files, name,
+	    O_RDWR | (create ? O_CREAT | O_TRUNC : 0), 0644);
+	if (segment->descriptor < 0 ||
+	    files->ops->fstat(files, segment->descriptor, &info) != 0) {
+		int error = errno;
+
+		if (segment->descriptor >= 0)
+			files->ops->close(files, segment->descriptor);
+		mem_free(segment->path);
+		mem_free(segment);
+		errno = error;
+		return (NULL);
+	}
+	segment->size = info.size_bytes;
+	segment->next_offset = base_offset;
+	segment->max_timestamp_ms = -1;
+	segment->max_timestamp_offset = base_offset;
+	segment->first_timestamp_ms = TIMESTAMP_UNREAD;
+	index_init(&segment->offsets, INDEX_OFFSETS, id, base_offset);
+	index_init(&segment->times, INDEX_TIMES, id, base_offset);
+	return (segment);
+}
+
+void
+segment_file(const struct segment *segment, const char *suffix,
+    char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s%s", segment->path, suffix);
+}
+
+int
+segment_mark_deleted(struct segment *segment)
+{
+	struct files *files = segment->files;
+
+	for (size_t i = 0; i < nelems(segment_suffixes); i++) {
+		char from[PATH_MAX];
+		char to[PATH_MAX];
+
+		segment_file(segment, segment_suffixes[i], from);
+		if (snprintf(to, sizeof(to), "%s.deleted", from) >=
+		    (int)sizeof(to)) {
+			errno = ENAMETOOLONG;
+			return (-1);
+		}
+		if (files->ops->rename(files, from, to) != 0 &&
+		    errno != ENOENT)
+			return (-1);
+	}
+	return (0);
+}
+
+int
+segment_unlink(struct segment *segment, bool marked)
+{
+	struct files *files = segment->files;
+
+	for (size_t i = 0; i < nelems(segment_suffixes); i++) {
+		char name[PATH_MAX];
+		size_t length;
+
+		segment_file(segment, segment_suffixes[i], name);
+		length = strlen(name);
+		if (marked)
+			snprintf(name + length, sizeof(name) - length,
+			    ".deleted");
+		if (files->ops->unlink(files, name) != 0 && errno != ENOENT)
+			return (-1);
+	}
+	return (0);
+}
+
+void
+segment_note_append(struct segment *segment, const struct segment_run *run,
+    int32_t index_interval_bytes, int32_t index_bytes)
+{
+	if (run->max_timestamp_ms > segment->max_timestamp_ms) {
+		segment->max_timestamp_ms = run->max_timestamp_ms;
+		segment->max_timestamp_offset = run->max_timestamp_offset;
+	}
+	if (segment->bytes_since_index > index_interval_bytes &&
+	    !segment_indexes_full(segment, index_bytes)) {
+		struct index_entry entry = {
+			.offset = run->last_offset,
+			.position = run->position,
+		};
+
+		index_add(&segment->offsets, &entry);
+		segment_note_close(segment);
+		segment->bytes_since_index = 0;
+	}
+	segment->bytes_since_index += run->size;
+}
+
+void
+segment_note_close(struct segment *segment)
+{
+	struct index_entry entry = {
+		.offset = segment->max_timestamp_offset,
+		.timestamp_ms = segment->max_timestamp_ms,
+	};
+
+	/* It refuses what is not larger than the last one. */
+	if (segment->max_timestamp_ms >= 0)
+		index_add(&segment->times, &entry);
+}
+
+int
+segment_write_indexes(struct segment *segment, bool sync)
+{
+	if (index_write(&segment->offsets, segment->files, segment->path,
+		sync) != 0)
+		return (-1);
+	return (index_write(&segment->times, segment->files, segment->path,
+	    sync));
+}
+
+bool
+segment_indexes_full(const struct segment *segment, int32_t index_bytes)
+{
+	/* One place is kept for the entry that closes the index of times. */
+	return (segment->offsets.count >= (uint32_t)index_bytes / 8 ||
+	    segment->times.count + 1 >= (uint32_t)index_bytes / 12);
+}
+
+struct segment_list *
+segment_list_new(struct segment *const *items, size_t count)
+{
+	struct segment_list *list = mem_alloc(sizeof(*list) +
+	    count * sizeof(list->items[0]));
+
+	atomic_init(&list->references, 1);
+	list->count = count;
+	for (size_t i = 0; i < count; i++)
+		list->items[i] = segment_ref(items[i]);
+	return (list);
+}
+
+struct segment_list *
+segment_list_ref(struct segment_list *list)
+{
+	atomic_fetch_add_explicit(&list->references, 1, memory_order_relaxed);
+	return (list);
+}
+
+void
+segment_list_unref(struct segment_list *list)
+{
+	if (atomic_fetch_sub_explicit(&list->references, 1,
+		memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < list->count; i++)
+		segment_unref(list->items[i]);
+	mem_free(list);
+}
+
+size_t
+segment_list_find(const struct segment_list *list, int64_t offset)
+{
+	size_t low = 0;
+	size_t high = list->count;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (list->items[middle]->base_offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (low);
+}

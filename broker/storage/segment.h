@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A segment: one .log file, which is a blob that replies may go on sending
+ * after the segment was deleted, and its indexes.  The list of a log's segments
+ * is immutable and counted: a change makes a new list, readers keep theirs.
+ *
+ *	made or opened --> active --roll--> closed --retention--> .deleted
+ *
+ * Only the last of a list, the active one, grows.  What readers look at (size,
+ * next offset, indexes) is guarded by the log's lock.
+ */
+#ifndef STORAGE_SEGMENT_H
+#define STORAGE_SEGMENT_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "base/blob.h"
+#include "storage/index.h"
+#include "storage/storage.h"
+
+struct storage;
+
+#define TIMESTAMP_UNREAD INT64_MIN
+
+struct segment {
+	struct blob blob; /* first: a reference keeps all of this */
+	struct files *files;
+	char *path; /* DIR/00000000000000000042, without a suffix */
+	int64_t base_offset;
+	int descriptor;
+	/* Guarded by the log's lock. */
+	int64_t size;
+	int64_t next_offset; /* behind its last record */
+	struct index offsets;
+	struct index times;
+	int64_t max_timestamp_ms;  /* -1: none; or TIMESTAMP_UNREAD */
+	int64_t max_timestamp_offset; /* of the batch: its last */
+	/* The writer's. */
+	int64_t bytes_since_index;
+	int64_t first_timestamp_ms; /* TIMESTAMP_UNREAD until asked */
+	int64_t created_ms;
+	int64_t jitter_ms;
+};
+
+struct segment_list {
+	atomic_uint references;
+	size_t count;
+	struct segment *items[];
+};
+
+static inline struct segment *
+segment_ref(struct segment *segment)
+{
+	blob_ref(&segment->blob);
+	return (segment);
+}
+static inline void
+segment_unref(struct segment *segment)
+{
+	blob_unref(&segment->blob);
+}
+
+/* Opens or, with `create`, makes the .log; indexes are empty. NULL: errno. */
+struct segment *segment_new(struct files *files, const char *directory,
+    uint64_t id, int64_t base_offset, bool create);
+/* NAME.log and so on; the suffix has its dot. */
+void segment_file(const struct segment *segment, const char *suffix,
+    char out[PATH_MAX]);
+/* Renames the files to .deleted (a missing one is no error). -1: errno. */
+int segment_mark_deleted(struct segment *segment);
+/* Unlinks the files of their own names, or (marked) those of .deleted. */
+int segment_unlink(struct segment *segment, bool marked);
+
+/* What an entry costs and holds when a run of batches was appended. */
+struct segment_run {
+	int64_t position;
+	int64_t size;
+	int64_t last_offset;
+	int64_t max_timestamp_ms;
+	int64_t max_timestamp_offset;
+};
+/* The rules of index entries for one append (LogSegment.append). */
+void segment_note_append(struct segment *segment,
+    const struct segment_run *run, int32_t index_interval_bytes,
+    int32_t index_bytes);
+/* The entry for the largest timestamp that ends an index of times. */
+void segment_note_close(struct segment *segment);
+/* Both index files. -1: errno. */
+int segment_write_indexes(struct segment *segment, bool sync);
+bool segment_indexes_full(const struct segment *segment, int32_t index_bytes);
+
+/* `items` are borrowed: the list takes references of its own. */
+struct segment_list *segment_list_new(struct segment *const *items,
+    size_t count);
+struct segment_list *segment_list_ref(struct segment_list *list);
+void segment_list_unref(struct segment_list *list);
+static inline struct segment *
+segment_list_last(const struct segment_list *list)
+{
+	return (list->items[list->count - 1]);
+}
+/* The slot of the last segment with base <= offset; the first if none has. */
+size_t segment_list_find(const struct segment_list *list, int64_t offset);
+
+#endif

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "storage/storage_int.h"
+
+#define PARTITION_SUFFIX_MAX 12
+#define WORK_PARALLEL 4
+#define UUID_HEX 32
+
+/* One directory entry that is a log to load. */
+struct load_job {
+	struct log_dir *dir;
+	char *topic;
+	int32_t partition;
+	bool clean;
+};
+/* All of a storage_load(): jobs are claimed one by one by whoever is free. */
+struct load {
+	struct storage *storage;
+	struct load_job *jobs;
+	size_t count;
+	size_t capacity;
+	struct log_dir *listing; /* the directory being listed */
+	bool listing_clean;
+	bool fatal;
+};
+
+static int load_note(void *arg, const char *name, bool is_directory);
+static void load_run(struct load *load,
+    void (*progress)(void *arg, size_t done, size_t total), void *arg);
+static bool set_aside(struct load *load, struct slice name);
+static void remove_deleted(struct load *load, const char *name);
+
+int64_t
+storage_now_ms(const struct storage *storage)
+{
+	return (clock_wall_ms(storage->setup.clock));
+}
+
+uint64_t
+storage_segment_id(struct storage *storage)
+{
+	return (atomic_fetch_add_explicit(&storage->next_segment_id, 1,
+	    memory_order_relaxed));
+}
+
+int64_t
+storage_jitter_ms(struct storage *storage, int64_t bound_ms)
+{
+	int64_t jitter_ms;
+
+	if (bound_ms <= 0)
+		return (0);
+	lock_take(&storage->lock);
+	jitter_ms = (int64_t)random_below(&storage->random,
+	    (uint64_t)bound_ms);
+	lock_release(&storage->lock);
+	return (jitter_ms);
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+static void
+storage_free(struct storage *storage)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		log_dir_free(storage->dirs[i]);
+	mem_free(storage->dirs);
+	index_cache_free(storage->cache);
+	hash_clear(&storage->logs);
+	mem_free(storage->cluster_id);
+	lock_fini(&storage->lock);
+	lock_fini(&storage->deletions_lock);
+	storage->magic = 0;
+	mem_free(storage);
+}
+
+struct storage *
+storage_open(const struct storage_setup *setup)
+{
+	const struct text_list *paths = &setup->options->log_dir_list;
+	struct storage *storage = mem_zalloc(sizeof(*storage));
+	size_t usable = 0;
+	bool fatal = false;
+
+	storage->magic = STORAGE_MAGIC;
+	storage->setup = *setup;
+	storage->options = setup->options;
+	storage->files = setup->files;
+	storage->diag = setup->diag;
+	storage->broker_id = setup->broker_id;
+	if (setup->cluster_id != NULL)
+		storage->cluster_id = mem_strdup(setup->cluster_id);
+	atomic_init(&storage->next_segment_id, 1);
+	lock_init(&storage->lock, LOCK_RANK_LOG_DIRS);
+	lock_init(&storage->deletions_lock, LOCK_RANK_LEAF);
+	list_init(&storage->deletions);
+	storage->cache = index_cache_new();
+	random_seed(&storage->random,
+	    setup->random == NULL ? 1 : random_u64(setup->random));
+	storage->dirs = mem_zalloc((paths->count + 1) * sizeof(*storage->dirs));
+	for (size_t i = 0; i < paths->count && !fatal; i++) {
+		struct log_dir *dir = log_dir_open(storage, paths->items[i],
+		    &fatal);
+
+		storage->dirs[storage->dir_count++] = dir;
+		usable += !log_dir_failed(dir);
+	}
+	if (fatal || usable == 0) {
+		if (!fatal)
+			diag_fatal(storage->diag, storage,
+			    "none of the log directories can be used");
+		storage_free(storage);
+		return (NULL);
+	}
+	if (setup->scheduler != NULL)
+		storage->work = work_queue_new(setup->scheduler, "storage",
+		    WORK_PARALLEL);
+	return (storage);
+}
+
+int32_t
+storage_broker_id(const struct storage *storage)
+{
+	return (storage->broker_id);
+}
+
+const char *
+storage_cluster_id(const struct storage *storage)
+{
+	return (storage->cluster_id);
+}
+
+bool
+storage_set_identity(struct storage *storage, int32_t broker_id,
+    const char *cluster_id)
+{
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	if ((storage->broker_id >= 0 && storage->broker_id != broker_id) ||
+	    (storage->cluster_id != NULL &&
+		strcmp(storage->cluster_id, cluster_id) != 0)) {
+		diag_fatal(storage->diag, storage,
+		    "the log directories belong to broker %" PRId32
+		    " of cluster %s, not to broker %" PRId32 " of cluster %s",
+		    storage->broker_id,
+		    storage->cluster_id == NULL ? "?" : storage->cluster_id,
+		    broker_id, cluster_id);
+		return (false);
+	}
+	storage->broker_id = broker_id;
+	if (storage->cluster_id == NULL)
+		storage->cluster_id = mem_strdup(cluster_id);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (!log_dir_failed(dir) && !dir->identified)
+			log_dir_write_identity(dir, broker_id, cluster_id);
+	}
+	return (true);
+}
+
+/* --- loading -------------------------------------------------------------- */
+
+bool
+storage_load(struct storage *storage,
+    void (*progress)(void *arg, size_t done, size_t total), void *arg)
+{
+	struct load load = { .storage = storage };
+	struct files *files = storage->files;
+	size_t usable = 0;
+
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	for (size_t i = 0; i < storage->dir_count && !load.fatal; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (log_dir_failed(dir))
+			continue;
+		load.listing = dir;
+		load.listing_clean = log_dir_marked_clean(dir);
+		log_dir_read_checkpoints(dir);
+		if (files->ops->list(files, dir->path, load_note, &load) < 0)
+			log_dir_fail(dir, "could not be listed", dir->path,
+			    errno);
+	}
+	if (!load.fatal)
+		load_run(&load, progress, arg);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		dir->loaded = !load.fatal && !log_dir_failed(dir);
+		/* A start that ends here takes nothing from a clean stop. */
+		if (load.fatal && dir->marked && !log_dir_failed(dir))
+			log_dir_mark_clean(dir);
+		usable += !log_dir_failed(dir);
+	}
+	for (size_t i = 0; i < load.count; i++)
+		mem_free(load.jobs[i].topic);
+	mem_free(load.jobs);
+	if (!load.fatal && usable == 0)
+		diag_fatal(storage->diag, storage,
+		    "none of the log directories could be loaded");
+	return (!load.fatal && usable > 0);
+}
+
+static int
+load_note(void *arg, const char *name, bool is_directory)
+{
+	struct load *load = arg;
+	struct slice text = slice_of_text(name);
+	const char *dash = strrchr(name, '-');
+	int32_t partition;
+
+	if (!is_directory || strcmp(name, "remote-log-index-cache") == 0)
+		return (0);
+	if (set_aside(load, text))
+		return (0);
+	if (dash == NULL || dash == name ||
+	    dash - name > TOPIC_NAME_MAX ||
+	    !text_to_int32(slice_of_text(dash + 1), &partition) ||
+	    partition < 0) {
+		diag_fatal(load->storage->diag, storage,
+		    "dir=%s found directory %s, which is not in the form of "
+		    "topic-partition (or topic-partition.id-delete): it must "
+		    "be moved away",
+		    load->listing->path, name);
+		load->fatal = true;
+		return (1);
+	}
+	if (load->count == load->capacity) {
+		load->capacity = load->capacity * 2 + 64;
+		load->jobs = mem_realloc(load->jobs,
+		    load->capacity * sizeof(*load->jobs));
+	}
+	load->jobs[load->count++] = (struct load_job){
+		.dir = load->listing,
+		.topic = mem_strndup(name, (size_t)(dash - name)),
+		.partition = partition,
+		.clean = load->listing_clean,
+	};
+	return (0);
+}
+
+/* TOPIC-P.HEX32-delete and its like: true when it is no log to be served. */
+static bool
+set_aside(struct load *load, struct slice name)
+{
+	static const char *const kinds[] = { "-delete", "-stray", "-future" };
+
+	for (size_t k = 0; k < nelems(kinds); k++) {
+		size_t length = strlen(kinds[k]);
+		const uint8_t *end = name.data + name.length - length;
+		char text[NAME_MAX + 1];
+
+		if (name.length < length + UUID_HEX + 2 ||
+		    memcmp(end, kinds[k], length) != 0 ||
+		    end[-UUID_HEX - 1] != '.' || name.length > NAME_MAX)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", SLICE_ARGS(name));
+		if (k == 0)
+			remove_deleted(load, text);
+		else
+			diag_warn(load->storage->diag, storage,
+			    "dir=%s directory %s is left as it is",
+			    load->listing->path, text);
+		return (true);
+	}
+	return (false);
+}
+
+struct removal {
+	struct files *files;
+	const char *path;
+};
+
+static int
+remove_one(void *arg, const char *name, bool is_directory)
+{
+	struct removal *removal = arg;
+	char path[PATH_MAX];
+
+	if (!is_directory &&
+	    snprintf(path, sizeof(path), "%s/%s", removal->path, name) <
+		(int)sizeof(path))
+		removal->files->ops->unlink(removal->files, path);
+	return (0);
+}
+
+/* A deletion that a stop interrupted. */
+static void
+remove_deleted(struct load *load, const char *name)
+{
+	struct files *files = load->storage->files;
+	struct removal removal = { .files = files };
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", load->listing->path, name);
+	removal.path = path;
+	files->ops->list(files, path, remove_one, &removal);
+	if (files->ops->rmdir(files, path) != 0)
+		diag_warn(load->storage->diag, storage,
+		    "dir=%s directory %s could not be removed errno=%d",
+		    load->listing->path, name, errno);
+}
+
+static void
+load_run(struct load *load,
+    void (*progress)(void *arg, size_t done, size_t total), void *arg)
+{
+	for (size_t i = 0; i < load->count && !load->fatal; i++) {
+		struct load_job *job = &load->jobs[i];
+		struct log *log;
+
+		if (log_dir_failed(job->dir))
+			continue;
+		log = log_load(job->dir, job->topic, job->partition,
+		    job->clean);
+		if (log != NULL && !storage_add_log(load->storage, log)) {
+			diag_fatal(load->storage->diag, storage,
+			    "partition=%s is in two log directories, one is %s",
+			    log->name, job->dir->path);
+			log_unref(log);
+			load->fatal = true;
+		} else if (log != NULL)
+			job->dir->placed_count++; /* nobody makes logs yet */
+		if (progress != NULL)
+			progress(arg, i + 1, load->count);
+	}
+}
+
+bool
+storage_add_log(struct storage *storage, struct log *log)
+{
+	struct log_dir *dir = log->dir;
+	bool added;
+
+	lock_take(&storage->lock);
+	added = hash_find(&storage->logs, log->name, strlen(log->name)) ==
+	    NULL;
+	if (added)
+		hash_insert(&storage->logs, &log->by_name, log->name,
+		    strlen(log->name));
+	lock_release(&storage->lock);
+	if (!added)
+		return (false);
+	lock_take(&dir->lock);
+	list_push_tail(&dir->logs, &log->in_dir);
+	dir->log_count++;
+	lock_release(&dir->lock);
+	return (true);
+}
+
+/* --- the table of logs ---------------------------------------------------- */
+
+void
+storage_each_log(struct storage *storage,
+    bool (*each)(void *arg, struct log *log), void *arg)
+{
+	struct log **logs;
+	size_t count = 0;
+	bool go_on = true;
+
+	lock_take(&storage->lock);
+	logs = mem_alloc((hash_count(&storage->logs) + 1) * sizeof(*logs));
+	HASH_EACH(node, &storage->logs)
+		logs[count++] = log_ref((struct log *)(void *)node);
+	lock_release(&storage->lock);
+	for (size_t i = 0; i < count; i++) {
+		go_on = go_on && each(arg, logs[i]);
+		log_unref(logs[i]);
+	}
+	mem_free(logs);
+}
+
+#define LOG_NAME_SIZE (TOPIC_NAME_MAX + PARTITION_SUFFIX_MAX + 1)
+
+/* Its length, or -1: no log has such a name. */
+static int
+storage_log_name(const char *topic, int32_t partition,
+    char name[LOG_NAME_SIZE])
+{
+	int length = snprintf(name, LOG_NAME_SIZE, "%s-%" PRId32, topic,
+	    partition);
+
+	return (length < LOG_NAME_SIZE ? length : -1);
+}
+
+struct log *
+storage_find(struct storage *storage, const char *topic, int32_t partition)
+{
+	char name[LOG_NAME_SIZE];
+	struct hash_node *node;
+	struct log *log = NULL;
+	int length = storage_log_name(topic, partition, name);
+
+	if (length < 0)
+		return (NULL);
+	lock_take(&storage->lock);
+	node = hash_find(&storage->logs, name, (size_t)length);
+	if (node != NULL)
+		log = log_ref((struct log *)(void *)node);
+	lock_release(&storage->lock);
+	return (log);
+}
+
+bool
+storage_has_failed_dir(const struct storage *storage)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (log_dir_failed(storage->dirs[i]))
+			return (true);
+	return (false);
+}
+
+int64_t
+storage_checkpointed_high_watermark(struct storage *storage, const char *topic,
+    int32_t partition)
+{
+	struct log *log = storage_find(storage, topic, partition);
+	int64_t high_watermark;
+
+	if (log == NULL)
+		return (0);
+	high_watermark = offset_table_find(&log->dir->high_watermarks,
+	    log->name);
+	log_unref(log);
+	return (high_watermark < 0 ? 0 : high_watermark);
+}
+
+bool
+storage_never_had(struct storage *storage, const char *topic,
+    int32_t partition)
+{
+	char name[LOG_NAME_SIZE];
+
+	if (storage_log_name(topic, partition, name) < 0)
+		return (false);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (log_dir_failed(dir) || dir->fresh ||
+		    offset_table_find(&dir->recovery_points, name) >= 0 ||
+		    offset_table_find(&dir->start_offsets, name) >= 0 ||
+		    offset_table_find(&dir->high_watermarks, name) >= 0)
+			return (false);
+	}
+	return (true);
+}
+
+void
+storage_set_high_watermarks(struct storage *storage,
+    int64_t (*high_watermark)(void *arg, struct log *log), void *arg)
+{
+	storage->high_watermark_arg = arg;
+	storage->high_watermark = high_watermark;
+}
+
+/* --- new logs ------------------------------------------------------------- */
+
+/* Where a new log is to lie; it counts there from now on, for many are made at
+ * the same time. */
+static struct log_dir *
+place_take(struct storage *storage)
+{
+	struct log_dir *best = NULL;
+
+	lock_take(&storage->lock);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (!log_dir_failed(dir) && (best == NULL ||
+		    dir->placed_count < best->placed_count))
+			best = dir;
+	}
+	if (best != NULL)
+		best->placed_count++;
+	lock_release(&storage->lock);
+	return (best);
+}
+
+static void
+place_give(struct log_dir *dir)
+{
+	lock_take(&dir->storage->lock);
+	dir->placed_count--;
+	lock_release(&dir->storage->lock);
+}
+
+/* NULL: it could not be made, which was said. */
+static struct log *
+log_make(struct log_dir *dir, const char *topic, int32_t partition,
+    struct uuid topic_id)
+{
+	struct storage *storage = dir->storage;
+	struct files *files = storage->files;
+	struct log *log = log_new(dir, topic, partition);
+	struct segment *first;
+
+	if ((files->ops->mkdir(files, log->path, 0755) != 0 &&
+		errno != EEXIST) ||
+	    file_sync_directory(files, dir->path) != 0 ||
+	    (first = log_new_segment(log, 0)) == NULL) {
+		if (errno == ENOSPC || errno == EDQUOT)
+			diag_error(storage->diag, storage,
+			    "partition=%s could not be made: dir=%s is full",
+			    log->name, dir->path);
+		else
+			log_fail(log, "could not make the log");
+		log_unref(log);
+		return (NULL);
+	}
+	lock_take(&log->lock);
+	log_publish_segments(log, segment_list_new(&first, 1));
+	lock_release(&log->lock);
+	segment_unref(first);
+	if (!log_set_topic_id(log, topic_id) || log_dir_failed(dir) ||
+	    !storage_add_log(storage, log)) {
+		log_unref(log);
+		return (NULL);
+	}
+	diag_info(storage->diag, storage, "partition=%s made in dir=%s",
+	    log->name, dir->path);
+	return (log_ref(log));
+}
+
+enum error
+log_create(struct storage *storage, const char *topic, int32_t partition,
+    struct uuid topic_id, struct log **out)
+{
+	struct log_dir *dir;
+
+	*out = storage_find(storage, topic, partition);
+	if (*out != NULL)
+		return (ERR_NONE);
+	dir = place_take(storage);
+	if (dir == NULL)
+		return (ERR_KAFKA_STORAGE_ERROR);
+	*out = log_make(dir, topic, partition, topic_id);
+	if (*out != NULL)
+		return (ERR_NONE);
+	place_give(dir);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+static void
+close_dir(struct log_dir *dir)
+{
+	bool clean = dir->loaded;
+
+	LIST_EACH(element, &dir->logs) {
+		struct log *log = list_entry(element, struct log, in_dir);
+
+		if (!log_dir_failed(dir) && !log_close_clean(log))
+			clean = false;
+	}
+	if (!log_dir_failed(dir) && dir->loaded)
+		clean = log_dir_write_checkpoint(dir,
+			    CHECKPOINT_RECOVERY_POINT) &&
+		    log_dir_write_checkpoint(dir, CHECKPOINT_START_OFFSET) &&
+		    log_dir_write_checkpoint(dir,
+			CHECKPOINT_HIGH_WATERMARK) &&
+		    clean;
+	if (clean && !log_dir_failed(dir) && !atomic_load(&dir->unclean))
+		log_dir_mark_clean(dir);
+	LIST_EACH(element, &dir->logs) {
+		struct log *log = list_entry(element, struct log, in_dir);
+
+		list_remove(&log->in_dir);
+		hash_remove(&dir->storage->logs, &log->by_name);
+		log_unref(log);
+	}
+}
+
+void
+storage_close(struct storage **storage)
+{
+	struct storage *closed = *storage;
+
+	CHECK_MAGIC(closed, STORAGE_MAGIC);
+	*storage = NULL;
+	work_queue_free(closed->work);
+	closed->work = NULL;
+	upkeep_free(closed);
+	for (size_t i = 0; i < closed->dir_count; i++)
+		close_dir(closed->dirs[i]);
+	storage_free(closed);
+}

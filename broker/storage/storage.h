@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The logs of this broker: directories, partitions' logs, segments, indexes,
+ * producer state, leader epochs, recovery.  Files are Kafka's, byte for byte.
+ *
+ * Life of a log: storage_open() finds its directory and loads it (after an
+ * unclean stop with the plain recovery), or log_create() makes it.  Its
+ * partition (replica) appends under the partition's lock; anyone reads without
+ * it.  log_unref() by the last holder closes files; storage_close() trims,
+ * syncs, writes checkpoints and the clean-shutdown marker.
+ *
+ *	storage --> log dir --> log --> segment list (immutable, counted)
+ *	                         |           +--> segment: .log blob, indexes
+ *	                         +--> producer state, leader epochs
+ *
+ * Who may call what is said at each call: [append] holds the partition's lock,
+ * [worker] may wait for the disk and must not be on a loop, [any] anywhere.
+ */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include "base/blob.h"
+#include "base/errors.h"
+#include "base/task.h"
+#include "base/uuid.h"
+#include "record/record.h"
+#include "storage/file.h"
+
+struct diag;
+struct metrics;
+struct random;
+struct storage_options;
+struct storage;
+struct log_dir;
+struct log;
+
+#define TOPIC_NAME_MAX 249
+
+/* A topic's settings that storage looks at: made of topic and broker options by
+ * config, copied into the log. */
+struct log_settings {
+	int32_t segment_bytes;
+	int64_t segment_ms;
+	int64_t segment_jitter_ms;
+	int32_t index_bytes;
+	int32_t index_interval_bytes;
+	int64_t retention_ms;
+	int64_t retention_bytes;
+	int64_t file_delete_delay_ms;
+	int64_t flush_messages;
+	int64_t flush_ms;
+	bool preallocate;
+};
+
+/* --- the whole ------------------------------------------------------------ */
+
+struct storage_setup {
+	const struct storage_options *options;
+	const struct clock *clock;
+	struct scheduler *scheduler;
+	struct files *files;
+	struct diag *diag;
+	struct metrics *metrics;
+	struct random *random;
+	int32_t broker_id; /* -1: take what meta.properties says */
+	const char *cluster_id; /* NULL: not known yet */
+	/* Settings of a topic, by name; called while logs load. */
+	void (*settings)(void *arg, const char *topic,
+	    struct log_settings *out);
+	void *settings_arg;
+	/* A log dir failed; its logs answer KAFKA_STORAGE_ERROR. Any thread. */
+	void (*dir_failed)(void *arg, struct log_dir *dir);
+	void *dir_failed_arg;
+};
+
+/* Locks the directories and reads meta.properties. NULL: said in the log and
+ * in *why (static text or arena's). Loads nothing yet. [worker] */
+struct storage *storage_open(const struct storage_setup *setup);
+/* What meta.properties holds: -1 and NULL where no directory has one. */
+int32_t storage_broker_id(const struct storage *storage);
+const char *storage_cluster_id(const struct storage *storage);
+/* Writes meta.properties where it is absent. False: said in the log.
+ * [worker] */
+bool storage_set_identity(struct storage *storage, int32_t broker_id,
+    const char *cluster_id);
+/* Loads all logs, num.recovery.threads.per.data.dir at once per directory.
+ * `progress` may be NULL; it is called with how many are done and in all.
+ * False: no directory is usable. [worker] */
+bool storage_load(struct storage *storage,
+    void (*progress)(void *arg, size_t done, size_t total), void *arg);
+/* Periodic work: checkpoints, retention, flush by time, deletion. On workers,
+ * from `loop`'s timers. Both calls on that loop, or while no thread runs it;
+ * a scheduler is needed. */
+void storage_start_upkeep(struct storage *storage, struct loop *loop);
+void storage_stop_upkeep(struct storage *storage);
+/* Closes all logs cleanly, then checkpoints and markers. [worker] */
+void storage_close(struct storage **storage);
+
+/* All logs, in no order; the callback answers false to stop. */
+void storage_each_log(struct storage *storage,
+    bool (*each)(void *arg, struct log *log), void *arg);
+/* NULL: no such log. The caller unrefs. [any] */
+struct log *storage_find(struct storage *storage, const char *topic,
+    int32_t partition);
+/*
+ * Whether a log that is not here never was: every directory works and had its
+ * meta.properties before this process came, and no checkpoint speaks of the
+ * log. A disk that was lost and replaced says no. [any]
+ */
+bool storage_never_had(struct storage *storage, const char *topic,
+    int32_t partition);
+/* True when any directory has failed. */
+bool storage_has_failed_dir(const struct storage *storage);
+
+/* High watermarks: what was checkpointed (0: absent), and how to write them. */
+int64_t storage_checkpointed_high_watermark(struct storage *storage,
+    const char *topic, int32_t partition);
+/* Asks each log's high_watermark() when checkpoints are written, on a worker;
+ * it takes no lock (-1: what log_set_high_watermark() said). */
+void storage_set_high_watermarks(struct storage *storage,
+    int64_t (*high_watermark)(void *arg, struct log *log), void *arg);
+
+/* --- a log ---------------------------------------------------------------- */
+
+/* A new, empty log in the directory with the fewest logs; partition.metadata
+ * holds topic_id unless zero. ERR_KAFKA_STORAGE_ERROR: said in the log.
+ * [worker] */
+enum error log_create(struct storage *storage, const char *topic,
+    int32_t partition, struct uuid topic_id, struct log **out);
+struct log *log_ref(struct log *log);
+void log_unref(struct log *log);
+const char *log_topic(const struct log *log);
+int32_t log_partition(const struct log *log);
+struct log_dir *log_directory(const struct log *log);
+const char *log_dir_path(const struct log_dir *dir);
+bool log_failed(const struct log *log); /* its directory went offline */
+/* Zero: not known. */
+struct uuid log_topic_id(const struct log *log);
+/* False: it has another one. Writes partition.metadata. [worker] */
+bool log_set_topic_id(struct log *log, struct uuid topic_id);
+void log_set_settings(struct log *log, const struct log_settings *settings);
+
+int64_t log_start_offset(const struct log *log); /* [any] */
+int64_t log_end_offset(const struct log *log);   /* [any] */
+int64_t log_size_bytes(const struct log *log);   /* [any] */
+int32_t log_segment_count(const struct log *log);
+
+/* --- append --------------------------------------------------------------- */
+
+struct log_appended {
+	int64_t base_offset;
+	int64_t last_offset;
+	int64_t log_append_time_ms; /* -1: neither topic nor duplicate has */
+	bool duplicate;  /* an idempotent retry: nothing was written */
+	bool rolled;
+	bool flush_wanted; /* flush.messages is met: log_flush() before acks */
+};
+
+/*
+ * Appends the one batch that record_validate() passed, as leader: gives it the
+ * end offset and the epoch in place, checks the producer's sequence, rolls
+ * where it must, writes with one pwritev, then indexes and producer state.
+ * Errors: those of sequences (storage sheet 5.8), ERR_KAFKA_STORAGE_ERROR (the
+ * directory is offline now, or the disk is full: nothing was kept),
+ * ERR_RECORD_LIST_TOO_LARGE. [append]
+ */
+enum error log_append_as_leader(struct log *log,
+    const struct record_rules *rules, const struct record_verdict *verdict,
+    uint8_t *bytes, int32_t leader_epoch, struct log_appended *out);
+/* Appends batches as fetched from a leader: offsets and epochs are theirs.
+ * Checks CRC (ERR_CORRUPT_MESSAGE) and that offsets go up from the log's end on
+ * (ERR_UNKNOWN_SERVER_ERROR). A partial batch at the end is ignored.
+ * [append] */
+enum error log_append_as_follower(struct log *log, struct slice bytes,
+    struct log_appended *out);
+
+/* All that was appended is on the disk then. [worker] */
+enum error log_flush(struct log *log);
+/* Whether flush.messages or flush.ms ask for it. [any] */
+bool log_wants_flush(struct log *log);
+
+/* --- read ----------------------------------------------------------------- */
+
+struct log_read {
+	struct extent extent; /* holds a reference; blob NULL when empty */
+	int64_t first_offset; /* of the first batch in it */
+	bool at_end_of_segment; /* more lies in the next segment */
+};
+/*
+ * From the batch that holds `offset` on, in one segment, below end_offset
+ * (exclusive), at most max_bytes; with at_least_one the first batch comes whole
+ * even if it is larger. ERR_OFFSET_OUT_OF_RANGE below the start or above the
+ * log's end; empty when offset >= end_offset. [any; may wait for the index of
+ * an old segment]
+ */
+enum error log_read(struct log *log, int64_t offset, int64_t end_offset,
+    size_t max_bytes, bool at_least_one, struct log_read *out);
+/* Whether log_read and sending would find the bytes in memory; by samples. */
+bool log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes);
+/* Bytes from `offset` to end_offset as far as one segment reaches, to wait for
+ * min bytes without reading. [any] */
+int64_t log_bytes_between(struct log *log, int64_t offset,
+    int64_t end_offset);
+
+struct log_found {
+	int64_t offset; /* -1: none */
+	int64_t timestamp_ms;
+	int32_t leader_epoch;
+};
+/* The first record at or after timestamp_ms, with offset >= the log start.
+ * [worker] */
+enum error log_find_timestamp(struct log *log, int64_t timestamp_ms,
+    struct log_found *out);
+/* The record with the largest timestamp. [worker] */
+enum error log_find_max_timestamp(struct log *log, struct log_found *out);
+/* ListOffsets v0: at most `count` segment starts (and the end), newest first,
+ * at or before timestamp_ms. Answers how many. [worker] */
+int32_t log_find_segments(struct log *log, int64_t timestamp_ms,
+    int64_t *offsets, int32_t count);
+
+/* --- leader epochs -------------------------------------------------------- */
+
+/* The latest epoch, -1: none. [any] */
+int32_t log_latest_epoch(const struct log *log);
+/* (epoch, start offset) durably, before the first batch of that epoch. A leader
+ * calls it when it begins. [worker, append] */
+enum error log_assign_epoch(struct log *log, int32_t leader_epoch,
+    int64_t start_offset);
+struct log_epoch_end {
+	int32_t leader_epoch; /* -1: unknown */
+	int64_t end_offset;   /* -1: unknown */
+};
+/* The end of the largest epoch <= the asked one (KIP-101, KIP-279). [any] */
+struct log_epoch_end log_epoch_end(const struct log *log,
+    int32_t leader_epoch);
+/* The epoch that `offset` was written in, -1: unknown. [any] */
+int32_t log_epoch_of(const struct log *log, int64_t offset);
+
+/* --- truncation ----------------------------------------------------------- */
+
+/* The end offset becomes exactly `offset`. [worker, append] */
+enum error log_truncate_to(struct log *log, int64_t offset);
+/* Empty, starting at `offset`. [worker, append] */
+enum error log_truncate_fully(struct log *log, int64_t offset);
+/* Upward only, not beyond the high watermark given. [append] */
+enum error log_advance_start(struct log *log, int64_t offset);
+/* What may be removed or compacted lies below the high watermark: replica tells
+ * it here. [append] */
+void log_set_high_watermark(struct log *log, int64_t high_watermark);
+
+/* --- for tools: read-only, without storage_open --------------------------- */
+
+/* Entries of index files and batches of .log files, for dump-log: scan.h. */
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The structs behind storage.h and what their files share.
+ *
+ * Locks, in their order:
+ *	log->writer (LOG)       one at a time appends, rolls, truncates, closes
+ *	dir->lock (LOG_DIRS)    the directory's logs
+ *	dir->checkpoint_lock    the same rank; never held with another of it
+ *	storage->lock (LOG_DIRS) the table of logs; never held with dir->lock
+ *	log->lock (SEGMENTS)    what readers see; short, no file call under it
+ *	                        but reading from an index or a .log
+ *	index cache (CACHE)
+ */
+#ifndef STORAGE_STORAGE_INT_H
+#define STORAGE_STORAGE_INT_H
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/random.h"
+#include "config/options.h"
+#include "storage/epochs.h"
+#include "storage/producers.h"
+#include "storage/segment.h"
+#include "storage/walk.h"
+
+#define STORAGE_MAGIC 0x53544f52U
+#define LOG_MAGIC 0x4c4f4721U
+/* Larger small files (checkpoints, metadata, snapshots) are refused. */
+#define SMALL_FILE_MAX ((size_t)256 << 20)
+#define RECENT_COUNT 32
+#define RETRY_FULL_MS 100
+
+/* A checkpoint's words for one partition, as read at the start. */
+struct offset_entry {
+	struct hash_node node; /* by name */
+	char *name;            /* "topic-partition" */
+	int64_t offset;
+};
+
+enum checkpoint_kind {
+	CHECKPOINT_RECOVERY_POINT,
+	CHECKPOINT_START_OFFSET,
+	CHECKPOINT_HIGH_WATERMARK
+};
+#define CHECKPOINT_COUNT 3
+
+struct log_dir {
+	struct storage *storage;
+	char *path;
+	int lock_descriptor;
+	bool marked;           /* it carried the clean-shutdown marker */
+	bool loaded;           /* all of it */
+	bool identified;       /* meta.properties is there */
+	bool fresh;            /* it was not when this process came */
+	atomic_bool failed;
+	atomic_bool unclean;   /* something could not be closed well */
+	/* Room on the disk: looked at now and then. */
+	atomic_bool full;
+	atomic_llong check_after_bytes;
+	atomic_llong check_after_ms;
+	/* Writing a checkpoint; the high watermark is asked for under it. */
+	struct lock checkpoint_lock[CHECKPOINT_COUNT];
+	size_t placed_count;   /* logs here or being made; storage->lock */
+	struct lock lock;      /* guards what follows */
+	struct list logs;      /* log->in_dir */
+	size_t log_count;
+	struct hash recovery_points;
+	struct hash start_offsets;
+	struct hash high_watermarks;
+};
+
+struct storage {
+	unsigned magic;
+	struct storage_setup setup;
+	const struct storage_options *options;
+	struct files *files;
+	struct diag *diag;
+	struct log_dir **dirs;
+	size_t dir_count;
+	int32_t broker_id;
+	char *cluster_id;
+	struct index_cache *cache;
+	struct work_queue *work; /* NULL without a scheduler */
+	atomic_ullong next_segment_id;
+	struct lock lock; /* guards what follows */
+	struct hash logs; /* by name */
+	struct random random;
+	int64_t (*high_watermark)(void *arg, struct log *log);
+	void *high_watermark_arg;
+	struct upkeep *upkeep;
+	struct lock deletions_lock; /* of the rank of leaves */
+	struct list deletions;
+};
+
+/* Where one of the last appends lies. */
+struct recent {
+	int64_t base_offset;
+	int64_t last_offset;
+	int64_t position;
+	int32_t size; /* 0: unused, or more than one batch */
+};
+
+struct log {
+	struct hash_node by_name; /* first; storage->logs */
+	unsigned magic;
+	atomic_uint references;
+	struct storage *storage;
+	struct log_dir *dir;
+	struct list in_dir;
+	char *topic;
+	char *name; /* "topic-partition" */
+	char *path;
+	int32_t partition;
+	struct lock writer;
+	struct lock lock; /* guards what follows, up to the next comment */
+	struct segment_list *segments;
+	struct epochs epochs;
+	struct producers producers;
+	struct log_settings settings;
+	struct uuid topic_id;
+	struct recent recent[RECENT_COUNT]; /* of the active segment */
+	unsigned recent_next;
+	/* Written under both locks, read by anyone. */
+	atomic_llong start_offset;
+	atomic_llong end_offset;
+	atomic_llong size_bytes;
+	atomic_llong high_watermark;
+	atomic_llong recovery_point;
+	atomic_uint truncations; /* a flush that saw one does not count */
+	atomic_llong last_flush_ms;
+	bool epochs_found; /* by recovery: more than the file has */
+	bool closed; /* the writer's */
+};
+
+/* --- storage.c ------------------------------------------------------------ */
+
+struct random;
+int64_t storage_now_ms(const struct storage *storage);
+uint64_t storage_segment_id(struct storage *storage);
+int64_t storage_jitter_ms(struct storage *storage, int64_t bound_ms);
+/* Puts a loaded or new log in the tables; false: there is one of its name. */
+bool storage_add_log(struct storage *storage, struct log *log);
+
+/* --- log_dir.c ------------------------------------------------------------ */
+
+/* NULL: said in the log. *fatal: the start must end. */
+struct log_dir *log_dir_open(struct storage *storage, const char *path,
+    bool *fatal);
+void log_dir_free(struct log_dir *dir);
+/* Takes the directory offline, once, with what failed and why (errno). */
+void log_dir_fail(struct log_dir *dir, const char *what, const char *path,
+    int error);
+static inline bool
+log_dir_failed(const struct log_dir *dir)
+{
+	return (atomic_load_explicit(&dir->failed, memory_order_acquire));
+}
+/* Whether `size` bytes may be written: the reserve stays. */
+bool log_dir_has_room(struct log_dir *dir, int64_t size);
+/* Reads the three checkpoints. A bad file counts as empty, and is said. */
+void log_dir_read_checkpoints(struct log_dir *dir);
+/* -1: absent. */
+int64_t offset_table_find(const struct hash *table, const char *name);
+/* False: said, the directory has failed. */
+bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
+/* meta.properties. */
+bool log_dir_write_identity(struct log_dir *dir, int32_t broker_id,
+    const char *cluster_id);
+bool log_dir_marked_clean(struct log_dir *dir); /* and takes the mark away */
+bool log_dir_mark_clean(struct log_dir *dir);
+
+/* --- log.c ---------------------------------------------------------------- */
+
+struct log *log_new(struct log_dir *dir, const char *topic, int32_t partition);
+void log_file(const struct log *log, const char *name, char out[PATH_MAX]);
+/* "%020d" and a suffix, in the log's directory. */
+void log_offset_file(const struct log *log, int64_t offset, const char *suffix,
+    char out[PATH_MAX]);
+/* The writer's view; a reference under the lock for others. */
+struct segment_list *log_segments(struct log *log);
+struct segment *log_active(struct log *log);
+/* Under log->lock: the sums that readers see follow the list. */
+void log_publish_segments(struct log *log, struct segment_list *list);
+enum error log_fail(struct log *log, const char *what);
+bool log_read_metadata(struct log *log);
+/* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
+ * them. */
+bool log_set_epochs(struct log *log, struct epochs *epochs);
+/* A new, empty segment. NULL: errno. */
+struct segment *log_new_segment(struct log *log, int64_t base_offset);
+/* An unread field of a segment, from its index or its mtime. */
+void log_segment_timestamp(struct log *log, struct segment *segment,
+    struct index_entry *out);
+struct log_settings log_get_settings(struct log *log);
+
+/* --- append.c ------------------------------------------------------------- */
+
+/* [writer] */
+enum error log_roll(struct log *log, int64_t base_offset);
+/* Adds an aborted transaction's entry to the segment's .txnindex. */
+bool log_note_aborted(struct log *log, struct segment *segment,
+    const struct producers_ended *ended);
+
+/* --- read.c --------------------------------------------------------------- */
+
+struct log_place {
+	int64_t position;    /* of the first batch with last offset >= asked */
+	int64_t base_offset;
+	int32_t size;        /* of that batch; 0: no such batch, at the end */
+};
+/* In one segment, up to `end` bytes of it. */
+enum error log_locate(struct log *log, struct segment *segment, int64_t offset,
+    int64_t end, struct log_place *out);
+
+/* --- snapshot.c: files of producer state ---------------------------------- */
+
+/* At the state's end offset, unless nothing came since the last one. [writer]
+ * False: errno. */
+bool snapshot_write(struct log *log, bool sync);
+/* Loads the newest usable one at or below `limit`, above `start`; what is no
+ * good is deleted. The state's end offset is the snapshot's, or `start`. */
+bool snapshot_load(struct log *log, int64_t start, int64_t limit);
+/* Deletes those above `limit` and those at or below `start`. */
+bool snapshot_prune(struct log *log, int64_t start, int64_t limit);
+/* Deletes those that are neither of a segment's base nor the newest. */
+bool snapshot_remove_strays(struct log *log);
+/* How many there are; *newest: offset of the newest. -1: errno. */
+int snapshot_count(struct log *log, int64_t *newest);
+
+/* --- recover.c, load.c ---------------------------------------------------- */
+
+/* NULL with *fatal unset: its directory has failed. */
+struct log *log_load(struct log_dir *dir, const char *topic,
+    int32_t partition, bool clean);
+/* Plain recovery of segments and producers from the recovery point on. False:
+ * errno. */
+bool log_recover(struct log *log, struct segment **items, size_t *count,
+    int64_t recovery_point);
+/* Rebuilds one segment's indexes; *cut: how many bytes were left over. */
+bool segment_recover(struct log *log, struct segment *segment, bool replay,
+    int64_t *cut);
+/* Replays producers over [from the state's end, to). */
+bool producers_replay(struct log *log, struct segment *const *items,
+    size_t count, int64_t to);
+
+/* --- upkeep.c, flush.c ---------------------------------------------------- */
+
+/* All before `offset` is on the disk then. [worker] */
+enum error log_flush_to(struct log *log, int64_t offset);
+/* The same, later, on a worker (now, without a scheduler). */
+void log_flush_later(struct log *log, int64_t offset);
+/* Flush, close indexes, snapshot. False: not clean. [worker] */
+bool log_close_clean(struct log *log);
+void log_retain(struct log *log);
+void upkeep_free(struct storage *storage);
+/* Removes the files of segments after the delay. Takes the list. */
+void storage_delete_later(struct storage *storage, struct log *log,
+    struct segment_list *list);
+
+#endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes round: checkpoints, retention, expiry of producers, flush by time,
+ * and the files of deleted segments.  A timer a chore; the chore itself runs on
+ * a worker and arms its timer again when it is done.
+ *
+ *	[armed] --due--> [on a worker] --done--> [armed]
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "storage/storage_int.h"
+
+#define DELETE_LOOK_MS 1000
+/* Segments whose files are renamed under one hold of the writer's lock. */
+#define RETAIN_AT_ONCE ((size_t)4)
+
+struct chore {
+	struct work work;
+	struct timer timer;
+	struct upkeep *upkeep;
+	void (*run)(struct storage *storage);
+	int64_t period_ms;
+};
+
+enum {
+	CHORE_RECOVERY_POINTS,
+	CHORE_START_OFFSETS,
+	CHORE_HIGH_WATERMARKS,
+	CHORE_RETENTION,
+	CHORE_PRODUCERS,
+	CHORE_FLUSH,
+	CHORE_DELETION,
+	CHORE_COUNT
+};
+
+/* Segments whose files wait for the end of file.delete.delay.ms. */
+struct deletion {
+	struct list link;
+	struct segment_list *list;
+	struct log *log;
+	int64_t due_ms;
+};
+
+/* A chore that ends while the storage closes is told of it on its loop only
+ * afterwards: who lets go last frees. */
+struct upkeep {
+	struct storage *storage;
+	struct chore chores[CHORE_COUNT];
+	atomic_uint references; /* the storage's, and one of each busy chore */
+	bool stopped;           /* the loop's */
+};
+
+/* Every period_ms of Kafka's replica.high.watermark.checkpoint.interval.ms. */
+#define HIGH_WATERMARKS_MS 5000
+
+static void
+each_dir_checkpoint(struct storage *storage, enum checkpoint_kind kind)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (!log_dir_failed(storage->dirs[i]))
+			log_dir_write_checkpoint(storage->dirs[i], kind);
+}
+
+static void
+run_recovery_points(struct storage *storage)
+{
+	each_dir_checkpoint(storage, CHECKPOINT_RECOVERY_POINT);
+}
+
+static void
+run_start_offsets(struct storage *storage)
+{
+	each_dir_checkpoint(storage, CHECKPOINT_START_OFFSET);
+}
+
+static void
+run_high_watermarks(struct storage *storage)
+{
+	each_dir_checkpoint(storage, CHECKPOINT_HIGH_WATERMARK);
+}
+
+static bool
+retain_one(void *arg, struct log *log)
+{
+	(void)arg;
+	if (!log_failed(log))
+		log_retain(log);
+	return (true);
+}
+
+static void
+run_retention(struct storage *storage)
+{
+	storage_each_log(storage, retain_one, NULL);
+}
+
+static bool
+expire_one(void *arg, struct log *log)
+{
+	struct storage *storage = arg;
+
+	/* A truncation that loads producers anew has only the writer's lock. */
+	lock_take(&log->writer);
+	lock_take(&log->lock);
+	producers_expire(&log->producers, storage_now_ms(storage),
+	    storage->options->producer_id_expiration_ms);
+	lock_release(&log->lock);
+	lock_release(&log->writer);
+	return (true);
+}
+
+static void
+run_producers(struct storage *storage)
+{
+	storage_each_log(storage, expire_one, storage);
+}
+
+static bool
+flush_one(void *arg, struct log *log)
+{
+	struct storage *storage = arg;
+	struct log_settings settings = log_get_settings(log);
+	int64_t since_ms = storage_now_ms(storage) -
+	    atomic_load(&log->last_flush_ms);
+
+	if (since_ms >= settings.flush_ms)
+		log_flush(log);
+	return (true);
+}
+
+static void
+run_flush(struct storage *storage)
+{
+	storage_each_log(storage, flush_one, storage);
+}
+
+/* --- retention ------------------------------------------------------------ */
+
+/* How many of the first segments may go: storage sheet, 8. */
+static size_t
+retain_count(struct log *log, const struct segment_list *list,
+    const struct log_settings *settings)
+{
+	int64_t start_offset = log_start_offset(log);
+	int64_t high_watermark = atomic_load(&log->high_watermark);
+	int64_t now_ms = storage_now_ms(log->storage);
+	int64_t surplus = log_size_bytes(log) - settings->retention_bytes;
+	size_t count = 0;
+
+	for (; count + 1 < list->count; count++) {
+		struct segment *segment = list->items[count];
+		int64_t next = list->items[count + 1]->base_offset;
+		struct index_entry largest;
+		int64_t size;
+
+		if (next > high_watermark)
+			break;
+		lock_take(&log->lock);
+		size = segment->size;
+		lock_release(&log->lock);
+		if (next <= start_offset) {
+			surplus -= size;
+			continue;
+		}
+		if (settings->retention_bytes >= 0 && surplus >= size) {
+			surplus -= size;
+			continue;
+		}
+		if (settings->retention_ms < 0)
+			break;
+		log_segment_timestamp(log, segment, &largest);
+		if (now_ms - largest.timestamp_ms <= settings->retention_ms)
+			break;
+		surplus -= size;
+	}
+	return (count);
+}
+
+/* The active one goes too when its time is over: it is rolled first. */
+static void
+retain_roll(struct log *log, const struct log_settings *settings)
+{
+	struct segment *active = log_active(log);
+	int64_t end_offset = log_end_offset(log);
+	struct index_entry largest;
+
+	if (settings->retention_ms < 0 || active->size == 0 ||
+	    end_offset > atomic_load(&log->high_watermark))
+		return;
+	log_segment_timestamp(log, active, &largest);
+	if (storage_now_ms(log->storage) - largest.timestamp_ms >
+	    settings->retention_ms)
+		log_roll(log, end_offset);
+}
+
+/* How many segments went; as many may follow when it was RETAIN_AT_ONCE. */
+static size_t
+retain_some(struct log *log)
+{
+	struct log_settings settings = log_get_settings(log);
+	struct segment_list *before;
+	struct segment_list *list;
+	size_t count = 0;
+	bool good = true;
+
+	lock_take(&log->writer);
+	if (log_failed(log) || log->closed)
+		goto out;
+	if (retain_count(log, log->segments, &settings) + 1 ==
+	    log->segments->count)
+		retain_roll(log, &settings);
+	before = log->segments;
+	count = retain_count(log, before, &settings);
+	if (count > RETAIN_AT_ONCE)
+		count = RETAIN_AT_ONCE;
+	if (count == 0)
+		goto out;
+	for (size_t i = 0; good && i < count; i++)
+		good = segment_mark_deleted(before->items[i]) == 0;
+	if (!good) {
+		log_fail(log, "could not delete a segment");
+		count = 0;
+		goto out;
+	}
+	list = segment_list_new(before->items + count, before->count - count);
+	lock_take(&log->lock);
+	log_publish_segments(log, list);
+	if (log_start_offset(log) < list->items[0]->base_offset) {
+		atomic_store_explicit(&log->start_offset,
+		    list->items[0]->base_offset, memory_order_release);
+		epochs_cut_start(&log->epochs, list->items[0]->base_offset);
+	}
+	lock_release(&log->lock);
+	storage_delete_later(log->storage, log, before);
+out:
+	lock_release(&log->writer);
+	return (count);
+}
+
+/* Appends wait for the writer's lock, so it is given up now and then. */
+void
+log_retain(struct log *log)
+{
+	struct segment_list *kept;
+	size_t total = 0;
+	size_t count;
+
+	do {
+		count = retain_some(log);
+		total += count;
+	} while (count == RETAIN_AT_ONCE);
+	if (total == 0 || log_failed(log))
+		return;
+	kept = log_segments(log);
+	if (!snapshot_prune(log, kept->items[0]->base_offset, INT64_MAX))
+		log_fail(log, "could not delete a snapshot");
+	segment_list_unref(kept);
+	diag_info(log->storage->diag, storage,
+	    "partition=%s deleted segments=%zu starts at=%lld", log->name,
+	    total, (long long)log_start_offset(log));
+}
+
+/* --- deletion ------------------------------------------------------------- */
+
+static void
+deletion_run(struct deletion *deletion)
+{
+	struct segment_list *kept = log_segments(deletion->log);
+
+	/* The list also holds segments that live on. */
+	for (size_t i = 0; i < deletion->list->count; i++) {
+		struct segment *segment = deletion->list->items[i];
+		bool lives = false;
+
+		for (size_t k = 0; k < kept->count && !lives; k++)
+			lives = kept->items[k] == segment;
+		if (!lives && !log_failed(deletion->log))
+			segment_unlink(segment, true);
+	}
+	segment_list_unref(kept);
+	segment_list_unref(deletion->list);
+	log_unref(deletion->log);
+	mem_free(deletion);
+}
+
+void
+storage_delete_later(struct storage *storage, struct log *log,
+    struct segment_list *list)
+{
+	struct log_settings settings = log_get_settings(log);
+	struct deletion *deletion = mem_zalloc(sizeof(*deletion));
+
+	deletion->list = list;
+	deletion->log = log_ref(log);
+	deletion->due_ms = clock_mono_ms(storage->setup.clock) +
+	    settings.file_delete_delay_ms;
+	lock_take(&storage->deletions_lock);
+	list_push_tail(&storage->deletions, &deletion->link);
+	lock_release(&storage->deletions_lock);
+}
+
+/* Those that are due; all of them at the end. */
+static void
+deletions_run(struct storage *storage, bool all)
+{
+	int64_t now_ms = clock_mono_ms(storage->setup.clock);
+	struct list due;
+
+	list_init(&due);
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->deletions) {
+		struct deletion *deletion = list_entry(element,
+		    struct deletion, link);
+
+		if (!all && deletion->due_ms > now_ms)
+			continue;
+		list_remove(element);
+		list_push_tail(&due, element);
+	}
+	lock_release(&storage->deletions_lock);
+	for (struct list *element; (element = list_pop_head(&due)) != NULL;)
+		deletion_run(list_entry(element, struct deletion, link));
+}
+
+static void
+run_deletion(struct storage *storage)
+{
+	deletions_run(storage, false);
+}
+
+/* --- timers --------------------------------------------------------------- */
+
+static void
+upkeep_unref(struct upkeep *upkeep)
+{
+	if (atomic_fetch_sub(&upkeep->references, 1) == 1)
+		mem_free(upkeep);
+}
+
+static void
+chore_work(struct work *work)
+{
+	struct chore *chore = (struct chore *)(void *)work;
+
+	chore->run(chore->upkeep->storage);
+}
+
+static void
+chore_done(struct work *work)
+{
+	struct chore *chore = (struct chore *)(void *)work;
+
+	if (!chore->upkeep->stopped)
+		timer_arm_in(&chore->timer, chore->period_ms * 1000000);
+	upkeep_unref(chore->upkeep);
+}
+
+static void
+chore_due(struct timer *timer)
+{
+	struct chore *chore = container_of(timer, struct chore, timer);
+
+	atomic_fetch_add(&chore->upkeep->references, 1);
+	work_submit(chore->upkeep->storage->work, &chore->work);
+}
+
+void
+storage_start_upkeep(struct storage *storage, struct loop *loop)
+{
+	const struct storage_options *options = storage->options;
+	const struct {
+		void (*run)(struct storage *storage);
+		int64_t period_ms;
+	} rows[CHORE_COUNT] = {
+		[CHORE_RECOVERY_POINTS] = { run_recovery_points,
+		    options->flush_offset_checkpoint_interval_ms },
+		[CHORE_START_OFFSETS] = { run_start_offsets,
+		    options->flush_start_offset_checkpoint_interval_ms },
+		[CHORE_HIGH_WATERMARKS] = { run_high_watermarks,
+		    HIGH_WATERMARKS_MS },
+		[CHORE_RETENTION] = { run_retention,
+		    options->retention_check_interval_ms },
+		[CHORE_PRODUCERS] = { run_producers,
+		    options->producer_id_expiration_check_interval_ms },
+		[CHORE_FLUSH] = { run_flush,
+		    options->flush_scheduler_interval_ms },
+		[CHORE_DELETION] = { run_deletion, DELETE_LOOK_MS },
+	};
+	struct upkeep *upkeep = mem_zalloc(sizeof(*upkeep));
+
+	CHECK(storage->upkeep == NULL && storage->work != NULL);
+	upkeep->storage = storage;
+	atomic_init(&upkeep->references, 1);
+	storage->upkeep = upkeep;
+	for (int i = 0; i < CHORE_COUNT; i++) {
+		struct chore *chore = &upkeep->chores[i];
+		int64_t first_ms = i == CHORE_HIGH_WATERMARKS ||
+			i == CHORE_DELETION
+		    ? rows[i].period_ms
+		    : options->initial_task_delay_ms;
+
+		chore->upkeep = upkeep;
+		chore->run = rows[i].run;
+		chore->period_ms = rows[i].period_ms;
+		chore->work.run = chore_work;
+		chore->work.done = chore_done;
+		chore->work.home = loop;
+		timer_init(&chore->timer, loop, chore_due);
+		/* "Never" does not fit a timer. */
+		if (chore->period_ms > INT64_MAX / 1000000 / 2)
+			continue;
+		timer_arm_in(&chore->timer, first_ms * 1000000);
+	}
+}
+
+void
+storage_stop_upkeep(struct storage *storage)
+{
+	if (storage->upkeep == NULL)
+		return;
+	storage->upkeep->stopped = true;
+	for (int i = 0; i < CHORE_COUNT; i++)
+		timer_disarm(&storage->upkeep->chores[i].timer);
+}
+
+void
+upkeep_free(struct storage *storage)
+{
+	deletions_run(storage, true);
+	if (storage->upkeep != NULL)
+		upkeep_unref(storage->upkeep);
+	storage->upkeep = NULL;
+}

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real processes for the functional tests: a ZooKeeper, brokers, clients.
+
+Every process is ours, listens on loopback only and ends with its test."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import random
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import wire
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BARNABAS_BUILD", TOP / "build" / "plain"))
+DAEMON = BUILD / "broker" / "barnabasd"
+TOOL = BUILD / "tools" / "barnabas"
+
+
+def free_port():
+    """Below the ports that the kernel gives to outgoing connections, so that
+    none of them can take it while a broker is down."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def wait_until(condition, seconds=20, what="condition"):
+    """Polls until condition() is truthy and returns it."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def port_open(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class ZooKeeper:
+    """Debian's ZooKeeper, one server."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.process = None
+        (self.folder / "zoo.cfg").write_text(
+            f"tickTime=500\ndataDir={self.folder}/data\n"
+            f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            "admin.enableServer=false\nmaxClientCnxns=0\n"
+            "4lw.commands.whitelist=*\n")
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        with open(self.folder / "zookeeper.log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["java", "-Xmx256m", "-cp", "/usr/share/java/zookeeper.jar",
+                 "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                 str(self.folder / "zoo.cfg")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(lambda: port_open(self.port), 30, "ZooKeeper's port")
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+
+@functools.lru_cache(maxsize=None)
+def sanitized():
+    """Whether barnabasd was built with a sanitizer: less of everything."""
+    if not DAEMON.exists():
+        return False
+    program = DAEMON.read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+class Broker:
+    """One barnabasd."""
+
+    real = False
+
+    def __init__(self, folder, zookeeper, broker_id=0, chroot="", **options):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.broker_id = broker_id
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.process = None
+        self.options = {
+            "broker.id": broker_id,
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "zookeeper.connect": zookeeper.address + chroot,
+            "log.dirs": self.folder / "data",
+            "barnabas.admin.listener": f"127.0.0.1:{self.admin_port}",
+            "offsets.topic.replication.factor": 1,
+            "zookeeper.session.timeout.ms": 6000,
+            # tests connect faster than anyone else
+            "socket.listen.backlog.size": 2000,
+        }
+        self.set(**options)
+
+    def set(self, **options):
+        """Keys with _ for . (and __ for _)."""
+        for key, value in options.items():
+            key = key.replace("__", "\0").replace("_", ".").replace("\0", "_")
+            if value is None:
+                self.options.pop(key, None)
+            else:
+                self.options[key] = value
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def data(self):
+        return self.folder / "data"
+
+    def log_files(self, topic, partition=0, suffix="log"):
+        """The partition's files of that kind, by base offset."""
+        return sorted((self.data / f"{topic}-{partition}").glob(f"*.{suffix}"))
+
+    def dump_log(self, *arguments):
+        """The text that dump-log prints."""
+        return run(TOOL, "dump-log", *arguments).stdout.decode()
+
+    @property
+    def properties(self):
+        return self.folder / "server.properties"
+
+    @property
+    def log_path(self):
+        return self.folder / "broker.log"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def write_properties(self):
+        self.properties.write_text(
+            "".join(f"{k}={v}\n" for k, v in self.options.items()))
+
+    def command(self):
+        return [str(DAEMON), str(self.properties)]
+
+    def launch(self, env=None):
+        """Starts the process and does not wait."""
+        self.write_properties()
+        self.data.mkdir(exist_ok=True)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log,
+                env=None if env is None else {**os.environ, **env})
+        return self
+
+    def start(self, seconds=30):
+        self.launch()
+        self.wait_ready(seconds)
+        return self
+
+    def wait_ready(self, seconds=30):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(
+                    f"barnabasd ended with {self.process.returncode}:\n"
+                    + self.log()[-4000:])
+            return self.http("/readyz")[0] == 200
+        wait_until(ready, seconds, "barnabasd is ready")
+
+    def http(self, path):
+        """(status, text); status 0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(
+                    f"http://127.0.0.1:{self.admin_port}{path}",
+                    timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name, **labels):
+        """The sum of the samples of that name with those labels."""
+        total = 0.0
+        for line in self.http("/metrics")[1].splitlines():
+            m = re.match(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$", line)
+            if m is None or m[1] != name:
+                continue
+            have = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', m[2] or ""))
+            if all(have.get(k) == str(v) for k, v in labels.items()):
+                total += float(m[3])
+        return total
+
+    def memory_kib(self, field="VmRSS"):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"^{field}:\s+(\d+)", status, re.M)[1])
+
+    def stop(self, seconds=30):
+        """SIGTERM; must end cleanly."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            raise AssertionError(
+                "barnabasd did not stop:\n" + self.log()[-4000:]) from None
+        self.process = None
+        assert status == 0, f"exit status {status}:\n{self.log()[-6000:]}"
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def run(*command, stdin=None, check=True, seconds=60):
+    """Runs a command to its end; returns CompletedProcess with bytes."""
+    done = subprocess.run(
+        [str(c) for c in command], input=stdin, capture_output=True,
+        timeout=seconds)
+    if check and done.returncode != 0:
+        raise AssertionError(
+            f"{show(command)} -> {done.returncode}\n"
+            f"{done.stdout.decode(errors='replace')}\n"
+            f"{done.stderr.decode(errors='replace')}")
+    return done
+
+
+def tool(broker, command, *arguments, **how):
+    return run(TOOL, command, "--bootstrap-server", broker.address,
+               *arguments, **how)
+
+
+def create_topic(broker, name, partitions=1, replication_factor=1, **configs):
+    """By a request of our own, so that no tool need work for it."""
+    with wire.Client(broker.address) as client:
+        answer = client.call(
+            "CreateTopics", 5, timeoutMs=20000, Topics=[{
+                "Name": name, "NumPartitions": partitions,
+                "ReplicationFactor": replication_factor,
+                "Configs": [{"Name": k.replace("_", "."), "Value": str(v)}
+                            for k, v in configs.items()]}])
+    error = answer["Topics"][0]["ErrorCode"]
+    assert error == 0, (error, answer["Topics"][0]["ErrorMessage"])
+
+
+def wait_topic(broker, name, partitions=1):
+    """Until the broker tells clients a leader of each partition.  After a start
+    that comes a moment later than its being ready."""
+    def led():
+        with wire.Client(broker.address) as client:
+            topic = client.call("Metadata", 7, Topics=[{"Name": name}],
+                                AllowAutoTopicCreation=False)["Topics"][0]
+        parts = topic["Partitions"]
+        return len(parts) == partitions and all(
+            p["ErrorCode"] == 0 and p["LeaderId"] >= 0 for p in parts)
+    wait_until(led, what=f"{name} has leaders")
+
+
+def restart(broker, topic=None, partitions=1):
+    broker.stop()
+    broker.start()
+    if topic is not None:
+        wait_topic(broker, topic, partitions)
+
+
+def kcat(broker, *arguments, **how):
+    """Bytes of its standard output."""
+    return run("kcat", "-b", broker.address, *arguments, **how).stdout
+
+
+# --- what is told to the monitoring -------------------------------------------
+
+CLOSED = "kafka_server_socket_connection_close_total"
+
+
+@contextlib.contextmanager
+def counted(broker, name, at_least=1, seconds=20, **labels):
+    """The counter rises by that much within the block, or soon after."""
+    if broker.real:
+        yield
+        return
+    before = broker.metric(name, **labels)
+    yield
+    wait_until(lambda: broker.metric(name, **labels) >= before + at_least,
+               seconds, f"{name}{labels} rises by {at_least} from {before}")
+
+
+class Bystander:
+    """A well-behaved client that goes on producing and fetching on a topic of
+    its own; whatever goes wrong for it is raised when it is stopped."""
+
+    def __init__(self, broker, topic="bystander"):
+        self.broker, self.topic = broker, topic
+        create_topic(broker, topic)
+        self.rounds = 0
+        self.error = None
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            with wire.Client(self.broker.address) as client:
+                while not self.stopping.is_set():
+                    value = b"round %d" % self.rounds
+                    part = wire.produce(client, self.topic,
+                                        wire.batch([value]))
+                    assert part["ErrorCode"] == 0, part
+                    got = wire.fetch(client, self.topic, part["BaseOffset"])
+                    assert got["ErrorCode"] == 0, got
+                    records = wire.batches(got["Records"])[0].records()
+                    assert records[0][3] == value
+                    self.rounds += 1
+                    self.stopping.wait(0.01)
+        except Exception as e:  # noqa: BLE001: told by stop()
+            self.error = e
+
+    def __enter__(self):
+        """It is connected and served before the block begins."""
+        self.thread.start()
+        self.still_served(1)
+        return self
+
+    def still_served(self, more=3):
+        target = self.rounds + more
+        wait_until(lambda: self.error or self.rounds >= target,
+                   what="a well-behaved client is served")
+        assert self.error is None, repr(self.error)
+
+    def __exit__(self, kind, *_):
+        self.stopping.set()
+        self.thread.join()
+        if kind is None:
+            assert self.error is None, repr(self.error)
+
+
+def show(command):
+    return " ".join(shlex.quote(str(c)) for c in command)

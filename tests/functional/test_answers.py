@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers that were seen of a running Kafka 3.9.2, error for error.
+
+Each row was sent to both brokers; what stands here is what Kafka answered."""
+
+import gzip
+
+import pytest
+
+from wire import Client, batch, fetch, produce, record
+
+UNKNOWN_SERVER_ERROR = -1
+CORRUPT = 2
+TRANSACTIONAL_ID_REFUSED = 53
+INVALID_RECORD = 87
+
+
+@pytest.fixture
+def client(shared_broker):
+    with Client(shared_broker.address) as c:
+        yield c
+
+
+PRODUCED = {
+    # name: (batch, error, its message from version 8 on)
+    "declared size 10": (lambda: batch([b"x"], length=10), CORRUPT,
+                         "Record size 10 is less than the minimum record "
+                         "overhead (14)"),
+    "declared size -5": (lambda: batch([b"x"], length=-5), CORRUPT,
+                         "Record size -5 is less than the minimum record "
+                         "overhead (14)"),
+    "magic 3": (lambda: batch([b"x"], magic=3), CORRUPT,
+                "Invalid magic found in record: 3"),
+    "magic -1": (lambda: batch([b"x"], magic=-1), CORRUPT,
+                 "Invalid magic found in record: -1"),
+    "crc": (lambda: batch([b"x"], crc=1), CORRUPT, None),
+    "a transaction that the request does not name": (
+        lambda: batch([b"x"], attributes=0x10, producer_id=5,
+                      producer_epoch=0, base_sequence=0),
+        TRANSACTIONAL_ID_REFUSED, None),
+    "codec 5": (lambda: batch([b"x"], attributes=5), UNKNOWN_SERVER_ERROR,
+                None),
+    "codec 5, wrong crc": (lambda: batch([b"x"], attributes=5, crc=1),
+                           CORRUPT, None),
+    "codec 5, base offset": (
+        lambda: batch([b"x"], attributes=5, base_offset=5), INVALID_RECORD,
+        None),
+    "gzip that is none": (lambda: batch([b"x"], attributes=1),
+                          UNKNOWN_SERVER_ERROR, None),
+    "snappy that is none": (lambda: batch([b"x"], attributes=2),
+                            UNKNOWN_SERVER_ERROR, None),
+    "lz4 that is none": (lambda: batch([b"x"], attributes=3),
+                         UNKNOWN_SERVER_ERROR, None),
+    "zstd that is none": (lambda: batch([b"x"], attributes=4),
+                          UNKNOWN_SERVER_ERROR, None),
+    "gzip of no bytes": (lambda: batch([b"x"], attributes=1, payload=b""),
+                         UNKNOWN_SERVER_ERROR, None),
+    "snappy of no bytes": (lambda: batch([b"x"], attributes=2, payload=b""),
+                           UNKNOWN_SERVER_ERROR, None),
+    "lz4 of no bytes": (lambda: batch([b"x"], attributes=3, payload=b""),
+                        UNKNOWN_SERVER_ERROR, None),
+    "zstd of no bytes": (lambda: batch([b"x"], attributes=4, payload=b""),
+                         INVALID_RECORD, None),
+    "gzip cut short": (
+        lambda: batch([b"x"], attributes=1,
+                      payload=gzip.compress(record(b"x"))[:-6]),
+        UNKNOWN_SERVER_ERROR, None),
+    "gzip with a record too few": (
+        lambda: batch([b"x", b"y"], attributes=1,
+                      payload=gzip.compress(record(b"x"))),
+        INVALID_RECORD, None),
+    "gzip with a record too many": (
+        lambda: batch([b"x"], attributes=1,
+                      payload=gzip.compress(record(b"x") + record(b"y"))),
+        INVALID_RECORD, None),
+    "gzip that begins at offset 1": (
+        lambda: batch([b"x", b"y"], attributes=1, payload=gzip.compress(
+            record(b"x", offset_delta=1) + record(b"y", offset_delta=2))),
+        UNKNOWN_SERVER_ERROR, None),
+    "gzip of a member for each record": (
+        lambda: batch([b"x", b"y"], attributes=1, payload=gzip.compress(
+            record(b"x")) + gzip.compress(record(b"y", offset_delta=1))),
+        0, None),
+    "gzip with bytes behind": (
+        lambda: batch([b"x"], attributes=1,
+                      payload=gzip.compress(record(b"x")) + b"junk"),
+        0, None),
+    "plain offsets that jump": (
+        lambda: batch([b"x", b"y"], payload=record(b"x") +
+                      record(b"y", offset_delta=5)), 0, None),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCED)
+@pytest.mark.parametrize("version", (7, 8, 11))
+def test_produce(client, topic, name, version):
+    make, error, message = PRODUCED[name]
+    part = produce(client, topic, make(), version=version)
+    assert part["ErrorCode"] == error
+    assert part["BaseOffset"] == (0 if error == 0 else -1)
+    if version >= 8:
+        assert part["ErrorMessage"] == message
+        assert part["RecordErrors"] == []
+
+
+def test_corrupt_refuses_the_whole_request(client, topic):
+    answer = client.call("Produce", 9, Acks=-1, TimeoutMs=5000, TopicData=[
+        {"Name": topic, "PartitionData": [
+            {"Index": 0, "Records": batch([b"x"], magic=3)},
+            {"Index": 77, "Records": batch([b"x"])}]}])
+    for part in answer["Responses"][0]["PartitionResponses"]:
+        assert (part["ErrorCode"], part["ErrorMessage"]) == (
+            CORRUPT, "Invalid magic found in record: 3")
+
+
+@pytest.mark.parametrize("version", (4, 12))
+def test_aborted_transactions(client, topic, version):
+    """Null, but to who reads committed records, or where no log was asked."""
+    produce(client, topic, batch([b"x"]))
+
+    def aborted(offset=0, partition=0, isolation=0):
+        return fetch(client, topic, offset, version=version,
+                     partition=partition, max_wait_ms=0,
+                     IsolationLevel=isolation)["AbortedTransactions"]
+
+    assert aborted() is None
+    assert aborted(offset=1) is None
+    assert aborted(offset=9) is None
+    assert aborted(isolation=1) == []
+    assert aborted(offset=1, isolation=1) == []
+    assert aborted(partition=77) == []
+
+
+@pytest.mark.parametrize("limits", ({"max_bytes": -1},
+                                    {"partition_max_bytes": -1}))
+def test_negative_limits(client, topic, limits):
+    produce(client, topic, batch([b"x"]))
+    part = fetch(client, topic, 0, max_wait_ms=0, **limits)
+    assert (part["ErrorCode"], part["HighWatermark"]) == (
+        UNKNOWN_SERVER_ERROR, -1)
+    assert not part["Records"]
+
+
+def test_list_offsets_version_0(client, topic):
+    """It knew no rule against twins, and none for a negative count."""
+    produce(client, topic, batch([b"x"]))
+
+    def ask(*queries):
+        return client.call("ListOffsets", 0, ReplicaId=-1, Topics=[
+            {"Name": topic, "Partitions": [
+                {"PartitionIndex": 0, "Timestamp": timestamp,
+                 "MaxNumOffsets": count} for timestamp, count in queries]}]
+        )["Topics"][0]["Partitions"]
+
+    twins = ask((-1, 5), (-2, 5))
+    assert [p["ErrorCode"] for p in twins] == [0, 0]
+    assert [p["OldStyleOffsets"] for p in twins] == [[1, 0], [0]]
+    assert ask((-1, -1))[0]["ErrorCode"] == UNKNOWN_SERVER_ERROR

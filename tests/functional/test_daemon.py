@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon as an operator meets it: arguments, the file, signals, systemd,
+the admin port."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+import harness
+import wire
+from harness import DAEMON, run
+
+pytestmark = pytest.mark.ours
+
+
+def check(tmp_path, text, *arguments):
+    path = tmp_path / "server.properties"
+    path.write_text(text)
+    done = run(DAEMON, *arguments, path, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+GOOD = ("broker.id=0\nlisteners=PLAINTEXT://127.0.0.1:19\n"
+        "zookeeper.connect=127.0.0.1:2181\nlog.dirs=/var/lib/barnabas\n")
+
+
+# --- arguments and the file --------------------------------------------------
+
+def test_version_and_help():
+    assert re.match(rb"barnabasd \d+\.\d+", run(DAEMON, "--version").stdout)
+    assert b"usage" in run(DAEMON, "--help").stdout
+
+
+@pytest.mark.parametrize("arguments", (
+    (), ("--nonsense",), ("a", "b"), ("-t",), ("--override",)))
+def test_usage(arguments):
+    done = run(DAEMON, *arguments, check=False)
+    assert done.returncode == 2 and b"usage" in done.stderr
+
+
+def test_check_of_a_good_file(tmp_path):
+    assert check(tmp_path, GOOD, "-t")[0] == 0
+
+
+def test_check_of_the_example():
+    run(DAEMON, "-t", harness.TOP / "conf" / "server.properties")
+
+
+def test_no_file(tmp_path):
+    done = run(DAEMON, tmp_path / "none", check=False)
+    assert done.returncode == 1 and b"none" in done.stderr
+
+
+@pytest.mark.parametrize("line,words", (
+    ("broker.id=x", ("broker.id", "x")),
+    ("log.segment.bytes=1", ("log.segment.bytes",)),
+    ("listeners=PLAINTEXT://127.0.0.1", ("listeners",)),
+    ("listeners=SSL://127.0.0.1:19", ("SSL",)),
+    ("listeners=SASL_PLAINTEXT://127.0.0.1:19", ("SASL",)),
+    ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer",
+     ("authorizer.class.name",)),
+    ("zookeeper.set.acl=true", ("zookeeper.set.acl",)),
+    ("zookeeper.ssl.client.enable=true", ("zookeeper.ssl.client.enable",)),
+    ("delegation.token.secret.key=x", ("delegation.token",)),
+    ("process.roles=broker", ("process.roles",)),
+    ("inter.broker.protocol.version=2.8", ("inter.broker.protocol",)),
+    ("log.cleanup.policy=compact", ("log.cleanup.policy",)),
+    ("compression.type=gzip", ("compression.type",)),
+    ("zookeeper.connect=", ("zookeeper.connect",)),
+    ("advertised.listeners=OTHER://127.0.0.1:19", ("advertised.listeners",)),
+    ("password.encoder.secret=x\nlog.dirs=", ("log.dir",)),
+    ("unclosed=\\u12", ("line 5",)),
+))
+def test_refused(tmp_path, line, words):
+    """Said by name, on -t and at the start alike."""
+    for arguments in (("-t",), ()):
+        status, text = check(tmp_path, GOOD + line + "\n", *arguments)
+        assert status == 1, text
+        for word in words:
+            assert word in text
+
+
+@pytest.mark.parametrize("line,word", (
+    ("no.such.option=1", "no.such.option"),
+    ("num.io.threads=9", "num.io.threads"),
+))
+def test_warned_of(tmp_path, line, word):
+    status, text = check(tmp_path, GOOD + line + "\n", "-t")
+    assert status == 0 and word in text
+
+
+def test_override(tmp_path):
+    status, text = check(tmp_path, GOOD, "-t", "--override", "broker.id=x")
+    assert status == 1 and "broker.id" in text
+    assert check(tmp_path, GOOD + "broker.id=x\n", "-t", "--override",
+                 "broker.id=3")[0] == 0
+
+
+# --- signals -----------------------------------------------------------------
+
+@pytest.mark.parametrize("sign", (signal.SIGTERM, signal.SIGINT))
+def test_signals_end_it(broker, sign):
+    harness.create_topic(broker, "t")
+    broker.process.send_signal(sign)
+    assert broker.process.wait(30) == 0
+    broker.process = None
+
+
+@pytest.mark.parametrize("after", (0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08))
+def test_stop_while_starting(make_broker, after):
+    broker = make_broker().launch()
+    # before main() blocks it, the signal just ends the process
+    harness.wait_until(lambda: "starts" in broker.log(), what="it has begun")
+    time.sleep(after)
+    broker.stop()
+    assert "ERROR" not in broker.log()
+    broker.start()
+    harness.create_topic(broker, "t")
+
+
+def test_many_signals(broker):
+    for _ in range(20):
+        broker.process.send_signal(signal.SIGTERM)
+        broker.process.send_signal(signal.SIGHUP)
+    assert broker.process.wait(30) == 0
+    broker.process = None
+
+
+def test_log_file_reopened(make_broker, tmp_path):
+    path = tmp_path / "barnabas.log"
+    broker = make_broker(barnabas_log_file=path).start()
+    line = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\] "
+                      r"(TRACE|DEBUG|INFO|WARN|ERROR|FATAL) .*\(\w+\)$")
+    assert all(line.match(row) for row in path.read_text().splitlines())
+    old = tmp_path / "barnabas.log.1"
+    path.rename(old)
+    size = old.stat().st_size
+    broker.process.send_signal(signal.SIGHUP)
+    harness.wait_until(path.exists, what="a new log file")
+    harness.create_topic(broker, "t")
+    harness.wait_until(lambda: "topic=t" in path.read_text())
+    assert old.stat().st_size - size < 500
+
+
+def test_log_levels(make_broker):
+    broker = make_broker(barnabas_log_level="ERROR,daemon=DEBUG").start()
+    harness.create_topic(broker, "t")
+    rooms = set(re.findall(r"INFO .*\((\w+)\)$", broker.log(), re.M))
+    assert rooms == {"daemon"}
+
+
+# --- systemd -----------------------------------------------------------------
+
+class Notify:
+    """The socket that systemd would listen on."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(0.05)
+        self.seen = []
+
+    def look(self):
+        try:
+            while True:
+                self.seen += self.socket.recv(4096).decode().splitlines()
+        except TimeoutError:
+            pass
+        return self.seen
+
+    def count(self, line):
+        return self.look().count(line)
+
+
+@pytest.fixture
+def notify(tmp_path):
+    n = Notify(tmp_path / "notify")
+    yield n
+    n.socket.close()
+
+
+def test_ready_and_stopping(make_broker, notify):
+    broker = make_broker().launch(env={"NOTIFY_SOCKET": notify.path})
+    harness.wait_until(lambda: notify.count("READY=1"), what="READY=1")
+    assert broker.http("/readyz")[0] == 200
+    assert notify.count("STOPPING=1") == 0
+    broker.stop()
+    assert notify.count("STOPPING=1") == 1 and notify.count("READY=1") == 1
+    assert notify.count("WATCHDOG=1") == 0
+
+
+def test_watchdog(make_broker, notify):
+    broker = make_broker().launch(env={"NOTIFY_SOCKET": notify.path,
+                                       "WATCHDOG_USEC": "500000"})
+    harness.wait_until(lambda: notify.count("WATCHDOG=1") >= 5,
+                       what="signs of life")
+    broker.process.send_signal(signal.SIGSTOP)
+    notify.look()
+    before = notify.count("WATCHDOG=1")
+    time.sleep(1)
+    assert notify.count("WATCHDOG=1") == before
+    broker.process.send_signal(signal.SIGCONT)
+    harness.wait_until(lambda: notify.count("WATCHDOG=1") > before)
+
+
+def test_not_ready_when_refused(make_broker, notify):
+    first = make_broker(0).start()
+    twin = make_broker(0).launch(env={"NOTIFY_SOCKET": notify.path})
+    assert twin.process.wait(60) == 1
+    twin.process = None
+    assert notify.count("READY=1") == 0
+    harness.create_topic(first, "t")
+
+
+# --- the admin port ----------------------------------------------------------
+
+def test_health(broker):
+    assert broker.http("/healthz") == (200, "ok\n")
+    assert broker.http("/readyz") == (200, "ok\n")
+    assert broker.http("/nothing")[0] == 404
+
+
+def test_metrics_page(broker):
+    harness.create_topic(broker, "t", partitions=2)
+    with wire.Client(broker.address) as c:
+        wire.produce(c, "t", wire.batch([b"x"] * 7))
+        wire.fetch(c, "t", 0)
+        wire.fetch(c, "t", 99)
+        text = broker.http("/metrics")[1]
+    sample = re.compile(r'[a-z_]\w*(\{(\w+="[^"]*",?)*\})? '
+                        r"(-?\d+(\.\d+)?([eE][+-]?\d+)?|\+Inf|NaN)$")
+    helped, typed = set(), set()
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            helped.add(line.split()[2])
+        elif line.startswith("# TYPE "):
+            typed.add(line.split()[2])
+        else:
+            assert sample.match(line), line
+    assert helped == typed and len(typed) > 60
+    for name, labels, least in (
+            ("kafka_server_brokertopicmetrics_messagesin_total", {}, 7),
+            ("kafka_server_brokertopicmetrics_bytesin_total", {}, 68),
+            ("kafka_server_brokertopicmetrics_bytesout_total", {}, 68),
+            ("kafka_server_brokertopicmetrics_totalproducerequests_total",
+             {}, 1),
+            ("kafka_network_requestmetrics_requests_total",
+             {"request": "Fetch"}, 2),
+            ("kafka_controller_activecontrollercount", {}, 1),
+            ("kafka_server_replicamanager_leadercount", {}, 2),
+            ("kafka_server_replicamanager_partitioncount", {}, 2),
+            ("kafka_controller_globaltopiccount", {}, 1),
+            ("kafka_controller_globalpartitioncount", {}, 2),
+            ("kafka_controller_activebrokercount", {}, 1),
+            ("kafka_log_end_offset", {"topic": "t", "partition": "0"}, 7),
+            ("kafka_server_zk_sessionstate", {"state": "CONNECTED"}, 1),
+            ("kafka_server_brokerstate", {}, 3),
+            ("kafka_server_brokertopicmetrics_failedfetchrequests_total",
+             {}, 1)):
+        assert broker.metric(name, **labels) >= least, (name, labels)
+
+
+def test_metrics_under_load(broker):
+    """Pages while everything moves, and while it stops."""
+    import threading
+    harness.create_topic(broker, "t")
+    end = threading.Event()
+
+    def scrape():
+        while not end.is_set():
+            broker.http("/metrics")
+
+    threads = [threading.Thread(target=scrape) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        with harness.Bystander(broker) as b:
+            b.still_served(100)
+        broker.stop()
+    finally:
+        end.set()
+        for t in threads:
+            t.join()
+
+
+def test_admin_port_taken(make_broker):
+    first = make_broker(0).start()
+    second = make_broker(
+        1, barnabas_admin_listener=f"127.0.0.1:{first.admin_port}").launch()
+    assert second.process.wait(60) == 1
+    second.process = None
+    assert "barnabas.admin.listener" in second.log() or \
+        str(first.admin_port) in second.log()
+
+
+def test_no_admin_port(make_broker):
+    broker = make_broker(barnabas_admin_listener="").launch()
+    harness.wait_until(lambda: "running" in broker.log(), what="it runs")
+    harness.create_topic(broker, "t")
+
+
+# --- the process -------------------------------------------------------------
+
+def test_descriptors_are_raised(broker):
+    limits = open(f"/proc/{broker.process.pid}/limits").read()
+    m = re.search(r"Max open files\s+(\d+)\s+(\d+)", limits)
+    assert m[1] == m[2]
+
+
+def test_only_loopback(broker):
+    """Nothing listens but what was asked for."""
+    inodes = set()
+    folder = f"/proc/{broker.process.pid}/fd"
+    for fd in os.listdir(folder):
+        try:
+            target = os.readlink(f"{folder}/{fd}")
+        except FileNotFoundError:
+            continue    # a connection that went meanwhile
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    listening = set()
+    for family in ("tcp", "tcp6"):
+        for line in open(f"/proc/net/{family}").readlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                host, port = words[1].split(":")
+                listening.add((host, int(port, 16)))
+    assert listening == {("0100007F", broker.port),
+                         ("0100007F", broker.admin_port)}
+
+
+def test_no_descriptors_leak(broker):
+    def count():
+        return len(os.listdir(f"/proc/{broker.process.pid}/fd"))
+    harness.create_topic(broker, "t")
+    for _ in range(3):
+        with wire.Client(broker.address) as c:
+            wire.produce(c, "t", wire.batch([b"x"]))
+            wire.fetch(c, "t", 0)
+    before = count()
+    for _ in range(100):
+        with wire.Client(broker.address) as c:
+            wire.produce(c, "t", wire.batch([b"x"]))
+            wire.fetch(c, "t", 0)
+            wire.list_offset(c, "t", -3)
+    harness.wait_until(lambda: count() <= before + 2,
+                       what="descriptors are given back")

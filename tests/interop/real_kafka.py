@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real Kafka 3.9: one broker, and its command line tools.
+
+The jars come from Maven, once, into $XDG_CACHE_HOME/barnabas/kafka-VERSION;
+$ANCHOR_LIBS names a directory that has them already.  A JDK is needed, and
+Maven for the first run."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+import wire
+
+VERSION = "3.9.2"
+CACHE = pathlib.Path(os.environ.get(
+    "XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "barnabas"
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>barnabas</groupId><artifactId>interop</artifactId>
+  <version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId><version>{VERSION}</version>
+    </dependency>
+    <dependency><groupId>org.apache.kafka</groupId>
+      <artifactId>kafka-tools</artifactId><version>{VERSION}</version>
+    </dependency>
+    <dependency><groupId>org.slf4j</groupId>
+      <artifactId>slf4j-reload4j</artifactId><version>1.7.36</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+LOG4J = """log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.Target=System.err
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
+"""
+MAINS = {
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-console-producer": "kafka.tools.ConsoleProducer",
+    "kafka-console-consumer":
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-dump-log": "kafka.tools.DumpLogSegments",
+}
+
+
+def jars():
+    """The folder of jars; the test is skipped when there is no way to one."""
+    if "ANCHOR_LIBS" in os.environ:
+        folder = pathlib.Path(os.environ["ANCHOR_LIBS"])
+        if not list(folder.glob("kafka_2.13-*.jar")):
+            pytest.skip(f"ANCHOR_LIBS={folder} has no Kafka jars")
+        return folder
+    if shutil.which("java") is None:
+        pytest.skip("no java: install openjdk-17-jdk-headless")
+    folder = CACHE / f"kafka-{VERSION}"
+    if (folder / "complete").exists():
+        return folder
+    if shutil.which("mvn") is None:
+        pytest.skip(f"no mvn to fetch Kafka {VERSION} into {folder}: "
+                    "install maven, or set ANCHOR_LIBS")
+    project = folder / "pom"
+    project.mkdir(parents=True, exist_ok=True)
+    (project / "pom.xml").write_text(POM)
+    got = subprocess.run(
+        ["mvn", "-q", "-B", "dependency:copy-dependencies",
+         f"-DoutputDirectory={folder}"], cwd=project, capture_output=True)
+    if got.returncode != 0:
+        pytest.skip(f"mvn cannot fetch Kafka {VERSION}: "
+                    + got.stdout.decode(errors="replace")[-800:])
+    (folder / "complete").touch()
+    return folder
+
+
+def java(folder, main, *arguments, heap="512m"):
+    """The command line of a Java program of Kafka's."""
+    settings = pathlib.Path(folder) / "log4j.properties"
+    if not settings.exists():
+        settings.write_text(LOG4J)
+    return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+            f"-Dlog4j.configuration=file:{settings}",
+            "-cp", f"{jars()}/*", main, *map(str, arguments)]
+
+
+def tool(folder, name, *arguments, **how):
+    """Runs Kafka's own NAME to its end; CompletedProcess with bytes."""
+    how.setdefault("seconds", 120)
+    return harness.run(*java(folder, MAINS[name], *arguments), **how)
+
+
+class RealKafka(harness.Broker):
+    """One real broker, used as a harness.Broker is."""
+
+    real = True
+
+    def __init__(self, folder, zookeeper, broker_id=0, chroot="", **options):
+        super().__init__(folder, zookeeper, broker_id, chroot)
+        del self.options["barnabas.admin.listener"]
+        self.options.update({
+            "group.initial.rebalance.delay.ms": 0,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+        })
+        self.set(**{k: v for k, v in options.items()
+                    if not k.startswith("barnabas")})
+
+    def command(self):
+        return java(self.folder, "kafka.Kafka", self.properties, heap="1g")
+
+    def wait_ready(self, seconds=60):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError("Kafka ended:\n" + self.log()[-4000:])
+            try:
+                with wire.Client(self.address) as client:
+                    answer = client.call("Metadata", 7, Topics=[])
+            except (OSError, wire.Closed):
+                return False
+            return answer["ControllerId"] >= 0 and self.broker_id in [
+                b["NodeId"] for b in answer["Brokers"]]
+        harness.wait_until(ready, seconds, "Kafka is ready")
+
+    def stop(self, seconds=60):
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("Kafka did not stop") from None
+        self.process = None
+
+    def metric(self, name, **labels):
+        raise AssertionError("Kafka tells no metrics over HTTP")
+
+    def dump_log(self, *arguments):
+        return tool(self.folder, "kafka-dump-log",
+                    *arguments).stdout.decode()

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scripts of whole brokers over many seeds:
+ * test_brokers [seeds [first seed [script]]].  REPLAY_LOG=1 shows their log.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/broker_int.h"
+#include "tests/replay/house.h"
+
+#define SEEDS 12
+#define SETTLE_MS 20000
+
+struct script {
+	const char *name;
+	size_t brokers;
+	void (*run)(struct house *house);
+	uint64_t share; /* of the seeds: one in so many; 0: all */
+};
+
+static int64_t
+some_ms(struct house *b, int64_t bound_ms)
+{
+	return ((int64_t)random_below(&b->world->random, (uint64_t)bound_ms));
+}
+
+static void
+must(struct house *b, const char *what, int got, int wanted)
+{
+	if (got != wanted)
+		replay_fault(b->world, "%s: %d, it must be %d", what, got,
+		    wanted);
+}
+
+static void
+produce(struct house *b, int id, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		must(b, "produce", house_produce(b, id, "t0", 0, i),
+		    ERR_NONE);
+}
+
+/* Registered by its own session, and it knows the epoch. */
+static void
+must_be_registered(struct house *b, int id)
+{
+	char path[40];
+	struct slice data;
+	struct zk_stat stat;
+	struct broker *broker = b->at[id].broker;
+
+	(void)snprintf(path, sizeof(path), "/brokers/ids/%d", id);
+	if (!zk_fake_get(b->world->fake, path, &data, &stat)) {
+		replay_fault(b->world, "b%d has no node", id);
+		return;
+	}
+	if (stat.ephemeral_owner != zk_session_id(broker->zk))
+		replay_fault(b->world, "b%d's node is another session's", id);
+	if (registration_broker_epoch(broker->registration) != stat.czxid)
+		replay_fault(b->world, "b%d takes %lld for its epoch, it is "
+		    "%lld", id, (long long)registration_broker_epoch(
+		    broker->registration), (long long)stat.czxid);
+	if (data.length == 0)
+		replay_fault(b->world, "b%d's node is empty", id);
+}
+
+/* --- 1: a record, and what stops and deaths do to it ---------------------- */
+
+static void
+script_records(struct house *b)
+{
+	int written = 0;
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 2, 1), ERR_NONE);
+	for (int i = 0; i < 4; i++) {
+		int more = 1 + (int)some_ms(b, 12);
+
+		produce(b, 1, written, written + more);
+		written += more;
+		must(b, "read", house_read(b, 1, "t0", 0), written);
+		if (i % 2 == 0) {
+			house_stop(b, 1);
+		} else {
+			house_kill(b, 1);
+			house_run(b, some_ms(b, 3000));
+		}
+		house_start(b, 1);
+		(void)house_await(b, 1, BROKER_RUNNING);
+		house_run(b, 1000);
+		must_be_registered(b, 1);
+		must(b, "controller", house_controller(b), 1);
+		must(b, "read again", house_read(b, 1, "t0", 0), written);
+		must(b, "empty", house_read(b, 1, "t0", 1), 0);
+	}
+}
+
+/* --- 2: sessions ---------------------------------------------------------- */
+
+static void
+script_expiry(struct house *b)
+{
+	int written = 0;
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	for (int i = 0; i < 4; i++) {
+		zk_fake_expire(b->world->fake, b->at[1].driver);
+		for (int k = 0; k < 5; k++) {
+			produce(b, 1, written, written + 1);
+			written++;
+			house_run(b, some_ms(b, 100));
+		}
+		house_run(b, some_ms(b, 1500));
+	}
+	house_run(b, SETTLE_MS);
+	must_be_registered(b, 1);
+	must(b, "controller", house_controller(b), 1);
+	must(b, "create", house_create(b, 1, "t1", 1, 1), ERR_NONE);
+	must(b, "read", house_read(b, 1, "t0", 0), written);
+	must(b, "t1", house_read(b, 1, "t1", 0), 0);
+}
+
+static void
+script_cut(struct house *b)
+{
+	int64_t cut_ms[] = { 200, REPLAY_SESSION_MS / 2,
+		REPLAY_SESSION_MS * 4 };
+	int written = 0;
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	for (size_t i = 0; i < nelems(cut_ms); i++) {
+		char name[8];
+
+		zk_fake_cut(b->world->fake, b->at[1].driver, true);
+		for (int k = 0; k < 6; k++) {
+			produce(b, 1, written, written + 1);
+			written++;
+			must(b, "read", house_read(b, 1, "t0", 0), written);
+			must(b, "leader", house_leader(b, 1, "t0", 0), 1);
+			house_run(b, cut_ms[i] / 6);
+		}
+		zk_fake_cut(b->world->fake, b->at[1].driver, false);
+		house_run(b, SETTLE_MS);
+		must_be_registered(b, 1);
+		must(b, "controller", house_controller(b), 1);
+		(void)snprintf(name, sizeof(name), "t%zu", i + 1);
+		must(b, "create", house_create(b, 1, name, 1, 1), ERR_NONE);
+	}
+}
+
+/* --- 3: the answer to the n-th write is lost ------------------------------ */
+
+struct losing {
+	int at;
+	int seen;
+};
+
+static void
+lose_nth(struct house *b, int id, const struct zk_op *op)
+{
+	struct losing *l = b->script;
+
+	(void)op;
+	if (++l->seen == l->at)
+		zk_fake_lose_next_reply(b->world->fake, b->at[id].driver);
+}
+
+static void
+script_lost_writes(struct house *b)
+{
+	struct losing l = { 0 };
+
+	b->script = &l;
+	b->on_write = lose_nth;
+	for (int at = 1; at <= 40; at++) {
+		l = (struct losing){ .at = at };
+		house_start(b, 1);
+		if (!house_await(b, 1, BROKER_RUNNING)) {
+			replay_fault(b->world, "write %d was lost", at);
+			return;
+		}
+		house_run(b, 1000);
+		must_be_registered(b, 1);
+		must(b, "controller", house_controller(b), 1);
+		if (at % 8 == 1) {
+			char name[8];
+
+			(void)snprintf(name, sizeof(name), "t%d", at / 8);
+			must(b, "create", house_create(b, 1, name, 1, 1),
+			    ERR_NONE);
+		}
+		house_stop(b, 1);
+		/* From nothing again, now and then. */
+		if (at % 2 == 0 || b->world->faults > 0)
+			continue;
+		zk_fake_delete(b->world->fake, "/latest_producer_id_block");
+		zk_fake_delete(b->world->fake, "/cluster/id");
+		zk_fake_delete(b->world->fake, "/feature");
+		house_wipe(b, 1);
+	}
+	b->on_write = NULL;
+}
+
+/* --- 4: the controller dies half-way in a creation ------------------------ */
+
+static bool
+names(const struct zk_op *op, const char *part)
+{
+	if (op->path != NULL && strstr(op->path, part) != NULL)
+		return (true);
+	for (size_t i = 0; op->kind == ZK_OP_MULTI && i < op->part_count; i++)
+		if (strstr(op->parts[i].path, part) != NULL)
+			return (true);
+	return (false);
+}
+
+struct deaths {
+	const char *part;
+	int countdown; /* negative: over */
+};
+
+static void
+die_at_write(struct house *b, int id, const struct zk_op *op)
+{
+	struct deaths *d = b->script;
+
+	if (d->countdown < 0 || !names(op, d->part))
+		return;
+	if (d->countdown-- == 0)
+		house_kill(b, id);
+}
+
+static void
+all_serve(struct house *b, const char *topic, int32_t partitions)
+{
+	for (int32_t i = 0; i < partitions; i++) {
+		int leader = house_leader(b, 1, topic, i);
+
+		if (leader < 1 || leader > (int)b->count) {
+			replay_fault(b->world, "%s/%d has leader %d", topic,
+			    (int)i, leader);
+			continue;
+		}
+		must(b, "produce",
+		    house_produce(b, leader, topic, i, 0), ERR_NONE);
+		must(b, "read", house_read(b, leader, topic, i), 1);
+	}
+}
+
+static void
+script_creation(struct house *b)
+{
+	static const char *const parts[] = { "/config/topics/t0",
+		"/brokers/topics/t0", "/state" };
+	struct deaths d = { .part = parts[some_ms(b, 3)] };
+	int first;
+
+	house_start_all(b);
+	first = house_controller(b);
+	d.countdown = (int)some_ms(b, 2);
+	b->script = &d;
+	b->on_write = die_at_write;
+	(void)house_create(b, first, "t0", 6, 1);
+	house_run(b, SETTLE_MS);
+	for (int id = 1; id <= (int)b->count; id++)
+		if (!house_live(b, id)) {
+			must(b, "new controller", house_controller(b) == 0 ||
+			    house_controller(b) == id, 0);
+			house_start(b, id);
+			(void)house_await(b, id, BROKER_RUNNING);
+		}
+	b->on_write = NULL;
+	house_run(b, SETTLE_MS);
+	/* It was there already, unless the death came before it. */
+	(void)house_create(b, house_controller(b), "t0", 6, 1);
+	house_run(b, 2000);
+	all_serve(b, "t0", 6);
+}
+
+/* --- 5: a stop at any step of the start ----------------------------------- */
+
+struct countdown {
+	struct house *house;
+	int steps;
+};
+
+static void
+count_down(void *arg)
+{
+	struct countdown *c = arg;
+
+	if (c->steps-- > 0)
+		loop_post_call(c->house->client, count_down, c);
+	else
+		broker_stop(c->house->at[1].broker);
+}
+
+static void
+script_stop_in_start(struct house *b)
+{
+	for (int i = 0; i < 12; i++) {
+		struct countdown c = { b, (int)some_ms(b, i < 6 ? 60 : 600) };
+
+		house_start(b, 1);
+		loop_post_call(b->client, count_down, &c);
+		if (!house_await(b, 1, BROKER_STOPPED))
+			return;
+		must(b, "steps", c.steps < 0, 1);
+		broker_stop(b->at[1].broker);
+		if (zk_fake_get(b->world->fake, "/brokers/ids/1",
+			&(struct slice){ NULL, 0 }, &(struct zk_stat){ 0 }))
+			replay_fault(b->world, "a node stayed");
+	}
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+}
+
+/* --- 6: starts that must fail --------------------------------------------- */
+
+static void
+must_fail(struct house *b, int id, const char *more)
+{
+	b->more[id] = more;
+	house_start(b, id);
+	(void)house_await(b, id, BROKER_FAILED);
+	b->more[id] = NULL;
+}
+
+static void
+script_refusals(struct house *b)
+{
+	int64_t before_ns;
+
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	must_fail(b, 2, "broker.id=1\n");
+	house_wipe(b, 2);
+	must_fail(b, 2, "advertised.listeners=PLAINTEXT://b1:9092\n");
+	/* Another cluster's directory, another broker's. */
+	must_fail(b, 2, "broker.id=7\n");
+	must(b, "leader", house_leader(b, 1, "t0", 0), 1);
+	must_be_registered(b, 1);
+	house_start(b, 2);
+	(void)house_await(b, 2, BROKER_RUNNING);
+	house_stop(b, 2);
+	house_wipe(b, 2);
+	/* ZooKeeper away: when the patience is over, not before. */
+	before_ns = b->world->clock.now_ns;
+	house_start(b, 2);
+	zk_fake_cut(b->world->fake, b->at[2].driver, true);
+	(void)house_await(b, 2, BROKER_FAILED);
+	if (b->world->clock.now_ns - before_ns <
+	    REPLAY_SESSION_MS * INT64_C(1000000))
+		replay_fault(b->world, "the start gave up too early");
+}
+
+/* --- 7: a directory that is empty now ------------------------------------- */
+
+static void
+script_wiped(struct house *b)
+{
+	bool clean = some_ms(b, 2) == 0;
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	produce(b, 1, 0, 5);
+	if (clean)
+		house_stop(b, 1);
+	else
+		house_kill(b, 1);
+	house_run(b, 500);
+	while (b->at[1].broker != NULL)
+		house_run(b, 100);
+	house_wipe(b, 1);
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	house_run(b, 2000);
+	if (house_produce(b, 1, "t0", 0, 0) == ERR_NONE)
+		replay_fault(b->world, "an empty log is led where five "
+		    "records were acknowledged");
+}
+
+static const struct script scripts[] = {
+	{ "records", 1, script_records, 0 },
+	{ "expiry", 1, script_expiry, 0 },
+	{ "cut", 1, script_cut, 0 },
+	{ "lost-writes", 1, script_lost_writes, 4 },
+	{ "creation", 3, script_creation, 0 },
+	{ "stop-in-start", 1, script_stop_in_start, 0 },
+	{ "refusals", 2, script_refusals, 0 },
+	{ "wiped", 1, script_wiped, 0 },
+};
+
+static size_t
+run_script(const struct script *script, uint64_t first, uint64_t seeds)
+{
+	size_t failed = 0;
+
+	if (script->share != 0)
+		seeds = (seeds + script->share - 1) / script->share;
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		struct house *b = house_new(seed, script->brokers);
+
+		script->run(b);
+		if (b->world->faults > 0) {
+			failed++;
+			fprintf(stderr, "%s: seed %llu: %zu faults\n",
+			    script->name, (unsigned long long)seed,
+			    b->world->faults);
+		}
+		house_free(&b);
+		if (failed > 2)
+			break;
+	}
+	printf("%-16s %llu seeds, %zu failed\n", script->name,
+	    (unsigned long long)seeds, failed);
+	(void)fflush(stdout);
+	return (failed);
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS;
+	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	size_t failed = 0;
+
+	for (size_t i = 0; i < nelems(scripts); i++)
+		if (argc <= 3 || strcmp(argv[3], scripts[i].name) == 0)
+			failed += run_script(&scripts[i], first, seeds);
+	return (failed == 0 ? 0 : 1);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fetch sessions: KIP-227's table of (id, epoch), news, fairness, eviction. */
+#include "api/fetch_session.h"
+
+#include <stdlib.h>
+
+#include "tests/unit/unit.h"
+
+struct rig {
+	struct fetch_sessions *sessions;
+	struct arena arena;
+	struct fetch_request request;
+	struct fetch_request_topic topic;
+	struct fetch_request_partition partitions[8];
+	struct fetch_request_forgotten_topic forgotten;
+	struct fetch_plan plan;
+	struct fetch_sent sent[8];
+	int64_t now_ms;
+};
+
+static void
+rig_init(struct rig *r, int32_t slots)
+{
+	*r = (struct rig){ .now_ms = 1000 };
+	r->sessions = fetch_sessions_new(slots, 7, NULL);
+	arena_init(&r->arena, 0);
+	wire_init(&message_fetch_request, &r->request);
+	r->topic.topic = SLICE_LITERAL("orders");
+	r->topic.partitions = r->partitions;
+	r->request.topics = &r->topic;
+	r->request.topics_count = 1;
+}
+
+static void
+rig_fini(struct rig *r)
+{
+	arena_fini(&r->arena);
+	fetch_sessions_free(&r->sessions);
+}
+
+static void
+rig_ask(struct rig *r, int32_t id, int32_t epoch, int32_t count)
+{
+	r->request.session_id = id;
+	r->request.session_epoch = epoch;
+	r->topic.partitions_count = count;
+	for (int32_t i = 0; i < count; i++)
+		r->partitions[i] = (struct fetch_request_partition){
+			.partition = i, .fetch_offset = 10 * i,
+			.current_leader_epoch = -1, .last_fetched_epoch = -1,
+		};
+	CU_ASSERT_TRUE(fetch_plan_make(r->sessions, &r->request, 12, r->now_ms,
+	    &r->arena, &r->plan));
+	memset(r->sent, 0, sizeof(r->sent));
+}
+
+static int32_t
+rig_finish(struct rig *r)
+{
+	return (fetch_plan_finish(r->sessions, &r->plan, r->sent, r->now_ms));
+}
+
+static void
+test_sessionless(void)
+{
+	struct rig r;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, -1, 2);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_SESSIONLESS);
+	CU_ASSERT_EQUAL(r.plan.part_count, 2);
+	CU_ASSERT_EQUAL(rig_finish(&r), 0);
+	CU_ASSERT_TRUE(r.sent[0].include && r.sent[1].include);
+	rig_fini(&r);
+}
+
+static void
+test_incremental_shows_only_news(void)
+{
+	struct rig r;
+	int32_t id;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 3);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_FULL);
+	id = rig_finish(&r);
+	CU_ASSERT(id > 0);
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_INCREMENTAL);
+	CU_ASSERT_EQUAL(r.plan.part_count, 3);
+	CU_ASSERT_EQUAL(r.plan.parts[2].asked.fetch_offset, 20);
+	CU_ASSERT_TRUE(slice_equal_text(r.plan.parts[0].topic, "orders"));
+	r.sent[1].high_watermark = 5;
+	r.sent[2].error = ERR_NOT_LEADER_OR_FOLLOWER;
+	CU_ASSERT_EQUAL(rig_finish(&r), id);
+	CU_ASSERT_FALSE(r.sent[0].include);
+	CU_ASSERT_TRUE(r.sent[1].include);
+	CU_ASSERT_TRUE(r.sent[2].include);
+	/* The error is over: shown again though nothing else changed. */
+	rig_ask(&r, id, 2, 0);
+	r.sent[1].high_watermark = 5;
+	CU_ASSERT_EQUAL(rig_finish(&r), id);
+	CU_ASSERT_FALSE(r.sent[0].include);
+	CU_ASSERT_FALSE(r.sent[1].include);
+	CU_ASSERT_TRUE(r.sent[2].include);
+	rig_fini(&r);
+}
+
+static void
+test_who_got_bytes_reads_last(void)
+{
+	struct rig r;
+	int32_t id;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 3);
+	id = rig_finish(&r);
+	rig_ask(&r, id, 1, 0);
+	r.sent[0].record_bytes = 100;
+	rig_finish(&r);
+	rig_ask(&r, id, 2, 0);
+	CU_ASSERT_EQUAL(r.plan.parts[0].asked.partition, 1);
+	CU_ASSERT_EQUAL(r.plan.parts[1].asked.partition, 2);
+	CU_ASSERT_EQUAL(r.plan.parts[2].asked.partition, 0);
+	rig_fini(&r);
+}
+
+static void
+test_errors(void)
+{
+	struct rig r;
+	int32_t id;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 12345, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	rig_ask(&r, 0, 0, 1);
+	id = rig_finish(&r);
+	rig_ask(&r, id, 2, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_INVALID_FETCH_SESSION_EPOCH);
+	r.request.session_epoch = 1;
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 13, r.now_ms,
+	    &r.arena, &r.plan));
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_TOPIC_ID_ERROR);
+	/* None of these moved the epoch. */
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_NONE);
+	rig_fini(&r);
+}
+
+static void
+test_forgetting_all_ends_it(void)
+{
+	struct rig r;
+	int32_t forgotten[] = { 0, 1 };
+	int32_t id;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 2);
+	id = rig_finish(&r);
+	r.forgotten.topic = SLICE_LITERAL("orders");
+	r.forgotten.partitions = forgotten;
+	r.forgotten.partitions_count = 2;
+	r.request.forgotten_topics_data = &r.forgotten;
+	r.request.forgotten_topics_data_count = 1;
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_SESSIONLESS);
+	CU_ASSERT_EQUAL(r.plan.part_count, 0);
+	CU_ASSERT_EQUAL(rig_finish(&r), 0);
+	r.request.forgotten_topics_data_count = 0;
+	rig_ask(&r, id, 2, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	rig_fini(&r);
+}
+
+static void
+test_closing(void)
+{
+	struct rig r;
+	int32_t id, second;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 1);
+	id = rig_finish(&r);
+	rig_ask(&r, id, -1, 1);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_SESSIONLESS);
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	rig_ask(&r, 0, 0, 1);
+	id = rig_finish(&r);
+	rig_ask(&r, id, 0, 1); /* closes it and makes another */
+	second = rig_finish(&r);
+	CU_ASSERT(second > 0 && second != id);
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	rig_fini(&r);
+}
+
+static void
+test_bounded(void)
+{
+	struct rig r;
+	int32_t id, refused;
+
+	rig_init(&r, 8); /* one a shard; the time picks the shard */
+	rig_ask(&r, 0, 0, 1);
+	id = rig_finish(&r);
+	rig_ask(&r, 0, 0, 2);
+	refused = rig_finish(&r);
+	CU_ASSERT_EQUAL(refused, 0); /* the other one is too young to go */
+	r.now_ms += 8 * 20000;
+	rig_ask(&r, 0, 0, 1);
+	CU_ASSERT(rig_finish(&r) > 0); /* idle for long: pushed out */
+	rig_ask(&r, id, 1, 0);
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	/* A follower pushes a young consumer out. */
+	r.request.replica_id = 3;
+	rig_ask(&r, 0, 0, 1);
+	CU_ASSERT(rig_finish(&r) > 0);
+	rig_fini(&r);
+}
+
+/* Names need not exist, so sessions are also bounded by their partitions. */
+static void
+test_bounded_by_partitions(void)
+{
+	enum { MANY = 70000 };
+	struct rig r;
+	struct fetch_request_partition *many = calloc(MANY, sizeof(*many));
+	struct fetch_sent *sent = calloc(MANY, sizeof(*sent));
+	int32_t id;
+
+	CU_ASSERT_FATAL(many != NULL && sent != NULL);
+	rig_init(&r, 80);
+	for (int32_t i = 0; i < MANY; i++)
+		many[i].partition = i;
+	r.topic.partitions = many;
+	r.topic.partitions_count = MANY;
+	r.request.session_epoch = 0;
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
+	    &r.arena, &r.plan));
+	id = fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms);
+	CU_ASSERT(id > 0);
+	/* The same shard has no room for a second one; another has. */
+	CU_ASSERT_EQUAL(fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms),
+	    0);
+	CU_ASSERT(fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms + 1) >
+	    0);
+	/* Nor may the first one grow: its client begins again. */
+	r.request.session_id = id;
+	r.request.session_epoch = 1;
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
+	    &r.arena, &r.plan));
+	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
+	rig_fini(&r);
+	free(many);
+	free(sent);
+}
+
+static void
+test_no_slots(void)
+{
+	struct rig r;
+
+	rig_init(&r, 0);
+	rig_ask(&r, 0, 0, 1);
+	CU_ASSERT_EQUAL(rig_finish(&r), 0);
+	rig_fini(&r);
+}
+
+static const struct unit_test tests[] = {
+	{ "a fetch without a session", test_sessionless },
+	{ "an incremental answer shows only news",
+	    test_incremental_shows_only_news },
+	{ "who got bytes reads last", test_who_got_bytes_reads_last },
+	{ "unknown id, wrong epoch, ids instead of names", test_errors },
+	{ "forgetting everything ends the session",
+	    test_forgetting_all_ends_it },
+	{ "closing, and closing by making another", test_closing },
+	{ "the cache is bounded and evicts by rank", test_bounded },
+	{ "the cache is bounded by partitions too",
+	    test_bounded_by_partitions },
+	{ "no slots, no sessions", test_no_slots },
+};
+
+int
+main(void)
+{
+	return (unit_main("api", tests, nelems(tests)));
+}

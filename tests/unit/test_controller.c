@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The controller's decisions: elections, placement, moves, states, plans. */
+#include "base/random.h"
+#include "cluster/cluster_int.h"
+#include "controller/controller_int.h"
+#include "controller/election.h"
+#include "controller/placement.h"
+#include "controller/plan_int.h"
+#include "unit.h"
+
+/* --- elections ------------------------------------------------------------ */
+
+/* One letter pair a replica, brokers 1, 2, ...: L live, S shutting down, D
+ * dead; then i for in sync, o for out; a capital of it: a target. */
+static struct election_result
+run(enum election_kind kind, const char *replicas, bool unclean)
+{
+	struct election_replica r[8];
+	size_t count = strlen(replicas) / 2;
+
+	for (size_t i = 0; i < count; i++) {
+		char how = replicas[2 * i], sync = replicas[2 * i + 1];
+
+		r[i] = (struct election_replica){
+			.broker = (int32_t)i + 1,
+			.live = how != 'D',
+			.shutting_down = how == 'S',
+			.in_isr = sync == 'i' || sync == 'I',
+			.target = sync == 'I' || sync == 'O',
+		};
+	}
+	return (election_run(kind, r, count, unclean));
+}
+
+static void
+test_election_offline(void)
+{
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "LiLiLi", false).leader, 1);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiLoLi", false).leader, 3);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiLoLo", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiSiLo", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiLoLo", true).leader, 2);
+	CU_ASSERT(run(ELECTION_OFFLINE, "DiLoLo", true).unclean);
+	/* Unclean only when it must be. */
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiLoLi", true).leader, 3);
+	CU_ASSERT(!run(ELECTION_OFFLINE, "DiLoLi", true).unclean);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "DiSoDi", true).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_OFFLINE, "", true).leader, -1);
+}
+
+static void
+test_election_others(void)
+{
+	CU_ASSERT_EQUAL(run(ELECTION_REASSIGNMENT, "LiLOLI", false).leader, 3);
+	CU_ASSERT_EQUAL(run(ELECTION_REASSIGNMENT, "LiLODI", false).leader,
+	    -1);
+	CU_ASSERT_EQUAL(run(ELECTION_PREFERRED, "LiLi", false).leader, 1);
+	CU_ASSERT_EQUAL(run(ELECTION_PREFERRED, "LoLi", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_PREFERRED, "DiLi", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_PREFERRED, "SiLi", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_PREFERRED, "", false).leader, -1);
+	CU_ASSERT_EQUAL(run(ELECTION_CONTROLLED_SHUTDOWN, "SiLiLi",
+	    false).leader, 2);
+	CU_ASSERT_EQUAL(run(ELECTION_CONTROLLED_SHUTDOWN, "SiLoDi",
+	    true).leader, -1);
+}
+
+/* --- placement ------------------------------------------------------------ */
+
+static void
+test_placement_rounds(void)
+{
+	struct placement_broker brokers[] = { { 0, NULL }, { 1, NULL },
+		{ 2, NULL }, { 3, NULL }, { 4, NULL } };
+	struct placement_request request = { .brokers = brokers,
+		.broker_count = 5, .partition_count = 10,
+		.replication_factor = 3 };
+	/* The example of Kafka's own tests, start and shift 0. */
+	static const int32_t expected[] = { 0, 1, 2, 1, 2, 3, 2, 3, 4, 3, 4, 0,
+		4, 0, 1, 0, 2, 3, 1, 3, 4, 2, 4, 0, 3, 0, 1, 4, 1, 2 };
+	int32_t replicas[30];
+
+	CU_ASSERT(placement_assign(&request, replicas));
+	CU_ASSERT_EQUAL(memcmp(replicas, expected, sizeof(expected)), 0);
+	/* Added partitions go on where the others ended. */
+	request.first_partition = 6;
+	request.partition_count = 4;
+	request.fixed_start = 0;
+	CU_ASSERT(placement_assign(&request, replicas));
+	CU_ASSERT_EQUAL(replicas[0], 1);
+}
+
+static void
+test_placement_racks_example(void)
+{
+	struct placement_broker brokers[] = { { 0, "rack1" }, { 1, "rack3" },
+		{ 2, "rack3" }, { 3, "rack2" }, { 4, "rack2" },
+		{ 5, "rack1" } };
+	struct placement_request request = { .brokers = brokers,
+		.broker_count = 6, .partition_count = 7,
+		.replication_factor = 3 };
+	static const int32_t expected[] = { 0, 3, 1, 3, 1, 5, 1, 5, 4, 5, 4, 2,
+		4, 2, 0, 2, 0, 3, 0, 4, 2 };
+	int32_t replicas[21];
+
+	CU_ASSERT(placement_assign(&request, replicas));
+	CU_ASSERT_EQUAL(memcmp(replicas, expected, sizeof(expected)), 0);
+}
+
+static void
+test_placement_refusals(void)
+{
+	struct placement_broker brokers[] = { { 1, "a" }, { 2, NULL } };
+	struct placement_request request = { .brokers = brokers,
+		.broker_count = 2, .partition_count = 1,
+		.replication_factor = 1 };
+	int32_t replicas[4];
+
+	CU_ASSERT(!placement_assign(&request, replicas));
+	brokers[1].rack = "b";
+	CU_ASSERT(placement_assign(&request, replicas));
+	request.replication_factor = 3;
+	CU_ASSERT(!placement_assign(&request, replicas));
+	request.replication_factor = 0;
+	CU_ASSERT(!placement_assign(&request, replicas));
+	request.replication_factor = 1;
+	request.broker_count = 0;
+	CU_ASSERT(!placement_assign(&request, replicas));
+}
+
+static const char *
+rack_of(const struct placement_request *request, int32_t id)
+{
+	for (size_t i = 0; i < request->broker_count; i++)
+		if (request->brokers[i].id == id)
+			return (request->brokers[i].rack);
+	CU_FAIL_FATAL("an unknown broker");
+	return (NULL);
+}
+
+/* No broker twice; as many racks as can be. */
+static void
+check_one(const struct placement_request *request, const int32_t *replicas,
+    int racks)
+{
+	int distinct = 0, factor = request->replication_factor;
+
+	for (int i = 0; i < factor; i++) {
+		bool fresh = true;
+
+		for (int j = 0; j < i; j++) {
+			if (replicas[i] == replicas[j])
+				CU_FAIL("a broker twice");
+			if (racks > 0 && strcmp(rack_of(request, replicas[i]),
+			    rack_of(request, replicas[j])) == 0)
+				fresh = false;
+		}
+		distinct += fresh;
+	}
+	if (racks > 0 && distinct != (factor < racks ? factor : racks))
+		CU_FAIL("racks are left out");
+}
+
+/* Every small cluster: how many brokers, racks, replicas. */
+static void
+test_placement_all(void)
+{
+	static const char *const racks[] = { "r0", "r1", "r2", "r3" };
+	struct random random;
+
+	random_seed(&random, 1);
+	for (int n = 1; n <= 7; n++)
+		for (int k = 0; k <= 4 && k <= n; k++)
+			for (int factor = 1; factor <= n; factor++) {
+				struct placement_broker brokers[7];
+				struct placement_request request = {
+					.brokers = brokers,
+					.broker_count = (size_t)n,
+					.partition_count = 20,
+					.replication_factor = factor,
+					.fixed_start = -1,
+					.random = &random };
+				int32_t replicas[140];
+				int leads[7] = { 0 };
+
+				for (int b = 0; b < n; b++)
+					brokers[b] = (struct placement_broker){
+						b, k == 0 ? NULL :
+						racks[b % k] };
+				CU_ASSERT(placement_assign(&request,
+				    replicas));
+				for (int p = 0; p < 20; p++) {
+					check_one(&request,
+					    &replicas[p * factor], k);
+					leads[replicas[p * factor]]++;
+				}
+				for (int b = 0; b < n; b++)
+					if (leads[b] < 20 / n ||
+					    leads[b] > 20 / n + 1)
+						CU_FAIL("leaders uneven");
+			}
+}
+
+/* --- moves ---------------------------------------------------------------- */
+
+static void
+test_moves(void)
+{
+	static const char partitions[4][5] = { "-n--", "--oo", "--oo", "x-oo" };
+	int legal = 0;
+
+	for (int from = 0; from < 4; from++)
+		for (int to = 0; to < 4; to++)
+			CU_ASSERT_EQUAL(partition_move_legal(
+			    (enum partition_state)from,
+			    (enum partition_state)to),
+			    partitions[from][to] != '-');
+	for (int from = 0; from < 7; from++)
+		for (int to = 0; to < 7; to++)
+			legal += replica_move_legal((enum replica_state)from,
+			    (enum replica_state)to);
+	CU_ASSERT_EQUAL(legal, 1 + 2 + 2 + 4 + 2 + 1 + 2);
+	CU_ASSERT(replica_move_legal(REPLICA_OFFLINE,
+	    REPLICA_DELETION_STARTED));
+	CU_ASSERT(!replica_move_legal(REPLICA_ONLINE,
+	    REPLICA_DELETION_STARTED));
+	CU_ASSERT(replica_move_legal(REPLICA_DELETION_INELIGIBLE,
+	    REPLICA_ONLINE));
+	CU_ASSERT(!replica_move_legal(REPLICA_NONEXISTENT, REPLICA_ONLINE));
+	CU_ASSERT(replica_move_legal(REPLICA_DELETION_SUCCESSFUL,
+	    REPLICA_NONEXISTENT));
+}
+
+/* --- states --------------------------------------------------------------- */
+
+struct bench {
+	struct controller controller;
+	struct live_broker brokers[4];
+	struct live_broker *pointers[4];
+	struct partition partition;
+	struct assigned replicas[3];
+	int32_t isr[3];
+	struct arena arena;
+	struct znode_state wanted;
+};
+
+/* Replicas 1, 2, 3; live: those named; ISR: those named, the leader first. */
+static void
+bench_init(struct bench *b, const char *live, int32_t leader, const char *isr)
+{
+	memset(b, 0, sizeof(*b));
+	arena_init(&b->arena, 0);
+	b->controller.epoch = 9;
+	b->controller.context.brokers = b->pointers;
+	for (; *live != '\0'; live++) {
+		size_t at = b->controller.context.broker_count++;
+
+		b->brokers[at].id = *live - '0';
+		b->pointers[at] = &b->brokers[at];
+	}
+	b->partition.replicas = b->replicas;
+	b->partition.replica_count = 3;
+	for (int i = 0; i < 3; i++)
+		b->replicas[i].broker = i + 1;
+	b->partition.written = isr != NULL;
+	b->partition.now.leader = leader;
+	b->partition.now.leader_epoch = 4;
+	b->partition.now.isr = b->isr;
+	for (; isr != NULL && *isr != '\0'; isr++)
+		b->isr[b->partition.now.isr_count++] = *isr - '0';
+}
+
+static bool
+bench_decide(struct bench *b, bool unclean)
+{
+	struct partition_view view = { &b->controller, &b->partition,
+		unclean };
+
+	return (rewrite_decide(&view, &b->arena, &b->wanted));
+}
+
+static bool
+wanted_isr(const struct bench *b, const char *isr)
+{
+	if (b->wanted.isr_count != (int32_t)strlen(isr))
+		return (false);
+	for (int32_t i = 0; i < b->wanted.isr_count; i++)
+		if (b->wanted.isr[i] != isr[i] - '0')
+			return (false);
+	return (true);
+}
+
+static void
+test_decide_new(void)
+{
+	struct bench b;
+
+	bench_init(&b, "123", -1, NULL);
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT_EQUAL(b.wanted.leader_epoch, 0);
+	CU_ASSERT_EQUAL(b.wanted.controller_epoch, 9);
+	CU_ASSERT(wanted_isr(&b, "123"));
+	arena_fini(&b.arena);
+	bench_init(&b, "3", -1, NULL);
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(wanted_isr(&b, "3"));
+	arena_fini(&b.arena);
+	bench_init(&b, "", -1, NULL);
+	CU_ASSERT(!bench_decide(&b, true));
+	arena_fini(&b.arena);
+}
+
+static void
+test_decide_deaths(void)
+{
+	struct bench b;
+
+	/* All is well. */
+	bench_init(&b, "123", 1, "123");
+	CU_ASSERT(!bench_decide(&b, true));
+	arena_fini(&b.arena);
+	/* The leader died. */
+	bench_init(&b, "23", 1, "132");
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT_EQUAL(b.wanted.leader_epoch, 5);
+	CU_ASSERT(wanted_isr(&b, "32"));
+	arena_fini(&b.arena);
+	/* A follower died. */
+	bench_init(&b, "13", 1, "123");
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT(wanted_isr(&b, "13"));
+	arena_fini(&b.arena);
+	/* A follower outside the ISR died. */
+	bench_init(&b, "12", 1, "12");
+	CU_ASSERT(!bench_decide(&b, false));
+	arena_fini(&b.arena);
+	/* All of the ISR died: it stays, nobody leads. */
+	bench_init(&b, "3", 1, "12");
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, -1);
+	CU_ASSERT(wanted_isr(&b, "12"));
+	/* Said once. */
+	b.partition.now.leader = -1;
+	CU_ASSERT(!bench_decide(&b, false));
+	/* Unclean: alone, recovering. */
+	CU_ASSERT(bench_decide(&b, true));
+	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(wanted_isr(&b, "3"));
+	CU_ASSERT(b.wanted.recovering);
+	arena_fini(&b.arena);
+}
+
+static void
+test_decide_log_dirs(void)
+{
+	struct bench b;
+
+	/* The leader's log dir failed; its broker lives. */
+	bench_init(&b, "123", 1, "123");
+	b.replicas[0].dir_offline = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT(wanted_isr(&b, "23"));
+	arena_fini(&b.arena);
+	/* Who shuts down does not become leader but stays in the ISR. */
+	bench_init(&b, "23", 1, "123");
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(wanted_isr(&b, "23"));
+	arena_fini(&b.arena);
+}
+
+/* --- plans ---------------------------------------------------------------- */
+
+struct planning {
+	struct config *config;
+	struct random random;
+	struct arena arena;
+	struct image *image;
+	struct cluster_broker brokers[3];
+	const struct cluster_broker *pointers[3];
+	struct plan_surroundings around;
+	struct create_topics_request_topic asked;
+	struct plan plan;
+};
+
+static void
+planning_init(struct planning *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->config = config_new();
+	(void)config_read(p->config, SLICE_LITERAL("broker.id=1\n"
+	    "zookeeper.connect=z:1\nlisteners=PLAINTEXT://h:1\n"
+	    "num.partitions=6\ndefault.replication.factor=2\n"));
+	CU_ASSERT_FATAL(config_resolve(p->config));
+	random_seed(&p->random, 3);
+	arena_init(&p->arena, 0);
+	p->image = image_new_empty();
+	p->image->image.brokers = p->pointers;
+	p->image->image.broker_count = 3;
+	for (int i = 0; i < 3; i++) {
+		p->brokers[i].id = i;
+		p->pointers[i] = &p->brokers[i];
+	}
+	p->around = (struct plan_surroundings){ &p->image->image,
+		config_options(p->config), &p->random, &p->arena };
+	p->asked.name = SLICE_LITERAL("orders");
+	p->asked.num_partitions = -1;
+	p->asked.replication_factor = -1;
+}
+
+static void
+planning_fini(struct planning *p)
+{
+	arena_fini(&p->arena);
+	config_free(&p->config);
+	cluster_image_unref(&p->image->image);
+}
+
+static enum error
+plan_error(struct planning *p)
+{
+	plan_make(&p->plan, &p->around, &p->asked);
+	plan_fini(&p->plan);
+	return (p->plan.error);
+}
+
+static void
+test_plan_defaults(void)
+{
+	struct planning p;
+	struct znode_topic node;
+
+	planning_init(&p);
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_NONE);
+	CU_ASSERT_EQUAL(p.plan.partition_count, 6);
+	CU_ASSERT_EQUAL(p.plan.replication_factor, 2);
+	CU_ASSERT_FATAL(znode_topic_decode(p.plan.topic_json, &p.arena,
+	    &node));
+	CU_ASSERT_EQUAL(node.partition_count, 6);
+	CU_ASSERT_EQUAL(node.partitions[5].replica_count, 2);
+	CU_ASSERT(uuid_equal(node.id, p.plan.id));
+	CU_ASSERT(slice_equal_text(p.plan.config_json,
+	    "{\"version\":1,\"config\":{}}"));
+	planning_fini(&p);
+}
+
+static void
+test_plan_refusals(void)
+{
+	struct planning p;
+	struct create_topics_request_config config = {
+		SLICE_LITERAL("retention.ms"), SLICE_NULL };
+
+	planning_init(&p);
+	p.asked.num_partitions = 0;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_PARTITIONS);
+	CU_ASSERT_STRING_EQUAL(p.plan.message,
+	    "Number of partitions must be larger than 0.");
+	p.asked.num_partitions = INT32_MAX;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_PARTITIONS);
+	p.asked.num_partitions = 1;
+	p.asked.replication_factor = 0;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICATION_FACTOR);
+	p.asked.replication_factor = 4;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICATION_FACTOR);
+	CU_ASSERT_STRING_EQUAL(p.plan.message,
+	    "Replication factor: 4 larger than available brokers: 3.");
+	p.asked.replication_factor = 1;
+	p.asked.name = SLICE_LITERAL("a/b");
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_TOPIC_EXCEPTION);
+	p.asked.name = slice_of("a\0b", 3);
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_TOPIC_EXCEPTION);
+	p.asked.name = SLICE_EMPTY;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_TOPIC_EXCEPTION);
+	p.asked.name = SLICE_LITERAL("a");
+	p.asked.configs = &config;
+	p.asked.configs_count = 1;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_CONFIG);
+	CU_ASSERT_STRING_EQUAL(p.plan.message,
+	    "Null value not supported for topic configs: retention.ms");
+	config.value = SLICE_LITERAL("soon");
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_CONFIG);
+	config.name = SLICE_LITERAL("no.such");
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_CONFIG);
+	config.name = SLICE_LITERAL("retention.ms");
+	config.value = SLICE_LITERAL("100");
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_NONE);
+	CU_ASSERT(slice_equal_text(p.plan.config_json,
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"100\"}}"));
+	planning_fini(&p);
+}
+
+static void
+test_plan_manual(void)
+{
+	struct planning p;
+	int32_t one[] = { 7, 8 }, two[] = { 8, 8 };
+	struct create_topics_request_assignment a[] = {
+		{ .partition_index = 1, .broker_ids = one,
+		    .broker_ids_count = 2 },
+		{ .partition_index = 0, .broker_ids = one,
+		    .broker_ids_count = 2 },
+	};
+
+	planning_init(&p);
+	p.asked.assignments = a;
+	p.asked.assignments_count = 2;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_NONE);
+	CU_ASSERT_EQUAL(p.plan.partition_count, 2);
+	CU_ASSERT_EQUAL(p.plan.replication_factor, 2);
+	p.asked.num_partitions = 2;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REQUEST);
+	p.asked.num_partitions = -1;
+	a[0].partition_index = 2;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	CU_ASSERT_STRING_EQUAL(p.plan.message, "partitions should be a "
+	    "consecutive 0-based integer sequence");
+	a[0].partition_index = 0;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	a[0].partition_index = -1;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	a[0].partition_index = 1;
+	a[0].broker_ids = two;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	a[0].broker_ids_count = 1;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	CU_ASSERT_STRING_EQUAL(p.plan.message,
+	    "All partitions should have the same number of replicas");
+	a[1].broker_ids_count = a[0].broker_ids_count = 0;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	planning_fini(&p);
+}
+
+static void
+test_plan_automatic(void)
+{
+	struct planning p;
+
+	planning_init(&p);
+	plan_make_automatic(&p.plan, &p.around, "orders");
+	CU_ASSERT_EQUAL(p.plan.error, ERR_NONE);
+	CU_ASSERT_EQUAL(p.plan.partition_count, 6);
+	plan_fini(&p.plan);
+	plan_make_automatic(&p.plan, &p.around, "__consumer_offsets");
+	CU_ASSERT_EQUAL(p.plan.error, ERR_NONE);
+	CU_ASSERT_EQUAL(p.plan.partition_count, 50);
+	CU_ASSERT_EQUAL(p.plan.replication_factor, 3);
+	CU_ASSERT_STRING_EQUAL(config_map_get(&p.plan.configs,
+	    "cleanup.policy"), "compact");
+	plan_fini(&p.plan);
+	p.image->image.broker_count = 2;
+	plan_make_automatic(&p.plan, &p.around, "__transaction_state");
+	CU_ASSERT_EQUAL(p.plan.error, ERR_INVALID_REPLICATION_FACTOR);
+	plan_fini(&p.plan);
+	planning_fini(&p);
+}
+
+static const struct unit_test tests[] = {
+	{ "election: offline", test_election_offline },
+	{ "election: others", test_election_others },
+	{ "placement: rounds", test_placement_rounds },
+	{ "placement: racks", test_placement_racks_example },
+	{ "placement: refusals", test_placement_refusals },
+	{ "placement: all small clusters", test_placement_all },
+	{ "moves", test_moves },
+	{ "decide: new", test_decide_new },
+	{ "decide: deaths", test_decide_deaths },
+	{ "decide: log dirs, shutdown", test_decide_log_dirs },
+	{ "plan: defaults", test_plan_defaults },
+	{ "plan: refusals", test_plan_refusals },
+	{ "plan: manual", test_plan_manual },
+	{ "plan: automatic", test_plan_automatic },
+};
+
+int
+main(void)
+{
+	return (unit_main("controller", tests, nelems(tests)));
+}

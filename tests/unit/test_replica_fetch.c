@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fetch and ListOffsets over a real log, in replay. */
+#include "replica_rig.h"
+
+/* --- fetch ---------------------------------------------------------------- */
+
+static void
+test_fetch_waits(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	rig_fetch_init(&f, &rig, 0);
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.done);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 100));
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_NONE);
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	CU_ASSERT_EQUAL(f.parts[0].high_watermark, 2);
+	CU_ASSERT_EQUAL(f.parts[0].stable_offset, 2);
+	CU_ASSERT_EQUAL(f.parts[0].answered_log_start, 0);
+	/* There is something now: no wait, no task. */
+	rig_fetch_again(&f);
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT_EQUAL(loop_task_count(rig.loops[0]), 0);
+	/* Too few bytes: until time is up, then what there is. */
+	rig_fetch_again(&f);
+	f.fetch.min_bytes = 1000;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 499));
+	CU_ASSERT(rig_fetch_await(&f, 2));
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	/* Enough of them by and by. */
+	rig_fetch_again(&f);
+	f.fetch.min_bytes = 200;
+	rig_fetch_start(&f);
+	for (int i = 0; !f.done && i < 10; i++) {
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+		(void)rig_fetch_await(&f, 1);
+	}
+	CU_ASSERT(f.done);
+	CU_ASSERT(f.parts[0].extent.length >= 200);
+	CU_ASSERT(f.parts[0].extent.length < 400);
+	rig_fetch_fini(&f);
+	/* Asker gone. */
+	rig_fetch_init(&f, &rig, rig_view(&rig).end_offset);
+	rig_fetch_start(&f);
+	fetch_abandon(&f.fetch);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static bool
+must_answer(struct fetch *fetch)
+{
+	(void)fetch;
+	return (true);
+}
+
+static void
+test_fetch_at_once(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.must_answer = must_answer;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	f.fetch.must_answer = NULL;
+	f.fetch.part_count = 0;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	f.fetch.part_count = 1;
+	f.fetch.max_wait_ms = 0;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	f.fetch.max_wait_ms = 500;
+	f.fetch.min_bytes = 0;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	/* A part refused by name does not keep the other from waiting. */
+	f.fetch.min_bytes = 1;
+	f.fetch.part_count = 2;
+	f.parts[1].error = ERR_UNKNOWN_TOPIC_ID;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.at_once);
+	CU_ASSERT(rig_fetch_await(&f, 501));
+	/* One that is led elsewhere does. */
+	f.parts[1].error = ERR_NONE;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT_EQUAL(f.parts[1].error, ERR_NOT_LEADER_OR_FOLLOWER);
+	CU_ASSERT_EQUAL(f.parts[1].current_leader, 1);
+	f.fetch.part_count = 1;
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static void
+expect_fetch(struct rig_fetch *f, enum error error)
+{
+	f->fetch.max_wait_ms = 0;
+	rig_fetch_start(f);
+	CU_ASSERT(f->at_once);
+	CU_ASSERT_EQUAL(f->parts[0].error, error);
+	if (error != ERR_NONE) {
+		CU_ASSERT_EQUAL(f->parts[0].high_watermark, -1);
+		CU_ASSERT_PTR_NULL(f->parts[0].extent.blob);
+	}
+	rig_fetch_again(f);
+}
+
+static void
+test_fetch_errors(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_image(&rig, RIG_TOPIC, 4, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 5, .replica_count = 3, .topic_id = { { 1 } } }),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	rig_fetch_init(&f, &rig, 0);
+	f.parts[0].topic_id = (struct uuid){ { 2 } };
+	expect_fetch(&f, ERR_INCONSISTENT_TOPIC_ID);
+	f.parts[0].topic_id = (struct uuid){ { 1 } };
+	f.parts[0].current_leader_epoch = 6;
+	expect_fetch(&f, ERR_UNKNOWN_LEADER_EPOCH);
+	f.parts[0].current_leader_epoch = 4;
+	expect_fetch(&f, ERR_FENCED_LEADER_EPOCH);
+	f.parts[0].current_leader_epoch = 5;
+	expect_fetch(&f, ERR_NONE);
+	f.parts[0].fetch_offset = 3;
+	expect_fetch(&f, ERR_OFFSET_OUT_OF_RANGE);
+	f.parts[0].fetch_offset = -1;
+	expect_fetch(&f, ERR_OFFSET_OUT_OF_RANGE);
+	/* Between the high watermark and the end: empty, and no error. */
+	f.parts[0].fetch_offset = 1;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_NONE);
+	CU_ASSERT_PTR_NULL(f.parts[0].extent.blob);
+	CU_ASSERT_EQUAL(f.parts[0].high_watermark, 0);
+	/* Who is no replica does not fetch as one. */
+	f.fetch.replica_id = 7;
+	expect_fetch(&f, ERR_UNKNOWN_LEADER_EPOCH);
+	f.parts[0].current_leader_epoch = -1;
+	expect_fetch(&f, ERR_NOT_LEADER_OR_FOLLOWER);
+	f.fetch.replica_id = -1;
+	/* From a follower only who may. */
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 3, .leader = 2,
+	    .topic_id = { { 1 } } }), ERR_NONE);
+	expect_fetch(&f, ERR_NOT_LEADER_OR_FOLLOWER);
+	f.fetch.may_read_follower = true;
+	expect_fetch(&f, ERR_NONE);
+	f.parts[0].topic = SLICE_LITERAL("nowhere");
+	expect_fetch(&f, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static void
+test_fetch_diverging(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 3, 3);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 7, .replica_count = 3 }), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	rig_fetch_init(&f, &rig, 3);
+	f.fetch.replica_id = 2;
+	f.parts[0].last_fetched_epoch = 7;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT_FALSE(f.parts[0].has_diverging);
+	/* Epoch 5 ended at 2 here; the follower has 3 records of it. */
+	rig_fetch_again(&f);
+	f.parts[0].last_fetched_epoch = 5;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT(f.parts[0].has_diverging);
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_NONE);
+	CU_ASSERT_EQUAL(f.parts[0].diverging.leader_epoch, 5);
+	CU_ASSERT_EQUAL(f.parts[0].diverging.end_offset, 2);
+	CU_ASSERT_PTR_NULL(f.parts[0].extent.blob);
+	f.parts[0].last_fetched_epoch = 9;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_OFFSET_OUT_OF_RANGE);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static void
+test_fetch_sizes(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+	size_t batch;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = 1, .epoch = 5 }), ERR_NONE);
+	for (int i = 0; i < 6; i++) {
+		struct rig_produce p;
+
+		rig_produce_init(&p, &rig, 1);
+		p.part.partition = i & 1;
+		rig_produce_start(&p);
+		batch = p.part.size;
+		rig_produce_fini(&p);
+	}
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.part_count = 2;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].extent.length, 3 * batch);
+	CU_ASSERT_EQUAL(f.parts[1].extent.length, 3 * batch);
+	/* The partition's limit, then the request's. */
+	rig_fetch_again(&f);
+	f.parts[0].max_bytes = (int32_t)batch + 5;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].extent.length, batch + 5);
+	CU_ASSERT_EQUAL(f.parts[1].extent.length, 3 * batch);
+	rig_fetch_again(&f);
+	f.fetch.max_bytes = (int32_t)(2 * batch) + 10;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].extent.length, batch + 5);
+	CU_ASSERT_EQUAL(f.parts[1].extent.length, batch + 5);
+	/* The second one's first batch does not fit: nothing of it. */
+	rig_fetch_again(&f);
+	f.fetch.max_bytes = (int32_t)(2 * batch);
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].extent.length, batch + 5);
+	CU_ASSERT_PTR_NULL(f.parts[1].extent.blob);
+	/* The first with data comes whole, whatever the limits. */
+	rig_fetch_again(&f);
+	f.fetch.max_bytes = 1;
+	f.parts[0].fetch_offset = 3;
+	rig_fetch_start(&f);
+	CU_ASSERT_PTR_NULL(f.parts[0].extent.blob);
+	CU_ASSERT_EQUAL(f.parts[1].extent.length, batch);
+	/* In old versions limits are hard. */
+	rig_fetch_again(&f);
+	f.fetch.hard_limit = true;
+	f.fetch.max_bytes = 20;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[1].extent.length, 20);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static void
+test_fetch_of_followers(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f, consumer;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 3, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	rig_fetch_init(&consumer, &rig, 0);
+	rig_fetch_start(&consumer);
+	CU_ASSERT_FALSE(consumer.done);
+	/* A follower sees the end, and is told of the mark before its fetch. */
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.replica_id = 2;
+	rig_fetch_start(&f);
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	CU_ASSERT_EQUAL(f.parts[0].high_watermark, 0);
+	rig_fetch_again(&f);
+	f.parts[0].fetch_offset = 2;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.done);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 2);
+	CU_ASSERT(rig_fetch_await(&consumer, 1));
+	CU_ASSERT_PTR_NOT_NULL(consumer.parts[0].extent.blob);
+	CU_ASSERT(rig_fetch_await(&f, 501));
+	CU_ASSERT_EQUAL(f.parts[0].high_watermark, 2);
+	/* 3 is outside and does not hold the mark back. */
+	CU_ASSERT_EQUAL(rig_follow(&rig, 3, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 3), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 3);
+	/* Once it has caught up it does. */
+	CU_ASSERT_EQUAL(rig_follow(&rig, 3, 3), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 4), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 3);
+	rig_fetch_fini(&f);
+	rig_fetch_fini(&consumer);
+	replica_rig_fini(&rig);
+}
+
+static void
+test_fetch_leadership_lost(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 3, 3);
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.max_wait_ms = 100000;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 3, .leader = 3 }), ERR_NONE);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_NOT_LEADER_OR_FOLLOWER);
+	CU_ASSERT_EQUAL(f.parts[0].current_leader, 3);
+	CU_ASSERT_EQUAL(f.parts[0].current_leader_id_epoch, 6);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+/* A roll while it waits: the rest of the old segment is sent at once. */
+static void
+test_fetch_rolls(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, "log.segment.bytes=300");
+	replica_rig_lead(&rig, 1, 1);
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.min_bytes = 100000;
+	f.fetch.max_wait_ms = 100000;
+	rig_fetch_start(&f);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	CU_ASSERT(f.parts[0].extent.length < 300);
+	rig_fetch_again(&f);
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+static void
+test_stop(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+	struct rig_produce p;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 3, 3);
+	rig_fetch_init(&f, &rig, 0);
+	f.fetch.max_wait_ms = 100000;
+	rig_fetch_start(&f);
+	rig_produce_init(&p, &rig, -1);
+	rig_produce_start(&p);
+	replicas_stop(rig.replicas);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT(rig_produce_await(&p, 1));
+	CU_ASSERT_EQUAL(p.part.error, ERR_NOT_LEADER_OR_FOLLOWER);
+	rig_fetch_fini(&f);
+	rig_produce_fini(&p);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10),
+	    ERR_NOT_LEADER_OR_FOLLOWER);
+	replica_rig_fini(&rig);
+}
+
+/* --- a disk that makes wait ---------------------------------------------- */
+
+static int
+not_resident(struct files *files, int descriptor, int64_t position,
+    size_t size)
+{
+	(void)files;
+	(void)descriptor;
+	(void)position;
+	(void)size;
+	return (0);
+}
+
+static void
+test_disk_cold(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+	struct files_ops cold;
+	size_t reads;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	cold = *rig.files->ops;
+	cold.resident = not_resident;
+	rig.files->ops = &cold;
+	rig_fetch_init(&f, &rig, 0);
+	reads = files_faulty_calls(rig.files, FILE_CALL_READ);
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.at_once);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	/* The worker waited for the bytes, so that the loop need not. */
+	CU_ASSERT(files_faulty_calls(rig.files, FILE_CALL_READ) > reads);
+	/* Too little: it waits, and reads on a worker again. */
+	rig_fetch_again(&f);
+	f.fetch.min_bytes = 100000;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 499));
+	CU_ASSERT(rig_fetch_await(&f, 2));
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	rig_fetch_again(&f);
+	rig_fetch_start(&f);
+	fetch_abandon(&f.fetch);
+	CU_ASSERT(rig_fetch_await(&f, 2));
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+/* --- offsets -------------------------------------------------------------- */
+
+struct lookup {
+	struct replica_rig *rig;
+	struct offset_lookup lookup;
+	struct offset_query query;
+	int64_t offsets[4];
+};
+
+static void
+lookup_begin(void *arg)
+{
+	struct lookup *l = arg;
+
+	offset_lookup_start(l->rig->replicas, &l->lookup, l->rig->loops[0]);
+}
+
+static enum error
+look_up(struct lookup *l, int64_t timestamp, int version)
+{
+	l->query.timestamp = timestamp;
+	l->query.version = version;
+	l->query.error = ERR_NONE;
+	l->query.offsets = l->offsets;
+	l->query.max_offsets = 4;
+	l->lookup = (struct offset_lookup){ .replicas = l->rig->replicas,
+		.queries = &l->query, .count = 1 };
+	replica_rig_on(l->rig, 0, lookup_begin, l);
+	CU_ASSERT(scheduler_run_while_not(l->rig->scheduler, &l->lookup.done,
+	    MS));
+	return (l->query.error);
+}
+
+static void
+test_offsets(void)
+{
+	struct replica_rig rig;
+	struct lookup l = { .rig = &rig, .query = {
+	    .topic = SLICE_LITERAL(RIG_TOPIC), .replica_id = -1,
+	    .current_leader_epoch = -1 } };
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 2, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 2), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 2);
+	CU_ASSERT_EQUAL(l.query.found.timestamp_ms, -1);
+	CU_ASSERT_EQUAL(l.query.found.leader_epoch, 5);
+	CU_ASSERT_EQUAL(look_up(&l, -2, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 0);
+	CU_ASSERT_EQUAL(l.query.found.leader_epoch, 5);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 1, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 1);
+	CU_ASSERT_EQUAL(l.query.found.timestamp_ms, RIG_WALL_MS + 1);
+	/* Above the mark: as if it were not there. */
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 2, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, -1);
+	CU_ASSERT_EQUAL(look_up(&l, -5, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, -1);
+	CU_ASSERT_EQUAL(look_up(&l, -5, 8), ERR_UNSUPPORTED_VERSION);
+	CU_ASSERT_EQUAL(look_up(&l, -3, 6), ERR_UNSUPPORTED_VERSION);
+	CU_ASSERT_EQUAL(look_up(&l, -4, 8), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, -6, 9), ERR_UNSUPPORTED_VERSION);
+	CU_ASSERT_EQUAL(look_up(&l, INT64_MIN, 9), ERR_UNSUPPORTED_VERSION);
+	l.query.replica_id = -2;
+	CU_ASSERT_EQUAL(look_up(&l, -3, 7), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 2);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 3);
+	l.query.replica_id = -1;
+	l.query.current_leader_epoch = 4;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_FENCED_LEADER_EPOCH);
+	l.query.current_leader_epoch = 6;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_UNKNOWN_LEADER_EPOCH);
+	l.query.current_leader_epoch = -1;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.offset_count, 2);
+	CU_ASSERT_EQUAL(l.offsets[0], 2);
+	CU_ASSERT_EQUAL(l.offsets[1], 0);
+	/* A new epoch begins above the mark: no answer yet. */
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 2 }), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_OFFSET_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 4), ERR_LEADER_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 2, 5),
+	    ERR_OFFSET_NOT_AVAILABLE);
+	l.query.partition = 1;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_NOT_LEADER_OR_FOLLOWER);
+	l.query.partition = 9;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_UNKNOWN_TOPIC_OR_PARTITION);
+	replica_rig_fini(&rig);
+}
+
+static const struct unit_test tests[] = {
+	{ "fetch: waits for bytes", test_fetch_waits },
+	{ "fetch: does not wait", test_fetch_at_once },
+	{ "fetch: errors", test_fetch_errors },
+	{ "fetch: diverging epochs", test_fetch_diverging },
+	{ "fetch: sizes", test_fetch_sizes },
+	{ "fetch: followers", test_fetch_of_followers },
+	{ "fetch: leadership lost", test_fetch_leadership_lost },
+	{ "fetch: a roll", test_fetch_rolls },
+	{ "fetch: a cold disk", test_disk_cold },
+	{ "stop", test_stop },
+	{ "offsets", test_offsets },
+};
+
+int
+main(void)
+{
+	return (unit_main("replica, fetch", tests, nelems(tests)));
+}

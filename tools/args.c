@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "tools/args.h"
+
+static const struct arg_row *
+row_find(const struct arg_row *rows, const char *name, size_t length)
+{
+	for (const struct arg_row *row = rows; row->name != NULL; row++)
+		if (strlen(row->name) == length &&
+		    memcmp(row->name, name, length) == 0)
+			return (row);
+	return (NULL);
+}
+
+static bool
+value_good(const struct arg_row *row, const char *text, struct buffer *why)
+{
+	int64_t number;
+	int32_t small;
+
+	if ((row->kind == ARG_INT &&
+		!text_to_int32(slice_of_text(text), &small)) ||
+	    (row->kind == ARG_LONG &&
+		!text_to_int64(slice_of_text(text), &number))) {
+		buffer_printf(why, "--%s wants a whole number, not \"%s\"",
+		    row->name, text);
+		return (false);
+	}
+	return (true);
+}
+
+static bool
+args_given(const struct args *args, const struct arg_row *row)
+{
+	for (size_t i = 0; i < args->count; i++)
+		if (args->given[i].row == row)
+			return (true);
+	return (false);
+}
+
+/* One option, whose name is known; `next` is the argument after it, or NULL.
+ * *taken: how many arguments it used up. */
+static bool
+args_take(struct args *args, const struct arg_row *row, const char *value,
+    const char *next, int *taken)
+{
+	const char *text = value;
+
+	*taken = 1;
+	if (row->kind == ARG_FLAG) {
+		if (value != NULL)
+			return (false);
+	} else if (text == NULL && next != NULL &&
+	    (row->kind != ARG_MAYBE || next[0] != '-')) {
+		text = next;
+		*taken = 2;
+	} else if (text == NULL) {
+		if (row->kind != ARG_MAYBE)
+			return (false);
+		text = row->fallback;
+	}
+	args->given[args->count].row = row;
+	args->given[args->count].text = text;
+	args->count++;
+	return (true);
+}
+
+static bool
+args_one(struct args *args, const char *argument, const char *next, int *taken,
+    struct buffer *why)
+{
+	const char *name = argument + 2;
+	const char *equals = strchr(name, '=');
+	const size_t length = equals != NULL ? (size_t)(equals - name)
+					     : strlen(name);
+	const struct arg_row *row = row_find(args->rows, name, length);
+
+	if (row == NULL) {
+		buffer_printf(why, "there is no option --%.*s", (int)length,
+		    name);
+		return (false);
+	}
+	if (row->kind != ARG_MANY && row->kind != ARG_FLAG &&
+	    args_given(args, row)) {
+		buffer_printf(why, "--%s was given twice", row->name);
+		return (false);
+	}
+	if (!args_take(args, row, equals != NULL ? equals + 1 : NULL, next,
+		taken)) {
+		buffer_printf(why, row->kind == ARG_FLAG
+			? "--%s takes no value"
+			: "--%s wants a value",
+		    row->name);
+		return (false);
+	}
+	return (row->kind == ARG_FLAG ||
+	    value_good(row, args->given[args->count - 1].text, why));
+}
+
+bool
+args_parse(struct args *args, const struct arg_row *rows, int argc,
+    char *const argv[], struct buffer *why)
+{
+	int taken;
+
+	args->rows = rows;
+	args->count = 0;
+	args->given = mem_zalloc(((size_t)argc + 1) * sizeof(*args->given));
+	for (int i = 1; i < argc; i += taken) {
+		if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0') {
+			buffer_printf(why,
+			    "\"%s\" is no option: options begin with --",
+			    argv[i]);
+			return (false);
+		}
+		if (!args_one(args, argv[i], i + 1 < argc ? argv[i + 1] : NULL,
+			&taken, why))
+			return (false);
+	}
+	return (true);
+}
+
+void
+args_fini(struct args *args)
+{
+	mem_free(args->given);
+	args->given = NULL;
+	args->count = 0;
+}
+
+static const struct arg_row *
+row_named(const struct args *args, const char *name)
+{
+	const struct arg_row *row = row_find(args->rows, name, strlen(name));
+
+	CHECK(row != NULL);
+	return (row);
+}
+
+bool
+args_has(const struct args *args, const char *name)
+{
+	return (args_given(args, row_named(args, name)));
+}
+
+const char *
+args_text(const struct args *args, const char *name)
+{
+	const struct arg_row *row = row_named(args, name);
+
+	for (size_t i = 0; i < args->count; i++)
+		if (args->given[i].row == row)
+			return (args->given[i].text);
+	return (row->kind == ARG_MAYBE ? NULL : row->fallback);
+}
+
+int64_t
+args_number(const struct args *args, const char *name)
+{
+	const char *text = args_text(args, name);
+	int64_t number = -1;
+
+	CHECK(text == NULL || text_to_int64(slice_of_text(text), &number));
+	return (number);
+}
+
+const char *
+args_next(const struct args *args, const char *name, size_t *at)
+{
+	const struct arg_row *row = row_named(args, name);
+
+	while (*at < args->count)
+		if (args->given[(*at)++].row == row)
+			return (args->given[*at - 1].text);
+	return (NULL);
+}
+
+bool
+args_json(const struct args *args)
+{
+	return (strcmp(args_text(args, "output"), "json") == 0);
+}
+
+const char *
+args_first_of(const struct args *args, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		if (args_has(args, *names))
+			return (*names);
+	return (NULL);
+}
+
+void
+args_help(const struct arg_row *rows, struct buffer *out)
+{
+	for (const struct arg_row *row = rows; row->name != NULL; row++) {
+		buffer_printf(out, "  --%s", row->name);
+		if (row->kind == ARG_MAYBE)
+			buffer_printf(out, " [%s]", row->shape);
+		else if (row->shape != NULL)
+			buffer_printf(out, " %s", row->shape);
+		buffer_printf(out, "\n        %s", row->help);
+		if (row->fallback != NULL)
+			buffer_printf(out, " (default: %s)", row->fallback);
+		buffer_append_text(out, "\n");
+	}
+}

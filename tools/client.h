@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client for commands: questions to brokers, one at a time, waited for.
+ *
+ * Life: client_new() knows the bootstrap servers only; the first question finds
+ * one that answers, asks which versions it speaks and remembers; metadata
+ * answers bring the other brokers and the controller.  Connections are net's
+ * peers on a loop of the client's own; the caller's thread posts a question
+ * there and sleeps until it has ended.  What answers hold lives until
+ * client_free().
+ *
+ *	caller: client_ask() --post--> loop: connect, ApiVersions?, ask
+ *	             ^---------- woken: the answer, or why not --+
+ */
+#ifndef TOOLS_CLIENT_H
+#define TOOLS_CLIENT_H
+
+#include "base/loop.h"
+#include "wire/wire.h"
+
+struct args;
+struct client;
+struct config_map;
+struct diag;
+struct sockets;
+struct tool;
+
+struct client_setup {
+	const char *bootstrap; /* host:port,... */
+	const char *client_id;
+	int64_t request_timeout_ms;
+	int64_t deadline_ms; /* of one question with all its repetitions */
+	int64_t backoff_ms;
+	/* Replay; NULL: threads and sockets of its own. */
+	struct scheduler *scheduler;
+	struct sockets *sockets;
+	/* Told when a long wait begins; may be NULL. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
+};
+
+enum client_status {
+	CLIENT_OK,
+	CLIENT_UNREACHABLE, /* no answer; it may have been carried out */
+	CLIENT_UNSUPPORTED  /* the broker lacks the API, or all common versions
+			     * lack what the request holds */
+};
+
+/* NULL: *why says what is wrong with the setup. */
+struct client *client_new(const struct client_setup *setup,
+    struct buffer *why);
+void client_free(struct client **client);
+
+/* Any broker; asked again, of the next one, until the deadline. */
+enum client_status client_ask(struct client *client, int api_key,
+    const void *request, void *response);
+/* The controller, wherever it is by now.  Where the answer says NOT_CONTROLLER
+ * each API knows: the caller asks again after client_pause(). */
+enum client_status client_ask_controller(struct client *client, int api_key,
+    const void *request, void *response);
+/* All topics; the brokers are remembered. */
+enum client_status client_metadata(struct client *client,
+    struct metadata_response *response);
+
+/* Begins a span of setup.deadline_ms; each of the calls above does, too, unless
+ * one is under way. */
+void client_begin(struct client *client);
+void client_end(struct client *client);
+/* Waits for the back-off; false: the span is over. */
+bool client_pause(struct client *client);
+/* Why the last question was not answered. */
+const char *client_why(const struct client *client);
+/* The last question was sent more than once. */
+bool client_repeated(const struct client *client);
+/* Memory that lives as long as the answers. */
+struct arena *client_arena(struct client *client);
+
+/* From --bootstrap-server and --command-config; *status is the exit status when
+ * the answer is NULL: then it has been said. */
+struct client *client_of_args(struct tool *tool, const struct args *args,
+    int *status);
+/* Reads the file's options into the map. False: said. */
+bool client_read_properties(const struct tool *tool, const char *path,
+    struct config_map *map);
+
+#define ARGS_CLIENT                                                           \
+	{ "bootstrap-server", ARG_TEXT, "host:port,...", NULL,                \
+	    "Brokers to begin with." },                                       \
+	{                                                                     \
+		"command-config", ARG_TEXT, "file", NULL,                     \
+		    "A properties file with options of the client."           \
+	}
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client as the user asked for it: --bootstrap-server, --command-config. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "config/properties.h"
+#include "tools/client.h"
+#include "tools/tool.h"
+
+#define PROPERTIES_BYTES_MAX ((size_t)1 << 20)
+#define READ_BYTES ((size_t)4096)
+
+/* By stdio, not by storage's file calls: it may be a pipe, <(...). */
+static bool
+file_text(const char *path, struct buffer *out)
+{
+	FILE *file = fopen(path, "rb");
+	size_t size = 1;
+
+	if (file == NULL)
+		return (false);
+	while (size != 0 && out->length <= PROPERTIES_BYTES_MAX) {
+		size = fread(buffer_reserve(out, READ_BYTES), 1, READ_BYTES,
+		    file);
+		out->length += size;
+	}
+	if (out->length > PROPERTIES_BYTES_MAX)
+		errno = EFBIG;
+	size = (size_t)ferror(file);
+	fclose(file);
+	return (size == 0 && out->length <= PROPERTIES_BYTES_MAX);
+}
+
+bool
+client_read_properties(const struct tool *tool, const char *path,
+    struct config_map *map)
+{
+	struct properties_error error;
+	struct buffer text = BUFFER_EMPTY;
+	bool good = false;
+
+	if (!file_text(path, &text))
+		tool_fail(tool, "%s: %s", path, strerror(errno));
+	else if (!properties_read(buffer_slice(&text), map, &error))
+		tool_fail(tool, "%s: line %d: %s", path, error.line,
+		    error.message);
+	else
+		good = true;
+	buffer_fini(&text);
+	return (good);
+}
+
+/* Fails closed: what this client does not speak is not left out. */
+static bool
+protocol_good(const struct tool *tool, const struct config_map *map)
+{
+	const char *protocol = config_map_get(map, "security.protocol");
+
+	if (protocol == NULL || strcasecmp(protocol, "PLAINTEXT") == 0)
+		return (true);
+	tool_fail(tool,
+	    "security.protocol=%s: this version speaks PLAINTEXT only; name a "
+	    "PLAINTEXT listener",
+	    protocol);
+	return (false);
+}
+
+static int64_t
+number_of(const struct tool *tool, const struct config_map *map,
+    const char *name, int64_t fallback)
+{
+	const char *text = config_map_get(map, name);
+	int64_t number;
+
+	if (text == NULL)
+		return (fallback);
+	if (text_to_int64(slice_of_text(text), &number) && number > 0)
+		return (number);
+	tool_warn(tool, "%s=%s is no positive number; %lld is used instead",
+	    name, text, (long long)fallback);
+	return (fallback);
+}
+
+static void
+client_notice(void *arg, const char *text)
+{
+	tool_warn(arg, "%s", text);
+}
+
+static struct client *
+client_of_map(struct tool *tool, const char *bootstrap,
+    const struct config_map *map, int *status)
+{
+	const char *client_id = config_map_get(map, "client.id");
+	struct buffer why = BUFFER_EMPTY;
+	const struct client_setup setup = {
+		.bootstrap = bootstrap,
+		.client_id = client_id != NULL ? client_id : "barnabas",
+		.request_timeout_ms =
+		    number_of(tool, map, "request.timeout.ms", 30000),
+		.deadline_ms =
+		    number_of(tool, map, "default.api.timeout.ms", 60000),
+		.backoff_ms = number_of(tool, map, "retry.backoff.ms", 100),
+		.notice = client_notice,
+		.notice_arg = tool,
+	};
+	struct client *client = client_new(&setup, &why);
+
+	if (client == NULL)
+		*status = tool_usage(tool, "%s", buffer_text(&why));
+	buffer_fini(&why);
+	return (client);
+}
+
+struct client *
+client_of_args(struct tool *tool, const struct args *args, int *status)
+{
+	const char *bootstrap = args_text(args, "bootstrap-server");
+	const char *path = args_text(args, "command-config");
+	struct client *client = NULL;
+	struct config_map map;
+
+	if (bootstrap == NULL) {
+		*status = tool_usage(tool,
+		    "--bootstrap-server host:port is needed");
+		return (NULL);
+	}
+	*status = TOOL_FAILED;
+	config_map_init(&map);
+	if ((path == NULL || client_read_properties(tool, path, &map)) &&
+	    protocol_good(tool, &map))
+		client = client_of_map(tool, bootstrap, &map, status);
+	config_map_fini(&map);
+	return (client);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of barnabas(1): one row each in main.c, one file each with its
+ * row and options first.  A command writes its results to `out` and its
+ * troubles to `err`, and answers the exit status.
+ */
+#ifndef TOOLS_TOOL_H
+#define TOOLS_TOOL_H
+
+#include <stdio.h>
+
+#include "tools/args.h"
+
+enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
+
+struct tool;
+
+struct command {
+	const char *name;       /* "topics" */
+	const char *kafka_name; /* "kafka-topics.sh" */
+	const char *summary;
+	const struct arg_row *rows;
+	int (*run)(struct tool *tool, const struct args *args);
+};
+
+extern const struct command command_topics;
+extern const struct command command_dump_log;
+extern const struct command command_produce;
+extern const struct command command_consume;
+
+struct tool {
+	const struct command *command;
+	FILE *in;
+	FILE *out;
+	FILE *err;
+};
+
+/* Says "barnabas topics: ..." and answers TOOL_FAILED. */
+int tool_fail(const struct tool *tool, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same, with where to look for help; answers TOOL_USAGE. */
+int tool_usage(const struct tool *tool, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same as tool_fail, without an end of the command. */
+void tool_warn(const struct tool *tool, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Writes a buffer to `out` and empties it. */
+void tool_print(const struct tool *tool, struct buffer *text);
+
+/* Chooses the command by argv[0] or argv[1], and runs it. */
+int tool_main(struct tool *tool, int argc, char *const argv[]);
+
+#endif
