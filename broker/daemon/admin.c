@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/thread.h>
@@ -81,6 +82,18 @@ admin_readyz(struct evhttp_request *request, void *arg)
 	admin_yes_or_no(request, a->setup.ready(a->setup.arg));
 }
 
+/*
+ * One that closes its own descriptor.  Left to itself, evhttp closes it first
+ * and takes it out of the epoll afterwards, when another thread may have been
+ * given the number.
+ */
+static struct bufferevent *
+admin_bufferevent(struct event_base *base, void *arg)
+{
+	(void)arg;
+	return (bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE));
+}
+
 static void *
 admin_run(void *arg)
 {
@@ -134,6 +147,7 @@ admin_start(struct admin *a)
 	evhttp_set_max_body_size(a->http, ADMIN_BODY_MAX);
 	evhttp_set_timeout(a->http, ADMIN_TIMEOUT_S);
 	evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	evhttp_set_bevcb(a->http, admin_bufferevent, NULL);
 	evhttp_set_cb(a->http, "/metrics", admin_metrics, a);
 	evhttp_set_cb(a->http, "/healthz", admin_healthz, a);
 	evhttp_set_cb(a->http, "/readyz", admin_readyz, a);

@@ -288,6 +288,40 @@ def test_metrics_under_load(broker):
             t.join()
 
 
+def test_admin_while_logs_open(broker):
+    """Connections that come and go while other threads open files: whoever
+    closes a descriptor has no business with its number afterwards.
+    ThreadSanitizer sees it."""
+    import threading
+    harness.create_topic(broker, "t", partitions=30)
+    broker.stop()
+    broker.launch()
+    end = threading.Event()
+
+    def scrape():
+        while not end.is_set():
+            broker.http("/readyz")
+
+    threads = [threading.Thread(target=scrape) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        broker.wait_ready(60)
+        harness.create_topic(broker, "u", partitions=30)
+    finally:
+        end.set()
+        for t in threads:
+            t.join()
+
+
+def test_admin_client_that_stays(broker):
+    """A connection that is left open does not keep the daemon."""
+    with socket.create_connection(("127.0.0.1", broker.admin_port)) as s:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in s.recv(4096)
+        broker.stop()
+
+
 def test_admin_port_taken(make_broker):
     first = make_broker(0).start()
     second = make_broker(
