@@ -41,7 +41,8 @@ Install them with: apt-get install ${missing[*]}"
 		die "apt-get install failed"
 }
 
-# build_tree TOP BUILD [configure arguments]: configures once, builds always.
+# build_tree TOP BUILD [configure arguments]: configures once, builds always:
+# everything, or what BUILD_TARGETS names.
 build_tree() {
 	local top=$1 build=$2
 	shift 2
@@ -51,7 +52,9 @@ build_tree() {
 	if [ ! -f "$build/Makefile" ] || [ "$top/configure" -nt "$build/Makefile" ]; then
 		(cd "$build" && "$top/configure" -q "$@") || die "configure failed"
 	fi
-	if ! make -C "$build" -j "$(nproc)" > "$build/build.log" 2>&1; then
+	# shellcheck disable=SC2086
+	if ! make -C "$build" -j "$(nproc)" ${BUILD_TARGETS:-all} \
+		> "$build/build.log" 2>&1; then
 		grep -nE 'error|warning|Error' "$build/build.log" | tail -n 20
 		die "make failed: see $build/build.log"
 	fi

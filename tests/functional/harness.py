@@ -24,6 +24,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BARNABAS_BUILD", TOP / "build" / "plain"))
 DAEMON = BUILD / "broker" / "barnabasd"
 TOOL = BUILD / "tools" / "barnabas"
+# produce and consume, which run librdkafka's threads (see tests/run)
+CONSOLE = pathlib.Path(os.environ.get("BARNABAS_CONSOLE", TOOL))
 
 
 def free_port():
@@ -267,7 +269,8 @@ def run(*command, stdin=None, check=True, seconds=60):
 
 
 def tool(broker, command, *arguments, **how):
-    return run(TOOL, command, "--bootstrap-server", broker.address,
+    program = CONSOLE if command in ("produce", "consume") else TOOL
+    return run(program, command, "--bootstrap-server", broker.address,
                *arguments, **how)
 
 
