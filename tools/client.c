@@ -363,6 +363,15 @@ client_pause(struct client *client)
 	return (true);
 }
 
+int32_t
+client_timeout_ms(const struct client *client)
+{
+	const int64_t limit_ms = client->setup.request_timeout_ms;
+	const int64_t ms = limit_ms - limit_ms / 10;
+
+	return (ms < INT32_MAX ? (int32_t)ms : INT32_MAX);
+}
+
 /* A whole round was in vain. */
 static bool
 client_try_again(struct client *client)
@@ -417,6 +426,22 @@ client_ask(struct client *client, int api_key, const void *request,
 	do {
 		status = client_ask_round(client, api_key, request, response);
 	} while (status == CLIENT_UNREACHABLE && client_try_again(client));
+	client_end(client);
+	return (status);
+}
+
+enum client_status
+client_ask_node(struct client *client, int32_t id, int api_key,
+    const void *request, void *response)
+{
+	struct node *node = id < 0 ? NULL : node_find(client, id);
+	enum client_status status = CLIENT_UNREACHABLE;
+
+	client_begin(client);
+	if (node == NULL)
+		client_set_why(client, "broker %d is not there", id);
+	else
+		status = node_ask(client, node, api_key, request, response);
 	client_end(client);
 	return (status);
 }

@@ -58,6 +58,9 @@ enum client_status client_ask(struct client *client, int api_key,
  * each API knows: the caller asks again after client_pause(). */
 enum client_status client_ask_controller(struct client *client, int api_key,
     const void *request, void *response);
+/* The broker with this id, as the last metadata answer told of it; once. */
+enum client_status client_ask_node(struct client *client, int32_t id,
+    int api_key, const void *request, void *response);
 /* All topics; the brokers are remembered. */
 enum client_status client_metadata(struct client *client,
     struct metadata_response *response);
@@ -68,6 +71,8 @@ void client_begin(struct client *client);
 void client_end(struct client *client);
 /* Waits for the back-off; false: the span is over. */
 bool client_pause(struct client *client);
+/* For a request's own timeout: the broker answers it before we give up. */
+int32_t client_timeout_ms(const struct client *client);
 /* Why the last question was not answered. */
 const char *client_why(const struct client *client);
 /* The last question was sent more than once. */

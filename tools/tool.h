@@ -11,7 +11,8 @@
 
 #include "tools/args.h"
 
-enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
+/* Kafka's scripts end with 1 for both. */
+enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 1 };
 
 struct tool;
 

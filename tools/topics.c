@@ -11,9 +11,9 @@ static const struct arg_row topics_rows[] = {
 	    "Show partitions, leaders and replicas." },
 	{ "create", ARG_FLAG, NULL, NULL, "Make a topic." },
 	{ "alter", ARG_FLAG, NULL, NULL,
-	    "Add partitions (not in this version)." },
+	    "Bring topics to --partitions; options are not changed here." },
 	{ "delete", ARG_FLAG, NULL, NULL,
-	    "Delete topics (not in this version)." },
+	    "Delete topics with all their records." },
 	{ "topic", ARG_TEXT, "name", NULL,
 	    "The topic; a regular expression, except with --create." },
 	{ "topic-id", ARG_TEXT, "id", NULL,
@@ -23,11 +23,13 @@ static const struct arg_row topics_rows[] = {
 	{ "delete-config", ARG_MANY, "name", NULL,
 	    "Refused: options of topics are changed elsewhere." },
 	{ "partitions", ARG_INT, "count", NULL,
-	    "Partitions of the new topic; else what the cluster says." },
+	    "Partitions that the topic shall have; where none is said, a new "
+	    "one has what the cluster says." },
 	{ "replication-factor", ARG_INT, "count", NULL,
 	    "Replicas of each partition; else what the cluster says." },
 	{ "replica-assignment", ARG_TEXT, "b1:b2,b2:b3,...", NULL,
-	    "The brokers of each partition, the preferred leader first." },
+	    "The brokers of each partition, the preferred leader first; with "
+	    "--alter the partitions that are there stay as they are." },
 	{ "under-replicated-partitions", ARG_FLAG, NULL, NULL,
 	    "Only partitions with a replica out of sync." },
 	{ "unavailable-partitions", ARG_FLAG, NULL, NULL,
@@ -54,7 +56,7 @@ static int topics_run(struct tool *tool, const struct args *args);
 const struct command command_topics = {
 	.name = "topics",
 	.kafka_name = "kafka-topics.sh",
-	.summary = "list, describe and create topics",
+	.summary = "list, describe, create, alter and delete topics",
 	.rows = topics_rows,
 	.run = topics_run,
 };
@@ -106,25 +108,25 @@ topics_check_action(const struct tool *tool, const struct args *args)
 }
 
 static int
-topics_check(const struct tool *tool, const struct args *args)
+topics_check_alter(const struct tool *tool, const struct args *args)
+{
+	if (args_has(args, "config"))
+		return (tool_usage(tool,
+		    "--alter does not change options of topics: "
+		    "kafka-configs.sh does"));
+	if (!args_has(args, "partitions"))
+		return (tool_usage(tool, "--alter wants --partitions"));
+	return (TOOL_OK);
+}
+
+static int
+topics_check_describe(const struct tool *tool, const struct args *args)
 {
 	static const char *const partial[] = { "under-replicated-partitions",
 		"unavailable-partitions", "under-min-isr-partitions",
 		"at-min-isr-partitions", NULL };
 	const char *part = args_first_of(args, partial);
 
-	if (topics_check_action(tool, args) != TOOL_OK)
-		return (TOOL_USAGE);
-	if (args_has(args, "alter") || args_has(args, "delete"))
-		return (tool_fail(tool,
-		    "this version has no --%s yet; kafka-topics.sh of Apache "
-		    "Kafka works with these brokers too",
-		    args_has(args, "alter") ? "alter" : "delete"));
-	if (args_has(args, "delete-config"))
-		return (tool_usage(tool, "--delete-config is not for topics: "
-					 "kafka-configs.sh changes options"));
-	if (args_has(args, "create") && !args_has(args, "topic"))
-		return (tool_usage(tool, "--create wants --topic"));
 	if (args_has(args, "if-exists") && !args_has(args, "topic") &&
 	    !args_has(args, "topic-id"))
 		return (tool_usage(tool,
@@ -134,6 +136,26 @@ topics_check(const struct tool *tool, const struct args *args)
 		    "--topics-with-overrides and --%s exclude each other",
 		    part));
 	return (TOOL_OK);
+}
+
+static int
+topics_check(const struct tool *tool, const struct args *args)
+{
+	static const char *const named[] = { "create", "alter", "delete",
+		NULL };
+	const char *action = args_first_of(args, named);
+
+	if (topics_check_action(tool, args) != TOOL_OK)
+		return (TOOL_USAGE);
+	if (args_has(args, "delete-config"))
+		return (tool_usage(tool,
+		    "--delete-config does not go with --bootstrap-server: "
+		    "kafka-configs.sh changes options of topics"));
+	if (action != NULL && !args_has(args, "topic"))
+		return (tool_usage(tool, "--%s wants --topic", action));
+	if (args_has(args, "alter"))
+		return (topics_check_alter(tool, args));
+	return (topics_check_describe(tool, args));
 }
 
 static int
@@ -149,6 +171,10 @@ topics_run(struct tool *tool, const struct args *args)
 		return (status);
 	if (args_has(args, "create"))
 		status = topics_create(tool, args, client);
+	else if (args_has(args, "alter"))
+		status = topics_alter(tool, args, client);
+	else if (args_has(args, "delete"))
+		status = topics_delete(tool, args, client);
 	else if (args_has(args, "list"))
 		status = topics_list(tool, args, client);
 	else

@@ -33,6 +33,39 @@ void topics_describe_json(const struct topics_facts *facts,
     const struct metadata_response_topic *const *topics, size_t count,
     struct buffer *out);
 
+/* Topics of one metadata answer, by name. */
+struct topics_chosen {
+	struct metadata_response metadata;
+	const struct metadata_response_topic **items;
+	size_t count;
+};
+
+/* Those that --topic and --exclude-internal name; with `id` not NULL, the one
+ * that has it.  TOOL_OK, or said; topics_chosen_fini() in any case. */
+int topics_choose(const struct tool *tool, const struct args *args,
+    struct client *client, const struct uuid *id, struct topics_chosen *out);
+void topics_chosen_fini(struct topics_chosen *chosen);
+/* Says that --topic names none. */
+int topics_missing(const struct tool *tool, const struct args *args);
+
+/* --replica-assignment: the brokers of each partition from 0 on. */
+struct topics_replicas {
+	int32_t *ids;
+	int32_t count;
+};
+
+struct topics_assignment {
+	struct topics_replicas *partitions;
+	size_t count;
+};
+
+/* TOOL_OK, or said. Lives in the arena. */
+int topics_assignment_parse(const struct tool *tool, const char *text,
+    struct arena *arena, struct topics_assignment *out);
+
+/* What to do about an error of CreateTopics and its siblings. */
+const char *topics_advice(int error);
+
 /* --create: the request from the options. TOOL_OK, or said. */
 int topics_create_request(struct tool *tool, const struct args *args,
     struct arena *arena, struct create_topics_request *request);
@@ -41,6 +74,14 @@ int topics_create(struct tool *tool, const struct args *args,
 int topics_list(struct tool *tool, const struct args *args,
     struct client *client);
 int topics_describe(struct tool *tool, const struct args *args,
+    struct client *client);
+/* --alter: the request that brings these topics to --partitions. */
+int topics_alter_request(struct tool *tool, const struct args *args,
+    const struct topics_chosen *chosen, struct arena *arena,
+    struct create_partitions_request *request);
+int topics_alter(struct tool *tool, const struct args *args,
+    struct client *client);
+int topics_delete(struct tool *tool, const struct args *args,
     struct client *client);
 
 #endif

@@ -7,78 +7,23 @@
 #include "tools/json_out.h"
 #include "tools/topics.h"
 
-#define PARTITIONS_MAX 1000000
-#define REPLICAS_MAX 1000
-
-static size_t
-count_of(struct slice text, char separator)
-{
-	size_t count = 1;
-
-	for (size_t i = 0; i < text.length; i++)
-		count += text.data[i] == (uint8_t)separator;
-	return (count);
-}
-
-/* "1:2:3" */
-static int
-replicas_parse(const struct tool *tool, struct slice text,
-    struct arena *arena, struct create_topics_request_assignment *out)
-{
-	const size_t count = count_of(text, ':');
-	struct slice rest = text;
-
-	if (count > REPLICAS_MAX)
-		return (tool_usage(tool, "partition %d: too many replicas",
-		    out->partition_index));
-	out->broker_ids = arena_array(arena, count, sizeof(int32_t));
-	CHECK(out->broker_ids != NULL);
-	while (rest.data != NULL) {
-		const struct slice one = text_trim(text_cut(rest, ':', &rest));
-		int32_t id;
-
-		if (!text_to_int32(one, &id) || id < 0)
-			return (tool_usage(tool,
-			    "--replica-assignment: \"%.*s\" is no broker id",
-			    SLICE_ARGS(one)));
-		for (int32_t i = 0; i < out->broker_ids_count; i++)
-			if (out->broker_ids[i] == id)
-				return (tool_usage(tool,
-				    "--replica-assignment: partition %d names "
-				    "broker %d twice",
-				    out->partition_index, id));
-		out->broker_ids[out->broker_ids_count++] = id;
-	}
-	return (TOOL_OK);
-}
-
 static int
 assignment_parse(const struct tool *tool, const char *text,
     struct arena *arena, struct create_topics_request_topic *topic)
 {
-	struct slice rest = slice_of_text(text);
-	const size_t count = count_of(rest, ',');
+	struct topics_assignment assignment;
 
-	if (count > PARTITIONS_MAX)
-		return (tool_usage(tool,
-		    "--replica-assignment: too many partitions"));
+	if (topics_assignment_parse(tool, text, arena, &assignment) != TOOL_OK)
+		return (TOOL_USAGE);
 	topic->assignments = wire_array(arena,
-	    create_topics_request_assignment_schema(), count);
+	    create_topics_request_assignment_schema(), assignment.count);
 	CHECK(topic->assignments != NULL);
-	while (rest.data != NULL) {
-		struct create_topics_request_assignment *one =
-		    &topic->assignments[topic->assignments_count];
-
-		one->partition_index = topic->assignments_count++;
-		if (replicas_parse(tool, text_cut(rest, ',', &rest), arena,
-			one) != TOOL_OK)
-			return (TOOL_USAGE);
-		if (one->broker_ids_count !=
-		    topic->assignments[0].broker_ids_count)
-			return (tool_usage(tool,
-			    "--replica-assignment: partition %d has another "
-			    "number of replicas than partition 0",
-			    one->partition_index));
+	topic->assignments_count = (int32_t)assignment.count;
+	for (size_t i = 0; i < assignment.count; i++) {
+		topic->assignments[i].partition_index = (int32_t)i;
+		topic->assignments[i].broker_ids = assignment.partitions[i].ids;
+		topic->assignments[i].broker_ids_count =
+		    assignment.partitions[i].count;
 	}
 	return (TOOL_OK);
 }
@@ -161,34 +106,6 @@ topics_create_request(struct tool *tool, const struct args *args,
 
 /* --- carrying it out ------------------------------------------------------ */
 
-static const char *
-advice_for(int error)
-{
-	switch (error) {
-	case ERR_INVALID_TOPIC_EXCEPTION:
-		return ("choose a name of letters, digits, '.', '_' and '-'");
-	case ERR_INVALID_REPLICATION_FACTOR:
-		return ("ask for fewer replicas, or start more brokers");
-	case ERR_INVALID_PARTITIONS:
-		return ("ask for another number of partitions");
-	case ERR_INVALID_REPLICA_ASSIGNMENT:
-		return ("name brokers that are running");
-	case ERR_INVALID_CONFIG:
-		return ("correct the --config options");
-	case ERR_TOPIC_ALREADY_EXISTS:
-		return ("--if-not-exists makes this no error");
-	case ERR_POLICY_VIOLATION:
-		return ("the cluster's policy does not allow it");
-	case ERR_TOPIC_AUTHORIZATION_FAILED:
-	case ERR_CLUSTER_AUTHORIZATION_FAILED:
-		return ("this user may not make topics");
-	case ERR_REQUEST_TIMED_OUT:
-		return ("it may still come; look with --describe");
-	default:
-		return ("the brokers' logs may say more");
-	}
-}
-
 static int
 created(struct tool *tool, const struct args *args,
     const struct create_topics_response_topic *topic)
@@ -240,7 +157,7 @@ create_end(struct tool *tool, const struct args *args,
 	return (tool_fail(tool, "topic '%s': %s%s%.*s; %s",
 	    args_text(args, "topic"), error_name(topic->error_code),
 	    topic->error_message.length != 0 ? ": " : "",
-	    SLICE_ARGS(topic->error_message), advice_for(topic->error_code)));
+	    SLICE_ARGS(topic->error_message), topics_advice(topic->error_code)));
 }
 
 static void
@@ -268,6 +185,7 @@ topics_create(struct tool *tool, const struct args *args,
 	if (topics_create_request(tool, args, client_arena(client),
 		&request) != TOOL_OK)
 		return (TOOL_USAGE);
+	request.timeout_ms = client_timeout_ms(client);
 	warn_of_collision(tool, args);
 	client_begin(client);
 	do {

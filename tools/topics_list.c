@@ -1,77 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* barnabas topics --list and --describe: asking, choosing, ordering. */
-#include <stdlib.h>
-#include <string.h>
-
+/* barnabas topics --list and --describe: asking and printing. */
 #include "base/check.h"
-#include "base/mem.h"
 #include "tools/json_out.h"
-#include "tools/topic_filter.h"
 #include "tools/topics.h"
-
-/* Topics of one metadata answer, by name. */
-struct chosen {
-	const struct metadata_response_topic **items;
-	size_t count;
-};
-
-static int
-topic_compare(const void *a, const void *b)
-{
-	const struct metadata_response_topic *const *x = a;
-	const struct metadata_response_topic *const *y = b;
-
-	return (slice_compare((*x)->name, (*y)->name));
-}
-
-static bool
-topic_has_id(const struct metadata_response_topic *topic,
-    const struct uuid *id)
-{
-	return (id == NULL || uuid_equal(topic->topic_id, *id));
-}
-
-static void
-choose(const struct metadata_response *metadata,
-    const struct topic_filter *filter, const struct uuid *id,
-    struct chosen *out)
-{
-	out->count = 0;
-	out->items = mem_zalloc(
-	    ((size_t)metadata->topics_count + 1) * sizeof(*out->items));
-	for (int32_t i = 0; i < metadata->topics_count; i++) {
-		const struct metadata_response_topic *topic =
-		    &metadata->topics[i];
-
-		if (topic->name.data != NULL && topic_has_id(topic, id) &&
-		    topic_filter_takes(filter, topic->name))
-			out->items[out->count++] = topic;
-	}
-	if (out->count > 1)
-		qsort(out->items, out->count, sizeof(*out->items),
-		    topic_compare);
-}
-
-static int
-filter_of_args(const struct tool *tool, const struct args *args,
-    bool by_id, struct topic_filter *filter)
-{
-	struct buffer why = BUFFER_EMPTY;
-	int status = TOOL_OK;
-
-	if (!topic_filter_init(filter,
-		by_id ? NULL : args_text(args, "topic"),
-		args_has(args, "exclude-internal"), &why))
-		status = tool_usage(tool, "--topic: %s", buffer_text(&why));
-	buffer_fini(&why);
-	return (status);
-}
 
 /* --- list ----------------------------------------------------------------- */
 
 static void
 list_print(const struct tool *tool, const struct args *args,
-    const struct chosen *chosen)
+    const struct topics_chosen *chosen)
 {
 	struct buffer out = BUFFER_EMPTY;
 	struct json_out json;
@@ -100,21 +37,13 @@ list_print(const struct tool *tool, const struct args *args,
 int
 topics_list(struct tool *tool, const struct args *args, struct client *client)
 {
-	struct metadata_response metadata;
-	struct topic_filter filter;
-	struct chosen chosen;
+	struct topics_chosen chosen;
+	const int status = topics_choose(tool, args, client, NULL, &chosen);
 
-	if (filter_of_args(tool, args, false, &filter) != TOOL_OK)
-		return (TOOL_USAGE);
-	if (client_metadata(client, &metadata) != CLIENT_OK) {
-		topic_filter_fini(&filter);
-		return (tool_fail(tool, "%s", client_why(client)));
-	}
-	choose(&metadata, &filter, NULL, &chosen);
-	list_print(tool, args, &chosen);
-	mem_free(chosen.items);
-	topic_filter_fini(&filter);
-	return (TOOL_OK);
+	if (status == TOOL_OK)
+		list_print(tool, args, &chosen);
+	topics_chosen_fini(&chosen);
+	return (status);
 }
 
 /* --- describe ------------------------------------------------------------- */
@@ -123,7 +52,7 @@ enum { RESOURCE_TOPIC = 2 };
 
 static int
 ask_configs(const struct tool *tool, struct client *client,
-    const struct chosen *chosen, struct describe_configs_response *response)
+    const struct topics_chosen *chosen, struct describe_configs_response *response)
 {
 	struct describe_configs_request request;
 
@@ -186,9 +115,9 @@ describe_wanted(const struct args *args, struct topics_wanted *out)
 
 static int
 describe_chosen(struct tool *tool, const struct args *args,
-    struct client *client, struct topics_facts *facts,
-    const struct chosen *chosen)
+    struct client *client, const struct topics_chosen *chosen)
 {
+	struct topics_facts facts = { .metadata = &chosen->metadata };
 	struct describe_configs_response configs;
 	struct list_partition_reassignments_response moves;
 	struct topics_wanted wanted;
@@ -199,17 +128,19 @@ describe_chosen(struct tool *tool, const struct args *args,
 			return (tool_fail(tool, "topic '%.*s': %s",
 			    SLICE_ARGS(chosen->items[i]->name),
 			    error_name(chosen->items[i]->error_code)));
-	if (ask_configs(tool, client, chosen, &configs) != TOOL_OK)
+	/* An empty list of resources would do no harm, but it is no question. */
+	if (chosen->count != 0 &&
+	    ask_configs(tool, client, chosen, &configs) != TOOL_OK)
 		return (TOOL_FAILED);
-	facts->configs = &configs;
-	if (ask_moves(tool, client, &moves))
-		facts->moves = &moves;
+	facts.configs = chosen->count != 0 ? &configs : NULL;
+	if (chosen->count != 0 && ask_moves(tool, client, &moves))
+		facts.moves = &moves;
 	describe_wanted(args, &wanted);
 	if (args_json(args))
-		topics_describe_json(facts, &wanted, chosen->items,
+		topics_describe_json(&facts, &wanted, chosen->items,
 		    chosen->count, &out);
 	else
-		topics_describe_text(facts, &wanted, chosen->items,
+		topics_describe_text(&facts, &wanted, chosen->items,
 		    chosen->count, &out);
 	tool_print(tool, &out);
 	buffer_fini(&out);
@@ -218,29 +149,23 @@ describe_chosen(struct tool *tool, const struct args *args,
 
 static int
 describe_found(struct tool *tool, const struct args *args,
-    struct client *client, const struct uuid *id,
-    const struct topic_filter *filter)
+    struct client *client, const struct uuid *id)
 {
-	struct metadata_response metadata;
-	struct topics_facts facts = { .metadata = &metadata };
-	struct chosen chosen;
-	int status = TOOL_OK;
+	const bool named = args_has(args, "topic");
+	const bool needed = !args_has(args, "if-exists");
+	struct topics_chosen chosen;
+	int status = topics_choose(tool, args, client, id, &chosen);
 
-	if (client_metadata(client, &metadata) != CLIENT_OK)
-		return (tool_fail(tool, "%s", client_why(client)));
-	choose(&metadata, filter, id, &chosen);
-	if (chosen.count != 0 ||
-	    (args_json(args) && args_has(args, "if-exists")))
-		status = describe_chosen(tool, args, client, &facts, &chosen);
-	else if (!args_has(args, "if-exists") && id != NULL)
-		status = tool_fail(tool, "there is no topic with the id '%s'",
-		    args_text(args, "topic-id"));
-	else if (!args_has(args, "if-exists") && args_has(args, "topic"))
+	if (status == TOOL_OK && chosen.count == 0 && needed && id != NULL)
 		status = tool_fail(tool,
-		    "topic '%s' does not exist "
-		    "(UNKNOWN_TOPIC_OR_PARTITION); --list shows those that do",
-		    args_text(args, "topic"));
-	mem_free(chosen.items);
+		    "there is no topic with the id '%s'; --describe shows the "
+		    "ids",
+		    args_text(args, "topic-id"));
+	else if (status == TOOL_OK && chosen.count == 0 && needed && named)
+		status = topics_missing(tool, args);
+	else if (status == TOOL_OK)
+		status = describe_chosen(tool, args, client, &chosen);
+	topics_chosen_fini(&chosen);
 	return (status);
 }
 
@@ -249,19 +174,18 @@ topics_describe(struct tool *tool, const struct args *args,
     struct client *client)
 {
 	const char *text = args_text(args, "topic-id");
-	struct topic_filter filter;
 	struct uuid id = UUID_ZERO;
-	int status;
 
 	if (text != NULL && !uuid_from_text(slice_of_text(text), &id))
 		return (tool_usage(tool,
 		    "--topic-id: \"%s\" is no id of 22 characters", text));
+	if (text != NULL && args_has(args, "topic") && !args_json(args) &&
+	    args_has(args, "if-exists"))
+		fputs("Only topic id will be used when both --topic and "
+		      "--topic-id are specified and topicId is not "
+		      "Uuid.ZERO_UUID\n",
+		    tool->out);
 	/* The zero id is none: then the name counts. */
-	text = uuid_is_zero(id) ? NULL : text;
-	if (filter_of_args(tool, args, text != NULL, &filter) != TOOL_OK)
-		return (TOOL_USAGE);
-	status = describe_found(tool, args, client, text != NULL ? &id : NULL,
-	    &filter);
-	topic_filter_fini(&filter);
-	return (status);
+	return (describe_found(tool, args, client,
+	    uuid_is_zero(id) ? NULL : &id));
 }
