@@ -179,8 +179,24 @@ test_commands(void)
 	expect("barnabas topics --list", TOOL_USAGE, "--bootstrap-server");
 	expect("barnabas topics --list --partitions 2", TOOL_USAGE,
 	    "--partitions goes with --create");
-	expect("barnabas topics --delete --topic a", TOOL_FAILED,
-	    "no --delete yet");
+	expect("barnabas topics --delete --topic a", TOOL_USAGE,
+	    "--bootstrap-server");
+	expect("barnabas topics --delete", TOOL_USAGE, "wants --topic");
+	expect("barnabas topics --alter --topic a", TOOL_USAGE,
+	    "wants --partitions");
+	expect("barnabas topics --alter --topic a --partitions 2 --config a=b",
+	    TOOL_USAGE, "kafka-configs.sh");
+	expect("barnabas topics --alter --topic a --delete-config b",
+	    TOOL_USAGE, "--delete-config");
+	expect("barnabas topics --describe --if-exists", TOOL_USAGE,
+	    "--topic-id");
+	expect("barnabas topics --list --if-exists", TOOL_USAGE,
+	    "--if-exists goes with");
+	expect("barnabas topics --delete --topic a --exclude-internal",
+	    TOOL_USAGE, "--exclude-internal goes with");
+	expect("barnabas topics --describe --topics-with-overrides "
+	       "--at-min-isr-partitions",
+	    TOOL_USAGE, "exclude each other");
 	expect("barnabas topics --create", TOOL_USAGE, "wants --topic");
 	expect("barnabas topics --list --bootstrap-server x", TOOL_USAGE,
 	    "not host:port");
@@ -218,6 +234,9 @@ takes(const char *pattern, bool exclude_internal, const char *topic)
 static void
 test_filter(void)
 {
+	static const char *const wrong[] = { "(", "[", "[]", "[a", "\\",
+		"(?i)a", "\\Qa\\E", "[a[b]]", "[a&&b]", "a*+", "\\p{L}",
+		"[\\p]", "a\\1" };
 	struct topic_filter filter;
 	struct buffer why = BUFFER_EMPTY;
 
@@ -233,10 +252,24 @@ test_filter(void)
 	CU_ASSERT_FALSE(takes("t\\d+", false, "tx"));
 	CU_ASSERT(takes("a\\.b", false, "a.b"));
 	CU_ASSERT_FALSE(takes("a\\.b", false, "axb"));
-	CU_ASSERT_FALSE(topic_filter_init(&filter, "(", false, &why));
-	CU_ASSERT(why.length != 0);
-	topic_filter_fini(&filter);
-	buffer_fini(&why);
+	CU_ASSERT(takes("[\\w.]+", false, "a_9.b"));
+	CU_ASSERT_FALSE(takes("[\\w.]+", false, "a-b"));
+	CU_ASSERT(takes("[\\d\\-]+", false, "4-2"));
+	CU_ASSERT_FALSE(takes("[^\\d]", false, "4"));
+	CU_ASSERT(takes("[-a]+", false, "a-"));
+	CU_ASSERT(takes("[a-c-]+", false, "b-"));
+	CU_ASSERT(takes("(?:a|b)+?", false, "ab"));
+	CU_ASSERT(takes("\\w{2}", false, "ab"));
+	CU_ASSERT(takes("a\\-b", false, "a-b"));
+	CU_ASSERT_FALSE(takes("[\\^]", false, "a"));
+	for (size_t i = 0; i < nelems(wrong); i++) {
+		CU_ASSERT_FALSE(topic_filter_init(&filter, wrong[i], false,
+		    &why));
+		CU_ASSERT(why.length != 0);
+		topic_filter_fini(&filter);
+		buffer_fini(&why);
+		why = BUFFER_EMPTY;
+	}
 }
 
 static void
