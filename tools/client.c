@@ -374,18 +374,25 @@ client_timeout_ms(const struct client *client)
 
 /* A whole round was in vain. */
 static bool
-client_try_again(struct client *client)
+client_round_again(struct client *client)
 {
-	char text[640];
+	return (client_try_again(client, client_why(client)));
+}
+
+bool
+client_try_again(struct client *client, const char *why)
+{
+	struct buffer text = BUFFER_EMPTY;
 
 	if (!client->noticed && client->setup.notice != NULL) {
-		snprintf(text, sizeof(text), "%s; trying again for %lld s",
-		    client_why(client),
+		buffer_printf(&text, "%s; trying again for %lld s", why,
 		    (long long)(client->deadline_ns - client_now_ns(client)) /
 			(1000 * NS_PER_MS));
-		client->setup.notice(client->setup.notice_arg, text);
+		client->setup.notice(client->setup.notice_arg,
+		    buffer_text(&text));
 		client->noticed = true;
 	}
+	buffer_fini(&text);
 	return (client_pause(client));
 }
 
@@ -425,7 +432,7 @@ client_ask(struct client *client, int api_key, const void *request,
 	client_begin(client);
 	do {
 		status = client_ask_round(client, api_key, request, response);
-	} while (status == CLIENT_UNREACHABLE && client_try_again(client));
+	} while (status == CLIENT_UNREACHABLE && client_round_again(client));
 	client_end(client);
 	return (status);
 }
@@ -519,7 +526,7 @@ client_ask_controller(struct client *client, int api_key,
 		else
 			status = node_ask(client, node, api_key, request,
 			    response);
-	} while (status == CLIENT_UNREACHABLE && client_try_again(client));
+	} while (status == CLIENT_UNREACHABLE && client_round_again(client));
 	client_end(client);
 	return (status);
 }

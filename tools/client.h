@@ -71,6 +71,8 @@ void client_begin(struct client *client);
 void client_end(struct client *client);
 /* Waits for the back-off; false: the span is over. */
 bool client_pause(struct client *client);
+/* The same; the user is told once why it takes long. */
+bool client_try_again(struct client *client, const char *why);
 /* For a request's own timeout: the broker answers it before we give up. */
 int32_t client_timeout_ms(const struct client *client);
 /* Why the last question was not answered. */
@@ -84,6 +86,9 @@ struct arena *client_arena(struct client *client);
  * the answer is NULL: then it has been said. */
 struct client *client_of_args(struct tool *tool, const struct args *args,
     int *status);
+/* The same with the bootstrap servers from elsewhere; NULL: none are named. */
+struct client *client_of_bootstrap(struct tool *tool, const struct args *args,
+    const char *bootstrap, int *status);
 /* Reads the file's options into the map. False: said. */
 bool client_read_properties(const struct tool *tool, const char *path,
     struct config_map *map);

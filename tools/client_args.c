@@ -7,31 +7,10 @@
 #include "base/text.h"
 #include "config/properties.h"
 #include "tools/client.h"
+#include "tools/read_file.h"
 #include "tools/tool.h"
 
 #define PROPERTIES_BYTES_MAX ((size_t)1 << 20)
-#define READ_BYTES ((size_t)4096)
-
-/* By stdio, not by storage's file calls: it may be a pipe, <(...). */
-static bool
-file_text(const char *path, struct buffer *out)
-{
-	FILE *file = fopen(path, "rb");
-	size_t size = 1;
-
-	if (file == NULL)
-		return (false);
-	while (size != 0 && out->length <= PROPERTIES_BYTES_MAX) {
-		size = fread(buffer_reserve(out, READ_BYTES), 1, READ_BYTES,
-		    file);
-		out->length += size;
-	}
-	if (out->length > PROPERTIES_BYTES_MAX)
-		errno = EFBIG;
-	size = (size_t)ferror(file);
-	fclose(file);
-	return (size == 0 && out->length <= PROPERTIES_BYTES_MAX);
-}
 
 bool
 client_read_properties(const struct tool *tool, const char *path,
@@ -41,7 +20,7 @@ client_read_properties(const struct tool *tool, const char *path,
 	struct buffer text = BUFFER_EMPTY;
 	bool good = false;
 
-	if (!file_text(path, &text))
+	if (!read_file(path, PROPERTIES_BYTES_MAX, &text))
 		tool_fail(tool, "%s: %s", path, strerror(errno));
 	else if (!properties_read(buffer_slice(&text), map, &error))
 		tool_fail(tool, "%s: line %d: %s", path, error.line,
@@ -117,7 +96,14 @@ client_of_map(struct tool *tool, const char *bootstrap,
 struct client *
 client_of_args(struct tool *tool, const struct args *args, int *status)
 {
-	const char *bootstrap = args_text(args, "bootstrap-server");
+	return (client_of_bootstrap(tool, args,
+	    args_text(args, "bootstrap-server"), status));
+}
+
+struct client *
+client_of_bootstrap(struct tool *tool, const struct args *args,
+    const char *bootstrap, int *status)
+{
 	const char *path = args_text(args, "command-config");
 	struct client *client = NULL;
 	struct config_map map;

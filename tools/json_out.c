@@ -69,7 +69,7 @@ void
 json_text(struct json_out *json, const char *name, struct slice text)
 {
 	if (text.data == NULL) {
-		json_null(json, name);
+		json_none(json, name);
 		return;
 	}
 	put_name(json, name);
@@ -91,7 +91,7 @@ json_bool(struct json_out *json, const char *name, bool value)
 }
 
 void
-json_null(struct json_out *json, const char *name)
+json_none(struct json_out *json, const char *name)
 {
 	put_name(json, name);
 	buffer_append_text(json->out, "null");

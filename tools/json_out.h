@@ -21,7 +21,7 @@ void json_close(struct json_out *json, char bracket);
 void json_text(struct json_out *json, const char *name, struct slice text);
 void json_int(struct json_out *json, const char *name, int64_t number);
 void json_bool(struct json_out *json, const char *name, bool value);
-void json_null(struct json_out *json, const char *name);
+void json_none(struct json_out *json, const char *name);
 void json_ints(struct json_out *json, const char *name, const int32_t *items,
     size_t count);
 /* The end of a line: the next value begins anew. */

@@ -15,6 +15,9 @@ static const struct command *const commands[] = {
 	&command_topics,
 	&command_produce,
 	&command_consume,
+	&command_get_offsets,
+	&command_delete_records,
+	&command_log_dirs,
 	&command_dump_log,
 };
 
@@ -89,7 +92,7 @@ tool_help(const struct tool *tool)
 	      "brokers\n\n",
 	    tool->out);
 	for (size_t i = 0; i < nelems(commands); i++)
-		fprintf(tool->out, "  %-10s %s (%s)\n", commands[i]->name,
+		fprintf(tool->out, "  %-14s  %s (%s)\n", commands[i]->name,
 		    commands[i]->summary, commands[i]->kafka_name);
 	fputs("\nbarnabas COMMAND --help tells its options.\n", tool->out);
 	return (TOOL_OK);

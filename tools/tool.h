@@ -28,6 +28,9 @@ extern const struct command command_topics;
 extern const struct command command_dump_log;
 extern const struct command command_produce;
 extern const struct command command_consume;
+extern const struct command command_get_offsets;
+extern const struct command command_delete_records;
+extern const struct command command_log_dirs;
 
 struct tool {
 	const struct command *command;

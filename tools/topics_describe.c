@@ -323,7 +323,7 @@ json_partition(struct json_out *json, const struct described *d,
 	if (has_leader(d, partition))
 		json_int(json, "leader", partition->leader_id);
 	else
-		json_null(json, "leader");
+		json_none(json, "leader");
 	json_int(json, "leaderEpoch", partition->leader_epoch);
 	json_ints(json, "replicas", partition->replica_nodes,
 	    (size_t)partition->replica_nodes_count);

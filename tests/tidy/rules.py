@@ -24,7 +24,7 @@ LIBRARIES = [
     ("event2/", ["broker/base/loop*", "broker/net/*", "broker/daemon/*"]),
     ("openssl/", ["broker/net/*", "broker/security/*"]),
     ("zookeeper/", ["zkglue/*"]),
-    ("jansson.h", ["zkglue/*"]),
+    ("jansson.h", ["zkglue/*", "tools/*"]),
     ("zlib.h", ["broker/record/*"]),
     ("snappy-c.h", ["broker/record/*"]),
     ("lz4.h", ["broker/record/*"]),

@@ -12,6 +12,9 @@
 #include "storage/producers.h"
 #include "tests/unit/unit.h"
 #include "tools/console.h"
+#include "tools/delete_records.h"
+#include "tools/get_offsets.h"
+#include "tools/log_dirs.h"
 #include "tools/consume_format.h"
 #include "tools/json_out.h"
 #include "tools/produce_line.h"
@@ -459,6 +462,227 @@ test_create(void)
 	arena_fini(&arena);
 }
 
+static int
+alter_of(const char *const *argv, int argc, struct arena *arena,
+    struct create_partitions_request *request)
+{
+	struct metadata_response_topic topics[] = {
+		{ .name = SLICE_LITERAL("a"), .partitions_count = 2 },
+		{ .name = SLICE_LITERAL("b"), .partitions_count = 3 },
+	};
+	const struct metadata_response_topic *items[] = { &topics[0],
+		&topics[1] };
+	const struct topics_chosen chosen = { .items = items, .count = 2 };
+	struct tool tool = { .command = &command_topics,
+		.err = fopen("/dev/null", "w") };
+	struct buffer why = BUFFER_EMPTY;
+	struct args args;
+	int status = TOOL_USAGE;
+
+	if (args_parse(&args, command_topics.rows, argc,
+		(char *const *)(uintptr_t)argv, &why))
+		status = topics_alter_request(&tool, &args, &chosen, arena,
+		    request);
+	args_fini(&args);
+	buffer_fini(&why);
+	fclose(tool.err);
+	return (status);
+}
+
+static void
+test_alter(void)
+{
+	static const char *const plain[] = { "x", "--partitions", "4" };
+	static const char *const assigned[] = { "x", "--partitions", "4",
+		"--replica-assignment", "1:2,2:3,3:1,4:5" };
+	static const char *const zero[] = { "x", "--partitions", "0" };
+	static const char *const wrong[] = { "x", "--partitions", "4",
+		"--replica-assignment", "1:2,2" };
+	struct create_partitions_request request;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	CU_ASSERT_EQUAL_FATAL(alter_of(plain, 3, &arena, &request), TOOL_OK);
+	CU_ASSERT_EQUAL(request.topics_count, 2);
+	CU_ASSERT_EQUAL(request.topics[1].count, 4);
+	CU_ASSERT_PTR_NULL(request.topics[1].assignments);
+	CU_ASSERT_EQUAL_FATAL(alter_of(assigned, 5, &arena, &request),
+	    TOOL_OK);
+	CU_ASSERT_EQUAL(request.topics[0].assignments_count, 2);
+	CU_ASSERT_EQUAL(request.topics[0].assignments[0].broker_ids[0], 3);
+	CU_ASSERT_EQUAL(request.topics[1].assignments_count, 1);
+	CU_ASSERT_EQUAL(request.topics[1].assignments[0].broker_ids[1], 5);
+	CU_ASSERT_EQUAL(alter_of(zero, 3, &arena, &request), TOOL_USAGE);
+	CU_ASSERT_EQUAL(alter_of(wrong, 5, &arena, &request), TOOL_USAGE);
+	arena_fini(&arena);
+}
+
+/* --- offsets, records, log directories ------------------------------------ */
+
+static bool
+offsets_of(const char *option, const char *value, const char *topic,
+    int32_t partition)
+{
+	const char *const argv[] = { "x", option, value };
+	struct buffer why = BUFFER_EMPTY;
+	struct offsets_rules rules;
+	struct args args;
+	bool takes_it = false;
+
+	CU_ASSERT_FATAL(args_parse(&args, command_get_offsets.rows, 3,
+	    (char *const *)(uintptr_t)argv, &why));
+	if (offsets_rules_init(&rules, &args, &why))
+		takes_it = offsets_rules_take(&rules, slice_of_text(topic),
+		    partition);
+	else
+		CU_ASSERT(partition == -1 && why.length != 0);
+	offsets_rules_fini(&rules);
+	args_fini(&args);
+	buffer_fini(&why);
+	return (takes_it);
+}
+
+static void
+test_offsets_rules(void)
+{
+	static const struct {
+		const char *pattern;
+		const char *topic;
+		int32_t partition;
+		bool takes;
+	} cases[] = {
+		{ "a", "a", 7, true }, { "a", "b", 7, false },
+		{ "a:3", "a", 3, true }, { "a:3", "a", 4, false },
+		{ "a:0-3", "a", 2, true }, { "a:0-3", "a", 3, false },
+		{ "a:2-", "a", 9, true }, { "a:2-", "a", 1, false },
+		{ "a:-2", "a", 1, true }, { "a:-2", "a", 2, false },
+		{ ":1", "any", 1, true }, { ":1", "any", 0, false },
+		{ "a:", "a", 5, true }, { "a,b:1", "b", 1, true },
+		{ "a,b:1", "b", 0, false }, { "a.*", "abc", 0, true },
+		{ ":-", "a", 4, true },
+	};
+	static const char *const wrong[] = { "a:x", "a:1:2", "a:1-2-3",
+		"a:+1", "a:2147483648", "(", "a:3x" };
+	int64_t time;
+
+	for (size_t i = 0; i < nelems(cases); i++)
+		CU_ASSERT_EQUAL(offsets_of("--topic-partitions",
+		    cases[i].pattern, cases[i].topic, cases[i].partition),
+		    cases[i].takes);
+	for (size_t i = 0; i < nelems(wrong); i++)
+		(void)offsets_of("--topic-partitions", wrong[i], "a", -1);
+	CU_ASSERT(offsets_of("--partitions", "1,3", "t", 3));
+	CU_ASSERT_FALSE(offsets_of("--partitions", "1,3", "t", 2));
+	CU_ASSERT(offsets_of("--topic", "t", "t", 2));
+	(void)offsets_of("--partitions", "1,x", "t", -1);
+	CU_ASSERT(offsets_time("latest-tiered", &time) && time == -5);
+	CU_ASSERT(offsets_time("-3", &time) && time == -3);
+	CU_ASSERT(offsets_time("77", &time) && time == 77);
+	CU_ASSERT_FALSE(offsets_time("-6", &time));
+	CU_ASSERT_FALSE(offsets_time("now", &time));
+	expect("barnabas get-offsets --topic-partitions a --partitions 1",
+	    TOOL_USAGE, "does not go with");
+	expect("barnabas get-offsets --time now", TOOL_USAGE, "max-timestamp");
+	expect("barnabas get-offsets", TOOL_USAGE, "--bootstrap-server");
+}
+
+static void
+test_delete_records(void)
+{
+	static const char *const wrong[][2] = {
+		{ "", "JSON" }, { "{} x", "JSON" }, { "[]", "partitions" },
+		{ "{\"partitions\":{}}", "partitions" },
+		{ "{\"version\":2,\"partitions\":[]}", "version" },
+		{ "{\"partitions\":[1]}", "entry 1" },
+		{ "{\"partitions\":[{\"topic\":\"\",\"partition\":0,"
+		  "\"offset\":1}]}", "topic" },
+		{ "{\"partitions\":[{\"topic\":\"a\",\"partition\":-1,"
+		  "\"offset\":1}]}", "partition" },
+		{ "{\"partitions\":[{\"topic\":\"a\",\"partition\":0,"
+		  "\"offset\":-2}]}", "offset" },
+		{ "{\"partitions\":[{\"topic\":\"a\",\"partition\":0,"
+		  "\"offset\":1.5}]}", "offset" },
+		{ "{\"partitions\":[{\"topic\":\"a\",\"partition\":0,"
+		  "\"offset\":1},{\"topic\":\"a\",\"partition\":0,"
+		  "\"offset\":1}]}", "a-0 more than once" },
+		{ "{\"partitions\":[],\"partitions\":[]}", "JSON" },
+	};
+	struct buffer why = BUFFER_EMPTY;
+	struct leader_item *items;
+	struct arena arena;
+	size_t count;
+
+	arena_init(&arena, 0);
+	CU_ASSERT(delete_records_parse(SLICE_LITERAL("{\"partitions\":[{"
+	    "\"topic\":\"b\",\"partition\":1,\"offset\":-1,\"more\":0},"
+	    "{\"topic\":\"a\",\"partition\":0,\"offset\":9}]}"),
+	    &arena, &items, &count, &why));
+	CU_ASSERT_EQUAL_FATAL(count, 2);
+	CU_ASSERT(slice_equal_text(items[0].topic, "b"));
+	CU_ASSERT_EQUAL(items[0].asked, -1);
+	CU_ASSERT_EQUAL(items[1].asked, 9);
+	mem_free(items);
+	for (size_t i = 0; i < nelems(wrong); i++) {
+		CU_ASSERT_FALSE(delete_records_parse(
+		    slice_of_text(wrong[i][0]), &arena, &items, &count, &why));
+		if (strstr(buffer_text(&why), wrong[i][1]) == NULL)
+			printf("\n%s: %s\n", wrong[i][0], buffer_text(&why));
+		CU_ASSERT(strstr(buffer_text(&why), wrong[i][1]) != NULL);
+		why.length = 0;
+	}
+	buffer_fini(&why);
+	arena_fini(&arena);
+	expect("barnabas delete-records --bootstrap-server a:1", TOOL_USAGE,
+	    "--offset-json-file");
+	expect("barnabas delete-records --bootstrap-server a:1 "
+	       "--offset-json-file /nowhere/x",
+	    TOOL_FAILED, "/nowhere/x");
+}
+
+static void
+test_log_dirs(void)
+{
+	struct describe_log_dirs_response_partition part = {
+		.partition_index = 3, .partition_size = 10, .offset_lag = 1 };
+	struct describe_log_dirs_response_topic topics[] = {
+		{ .name = SLICE_LITERAL("a"), .partitions = &part,
+		    .partitions_count = 1 },
+		{ .name = SLICE_LITERAL("b"), .partitions = &part,
+		    .partitions_count = 1 },
+	};
+	struct describe_log_dirs_response_result dirs[] = {
+		{ .log_dir = SLICE_LITERAL("/d"), .topics = topics,
+		    .topics_count = 2, .total_bytes = 5, .usable_bytes = 4 },
+		{ .log_dir = SLICE_LITERAL("/e"), .total_bytes = -1,
+		    .error_code = ERR_KAFKA_STORAGE_ERROR },
+	};
+	struct log_dirs_answer answer = { .broker = 7,
+		.response = { .results = dirs, .results_count = 2 } };
+	struct buffer out = BUFFER_EMPTY;
+
+	log_dirs_json(&answer, 1, SLICE_LITERAL("b,c"), false, &out);
+	same_text(&out,
+	    "{\"brokers\":[{\"broker\":7,\"logDirs\":[{\"partitions\":["
+	    "{\"partition\":\"b-3\",\"size\":10,\"offsetLag\":1,"
+	    "\"isFuture\":false}],\"error\":null,\"logDir\":\"/d\"},"
+	    "{\"partitions\":[],\"error\":\"org.apache.kafka.common.errors."
+	    "KafkaStorageException\",\"logDir\":\"/e\"}]}],\"version\":1}\n");
+	out = BUFFER_EMPTY;
+	dirs[0].topics_count = 0;
+	log_dirs_json(&answer, 1, SLICE_EMPTY, true, &out);
+	same_text(&out,
+	    "{\"brokers\":[{\"broker\":7,\"logDirs\":[{\"partitions\":[],"
+	    "\"error\":null,\"logDir\":\"/d\",\"totalBytes\":5,"
+	    "\"usableBytes\":4},{\"partitions\":[],\"error\":"
+	    "\"KAFKA_STORAGE_ERROR\",\"logDir\":\"/e\"}]}],"
+	    "\"version\":1}\n");
+	expect("barnabas log-dirs --bootstrap-server a:1", TOOL_USAGE,
+	    "--describe");
+	expect("barnabas log-dirs --bootstrap-server a:1 --describe "
+	       "--broker-list 1,x",
+	    TOOL_USAGE, "no broker id");
+}
+
 /* --- lines and records ---------------------------------------------------- */
 
 struct cut {
@@ -896,6 +1120,10 @@ static const struct unit_test tests[] = {
 	{ "JSON", test_json },
 	{ "topics describe", test_describe },
 	{ "topics create", test_create },
+	{ "topics alter", test_alter },
+	{ "which offsets", test_offsets_rules },
+	{ "records to delete", test_delete_records },
+	{ "log directories", test_log_dirs },
 	{ "lines", test_line },
 	{ "odd lines", test_line_odd },
 	{ "source of lines", test_line_source },
