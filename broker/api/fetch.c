@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetch, from version 4: the session says what to read, replica reads it (now,
- * or when there are enough bytes, or when time is up), and what belongs into
- * the answer goes out as extents of files.
+ * Fetch: the session says what to read, replica reads it (now, or when there
+ * are enough bytes, or when time is up), and what belongs into the answer goes
+ * out as extents of files; up to version 3, of records converted in memory.
  */
 #include "api/api_int.h"
 
 #include "api/fetch_session.h"
 #include "replica/replica.h"
+
+#define FETCH_HARD_LIMIT_LAST 2 /* KIP-74 */
+#define FETCH_MAGIC_0_LAST 1    /* KIP-31, KIP-32 */
+#define FETCH_MAGIC_1_LAST 3    /* KIP-98 */
+#define FETCH_NO_ZSTD_LAST 9    /* KIP-110 */
 
 struct fetch_state {
 	struct apis *apis;
@@ -79,6 +84,10 @@ api_fetch(struct apis *apis, struct request *request)
 		.max_bytes = fetch_limit(s),
 		.isolation = s->body.isolation_level,
 		.may_read_follower = version >= 11,
+		.hard_limit = version <= FETCH_HARD_LIMIT_LAST,
+		.refuses_zstd = version <= FETCH_NO_ZSTD_LAST,
+		.converts = version <= FETCH_MAGIC_1_LAST,
+		.magic = version <= FETCH_MAGIC_0_LAST ? 0 : 1,
 		.done = fetch_done,
 		.owner = s,
 	};
@@ -169,6 +178,7 @@ fetch_aborted_is_null(const struct fetch_state *s, enum error error)
 	case ERR_UNKNOWN_TOPIC_OR_PARTITION:
 	case ERR_UNKNOWN_TOPIC_ID:
 	case ERR_TOPIC_AUTHORIZATION_FAILED:
+	case ERR_UNSUPPORTED_COMPRESSION_TYPE:
 		return (false);
 	default:
 		return (true);

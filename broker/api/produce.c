@@ -4,15 +4,13 @@
  * stamped there and written from there; the frame goes back to net as soon as
  * all are in the log, and what the answer needs of it is copied before.
  *
- * Up to version 2 message sets of magic 0 and 1 may come, of which batches are
- * made, large ones on a worker.  The next request waits for that, or it might
- * be appended first; those clients never knew it otherwise.
+ * Large records, and those that are made anew (message sets, another codec), are
+ * looked at by a worker.  The next request waits for that, or it might be
+ * appended first.
  */
 #include "api/api_int.h"
 
 #include "replica/replica.h"
-
-#define PRODUCE_MESSAGE_SETS_LAST 2
 
 struct produce_state {
 	struct apis *apis;
@@ -22,6 +20,7 @@ struct produce_state {
 };
 
 static bool produce_parts(struct produce_state *s);
+static void produce_held(struct produce *produce);
 static void produce_appended(struct produce *produce);
 static void produce_done(struct produce *produce);
 
@@ -56,6 +55,7 @@ api_produce(struct apis *apis, struct request *request)
 		.internal_allowed = slice_equal_text(request->head.client_id,
 		    "__admin_client"),
 		.names_transaction = s->body.transactional_id.data != NULL,
+		.held = produce_held,
 		.appended = produce_appended,
 		.done = produce_done,
 		.owner = s,
@@ -66,8 +66,6 @@ api_produce(struct apis *apis, struct request *request)
 	}
 	request->owner = s;
 	request->abandoned = produce_abandoned;
-	if (request->head.api_version <= PRODUCE_MESSAGE_SETS_LAST)
-		request_hold_next(request);
 	produce_run(&s->produce);
 }
 
@@ -104,6 +102,14 @@ produce_parts(struct produce_state *s)
 		}
 	}
 	return (true);
+}
+
+static void
+produce_held(struct produce *produce)
+{
+	struct produce_state *s = produce->owner;
+
+	request_hold_next(s->request);
 }
 
 /* Called when the answer has to wait: the frame's memory is wanted back. */

@@ -77,6 +77,25 @@ take_broker_option(const struct broker_options *broker,
 }
 
 static void
+derive_codec(struct topic_options *out)
+{
+	/* By the numbers in a batch's attributes. */
+	static const char *const names[] = { "uncompressed", "gzip", "snappy",
+		"lz4", "zstd" };
+	const int levels[] = { 0, out->compression_gzip_level, 0,
+		out->compression_lz4_level, out->compression_zstd_level };
+
+	out->codec = -1;
+	out->codec_level = 0;
+	for (size_t i = 0; i < nelems(names); i++) {
+		if (strcmp(out->compression_type, names[i]) != 0)
+			continue;
+		out->codec = (int)i;
+		out->codec_level = levels[i];
+	}
+}
+
+static void
 derive(struct topic_options *out)
 {
 	struct slice rest = slice_of_text(out->cleanup_policy), item;
@@ -93,6 +112,7 @@ derive(struct topic_options *out)
 		out->message_timestamp_before_max_ms = both;
 	if (out->message_timestamp_after_max_ms == INT64_MAX)
 		out->message_timestamp_after_max_ms = both;
+	derive_codec(out);
 }
 
 void

@@ -19,6 +19,9 @@ struct topic_options {
 	/* Worked out of the texts. */
 	unsigned cleanup;     /* of enum cleanup_policy, or'ed; may be 0 */
 	bool log_append_time; /* message.timestamp.type */
+	int codec;       /* compression.type, as batches number codecs; -1: the
+			  * producer's */
+	int codec_level; /* of that codec; 0 where it has none */
 };
 
 /* For a topic of the broker's own, compaction is taken: __consumer_offsets and

@@ -60,6 +60,56 @@ batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms,
 	builder->count++;
 }
 
+/* Size of the headers as they will be written; -1: they are none. */
+static int64_t
+headers_size(const struct record *record)
+{
+	struct slice rest = record->headers;
+	struct record_header header;
+	int64_t size = 0;
+	int found;
+
+	while ((found = record_header_next(&rest, &header)) > 0)
+		size += (int64_t)(bytes_size(header.key) +
+		    bytes_size(header.value));
+	return (found < 0 ? -1 : size);
+}
+
+bool
+batch_builder_add_record(struct batch_builder *builder,
+    const struct record *record)
+{
+	struct buffer *out = &builder->records;
+	struct slice rest = record->headers;
+	int64_t headers = headers_size(record);
+	struct record_header header;
+	int64_t delta;
+
+	if (headers < 0)
+		return (false);
+	if (builder->count == 0)
+		builder->base_timestamp_ms = record->timestamp_ms;
+	if (record->timestamp_ms > builder->max_timestamp_ms)
+		builder->max_timestamp_ms = record->timestamp_ms;
+	delta = record->timestamp_ms - builder->base_timestamp_ms;
+	record_write_varlong(out,
+	    (int64_t)(1 + varint_size(delta) + varint_size(builder->count) +
+		bytes_size(record->key) + bytes_size(record->value) +
+		varint_size(record->header_count)) + headers);
+	*buffer_extend(out, 1) = 0;
+	record_write_varlong(out, delta);
+	record_write_varlong(out, builder->count);
+	bytes_write(out, record->key);
+	bytes_write(out, record->value);
+	record_write_varlong(out, record->header_count);
+	while (record_header_next(&rest, &header) > 0) {
+		bytes_write(out, header.key);
+		bytes_write(out, header.value);
+	}
+	builder->count++;
+	return (true);
+}
+
 enum error
 batch_builder_finish(struct batch_builder *builder, struct buffer *out)
 {

@@ -106,6 +106,21 @@ codec_compress(enum codec codec, int level, struct slice plain,
 	return (ERR_UNSUPPORTED_COMPRESSION_TYPE);
 }
 
+enum error
+codec_compress_magic_0(enum codec codec, struct slice plain,
+    struct buffer *out)
+{
+	size_t start = out->length;
+	enum error error = codec_compress(codec, INT_MIN, plain, out);
+	uint8_t *header = out->data + start;
+
+	/* Magic, flags, descriptor, then the checksum: those producers took the
+	 * magic into it, and their consumers verify that. */
+	if (error == ERR_NONE && codec == CODEC_LZ4)
+		header[6] = codec_lz4_header_check(header, 6);
+	return (error);
+}
+
 static enum error
 gzip_compress(int level, struct slice plain, struct buffer *out)
 {

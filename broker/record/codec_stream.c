@@ -296,6 +296,12 @@ lz4_header_hash(const uint8_t *at, size_t size)
 	return (hash ^ hash >> 16);
 }
 
+uint8_t
+codec_lz4_header_check(const uint8_t *at, size_t size)
+{
+	return ((uint8_t)(lz4_header_hash(at, size) >> 8));
+}
+
 /*
  * Header: magic 4, FLG 1, BD 1, content size 8 if FLG says so, HC 1.  Clients
  * of magic 0 hashed the wrong bytes into HC; nobody verifies it there, and we
@@ -326,8 +332,8 @@ lz4_begin(struct codec_stream *stream, int8_t magic)
 	if (rest->length < size)
 		return (false);
 	memcpy(stream->lz4_header, rest->data, size);
-	stream->lz4_header[size - 1] = (uint8_t)(lz4_header_hash(
-	    rest->data + 4, size - 5) >> 8);
+	stream->lz4_header[size - 1] = codec_lz4_header_check(rest->data + 4,
+	    size - 5);
 	stream->lz4_header_size = size;
 	rest->data += size;
 	rest->length -= size;

@@ -9,7 +9,7 @@
  *	survey	every message as it lies: size, CRC, magic, codec
  *	unwrap	a compressed set, which must be one wrapper, is inflated
  *	check	every record: magic, inner CRC, key, time
- *	build	the batch, in the codec that the set came with
+ *	build	the batch, in the topic's codec, or that of the set
  *
  * The first fault in this order names the error.  Some are Java exceptions that
  * Kafka has no code for; its UNKNOWN_SERVER_ERROR is kept, since clients stop
@@ -23,7 +23,8 @@
 struct conversion {
 	const struct record_rules *rules;
 	struct batch first;    /* the wrapper, when there is one */
-	enum codec codec;
+	enum codec codec;      /* in which they came */
+	enum codec target;     /* in which they are stored */
 	int32_t count;         /* of outer messages, then of inner ones */
 	struct slice messages; /* what is to be converted */
 	struct buffer plain;   /* where they lie, when inflated */
@@ -44,6 +45,7 @@ record_convert(const struct record_rules *rules, struct slice bytes,
 
 	*verdict = (struct record_verdict){ .max_timestamp_ms = -1 };
 	verdict->error = convert_survey(&c, bytes);
+	c.target = rules->codec_fixed ? rules->codec : c.codec;
 	if (verdict->error == ERR_NONE)
 		verdict->error = c.codec == CODEC_NONE
 		    ? convert_check_plain(&c)
@@ -185,40 +187,42 @@ timestamp_good(const struct record_rules *rules, int64_t timestamp_ms,
 	return (record_timestamp_in_range(rules, timestamp_ms));
 }
 
-static enum error
-convert_check_plain(struct conversion *c)
-{
-	struct slice rest = c->messages;
-	struct batch message;
-	struct record record;
-
-	while (batch_next(&rest, &message) == BATCH_OK)
-		if (message.magic < 2 && !record_of_message(&message, &record))
-			return (ERR_UNKNOWN_SERVER_ERROR);
-	rest = c->messages;
-	while (batch_next(&rest, &message) == BATCH_OK) {
-		if (message.magic != c->first.magic)
-			return (ERR_INVALID_RECORD);
-		(void)record_of_message(&message, &record);
-		if (c->rules->compacted && record.key.data == NULL)
-			return (ERR_INVALID_RECORD);
-		if (!timestamp_good(c->rules, message.base_timestamp_ms,
-			(message.attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0))
-			return (ERR_INVALID_TIMESTAMP);
-		if (message.base_timestamp_ms < -1)
-			return (ERR_UNKNOWN_SERVER_ERROR);
-	}
-	return (ERR_NONE);
-}
-
 static bool
-inner_has_key(const struct batch *message)
+message_has_key(const struct batch *message)
 {
 	size_t at = message->magic == 0 ? LEGACY_V0_SIZE - 8
 					: LEGACY_V1_SIZE - 8;
 
 	return (message->bytes.length >= at + 4 &&
 	    bytes_get_i32(message->bytes.data + at) >= 0);
+}
+
+/* Plain messages that stay plain are measured first and written as they are
+ * checked; those to be compressed are read last. */
+static enum error
+convert_check_plain(struct conversion *c)
+{
+	bool stay = c->target == CODEC_NONE;
+	struct slice rest = c->messages;
+	struct batch message;
+	struct record record;
+
+	while (stay && batch_next(&rest, &message) == BATCH_OK)
+		if (message.magic < 2 && !record_of_message(&message, &record))
+			return (ERR_UNKNOWN_SERVER_ERROR);
+	rest = c->messages;
+	while (batch_next(&rest, &message) == BATCH_OK) {
+		if (message.magic != c->first.magic)
+			return (ERR_INVALID_RECORD);
+		if (c->rules->compacted && !message_has_key(&message))
+			return (ERR_INVALID_RECORD);
+		if (!timestamp_good(c->rules, message.base_timestamp_ms,
+			(message.attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0))
+			return (ERR_INVALID_TIMESTAMP);
+		if (stay && message.base_timestamp_ms < -1)
+			return (ERR_UNKNOWN_SERVER_ERROR);
+	}
+	return (ERR_NONE);
 }
 
 /* All of them: a bad time anywhere goes before what else is wrong. */
@@ -243,7 +247,7 @@ convert_check_inner(struct conversion *c)
 		}
 		if (!batch_crc_good(&message))
 			return (ERR_CORRUPT_MESSAGE);
-		if (c->rules->compacted && !inner_has_key(&message))
+		if (c->rules->compacted && !message_has_key(&message))
 			bad_record = true;
 		else if (!timestamp_good(c->rules,
 			     message_timestamp(c, &message), claims))
@@ -273,7 +277,7 @@ convert_add_all(struct conversion *c, struct batch_builder *builder)
 			return (ERR_UNKNOWN_SERVER_ERROR);
 		batch_builder_add(builder, timestamp_ms, record.key,
 		    record.value, NULL, 0);
-		if (c->codec == CODEC_NONE && builder->records.length > most)
+		if (c->target == CODEC_NONE && builder->records.length > most)
 			return (ERR_MESSAGE_TOO_LARGE);
 	}
 	return (ERR_NONE);
@@ -288,7 +292,9 @@ convert_build(struct conversion *c, struct buffer *out,
 	struct slice made;
 	enum error error;
 
-	batch_builder_init(&builder, 0, c->codec);
+	batch_builder_init(&builder, 0, c->target);
+	if (rules->codec_fixed)
+		builder.codec_level = rules->codec_level;
 	out->length = 0;
 	error = convert_add_all(c, &builder);
 	buffer_fini(&c->plain);

@@ -347,12 +347,18 @@ reader_open_legacy(struct record_reader *reader, const struct batch *batch)
 	for (;;) {
 		enum batch_walk found = batch_next(&rest, &message);
 
-		if (found == BATCH_END)
+		/* What is cut short is not there, as when it was let in. */
+		if (found == BATCH_END || found == BATCH_PARTIAL)
 			break;
 		if (found != BATCH_OK || message.magic != batch->magic)
 			return (ERR_CORRUPT_MESSAGE);
 		last = message.base_offset;
 	}
+	/* Some releases of librdkafka left the wrapper's offset at 0. */
+	if (batch->base_offset == 0)
+		return (ERR_NONE);
+	if (batch->base_offset < last)
+		return (ERR_CORRUPT_MESSAGE);
 	reader->offset_shift = (int64_t)((uint64_t)batch->base_offset -
 	    (uint64_t)last);
 	return (ERR_NONE);
@@ -364,7 +370,7 @@ reader_next_legacy(struct record_reader *reader, struct record *out)
 	struct batch message;
 	enum batch_walk found = batch_next(&reader->rest, &message);
 
-	if (found == BATCH_END)
+	if (found == BATCH_END || (found == BATCH_PARTIAL && reader->wrapped))
 		return (0);
 	if (found != BATCH_OK || message.magic != reader->magic ||
 	    batch_codec(&message) != CODEC_NONE ||

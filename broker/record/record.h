@@ -10,8 +10,8 @@
  *	53 base sequence 4 | 57 record count 4 | 61 records, compressed as one
  *
  * crc32c covers 21 to the end, so base offset and leader epoch may be written
- * in place.  Older message sets (magic 0 and 1) are walked, read and converted,
- * never written. All bytes here come from peers or disks: whatever is wrong is
+ * in place.  Older message sets (magic 0 and 1) are walked, read and converted;
+ * they are made anew for old consumers only. All bytes here come from peers or disks: whatever is wrong is
  * an error code. Source: KIP-98, KIP-32; the rules of validation are
  * LogValidator's of 3.9.
  */
@@ -154,6 +154,22 @@ enum error batch_builder_finish(struct batch_builder *builder,
     struct buffer *out);
 void batch_builder_fini(struct batch_builder *builder);
 
+/* --- for old consumers ---------------------------------------------------- */
+
+/*
+ * One stored batch as messages of magic 0 or 1 (Fetch up to version 3), appended
+ * to `out`: compressed in one wrapper, in its codec, at its default level; plain
+ * ones below first_offset are left out. Headers go, and so do control batches. A
+ * batch of that magic or an older one stays as it is. *count: records that were
+ * converted.
+ * ERR_UNSUPPORTED_COMPRESSION_TYPE: zstd, which they could not say.
+ * ERR_CORRUPT_MESSAGE, ERR_MESSAGE_TOO_LARGE (beyond limit_bytes, unpacked or
+ * made): `out` is as it was.
+ */
+enum error record_down_convert(const struct batch *batch, int8_t magic,
+    int64_t first_offset, size_t limit_bytes, struct buffer *out,
+    int32_t *count);
+
 /* --- what a producer sent ------------------------------------------------- */
 
 struct record_scratch;
@@ -171,6 +187,10 @@ struct record_rules {
 	int api_version;       /* of the Produce */
 	const char *topic;     /* for messages; may be NULL */
 	int32_t partition;
+	/* compression.type is not producer: what is stored is of this codec. */
+	bool codec_fixed;
+	enum codec codec;
+	int codec_level;       /* INT_MIN: the codec's default */
 	struct record_scratch *scratch; /* may be NULL: made for the call */
 };
 
@@ -190,6 +210,7 @@ struct record_verdict {
 	struct record_fault *faults;
 	int32_t fault_count;
 	struct batch batch;  /* the one batch, when error is ERR_NONE */
+	bool rebuild;        /* good, but the rules want another codec */
 	int64_t max_timestamp_ms; /* as it will be stored */
 	int32_t offset_of_max_timestamp; /* delta in the batch */
 };
@@ -211,6 +232,15 @@ void record_validate(const struct record_rules *rules, struct slice bytes,
  */
 void record_convert(const struct record_rules *rules, struct slice bytes,
     struct buffer *out, struct record_verdict *verdict);
+/*
+ * Makes the batch that is to be stored of one that was validated and is to be
+ * of another codec (`rebuild`), alone in `out`; the verdict is then of that
+ * one.  Size and what a builder refuses are looked at again, as Kafka does.  In
+ * memory for the time are at most decompressed_limit_bytes of plain records,
+ * twice, beside the result.
+ */
+void record_rebuild(const struct record_rules *rules, struct buffer *out,
+    struct record_verdict *verdict);
 /* Writes offset, leader epoch and, where the topic asks, append time in place.
  * `bytes` are those that were validated, in a buffer that is ours. */
 void record_stamp(const struct record_rules *rules,

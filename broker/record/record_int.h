@@ -74,6 +74,18 @@ void record_base_of(const struct batch *batch, struct record_base *out);
  * they do not lie in it. What lies behind them means nothing, as to Kafka. */
 bool record_of_message(const struct batch *message, struct record *out);
 
+/* --- writing -------------------------------------------------------------- */
+
+/* As batch_builder_add(), of what was read. False: headers that are none. */
+bool batch_builder_add_record(struct batch_builder *builder,
+    const struct record *record);
+/* Whole streams as producers of magic 0 made them, whose lz4 header has a wrong
+ * checksum. */
+enum error codec_compress_magic_0(enum codec codec, struct slice plain,
+    struct buffer *out);
+/* Of a frame's header; at most 15 bytes. */
+uint8_t codec_lz4_header_check(const uint8_t *at, size_t size);
+
 /* --- rules ---------------------------------------------------------------- */
 
 /* Of a create time: message.timestamp.{before,after}.max.ms. */

@@ -76,8 +76,13 @@ record_validate(const struct record_rules *rules, struct slice bytes,
 	out->error = check_request(rules, bytes, &out->batch);
 	if (out->error == ERR_NONE)
 		out->error = check_batch(rules, &out->batch);
-	if (out->error == ERR_NONE)
+	if (out->error == ERR_NONE) {
+		out->rebuild = rules->codec_fixed &&
+		    rules->codec != batch_codec(&out->batch);
 		out->error = check_records(&check);
+	}
+	if (out->rebuild)
+		return; /* its size will be another */
 	if (out->error == ERR_NONE && out->batch.size > rules->segment_bytes)
 		out->error = ERR_RECORD_LIST_TOO_LARGE;
 	if (out->error != ERR_NONE || !rules->log_append_time)
@@ -242,9 +247,9 @@ check_source(struct check *check, struct record_source *source)
 		return (source_error(source));
 	if (check->faulty)
 		return (check_faults(check));
-	/* Kafka means to compress such a batch anew, and fails (3.9.2, seen);
-	 * uncompressed it stays. */
-	if (gap && source->stream != NULL)
+	/* Kafka means to compress such a batch anew, and fails (3.9.2, seen)
+	 * unless it meant to all along; uncompressed it stays. */
+	if (gap && source->stream != NULL && !verdict->rebuild)
 		return (ERR_UNKNOWN_SERVER_ERROR);
 	return (ERR_NONE);
 }
@@ -303,7 +308,8 @@ static const char *
 record_text(struct check *check, const struct record *record)
 {
 	/* Java's names of its two classes of records are in the message. */
-	bool partial = batch_codec(&check->verdict->batch) != CODEC_NONE;
+	bool partial = batch_codec(&check->verdict->batch) != CODEC_NONE &&
+	    !check->verdict->rebuild;
 	int null_size = partial ? -1 : 0;
 
 	return (arena_printf(check->arena,

@@ -9,12 +9,15 @@
  *	    +--too little----+--> [await bytes] --> [read] ---------+
  *	                                               +--> [cold] -+
  *
+ * Before `done`, versions up to 3 pass a worker that converts what was read.
+ *
  * A fetch that waits holds no bytes: what the first read found is given back,
  * so that segments may go, and read again at the end.
  */
 #include "replica/fetch_int.h"
 
-static task_step fetch_cold, fetch_cold_read, fetch_await_bytes, fetch_last;
+static task_step fetch_cold, fetch_cold_read, fetch_await_bytes, fetch_last,
+    fetch_convert, fetch_converted;
 
 static bool fetch_enough(struct fetch *f);
 static void fetch_task_begin(struct fetch *f, task_step *first);
@@ -63,10 +66,12 @@ fetch_run(struct fetch *f)
 		return;
 	}
 	fetch_read_all(f);
-	if (fetch_enough(f))
-		fetch_finish(f);
-	else
+	if (!fetch_enough(f))
 		fetch_task_begin(f, fetch_await_bytes);
+	else if (fetch_must_convert(f))
+		fetch_task_begin(f, fetch_convert);
+	else
+		fetch_finish(f);
 }
 
 void
@@ -138,6 +143,18 @@ fetch_work_done(struct work *work)
 	task_wake_ref(state->task);
 }
 
+/* The last read is done. */
+static enum verdict
+fetch_complete(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+
+	if (!f->state->abandoned && fetch_must_convert(f))
+		return (task_next(t, fetch_convert));
+	fetch_finish(f);
+	return (STEP_DONE);
+}
+
 static enum verdict
 fetch_cold(struct task *t)
 {
@@ -161,8 +178,7 @@ fetch_cold_read(struct task *t)
 		return (STEP_WAIT);
 	if (!f->state->waits && !fetch_enough(f) && !task_expired(t))
 		return (task_next(t, fetch_await_bytes));
-	fetch_finish(f);
-	return (STEP_DONE);
+	return (fetch_complete(t));
 }
 
 static void
@@ -201,6 +217,39 @@ fetch_last(struct task *t)
 		return (task_next(t, fetch_cold));
 	if (!f->state->abandoned)
 		fetch_read_all(f);
+	return (fetch_complete(t));
+}
+
+/* --- older versions ------------------------------------------------------- */
+
+static void
+fetch_convert_run(struct work *work)
+{
+	fetch_convert_all(
+	    container_of(work, struct fetch_int, work)->fetch);
+}
+
+static enum verdict
+fetch_convert(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+	struct fetch_int *state = f->state;
+
+	state->work_done = false;
+	state->work.run = fetch_convert_run;
+	state->work.done = fetch_work_done;
+	state->work.home = f->loop;
+	work_submit(f->replicas->setup.workers, &state->work);
+	return (task_next(t, fetch_converted));
+}
+
+static enum verdict
+fetch_converted(struct task *t)
+{
+	struct fetch *f = fetch_of(t);
+
+	if (!f->state->work_done)
+		return (STEP_WAIT);
 	fetch_finish(f);
 	return (STEP_DONE);
 }

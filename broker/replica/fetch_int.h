@@ -38,7 +38,17 @@ void fetch_read_all(struct fetch *fetch);
  * disk when it sends. */
 void fetch_bring(struct fetch *fetch);
 void fetch_drop(struct fetch *fetch);
+/* Nothing that an earlier read found is left of the part, but its error. */
+void fetch_part_fail(struct fetch_part *part);
 /* On the loop: bytes, or other reasons, to read and answer now. */
 bool fetch_is_ready(struct fetch *fetch);
+
+/* --- fetch_convert.c: for consumers of older versions --------------------- */
+
+/* On the loop, after the last read: refuses what this version cannot get. True:
+ * the rest is to be converted. */
+bool fetch_must_convert(struct fetch *fetch);
+/* On a worker: extents of files become extents of converted records. */
+void fetch_convert_all(struct fetch *fetch);
 
 #endif

@@ -136,8 +136,7 @@ fetch_not_a_follower(const struct fetch_part *part)
 						  ERR_NOT_LEADER_OR_FOLLOWER);
 }
 
-/* Nothing that an earlier read found is left. */
-static void
+void
 fetch_part_fail(struct fetch_part *part)
 {
 	fetch_extent_drop(part);

@@ -10,51 +10,20 @@
  * What the answer carries with each error: storage sheet, Kafka 3.9's
  * ReplicaManager.appendToLocalLog and DelayedProduce.
  */
-#include "replica/replica_int.h"
+#include "replica/produce_int.h"
 
 #include "base/bytes.h"
 #include "config/options.h"
 #include "config/topic.h"
 
-/* Bytes that one batch may be when decompressed. */
-#define PRODUCE_DECOMPRESSED_MAX ((size_t)256 << 20)
-/* One that is converted is held in memory whole, and twice. */
-#define PRODUCE_CONVERTED_MAX ((size_t)64 << 20)
-/* A message set as large as that, or any compressed one, is converted on a
- * worker. */
-#define PRODUCE_CONVERTED_ON_LOOP ((size_t)16 << 10)
 #define PRODUCE_ZSTD_VERSION 7 /* KIP-110 */
-#define PRODUCE_BATCH_VERSION 3 /* before it: messages of magic 0 and 1 */
 
 static task_step produce_await_acks;
-
-struct produce_part_int {
-	struct append append;
-	struct waitq_link link;
-	struct work convert;
-	struct produce_part *part;
-	struct buffer converted; /* appended in the message set's stead */
-	bool nothing;            /* to append: an empty set, before v3 */
-	bool awaits; /* appended with acks=all, not acknowledged yet */
-	bool flushes;
-};
-
-struct produce_int {
-	struct post post;
-	struct work flush; /* flush.messages wants it before the answer */
-	/* Appends not done yet, and one for the submitting itself. */
-	atomic_uint outstanding;
-	struct task_ref task;
-	int64_t deadline_ns;
-	atomic_bool abandoned;
-	struct produce *produce;
-};
 
 static void produce_refuse_all(struct produce *p, enum error error);
 static bool produce_check_all(struct produce *p);
 static void produce_check_part(struct produce *p, struct produce_part *part);
 static void produce_append_part(struct produce *p, struct produce_part *part);
-static void produce_append_done(struct append *append);
 static void produce_take_result(struct produce *p, struct produce_part *part);
 static void produce_appended(struct produce *p);
 static void produce_acknowledge(struct produce *p);
@@ -287,31 +256,18 @@ produce_rules(struct produce *p, struct produce_part *part,
 		.timestamp_after_max_ms =
 		    options->message_timestamp_after_max_ms,
 		.now_ms = loop_wall_ms(p->loop),
-		.decompressed_limit_bytes = PRODUCE_DECOMPRESSED_MAX,
 		.api_version = p->api_version,
 		.topic = part->replica->topic,
 		.partition = part->partition,
+		.codec_fixed = options->codec >= 0,
+		.codec = options->codec >= 0 ? (enum codec)options->codec
+					     : CODEC_NONE,
+		.codec_level = options->codec_level,
 	};
 }
 
-static void
-produce_validate(struct produce *p, struct produce_part *part)
-{
-	struct append *append = &part->state->append;
-
-	append->rules.scratch = replicas_scratch_take(p->replicas);
-	record_validate(&append->rules, slice_of(part->bytes, part->size),
-	    p->arena, &append->verdict);
-	replicas_scratch_give(p->replicas, append->rules.scratch);
-	append->rules.scratch = NULL;
-	append->error = append->verdict.error;
-	part->error_message = append->verdict.message;
-	part->faults = append->verdict.faults;
-	part->fault_count = append->verdict.fault_count;
-}
-
-/* Validated; where the loop is not, the append's end is told as its others. */
-static void
+/* Where the loop is not, the append's end is told as its others. */
+void
 produce_submit(struct produce *p, struct produce_part *part)
 {
 	struct append *append = &part->state->append;
@@ -324,59 +280,6 @@ produce_submit(struct produce *p, struct produce_part *part)
 		append->log_start_offset =
 		    log_start_offset(replica_log(part->replica));
 	}
-}
-
-/* --- message sets, before version 3 --------------------------------------- */
-
-static void
-produce_convert(struct produce_part *part)
-{
-	struct append *append = &part->state->append;
-
-	append->rules.decompressed_limit_bytes = PRODUCE_CONVERTED_MAX;
-	record_convert(&append->rules, slice_of(part->bytes, part->size),
-	    &part->state->converted, &append->verdict);
-	append->bytes = part->state->converted.data;
-	append->error = append->verdict.error;
-}
-
-/* On a worker. The outstanding one that stands for this is given back last. */
-static void
-produce_convert_run(struct work *work)
-{
-	struct produce_part_int *state = container_of(work,
-	    struct produce_part_int, convert);
-	struct produce_part *part = state->part;
-
-	produce_convert(part);
-	produce_submit(state->append.owner, part);
-	produce_append_done(&state->append);
-}
-
-/* False: a batch of magic 2, which is validated as any. */
-static bool
-produce_take_message_set(struct produce *p, struct produce_part *part)
-{
-	struct slice bytes = slice_of(part->bytes, part->size);
-	struct batch first;
-
-	if (batch_next(&bytes, &first) != BATCH_OK) {
-		part->state->nothing = true;
-		return (true);
-	}
-	if (first.magic == 2)
-		return (false);
-	if (batch_codec(&first) == CODEC_NONE &&
-	    part->size < PRODUCE_CONVERTED_ON_LOOP) {
-		produce_convert(part);
-		produce_submit(p, part);
-		return (true);
-	}
-	part->state->part = part;
-	part->state->convert.run = produce_convert_run;
-	atomic_fetch_add(&p->state->outstanding, 1);
-	work_submit(p->replicas->setup.workers, &part->state->convert);
-	return (true);
 }
 
 static void
@@ -408,17 +311,14 @@ produce_append_part(struct produce *p, struct produce_part *part)
 	    memory_order_relaxed);
 	append->error = produce_check_role(p, part->replica,
 	    append->min_insync);
-	if (append->error == ERR_NONE) {
-		if (p->api_version < PRODUCE_BATCH_VERSION &&
-		    produce_take_message_set(p, part))
-			return;
-		produce_validate(p, part);
-	}
-	produce_submit(p, part);
+	if (append->error == ERR_NONE)
+		produce_take_records(p, part);
+	else
+		produce_submit(p, part);
 }
 
-/* Any thread. The last one to end tells the loop. */
-static void
+/* The last one to end tells the loop. */
+void
 produce_append_done(struct append *append)
 {
 	struct produce *p = append->owner;
@@ -452,10 +352,9 @@ produce_take_result(struct produce *p, struct produce_part *part)
 {
 	const struct append *append = &part->state->append;
 
-	buffer_fini(&part->state->converted);
-	part->state->converted = BUFFER_EMPTY;
 	if (part->replica == NULL)
 		return;
+	produce_records_end(p, part);
 	part->error = append->error;
 	if (part->error != ERR_NONE) {
 		if (!produce_hides_start(part->error))
@@ -475,6 +374,9 @@ produce_take_result(struct produce *p, struct produce_part *part)
 	    (uint64_t)append->verdict.batch.record_count);
 	traffic_add(&part->replica->traffic.bytes_in,
 	    (uint64_t)append->verdict.batch.size);
+	if (part->state->converted_count > 0)
+		traffic_add(&part->replica->traffic.produce_conversions,
+		    (uint64_t)part->state->converted_count);
 }
 
 /* --- the wait ------------------------------------------------------------- */
@@ -647,6 +549,7 @@ produce_count(struct produce *p)
 {
 	struct metrics *metrics = p->replicas->setup.metrics;
 	int64_t failed = 0, messages = 0, bytes = 0, rejected = 0;
+	int64_t converted = 0;
 
 	for (size_t i = 0; i < p->part_count; i++) {
 		const struct produce_part *part = &p->parts[i];
@@ -666,6 +569,7 @@ produce_count(struct produce *p)
 		    part->state->append.appended.duplicate)
 			continue;
 		messages += part->state->append.verdict.batch.record_count;
+		converted += part->state->converted_count;
 		bytes += part->state->append.verdict.batch.size;
 	}
 	metrics_add(metrics, METRIC_PRODUCE_REQUESTS, (int64_t)p->part_count);
@@ -673,6 +577,8 @@ produce_count(struct produce *p)
 	metrics_add(metrics, METRIC_MESSAGES_IN, messages);
 	metrics_add(metrics, METRIC_BYTES_IN, bytes);
 	metrics_add(metrics, METRIC_BYTES_REJECTED, rejected);
+	if (converted > 0)
+		metrics_add(metrics, METRIC_PRODUCE_CONVERSIONS, converted);
 }
 
 static void

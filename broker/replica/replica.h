@@ -144,6 +144,10 @@ struct produce {
 	int api_version;
 	bool internal_allowed; /* the client is Kafka's admin client */
 	bool names_transaction; /* the request has a transactional id */
+	/* Records are being looked at by a worker: what is to be appended behind
+	 * these must wait. On the loop, in produce_run(); maybe more than once.
+	 * May be NULL. */
+	void (*held)(struct produce *produce);
 	/* All parts' bytes were appended or refused, but the answer has to
 	 * wait: the frame may go. On the loop, at most once, before `done`; not
 	 * called when `done` follows at once. May be NULL. */
@@ -199,6 +203,9 @@ struct fetch {
 	int8_t isolation;         /* 1: read committed */
 	bool hard_limit;          /* v0-2: no whole batch beyond the limit */
 	bool may_read_follower;   /* v11+ with client metadata */
+	bool refuses_zstd;        /* v0-9: topics of that codec: error 76 */
+	bool converts;            /* v0-3: what is read becomes... */
+	int8_t magic;             /* ... of this one, 0 or 1 */
 	/* True: answer at once whatever is there (a session says so). */
 	bool (*must_answer)(struct fetch *fetch);
 	void (*done)(struct fetch *fetch);

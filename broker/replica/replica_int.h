@@ -49,6 +49,8 @@ struct replica_traffic {
 	atomic_uint_least64_t fetches;
 	atomic_uint_least64_t failed_produces;
 	atomic_uint_least64_t failed_fetches;
+	atomic_uint_least64_t produce_conversions;
+	atomic_uint_least64_t fetch_conversions;
 };
 
 struct replica {

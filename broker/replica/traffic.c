@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 /* One topic's sums while a page is made. */
-enum { SUM_COUNT = 8 };
+enum { SUM_COUNT = 10 };
 struct topic_sum {
 	struct hash_node node;
 	char *topic;
@@ -24,6 +24,8 @@ static const enum metric sum_metrics[SUM_COUNT] = {
 	METRIC_FETCH_REQUESTS,
 	METRIC_FAILED_PRODUCE_REQUESTS,
 	METRIC_FAILED_FETCH_REQUESTS,
+	METRIC_PRODUCE_CONVERSIONS,
+	METRIC_FETCH_CONVERSIONS,
 };
 
 struct traffic_page {
@@ -59,6 +61,8 @@ traffic_sum(struct topic_sum *sum, const struct replica_traffic *traffic)
 		&traffic->fetches,
 		&traffic->failed_produces,
 		&traffic->failed_fetches,
+		&traffic->produce_conversions,
+		&traffic->fetch_conversions,
 	};
 
 	for (size_t i = 0; i < SUM_COUNT; i++)

@@ -215,7 +215,6 @@ def test_refused(client, error, topic):
 @pytest.mark.ours
 @pytest.mark.parametrize("key,value", (
     ("cleanup.policy", "compact"), ("cleanup.policy", "compact,delete"),
-    ("compression.type", "gzip"), ("compression.type", "uncompressed"),
     ("remote.storage.enable", "true")))
 def test_configs_without_effect_are_refused(client, key, value):
     answer = create(client, Name=name_of(),

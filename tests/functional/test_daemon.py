@@ -69,7 +69,7 @@ def test_no_file(tmp_path):
     ("process.roles=broker", ("process.roles",)),
     ("inter.broker.protocol.version=2.8", ("inter.broker.protocol",)),
     ("log.cleanup.policy=compact", ("log.cleanup.policy",)),
-    ("compression.type=gzip", ("compression.type",)),
+    ("compression.type=none", ("compression.type",)),
     ("zookeeper.connect=", ("zookeeper.connect",)),
     ("advertised.listeners=OTHER://127.0.0.1:19", ("advertised.listeners",)),
     ("password.encoder.secret=x\nlog.dirs=", ("log.dir",)),

@@ -344,7 +344,6 @@ test_topic_refused(void)
 {
 	static const char *const bad[][2] = { { "cleanup.policy", "compact" },
 		{ "cleanup.policy", "compact,delete" },
-		{ "compression.type", "zstd" },
 		{ "remote.storage.enable", "true" } };
 	char error[OPTION_ERROR_SIZE];
 
@@ -353,10 +352,10 @@ test_topic_refused(void)
 		    bad[i][1], error));
 	CU_ASSERT_TRUE(topic_option_check(TOPIC_INTERNAL, "cleanup.policy",
 	    "compact", error));
-	CU_ASSERT_FALSE(topic_option_check(TOPIC_INTERNAL, "compression.type",
-	    "zstd", error));
 	CU_ASSERT_TRUE(topic_option_check(TOPIC_OF_USER, "compression.type",
-	    "producer", error));
+	    "zstd", error));
+	CU_ASSERT_FALSE(topic_option_check(TOPIC_OF_USER, "compression.type",
+	    "none", error));
 	CU_ASSERT_TRUE(topic_option_check(TOPIC_OF_USER,
 	    "remote.storage.enable", "FALSE", error));
 }
@@ -458,7 +457,8 @@ static const struct {
 	{ "process.roles=", "process.roles", -1 },
 	{ "log.cleanup.policy=compact", "log.cleanup.policy", FINDING_ERROR },
 	{ "log.cleanup.policy=delete", "log.cleanup.policy", -1 },
-	{ "compression.type=gzip", "compression.type", FINDING_ERROR },
+	{ "compression.type=gzip", "compression.type", -1 },
+	{ "compression.type=none", "compression.type", FINDING_ERROR },
 	{ "remote.log.storage.system.enable=true",
 	    "remote.log.storage.system.enable", FINDING_ERROR },
 	{ "create.topic.policy.class.name=a.B",
