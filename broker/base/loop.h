@@ -156,6 +156,8 @@ struct work_queue *work_queue_new(struct scheduler *scheduler,
     const char *name, int parallel);
 /* Waits until what is queued has run. */
 void work_queue_free(struct work_queue *queue);
+/* Waits until what is queued has run, on a thread that runs none of it. */
+void work_queue_wait(struct work_queue *queue);
 /* Any thread. Set run, done and home first. */
 void work_submit(struct work_queue *queue, struct work *work);
 /* Pieces waiting, for metrics. */

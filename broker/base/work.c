@@ -44,6 +44,12 @@ work_queue_free(struct work_queue *queue)
 	mem_free(queue);
 }
 
+void
+work_queue_wait(struct work_queue *queue)
+{
+	queue->scheduler->ops->work_drain(queue);
+}
+
 /* Under work_mutex: true when the queue has become runnable, or still is. */
 static bool
 queue_offer(struct work_queue *queue)

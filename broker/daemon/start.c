@@ -178,6 +178,8 @@ start_config_changed(void *arg, const struct topic_config *config)
 	struct broker *b = arg;
 	struct start_change change = { .config = config };
 
+	if (b->logs_closing)
+		return; /* a worker is at them, and they end anyway */
 	settings_of_topic(config->options, &change.settings);
 	storage_each_log(b->storage, start_log_changed, &change);
 	if (b->replicas != NULL)

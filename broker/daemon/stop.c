@@ -16,11 +16,14 @@
 struct stop {
 	struct broker *broker;
 	struct broker_work work;
+	struct post last;
+	struct task_ref task;
+	bool settled; /* `last` has run */
 	bool closing;
 };
 
-static task_step stop_doors, stop_waiting, stop_answers, stop_rooms, stop_logs,
-    stop_session, stop_session_closed;
+static task_step stop_doors, stop_waiting, stop_answers, stop_settled,
+    stop_rooms, stop_logs, stop_session, stop_session_closed;
 
 static const struct task_class stop_class = {
 	.name = "stop",
@@ -76,11 +79,21 @@ stop_waiting(struct task *t)
 	return (task_next(t, stop_answers));
 }
 
+static void
+stop_last_run(struct post *post)
+{
+	struct stop *s = container_of(post, struct stop, last);
+
+	s->settled = true;
+	task_wake_ref(s->task);
+}
+
 /* Handlers look into all rooms: these stay until the last one has answered. */
 static enum verdict
 stop_answers(struct task *t)
 {
-	struct broker *b = ((struct stop *)task_state(t))->broker;
+	struct stop *s = task_state(t);
+	struct broker *b = s->broker;
 
 	task_sleep(t, LOOK_NS);
 	if (!stop_net_done(b) ||
@@ -89,7 +102,20 @@ stop_answers(struct task *t)
 		return (STEP_WAIT);
 	for (size_t i = 0; i < b->loop_count; i++)
 		loop_stop(b->loops[i]);
-	return (task_next(t, stop_rooms));
+	s->task = task_ref(t);
+	s->last.run = stop_last_run;
+	loop_post(b->control, &s->last);
+	return (task_next(t, stop_settled));
+}
+
+/* What the last handlers posted to this loop for a room (such as the wish for
+ * more producer ids) finds that room. */
+static enum verdict
+stop_settled(struct task *t)
+{
+	const struct stop *s = task_state(t);
+
+	return (s->settled ? task_next(t, stop_rooms) : STEP_WAIT);
 }
 
 /* Nothing calls in any more; from the top floor down. */
@@ -114,6 +140,8 @@ stop_logs_run(struct work *work)
 {
 	struct broker *b = container_of(work, struct broker_work, work)->broker;
 
+	if (b->storage != NULL)
+		storage_await_upkeep(b->storage);
 	replicas_free(&b->replicas);
 	if (b->storage != NULL)
 		storage_close(&b->storage);

@@ -93,6 +93,9 @@ bool storage_load(struct storage *storage,
  * a scheduler is needed. */
 void storage_start_upkeep(struct storage *storage, struct loop *loop);
 void storage_stop_upkeep(struct storage *storage);
+/* After it was stopped: waits for what had begun.  Only now may the one go who
+ * was given to storage_set_high_watermarks(). [worker] */
+void storage_await_upkeep(struct storage *storage);
 /* Closes all logs cleanly, then checkpoints and markers. [worker] */
 void storage_close(struct storage **storage);
 

@@ -53,9 +53,6 @@ struct upkeep {
 	bool stopped;           /* the loop's */
 };
 
-/* Every period_ms of Kafka's replica.high.watermark.checkpoint.interval.ms. */
-#define HIGH_WATERMARKS_MS 5000
-
 static void
 each_dir_checkpoint(struct storage *storage, enum checkpoint_kind kind)
 {
@@ -380,7 +377,7 @@ storage_start_upkeep(struct storage *storage, struct loop *loop)
 		[CHORE_START_OFFSETS] = { run_start_offsets,
 		    options->flush_start_offset_checkpoint_interval_ms },
 		[CHORE_HIGH_WATERMARKS] = { run_high_watermarks,
-		    HIGH_WATERMARKS_MS },
+		    options->high_watermark_checkpoint_interval_ms },
 		[CHORE_RETENTION] = { run_retention,
 		    options->retention_check_interval_ms },
 		[CHORE_PRODUCERS] = { run_producers,
@@ -409,9 +406,12 @@ storage_start_upkeep(struct storage *storage, struct loop *loop)
 		chore->work.done = chore_done;
 		chore->work.home = loop;
 		timer_init(&chore->timer, loop, chore_due);
-		/* "Never" does not fit a timer. */
-		if (chore->period_ms > INT64_MAX / 1000000 / 2)
+		/* "Never" does not fit a timer; below zero means it too. */
+		if (chore->period_ms > INT64_MAX / 1000000 / 2 ||
+		    chore->period_ms < 0)
 			continue;
+		if (chore->period_ms == 0)
+			chore->period_ms = 1;
 		timer_arm_in(&chore->timer, first_ms * 1000000);
 	}
 }
@@ -424,6 +424,13 @@ storage_stop_upkeep(struct storage *storage)
 	storage->upkeep->stopped = true;
 	for (int i = 0; i < CHORE_COUNT; i++)
 		timer_disarm(&storage->upkeep->chores[i].timer);
+}
+
+void
+storage_await_upkeep(struct storage *storage)
+{
+	if (storage->work != NULL)
+		work_queue_wait(storage->work);
 }
 
 void

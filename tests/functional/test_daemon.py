@@ -3,6 +3,7 @@
 the admin port."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -120,6 +121,27 @@ def test_stop_while_starting(make_broker, after):
     assert "ERROR" not in broker.log()
     broker.start()
     harness.create_topic(broker, "t")
+
+
+def test_stop_at_any_moment(make_broker):
+    """A logged word of the start, and a moment: wherever that finds it, it
+    ends well.  The draws are the same each time, the moments never are."""
+    words = ("starts", "listening", "registered", "controller epoch=",
+             "running", "became leader")
+    draw = random.Random(7)
+    broker = make_broker().start()
+    harness.create_topic(broker, "t", partitions=5)
+    broker.stop()
+    for n in range(24):
+        seen = len(broker.log())
+        word = words[n % len(words)]
+        broker.launch()
+        harness.wait_until(lambda: word in broker.log()[seen:], 60, word)
+        time.sleep(draw.random() * 0.03)
+        broker.stop(60)
+    assert " ERROR " not in broker.log() and " FATAL " not in broker.log()
+    broker.start()
+    harness.wait_topic(broker, "t", 5)
 
 
 def test_many_signals(broker):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stops clean and unclean, damaged files, twins, ZooKeeper away."""
 
+import itertools
 import json
 import random
 import struct
+import threading
 import time
 
 import kazoo.client
@@ -95,6 +97,56 @@ def test_stop_at_once(broker):
         writer.stop()
         broker.start()
         harness.wait_topic(broker, "t")
+
+
+@pytest.mark.ours
+def test_stop_among_chores(make_broker):
+    """High watermarks are written all the time: whoever writes them asks the
+    replicas, which go in the stop."""
+    broker = make_broker(
+        replica_high_watermark_checkpoint_interval_ms=1).start()
+    harness.create_topic(broker, "t", partitions=100)
+    for _ in range(5):
+        harness.restart(broker, "t", 100)
+    marks = (broker.data / "replication-offset-checkpoint").read_text()
+    assert marks.startswith("0\n100\n")
+
+
+@pytest.mark.ours
+def test_stop_among_config_changes(broker):
+    """News of a topic's config come until the session ends, after the logs
+    were closed."""
+    harness.create_topic(broker, "t", partitions=100)
+    for _ in range(3):
+        end = threading.Event()
+
+        def change():
+            client = connect_zk(broker)
+            for n in itertools.count():
+                if end.is_set():
+                    break
+                client.set("/config/topics/t", json.dumps({
+                    "version": 1, "config": {"retention.ms": str(10**9 + n)},
+                }).encode())
+                client.create("/config/changes/config_change_", json.dumps({
+                    "version": 2, "entity_path": "topics/t"}).encode(),
+                    sequence=True)
+            client.stop()
+            client.close()
+
+        thread = threading.Thread(target=change)
+        before = broker.log().count("another config")
+        thread.start()
+        try:
+            harness.wait_until(
+                lambda: broker.log().count("another config") > before + 3,
+                what="the config changes")
+            broker.stop()
+        finally:
+            end.set()
+            thread.join()
+        broker.start()
+        harness.wait_topic(broker, "t", 100)
 
 
 def test_epochs_grow(broker):

@@ -813,6 +813,7 @@ test_upkeep(void)
 	bench.settings.file_delete_delay_ms = 60000;
 	bench.options.initial_task_delay_ms = 30000;
 	bench.options.flush_offset_checkpoint_interval_ms = 60000;
+	bench.options.high_watermark_checkpoint_interval_ms = 5000;
 	bench.options.flush_start_offset_checkpoint_interval_ms = 60000;
 	bench.options.retention_check_interval_ms = 300000;
 	bench.options.producer_id_expiration_check_interval_ms = 600000;
@@ -879,6 +880,7 @@ test_close_in_a_chore(void)
 	bench_init(&bench);
 	bench.options.initial_task_delay_ms = 30000;
 	bench.options.flush_offset_checkpoint_interval_ms = 60000;
+	bench.options.high_watermark_checkpoint_interval_ms = 5000;
 	bench.options.flush_start_offset_checkpoint_interval_ms = 60000;
 	bench.options.retention_check_interval_ms = INT64_MAX;
 	bench.options.producer_id_expiration_check_interval_ms = 60000;
