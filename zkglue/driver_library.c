@@ -57,6 +57,9 @@ library_deliver(struct library_session *session, struct library_note *note)
 	bool closed;
 
 	lock_take(&session->lock);
+	if (note->kind == NOTE_ANSWER)
+		list_remove(&container_of(note, struct library_call,
+		    note)->under_way);
 	closed = session->closed;
 	if (!closed) {
 		list_push_tail(&session->inbox, &note->link);
@@ -236,6 +239,7 @@ library_open(struct zk_driver *driver, const struct zk_session_setup *setup)
 	    chroot.length);
 	lock_init(&session->lock, LOCK_RANK_LEAF);
 	list_init(&session->inbox);
+	list_init(&session->calls);
 	session->post.run = inbox_drain;
 	atomic_init(&session->references, 1);
 	memcpy(resumed.passwd, setup->resume_password, sizeof(resumed.passwd));
@@ -263,8 +267,11 @@ library_id(struct zk_session *base, uint8_t password[16])
 	return (session->id);
 }
 
-/* The client runs the completions of all that is under way before it answers;
- * their notes go with the inbox. */
+/*
+ * The client ends its threads before it answers.  They run the completions of
+ * what is under way, whose notes go with the inbox, but not of what they have
+ * not come to when they see the end: such calls are ours to free.
+ */
 static void
 library_close(struct zk_session *base)
 {
@@ -281,6 +288,9 @@ library_close(struct zk_session *base)
 	lock_release(&session->lock);
 	while ((element = list_pop_head(&notes)) != NULL)
 		note_free(list_entry(element, struct library_note, link));
+	while ((element = list_pop_head(&session->calls)) != NULL)
+		library_call_free(list_entry(element, struct library_call,
+		    under_way));
 	session_unref(session);
 }
 

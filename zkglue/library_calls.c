@@ -267,6 +267,9 @@ library_submit(struct zk_session *base, struct zk_driver_request *request)
 	call->note.kind = NOTE_ANSWER;
 	call->session = session;
 	call->request = request;
+	lock_take(&session->lock);
+	list_push_tail(&session->calls, &call->under_way);
+	lock_release(&session->lock);
 	rc = call_send(call);
 	if (rc != ZOK)
 		call_complete(call, rc);

@@ -45,10 +45,12 @@ struct library_watch {
 
 /*
  * A request with the client: all that its completion writes is here, in memory
- * of our own, for the completion runs on a thread of the client.
+ * of our own, for the completion runs on a thread of the client.  It is the
+ * session's while the client has it, then the note's way to the loop.
  */
 struct library_call {
 	struct library_note note;
+	struct list under_way; /* session's, under its lock */
 	struct library_session *session;
 	struct zk_driver_request *request;
 	int rc;
@@ -78,6 +80,7 @@ struct library_session {
 	struct watch_table watches; /* loop */
 	struct lock lock;
 	struct list inbox; /* lock */
+	struct list calls; /* lock: those without an answer yet */
 	bool posted;       /* lock */
 	bool closed;       /* lock */
 	struct post post;

@@ -373,6 +373,49 @@ test_operations(void)
 	bench_fini(&b);
 }
 
+/* --- a close with requests under way -------------------------------------- */
+
+/* The server holds its breath, so none of them is answered. */
+static enum verdict
+cut_short_start(struct task *task)
+{
+	struct scripted *s = task_state(task);
+	struct zk_op *multi;
+
+	if (s->zk == NULL)
+		s->zk = zk_open(s, false);
+	if (!connected(task, 1))
+		return (STEP_WAIT);
+	CHECK(kill(the_server.pid, SIGSTOP) == 0);
+	s->batch = zk_batch_new(s->zk);
+	for (int i = 0; i < 4; i++) {
+		zk_batch_get(s->batch, "/", NULL);
+		zk_batch_children(s->batch, "/", NULL);
+	}
+	multi = zk_batch_multi(s->batch, 1);
+	zk_multi_create(s->batch, multi, "/never_", SLICE_LITERAL("x"),
+	    ZK_SEQUENTIAL);
+	zk_batch_submit(s->batch, task);
+	zk_batch_free(&s->batch);
+	return (task_next(task, step_close));
+}
+
+/* Under ASan: the client forgets completions, and their calls are freed. */
+static void
+test_cut_short(void)
+{
+	struct bench b;
+	struct script script = { .bench = &b, .first = cut_short_start };
+	bool over;
+
+	bench_init(&b);
+	loop_post_call(b.loop, script_start, &script);
+	over = script_wait(&script, 60000);
+	CHECK(kill(the_server.pid, SIGCONT) == 0);
+	CU_ASSERT_TRUE_FATAL(over);
+	bench_fini(&b);
+}
+
 /* --- watches -------------------------------------------------------------- */
 
 static enum verdict watch_read(struct task *task);
@@ -837,6 +880,7 @@ test_saved_session(void)
 
 static const struct unit_test tests[] = {
 	{ "operations below a new chroot", test_operations },
+	{ "a close with requests under way", test_cut_short },
 	{ "watches", test_watches },
 	{ "restart in a batch", test_restart },
 	{ "more watches than a packet holds", test_many_watches },
