@@ -28,11 +28,17 @@ TOOL = BUILD / "tools" / "barnabas"
 CONSOLE = pathlib.Path(os.environ.get("BARNABAS_CONSOLE", TOOL))
 
 
+_ports_given = set()
+
+
 def free_port():
     """Below the ports that the kernel gives to outgoing connections, so that
-    none of them can take it while a broker is down."""
+    none of them can take it while a broker is down; each is given once."""
     while True:
         port = random.randrange(12000, 32000)
+        if port in _ports_given:
+            continue
+        _ports_given.add(port)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
@@ -41,7 +47,12 @@ def free_port():
                 continue
 
 
-def wait_until(condition, seconds=20, what="condition"):
+# How long what ought to happen at once may take: machines are slow and loaded,
+# sanitizers make it worse, and a test that passes does not wait for it.
+PATIENCE = 60
+
+
+def wait_until(condition, seconds=PATIENCE, what="condition"):
     """Polls until condition() is truthy and returns it."""
     end = time.monotonic() + seconds
     while True:
@@ -86,7 +97,12 @@ class ZooKeeper:
                  "org.apache.zookeeper.server.quorum.QuorumPeerMain",
                  str(self.folder / "zoo.cfg")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(lambda: port_open(self.port), 30, "ZooKeeper's port")
+        def up():
+            if self.process.poll() is not None:
+                raise AssertionError(
+                    (self.folder / "zookeeper.log").read_text()[-4000:])
+            return port_open(self.port)
+        wait_until(up, what="ZooKeeper's port")
         return self
 
     def stop(self):
@@ -190,12 +206,12 @@ class Broker:
                 env=None if env is None else {**os.environ, **env})
         return self
 
-    def start(self, seconds=30):
+    def start(self, seconds=PATIENCE):
         self.launch()
         self.wait_ready(seconds)
         return self
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=PATIENCE):
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(
@@ -209,7 +225,7 @@ class Broker:
         try:
             with urllib.request.urlopen(
                     f"http://127.0.0.1:{self.admin_port}{path}",
-                    timeout=5) as answer:
+                    timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -232,7 +248,7 @@ class Broker:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"^{field}:\s+(\d+)", status, re.M)[1])
 
-    def stop(self, seconds=30):
+    def stop(self, seconds=PATIENCE):
         """SIGTERM; must end cleanly."""
         if self.process is None:
             return
@@ -255,7 +271,7 @@ class Broker:
             self.process = None
 
 
-def run(*command, stdin=None, check=True, seconds=60):
+def run(*command, stdin=None, check=True, seconds=180):
     """Runs a command to its end; returns CompletedProcess with bytes."""
     done = subprocess.run(
         [str(c) for c in command], input=stdin, capture_output=True,
@@ -318,7 +334,7 @@ CLOSED = "kafka_server_socket_connection_close_total"
 
 
 @contextlib.contextmanager
-def counted(broker, name, at_least=1, seconds=20, **labels):
+def counted(broker, name, at_least=1, seconds=PATIENCE, **labels):
     """The counter rises by that much within the block, or soon after."""
     if broker.real:
         yield

@@ -86,7 +86,7 @@ def test_confluent(shared_broker, topic, settings):
         producer.produce(topic, b"value %d" % n, b"key",
                          on_delivery=lambda e, m: told.append((e, m)))
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     assert len(told) == count and all(e is None for e, _ in told)
     consumer = confluent_kafka.Consumer({
         "bootstrap.servers": shared_broker.address, "group.id": "unused",

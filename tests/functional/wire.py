@@ -353,7 +353,7 @@ class Closed(Exception):
 class Client:
     """One connection."""
 
-    def __init__(self, address, timeout=30, receive_buffer=None):
+    def __init__(self, address, timeout=60, receive_buffer=None):
         host, port = address.rsplit(":", 1)
         self.socket = socket.socket()
         if receive_buffer is not None:

@@ -116,7 +116,7 @@ class RealKafka(harness.Broker):
     def command(self):
         return java(self.folder, "kafka.Kafka", self.properties, heap="1g")
 
-    def wait_ready(self, seconds=60):
+    def wait_ready(self, seconds=180):
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError("Kafka ended:\n" + self.log()[-4000:])
@@ -129,7 +129,7 @@ class RealKafka(harness.Broker):
                 b["NodeId"] for b in answer["Brokers"]]
         harness.wait_until(ready, seconds, "Kafka is ready")
 
-    def stop(self, seconds=60):
+    def stop(self, seconds=180):
         if self.process is None:
             return
         self.process.terminate()

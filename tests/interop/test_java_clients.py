@@ -150,7 +150,7 @@ if which == "confluent-kafka":
     out["version"] = ck.__version__ if hasattr(ck, "__version__") else str(
         ck.version())
     admin = a.AdminClient({"bootstrap.servers": address})
-    admin.create_topics([a.NewTopic("new", 2, 1)])["new"].result(30)
+    admin.create_topics([a.NewTopic("new", 2, 1)])["new"].result(60)
     meta = admin.list_topics(timeout=30)
     out["partitions"] = len(meta.topics["new"].partitions)
     p = ck.Producer({"bootstrap.servers": address, "linger.ms": 20,
@@ -158,7 +158,7 @@ if which == "confluent-kafka":
     for n in range(1000):
         p.produce("new", b"%d" % n, partition=n % 2,
                   headers=[("n", b"%d" % n)])
-    assert p.flush(30) == 0
+    assert p.flush(60) == 0
     c = ck.Consumer({"bootstrap.servers": address, "group.id": "unused",
                      "enable.auto.commit": False})
     c.assign([ck.TopicPartition("new", i, 0) for i in (0, 1)])

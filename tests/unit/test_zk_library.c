@@ -20,6 +20,7 @@
 #include "base/diag.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "config/options.h"
 #include "tests/unit/unit.h"
 #include "zkglue/driver.h"
@@ -36,20 +37,28 @@ struct server {
 	pid_t pid;
 };
 
+/* Below those that the kernel gives to outgoing connections: none of them can
+ * take it while the server is down. */
 static int
 free_port(void)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t size = sizeof(address);
-	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct random random;
 
-	CHECK(bind(s, (struct sockaddr *)&address, size) == 0);
-	CHECK(getsockname(s, (struct sockaddr *)&address, &size) == 0);
-	close(s);
-	return (ntohs(address.sin_port));
+	random_seed_system(&random);
+	for (;;) {
+		int port = 12000 + (int)random_below(&random, 20000);
+		struct sockaddr_in address = {
+			.sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+			.sin_port = htons((uint16_t)port),
+		};
+		int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int rc = bind(s, (struct sockaddr *)&address, sizeof(address));
+
+		close(s);
+		if (rc == 0)
+			return (port);
+	}
 }
 
 static bool
