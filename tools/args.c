@@ -21,7 +21,14 @@ value_good(const struct arg_row *row, const char *text, struct buffer *why)
 {
 	int64_t number;
 	int32_t small;
+	double real;
 
+	if (row->kind == ARG_REAL &&
+	    !text_to_double(slice_of_text(text), &real)) {
+		buffer_printf(why, "--%s wants a number, not \"%s\"",
+		    row->name, text);
+		return (false);
+	}
 	if ((row->kind == ARG_INT &&
 		!text_to_int32(slice_of_text(text), &small)) ||
 	    (row->kind == ARG_LONG &&
@@ -42,36 +49,52 @@ args_given(const struct args *args, const struct arg_row *row)
 	return (false);
 }
 
-/* One option, whose name is known; `next` is the argument after it, or NULL.
- * *taken: how many arguments it used up. */
-static bool
-args_take(struct args *args, const struct arg_row *row, const char *value,
-    const char *next, int *taken)
-{
-	const char *text = value;
+/* What follows an option. */
+struct args_rest {
+	char *const *argv;
+	int count;
+};
 
-	*taken = 1;
-	if (row->kind == ARG_FLAG) {
-		if (value != NULL)
-			return (false);
-	} else if (text == NULL && next != NULL &&
-	    (row->kind != ARG_MAYBE || next[0] != '-')) {
-		text = next;
-		*taken = 2;
-	} else if (text == NULL) {
-		if (row->kind != ARG_MAYBE)
-			return (false);
-		text = row->fallback;
-	}
+static void
+args_add(struct args *args, const struct arg_row *row, const char *text)
+{
 	args->given[args->count].row = row;
 	args->given[args->count].text = text;
 	args->count++;
+}
+
+/* One option, whose name is known, with `value` behind its "=", or NULL.
+ * *taken: how many arguments it used up. */
+static bool
+args_take(struct args *args, const struct arg_row *row, const char *value,
+    const struct args_rest *rest, int *taken)
+{
+	const char *next = rest->count > 0 ? rest->argv[0] : NULL;
+
+	*taken = 1;
+	if (row->kind == ARG_FLAG) {
+		args_add(args, row, NULL);
+		return (value == NULL);
+	}
+	if (value != NULL) {
+		args_add(args, row, value);
+		return (true);
+	}
+	if (next == NULL || (row->kind == ARG_MAYBE && next[0] == '-')) {
+		args_add(args, row, row->fallback);
+		return (row->kind == ARG_MAYBE);
+	}
+	args_add(args, row, next);
+	*taken = 2;
+	while (row->kind == ARG_SEVERAL && *taken <= rest->count &&
+	    strncmp(rest->argv[*taken - 1], "--", 2) != 0)
+		args_add(args, row, rest->argv[(*taken)++ - 1]);
 	return (true);
 }
 
 static bool
-args_one(struct args *args, const char *argument, const char *next, int *taken,
-    struct buffer *why)
+args_one(struct args *args, const char *argument,
+    const struct args_rest *rest, int *taken, struct buffer *why)
 {
 	const char *name = argument + 2;
 	const char *equals = strchr(name, '=');
@@ -84,12 +107,12 @@ args_one(struct args *args, const char *argument, const char *next, int *taken,
 		    name);
 		return (false);
 	}
-	if (row->kind != ARG_MANY && row->kind != ARG_FLAG &&
-	    args_given(args, row)) {
+	if (row->kind != ARG_MANY && row->kind != ARG_SEVERAL &&
+	    row->kind != ARG_FLAG && args_given(args, row)) {
 		buffer_printf(why, "--%s was given twice", row->name);
 		return (false);
 	}
-	if (!args_take(args, row, equals != NULL ? equals + 1 : NULL, next,
+	if (!args_take(args, row, equals != NULL ? equals + 1 : NULL, rest,
 		taken)) {
 		buffer_printf(why, row->kind == ARG_FLAG
 			? "--%s takes no value"
@@ -111,14 +134,15 @@ args_parse(struct args *args, const struct arg_row *rows, int argc,
 	args->count = 0;
 	args->given = mem_zalloc(((size_t)argc + 1) * sizeof(*args->given));
 	for (int i = 1; i < argc; i += taken) {
+		const struct args_rest rest = { argv + i + 1, argc - i - 1 };
+
 		if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0') {
 			buffer_printf(why,
 			    "\"%s\" is no option: options begin with --",
 			    argv[i]);
 			return (false);
 		}
-		if (!args_one(args, argv[i], i + 1 < argc ? argv[i + 1] : NULL,
-			&taken, why))
+		if (!args_one(args, argv[i], &rest, &taken, why))
 			return (false);
 	}
 	return (true);
@@ -168,6 +192,16 @@ args_number(const struct args *args, const char *name)
 	return (number);
 }
 
+double
+args_real(const struct args *args, const char *name)
+{
+	const char *text = args_text(args, name);
+	double number = -1;
+
+	CHECK(text == NULL || text_to_double(slice_of_text(text), &number));
+	return (number);
+}
+
 const char *
 args_next(const struct args *args, const char *name, size_t *at)
 {
@@ -202,7 +236,8 @@ args_help(const struct arg_row *rows, struct buffer *out)
 		if (row->kind == ARG_MAYBE)
 			buffer_printf(out, " [%s]", row->shape);
 		else if (row->shape != NULL)
-			buffer_printf(out, " %s", row->shape);
+			buffer_printf(out, " %s%s", row->shape,
+			    row->kind == ARG_SEVERAL ? " ..." : "");
 		buffer_printf(out, "\n        %s", row->help);
 		if (row->fallback != NULL)
 			buffer_printf(out, " (default: %s)", row->fallback);

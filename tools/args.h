@@ -19,7 +19,9 @@ enum arg_kind {
 	ARG_INT,
 	ARG_LONG,
 	ARG_MANY,  /* text that may be given again */
-	ARG_MAYBE  /* text that may be absent: the row's fallback then */
+	ARG_REAL,
+	ARG_SEVERAL, /* texts up to the next option; as ARG_MANY else */
+	ARG_MAYBE    /* text that may be absent: the row's fallback then */
 };
 
 struct arg_row {
@@ -56,7 +58,8 @@ bool args_has(const struct args *args, const char *name);
 /* What was given, or else the fallback. */
 const char *args_text(const struct args *args, const char *name);
 int64_t args_number(const struct args *args, const char *name);
-/* Walks the values of an ARG_MANY; *at begins as 0. NULL: no more. */
+double args_real(const struct args *args, const char *name);
+/* Walks the values of an ARG_MANY or ARG_SEVERAL; *at begins as 0. NULL: no more. */
 const char *args_next(const struct args *args, const char *name, size_t *at);
 bool args_json(const struct args *args);
 /* The first of `names` (ended by NULL) that was given; NULL: none was. */

@@ -216,6 +216,26 @@ console_conf(const struct tool *tool, const struct config_map *map,
 	return (conf);
 }
 
+void
+console_producer_defaults(struct config_map *map)
+{
+	const char *acks = config_map_get(map, "acks");
+	const char *retries = config_map_get(map, "retries");
+	const bool all = acks != NULL &&
+	    (strcmp(acks, "all") == 0 || strcmp(acks, "-1") == 0);
+
+	if (config_map_find(map, "enable.idempotence") == NULL && all &&
+	    (retries == NULL || strcmp(retries, "0") != 0))
+		(void)config_map_set_text(map, "enable.idempotence", "true");
+	if (config_map_find(map, "delivery.timeout.ms") == NULL)
+		(void)config_map_set_text(map, "delivery.timeout.ms",
+		    "120000");
+	/* Keys go where Kafka's own clients put them. */
+	if (config_map_find(map, "partitioner") == NULL)
+		(void)config_map_set_text(map, "partitioner",
+		    "murmur2_random");
+}
+
 /* --- errors --------------------------------------------------------------- */
 
 const char *

@@ -9,15 +9,12 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/text.h"
+#include "tools/assign.h"
 #include "tools/console.h"
 #include "tools/consume_format.h"
-#include "tools/interrupt.h"
-#include "tools/topic_filter.h"
 
 #define POLL_MS 100
-#define METADATA_MS 60000
 #define HEADERS_MAX 1000
 
 static const struct arg_row consume_rows[] = {
@@ -78,12 +75,6 @@ static const struct console_row consume_properties[] = {
 	{ "isolation-level", "isolation.level" },
 };
 
-/* A partition being read. */
-struct assigned {
-	rd_kafka_topic_t *topic;
-	int32_t partition;
-};
-
 struct consume {
 	struct tool *tool;
 	const struct args *args;
@@ -96,11 +87,7 @@ struct consume {
 	int64_t first_offset;
 	struct interrupt interrupt;
 	rd_kafka_t *rk;
-	rd_kafka_queue_t *queue;
-	rd_kafka_topic_t **topics;
-	size_t topic_count;
-	struct assigned *assigned;
-	size_t assigned_count;
+	struct assignment assignment;
 	struct buffer out;
 	int64_t count; /* records printed */
 	bool down_said;
@@ -249,125 +236,26 @@ consume_connect(struct consume *c, const char *bootstrap)
 	return (tool_usage(c->tool, "%s", why));
 }
 
-/* --- assigning ------------------------------------------------------------ */
-
-static bool
-topic_wanted(const struct consume *c, const char *name)
-{
-	const char *topic = args_text(c->args, "topic");
-
-	return (topic != NULL
-		? strcmp(topic, name) == 0
-		: topic_filter_takes(&c->filter, slice_of_text(name)));
-}
-
-static int
-topic_assign(struct consume *c, const rd_kafka_metadata_topic_t *facts)
-{
-	const int64_t only = args_number(c->args, "partition");
-	rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, facts->topic,
-	    NULL);
-	bool found = false;
-
-	c->topics[c->topic_count++] = topic;
-	for (int i = 0; i < facts->partition_cnt; i++) {
-		const int32_t partition = facts->partitions[i].id;
-
-		if (only != -1 && partition != only)
-			continue;
-		found = true;
-		if (rd_kafka_consume_start_queue(topic, partition,
-			c->first_offset, c->queue) != 0)
-			return (tool_fail(c->tool, "%s/%d: %s", facts->topic,
-			    partition, console_error(rd_kafka_last_error())));
-		c->assigned[c->assigned_count].topic = topic;
-		c->assigned[c->assigned_count++].partition = partition;
-	}
-	if (only != -1 && !found)
-		return (tool_fail(c->tool,
-		    "topic '%s' has no partition %" PRId64
-		    ", but 0 to %d",
-		    facts->topic, only, facts->partition_cnt - 1));
-	return (TOOL_OK);
-}
-
-static int
-topics_assign(struct consume *c, const rd_kafka_metadata_t *metadata)
-{
-	size_t partitions = 0;
-	int status = TOOL_OK;
-
-	for (int i = 0; i < metadata->topic_cnt; i++)
-		partitions += (size_t)metadata->topics[i].partition_cnt;
-	c->topics = mem_zalloc(
-	    ((size_t)metadata->topic_cnt + 1) * sizeof(*c->topics));
-	c->assigned = mem_zalloc((partitions + 1) * sizeof(*c->assigned));
-	for (int i = 0; status == TOOL_OK && i < metadata->topic_cnt; i++) {
-		const rd_kafka_metadata_topic_t *facts = &metadata->topics[i];
-
-		if (!topic_wanted(c, facts->topic))
-			continue;
-		if (facts->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-			status = tool_fail(c->tool, "topic '%s': %s%s",
-			    facts->topic, console_error(facts->err),
-			    console_advice(facts->err));
-		else
-			status = topic_assign(c, facts);
-	}
-	if (status == TOOL_OK && c->assigned_count == 0)
-		status = tool_fail(c->tool,
-		    "no topic is there to read; barnabas topics --list shows "
-		    "the topics");
-	return (status);
-}
-
 static int
 consume_assign(struct consume *c)
 {
-	const char *name = args_text(c->args, "topic");
-	const struct rd_kafka_metadata *metadata = NULL;
-	rd_kafka_topic_t *topic =
-	    name == NULL ? NULL : rd_kafka_topic_new(c->rk, name, NULL);
-	const int64_t limit_ms =
-	    clock_mono_ms(clock_system()) + METADATA_MS;
-	rd_kafka_resp_err_t error;
-	int status;
+	const struct assign_wanted wanted = {
+		.topic = args_text(c->args, "topic"),
+		.filter = &c->filter,
+		.partition = args_number(c->args, "partition"),
+		.first_offset = c->first_offset,
+	};
 
-	c->queue = rd_kafka_queue_new(c->rk);
-	/* In short turns, for the signals' sake. */
-	do {
-		error = rd_kafka_metadata(c->rk, topic == NULL, topic,
-		    &metadata, 10 * POLL_MS);
-		rd_kafka_poll(c->rk, 0);
-	} while ((error == RD_KAFKA_RESP_ERR__TRANSPORT ||
-		     error == RD_KAFKA_RESP_ERR__TIMED_OUT) &&
-	    clock_mono_ms(clock_system()) < limit_ms &&
-	    !interrupt_came(&c->interrupt));
-	if (topic != NULL)
-		rd_kafka_topic_destroy(topic);
-	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return (tool_fail(c->tool, "the brokers do not tell of the "
-					   "topic: %s%s",
-		    console_error(error), console_advice(error)));
-	status = topics_assign(c, metadata);
-	rd_kafka_metadata_destroy(metadata);
-	return (status);
+	return (assignment_init(&c->assignment, c->tool, c->rk, &wanted,
+	    &c->interrupt));
 }
 
 static void
 consume_end(struct consume *c)
 {
-	for (size_t i = 0; i < c->assigned_count; i++)
-		rd_kafka_consume_stop(c->assigned[i].topic,
-		    c->assigned[i].partition);
-	if (c->queue != NULL)
-		rd_kafka_queue_destroy(c->queue);
-	for (size_t i = 0; i < c->topic_count; i++)
-		rd_kafka_topic_destroy(c->topics[i]);
+	assignment_fini(&c->assignment);
 	if (c->rk != NULL)
 		rd_kafka_destroy(c->rk);
-	mem_free(c->topics);
-	mem_free(c->assigned);
 	buffer_fini(&c->out);
 }
 
@@ -456,13 +344,13 @@ consume_failed(const struct consume *c, const rd_kafka_message_t *message)
 static rd_kafka_message_t *
 consume_next(struct consume *c)
 {
-	rd_kafka_message_t *message = rd_kafka_consume_queue(c->queue, 0);
+	rd_kafka_message_t *message = rd_kafka_consume_queue(c->assignment.queue, 0);
 
 	if (message != NULL)
 		return (message);
 	fflush(c->tool->out);
 	rd_kafka_poll(c->rk, 0);
-	return (rd_kafka_consume_queue(c->queue, POLL_MS));
+	return (rd_kafka_consume_queue(c->assignment.queue, POLL_MS));
 }
 
 static int

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/text.h"
 #include "tools/json_out.h"
@@ -81,6 +82,17 @@ json_int(struct json_out *json, const char *name, int64_t number)
 {
 	put_name(json, name);
 	buffer_printf(json->out, "%" PRId64, number);
+}
+
+void
+json_number(struct json_out *json, const char *name, double number, int digits)
+{
+	if (!isfinite(number)) {
+		json_none(json, name);
+		return;
+	}
+	put_name(json, name);
+	buffer_printf(json->out, "%.*f", digits, number);
 }
 
 void

@@ -20,6 +20,9 @@ void json_open(struct json_out *json, const char *name, char bracket);
 void json_close(struct json_out *json, char bracket);
 void json_text(struct json_out *json, const char *name, struct slice text);
 void json_int(struct json_out *json, const char *name, int64_t number);
+/* So many digits behind the point; what is no number is null. */
+void json_number(struct json_out *json, const char *name, double number,
+    int digits);
 void json_bool(struct json_out *json, const char *name, bool value);
 void json_none(struct json_out *json, const char *name);
 void json_ints(struct json_out *json, const char *name, const int32_t *items,

@@ -319,27 +319,6 @@ produce_flush(struct produce *p)
 
 /* --- setting up ----------------------------------------------------------- */
 
-/* As Kafka's producer: idempotent unless acks or retries forbid it. */
-static void
-produce_defaults(struct config_map *map)
-{
-	const char *acks = config_map_get(map, "acks");
-	const char *retries = config_map_get(map, "retries");
-	const bool all = acks != NULL &&
-	    (strcmp(acks, "all") == 0 || strcmp(acks, "-1") == 0);
-
-	if (config_map_find(map, "enable.idempotence") == NULL && all &&
-	    (retries == NULL || strcmp(retries, "0") != 0))
-		(void)config_map_set_text(map, "enable.idempotence", "true");
-	if (config_map_find(map, "delivery.timeout.ms") == NULL)
-		(void)config_map_set_text(map, "delivery.timeout.ms",
-		    "120000");
-	/* Keys go where Kafka's own clients put them. */
-	if (config_map_find(map, "partitioner") == NULL)
-		(void)config_map_set_text(map, "partitioner",
-		    "murmur2_random");
-}
-
 static int
 produce_connect(struct produce *p, const struct args *args,
     const char *bootstrap)
@@ -358,7 +337,7 @@ produce_connect(struct produce *p, const struct args *args,
 		    nelems(produce_properties), &map);
 		(void)config_map_set_text(&map, "bootstrap.servers",
 		    bootstrap);
-		produce_defaults(&map);
+		console_producer_defaults(&map);
 		conf = console_conf(p->tool, &map, &status);
 	}
 	config_map_fini(&map);

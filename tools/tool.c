@@ -19,6 +19,8 @@ static const struct command *const commands[] = {
 	&command_delete_records,
 	&command_log_dirs,
 	&command_dump_log,
+	&command_perf_produce,
+	&command_perf_consume,
 };
 
 static void
@@ -73,6 +75,21 @@ tool_print(const struct tool *tool, struct buffer *text)
 	if (text->length != 0)
 		fwrite(text->data, 1, text->length, tool->out);
 	text->length = 0;
+}
+
+/* `more` NULL: the name is all of it; else it is the second word, as in
+ * "perf produce". */
+static const struct command *
+command_find_words(const char *name, const char *more)
+{
+	const size_t length = strlen(name);
+
+	for (size_t i = 0; more != NULL && i < nelems(commands); i++)
+		if (strncmp(commands[i]->name, name, length) == 0 &&
+		    commands[i]->name[length] == ' ' &&
+		    strcmp(commands[i]->name + length + 1, more) == 0)
+			return (commands[i]);
+	return (NULL);
 }
 
 static const struct command *
@@ -178,8 +195,14 @@ tool_main(struct tool *tool, int argc, char *const argv[])
 	if (strcmp(argv[1], "--version") == 0)
 		return (tool_end(tool, tool_version(tool)));
 	tool->command = command_find(argv[1]);
-	if (tool->command == NULL)
-		return (tool_usage(tool, "there is no command \"%s\"",
-		    argv[1]));
-	return (tool_end(tool, command_main(tool, argc - 1, argv + 1)));
+	if (tool->command != NULL)
+		return (tool_end(tool, command_main(tool, argc - 1, argv + 1)));
+	tool->command = command_find_words(argv[1], argc > 2 ? argv[2] : NULL);
+	if (tool->command != NULL)
+		return (tool_end(tool, command_main(tool, argc - 2, argv + 2)));
+	if (strcmp(argv[1], "perf") == 0)
+		return (tool_usage(tool,
+		    "say what to measure: barnabas perf produce or barnabas "
+		    "perf consume"));
+	return (tool_usage(tool, "there is no command \"%s\"", argv[1]));
 }

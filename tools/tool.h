@@ -28,6 +28,8 @@ extern const struct command command_topics;
 extern const struct command command_dump_log;
 extern const struct command command_produce;
 extern const struct command command_consume;
+extern const struct command command_perf_produce;
+extern const struct command command_perf_consume;
 extern const struct command command_get_offsets;
 extern const struct command command_delete_records;
 extern const struct command command_log_dirs;

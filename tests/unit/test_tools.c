@@ -2,8 +2,10 @@
 /* The tools without a broker: options, filters, texts, dumps of golden
  * files. */
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -12,11 +14,13 @@
 #include "storage/producers.h"
 #include "tests/unit/unit.h"
 #include "tools/console.h"
+#include "tools/consume_format.h"
+#include "tools/date_format.h"
 #include "tools/delete_records.h"
 #include "tools/get_offsets.h"
-#include "tools/log_dirs.h"
-#include "tools/consume_format.h"
 #include "tools/json_out.h"
+#include "tools/log_dirs.h"
+#include "tools/perf.h"
 #include "tools/produce_line.h"
 #include "tools/tool.h"
 #include "tools/topic_filter.h"
@@ -99,6 +103,8 @@ static const struct arg_row rows[] = {
 	{ "long", ARG_LONG, "n", "7", "" },
 	{ "many", ARG_MANY, "x", NULL, "" },
 	{ "maybe", ARG_MAYBE, "x", "gzip", "" },
+	{ "real", ARG_REAL, "n", NULL, "" },
+	{ "several", ARG_SEVERAL, "x", NULL, "" },
 	ARGS_COMMON,
 };
 
@@ -141,13 +147,35 @@ test_options(void)
 	args_fini(&args);
 }
 
+/* Values up to the next option. */
+static void
+test_options_several(void)
+{
+	static const char *const argv[] = { "x", "--several", "a=1", "b=-2",
+		"-c", "--real", "-1.5", "--several=d", "--flag", "--several",
+		"e" };
+	static const char *const wanted[] = { "a=1", "b=-2", "-c", "d", "e" };
+	struct args args;
+	size_t at = 0;
+
+	CU_ASSERT(parse(&args, nelems(argv), argv));
+	for (size_t i = 0; i < nelems(wanted); i++)
+		CU_ASSERT_STRING_EQUAL(args_next(&args, "several", &at),
+		    wanted[i]);
+	CU_ASSERT_PTR_NULL(args_next(&args, "several", &at));
+	CU_ASSERT_DOUBLE_EQUAL(args_real(&args, "real"), -1.5, 0);
+	CU_ASSERT(args_has(&args, "flag"));
+	args_fini(&args);
+}
+
 static void
 test_options_wrong(void)
 {
 	static const char *const wrong[][3] = { { "--none" }, { "--text" },
 		{ "--number", "3x" }, { "--number", "2147483648" },
 		{ "--flag=1" }, { "word" }, { "-f" }, { "--tex", "a" },
-		{ "--" }, { "--text=1", "--text=2" } };
+		{ "--" }, { "--text=1", "--text=2" }, { "--several" },
+		{ "--real", "x" } };
 	struct args args;
 
 	for (size_t i = 0; i < nelems(wrong); i++) {
@@ -212,6 +240,8 @@ test_commands(void)
 	    TOOL_USAGE, "--partition");
 	expect("barnabas produce --bootstrap-server a:1", TOOL_USAGE,
 	    "--topic");
+	expect("barnabas perf", TOOL_USAGE, "perf produce");
+	expect("barnabas perf nothing", TOOL_USAGE, "perf produce");
 	expect("barnabas produce --bootstrap-server a:1 --topic t "
 	       "--producer-property nonsense=1",
 	    TOOL_USAGE, "no property nonsense");
@@ -289,11 +319,15 @@ test_json(void)
 	json_open(&json, "o", '{');
 	json_close(&json, '}');
 	json_bool(&json, "t", true);
+	json_number(&json, "d", 1.25, 1);
+	json_number(&json, "q", 0.0 / (double)json.out->length, 3);
+	json_number(&json, "z", INFINITY, 3);
 	json_close(&json, '}');
 	json_end(&json);
 	same_text(&out,
 	    "{\"a\\\"b\":\"x\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\",\"n\":null,"
-	    "\"i\":[1,-2],\"o\":{},\"t\":true}\n");
+	    "\"i\":[1,-2],\"o\":{},\"t\":true,\"d\":1.2,"
+	    "\"q\":0.000,\"z\":null}\n");
 }
 
 /* --- topics --------------------------------------------------------------- */
@@ -681,6 +715,194 @@ test_log_dirs(void)
 	expect("barnabas log-dirs --bootstrap-server a:1 --describe "
 	       "--broker-list 1,x",
 	    TOOL_USAGE, "no broker id");
+}
+
+/* --- perf ----------------------------------------------------------------- */
+
+static void
+test_perf_produced(void)
+{
+	struct perf_stats stats;
+	struct buffer out = BUFFER_EMPTY;
+
+	perf_stats_init(&stats, 10, 1000);
+	for (int64_t i = 1; i <= 10; i++)
+		perf_stats_record(&stats, i * 10, 1048576);
+	perf_stats_window(&stats, 3000, false, &out);
+	same_text(&out,
+	    "10 records sent, 5.0 records/sec (5.00 MB/sec), 55.0 ms avg "
+	    "latency, 100.0 ms max latency.\n");
+	out = BUFFER_EMPTY;
+	CU_ASSERT_EQUAL(stats.window.count, 0);
+	CU_ASSERT_EQUAL(stats.window.start_ms, 3000);
+	perf_stats_total(&stats, 5000, false, &out);
+	same_text(&out,
+	    "10 records sent, 2.500000 records/sec (2.50 MB/sec), 55.00 ms avg "
+	    "latency, 100.00 ms max latency, 60 ms 50th, 100 ms 95th, 100 ms "
+	    "99th, 100 ms 99.9th.\n");
+	out = BUFFER_EMPTY;
+	perf_stats_total(&stats, 5000, true, &out);
+	same_text(&out,
+	    "{\"total\":true,\"records\":10,\"recordsPerSec\":2.5,"
+	    "\"mbPerSec\":2.50,\"avgLatencyMs\":55.00,\"maxLatencyMs\":100,"
+	    "\"latencyMs50\":60,\"latencyMs95\":100,\"latencyMs99\":100,"
+	    "\"latencyMs999\":100}\n");
+	perf_stats_fini(&stats);
+	/* Nothing came through; and many records, of which some are kept. */
+	out = BUFFER_EMPTY;
+	perf_stats_init(&stats, 3, 0);
+	perf_stats_total(&stats, 10, false, &out);
+	same_text(&out,
+	    "0 records sent, 0.000000 records/sec (0.00 MB/sec), NaN ms avg "
+	    "latency, 0.00 ms max latency, 0 ms 50th, 0 ms 95th, 0 ms 99th, 0 "
+	    "ms 99.9th.\n");
+	perf_stats_fini(&stats);
+	perf_stats_init(&stats, 1700000, 0);
+	for (int64_t i = 0; i < 1700000; i++)
+		perf_stats_record(&stats, i % 3, 1);
+	CU_ASSERT_EQUAL(stats.every, 3);
+	CU_ASSERT_EQUAL(stats.sample_count, 566667);
+	CU_ASSERT_EQUAL(stats.total.latency_ms_max, 2);
+	perf_stats_fini(&stats);
+}
+
+static void
+test_perf_consumed(void)
+{
+	struct perf_read read = { .start_ms = 1000, .end_ms = 3000,
+		.bytes = 2097152, .messages = 100, .join_ms = 1000,
+		.bytes_all = 4194304, .messages_all = 300 };
+	struct buffer out = BUFFER_EMPTY;
+
+	perf_read_total(&read, "s", false, &out);
+	same_text(&out, "1, 3, 2.0000, 1.0000, 100, 50.0000, 1000, 1000, "
+			"2.0000, 100.0000\n");
+	out = BUFFER_EMPTY;
+	perf_read_interval(&read, "s", false, &out);
+	same_text(&out, "3, 0, 4.0000, 1.0000, 300, 50.0000, 1000, 1000, "
+			"2.0000, 100.0000\n");
+	out = BUFFER_EMPTY;
+	read.join_ms = 2000;
+	perf_read_total(&read, "s", false, &out);
+	same_text(&out, "1, 3, 2.0000, 1.0000, 100, 50.0000, 2000, 0, "
+			"Infinity, Infinity\n");
+	out = BUFFER_EMPTY;
+	perf_read_interval(&read, "s", false, &out);
+	same_text(&out, "3, 0, 4.0000, 1.0000, 300, 50.0000, 2000, 0, "
+			"0.0000, 0.0000\n");
+	out = BUFFER_EMPTY;
+	perf_read_header(true, &out);
+	CU_ASSERT(strncmp(buffer_text(&out), "time, threadId, data.", 21) ==
+	    0);
+	buffer_fini(&out);
+}
+
+static void
+test_perf_metrics(void)
+{
+	struct buffer out = BUFFER_EMPTY;
+
+	perf_metrics_put(SLICE_LITERAL("{\"b\":1,\"name\":\"x\",\"a\":{"
+	    "\"long\":-2.5,\"l\":[1]}}"), false, &out);
+	same_text(&out, "\nMetric Name   Value\na:long : -2.500\n"
+			"b      : 1\n");
+	out = BUFFER_EMPTY;
+	perf_metrics_put(SLICE_LITERAL("{\"b\":1}"), true, &out);
+	same_text(&out, "{\"metrics\":{\"b\":1}}\n");
+	out = BUFFER_EMPTY;
+	perf_metrics_put(SLICE_LITERAL("none"), false, &out);
+	same_text(&out, "");
+}
+
+static void
+test_perf_options(void)
+{
+	static const char produce[] = "barnabas perf produce --topic t "
+				      "--throughput -1 ";
+	static const char consume[] = "barnabas perf consume --topic t "
+				      "--bootstrap-server a:1 ";
+	static const struct {
+		const char *start;
+		const char *more;
+		const char *err;
+	} cases[] = {
+		{ produce, "--num-records 1", "exactly one of" },
+		{ produce, "--record-size 1", "--num-records" },
+		{ produce, "--num-records 0 --record-size 1", "between 1" },
+		{ produce, "--num-records 1 --record-size 1 "
+			   "--payload-monotonic",
+		    "exactly one of" },
+		{ produce, "--num-records 1 --record-size 1",
+		    "--producer-props" },
+		{ produce, "--num-records 1 --record-size 1 "
+			   "--producer-props acks=1",
+		    "bootstrap.servers" },
+		{ produce, "--num-records 1 --record-size 1 "
+			   "--producer-props bootstrap.servers=a:1 x=1",
+		    "no property x" },
+		{ produce, "--num-records 1 --record-size 1 --producer-props "
+			   "bootstrap.servers=a:1 --transactional-id t",
+		    "no transactions" },
+		{ produce, "--num-records 1 --payload-file /dev/null "
+			   "--producer-props bootstrap.servers=a:1",
+		    "no record" },
+		{ produce, "--throughput 5", "twice" },
+		{ consume, "", "--messages" },
+		{ consume, "--messages 1 --timeout x", "--timeout" },
+		{ consume, "--messages 1 --reporting-interval 0", "interval" },
+		{ consume, "--messages 1 --date-format G", "'G'" },
+		{ consume, "--messages 1 --group g", "no groups" },
+	};
+
+	for (size_t i = 0; i < nelems(cases); i++) {
+		char line[256];
+
+		snprintf(line, sizeof(line), "%s%s", cases[i].start,
+		    cases[i].more);
+		expect(line, 1, cases[i].err);
+	}
+	expect("kafka-producer-perf-test.sh --topic t --num-records 1 "
+	       "--record-size 1 --throughput 0",
+	    1, "--throughput");
+}
+
+static void
+date(const char *pattern, const char *want)
+{
+	struct buffer out = BUFFER_EMPTY;
+
+	CU_ASSERT(date_format_check(pattern, &out));
+	date_format_put(pattern, INT64_C(1724168874053), &out);
+	same_text(&out, want);
+}
+
+static void
+test_dates(void)
+{
+	static const char *const wrong[] = { "G", "yyyy Q", "'open", "w" };
+	struct buffer why = BUFFER_EMPTY;
+	char *zone = getenv("TZ");
+
+	zone = zone == NULL ? NULL : mem_strdup(zone);
+	setenv("TZ", "UTC0", 1);
+	tzset();
+	date("yyyy-MM-dd HH:mm:ss:SSS", "2024-08-20 15:47:54:053");
+	date("yy/M/d h:m:s.S a", "24/8/20 3:47:54.53 PM");
+	date("EEE, d MMM yyyy HH:mm Z", "Tue, 20 Aug 2024 15:47 +0000");
+	date("'at' HH'''o''clock'", "at 15'o'clock");
+	date("", "");
+	for (size_t i = 0; i < nelems(wrong); i++) {
+		CU_ASSERT_FALSE(date_format_check(wrong[i], &why));
+		CU_ASSERT(why.length != 0);
+		why.length = 0;
+	}
+	buffer_fini(&why);
+	if (zone != NULL)
+		setenv("TZ", zone, 1);
+	else
+		unsetenv("TZ");
+	tzset();
+	mem_free(zone);
 }
 
 /* --- lines and records ---------------------------------------------------- */
@@ -1114,6 +1336,7 @@ test_dump_wrong(void)
 
 static const struct unit_test tests[] = {
 	{ "options", test_options },
+	{ "options with several values", test_options_several },
 	{ "wrong options", test_options_wrong },
 	{ "commands", test_commands },
 	{ "topic filter", test_filter },
@@ -1124,6 +1347,11 @@ static const struct unit_test tests[] = {
 	{ "which offsets", test_offsets_rules },
 	{ "records to delete", test_delete_records },
 	{ "log directories", test_log_dirs },
+	{ "perf: records produced", test_perf_produced },
+	{ "perf: records consumed", test_perf_consumed },
+	{ "perf: metrics", test_perf_metrics },
+	{ "perf: options", test_perf_options },
+	{ "dates", test_dates },
 	{ "lines", test_line },
 	{ "odd lines", test_line_odd },
 	{ "source of lines", test_line_source },
