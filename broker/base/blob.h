@@ -18,8 +18,10 @@ struct blob_ops {
 	/* As pread(2): bytes read, or -1 and errno. */
 	ssize_t (*read_at)(struct blob *blob, void *to, size_t size,
 	    int64_t position);
-	/* A descriptor for sendfile(2), or -1 where there is none (replay). */
+	/* A descriptor for sendfile(2), good until descriptor_done(); -1 where
+	 * there is none (replay, or all are in use): then no end is told. */
 	int (*descriptor)(struct blob *blob);
+	void (*descriptor_done)(struct blob *blob);
 	/* The last reference went. */
 	void (*release)(struct blob *blob);
 };

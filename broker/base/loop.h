@@ -154,7 +154,8 @@ struct work {
 struct work_queue;
 struct work_queue *work_queue_new(struct scheduler *scheduler,
     const char *name, int parallel);
-/* Waits until what is queued has run. */
+/* Until what is queued has run; the caller runs some of it. May be called from
+ * a piece of another queue. */
 void work_queue_free(struct work_queue *queue);
 /* Waits until what is queued has run, on a thread that runs none of it. */
 void work_queue_wait(struct work_queue *queue);

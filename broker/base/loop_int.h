@@ -195,7 +195,8 @@ struct work_queue {
 	size_t length;
 	int running;
 	int parallel;
-	pthread_cond_t idle; /* nothing pending, nothing running */
+	int drains;	     /* threads in work_queue_free() */
+	pthread_cond_t idle; /* a piece ended; told to those */
 };
 
 /* Under work_mutex: begins the piece `work`, which is pending in `queue`. */

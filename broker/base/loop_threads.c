@@ -77,6 +77,19 @@ thread_start(const struct scheduler *scheduler, pthread_t *thread,
 
 /* --- workers -------------------------------------------------------------- */
 
+/* Under work_mutex, which it gives up meanwhile. */
+static void
+run_first(struct work_queue *queue)
+{
+	struct work *work = list_entry(queue->pending.next, struct work, link);
+
+	work_begin(queue, work);
+	leaf_unlock(&queue->scheduler->work_mutex);
+	work_run(work);
+	leaf_lock(&queue->scheduler->work_mutex);
+	work_end(queue);
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -86,9 +99,6 @@ worker_main(void *arg)
 	(void)pthread_setname_np(pthread_self(), "worker");
 	leaf_lock(&scheduler->work_mutex);
 	for (;;) {
-		struct work_queue *queue;
-		struct work *work;
-
 		if (list_empty(&scheduler->work_runnable)) {
 			if (threads->stopping)
 				break;
@@ -98,14 +108,8 @@ worker_main(void *arg)
 			threads->idle_count--;
 			continue;
 		}
-		queue = list_entry(scheduler->work_runnable.next,
-		    struct work_queue, runnable);
-		work = list_entry(queue->pending.next, struct work, link);
-		work_begin(queue, work);
-		leaf_unlock(&scheduler->work_mutex);
-		work_run(work);
-		leaf_lock(&scheduler->work_mutex);
-		work_end(queue);
+		run_first(list_entry(scheduler->work_runnable.next,
+		    struct work_queue, runnable));
 	}
 	leaf_unlock(&scheduler->work_mutex);
 	return (NULL);
@@ -121,13 +125,26 @@ threads_work_ready(struct scheduler *scheduler)
 		pthread_cond_signal(&threads->work_ready);
 }
 
+/* Who waits takes part, or a worker that waits for its own kind, when all the
+ * others do the same, would wait for ever. */
 static void
 threads_work_drain(struct work_queue *queue)
 {
-	leaf_lock(&queue->scheduler->work_mutex);
-	while (queue->running > 0 || !list_empty(&queue->pending))
-		pthread_cond_wait(&queue->idle, &queue->scheduler->work_mutex);
-	leaf_unlock(&queue->scheduler->work_mutex);
+	struct scheduler *scheduler = queue->scheduler;
+
+	leaf_lock(&scheduler->work_mutex);
+	queue->drains++;
+	while (queue->running > 0 || !list_empty(&queue->pending)) {
+		if (list_empty(&queue->pending) ||
+		    queue->running >= queue->parallel) {
+			pthread_cond_wait(&queue->idle,
+			    &scheduler->work_mutex);
+			continue;
+		}
+		run_first(queue);
+	}
+	queue->drains--;
+	leaf_unlock(&scheduler->work_mutex);
 }
 
 struct scheduler *

@@ -127,6 +127,6 @@ work_end(struct work_queue *queue)
 {
 	queue->running--;
 	(void)queue_offer(queue);
-	if (queue->running == 0 && list_empty(&queue->pending))
+	if (queue->drains > 0)
 		pthread_cond_broadcast(&queue->idle);
 }

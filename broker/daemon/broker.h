@@ -54,6 +54,7 @@ struct broker_setup {
 	const struct config *config; /* resolved; outlives the broker */
 	struct metrics *metrics;
 	int loop_count;
+	size_t log_files; /* that may stay open; 0: some hundred */
 	/* At each change of state, and while logs load (done of total); on the
 	 * controller's loop. */
 	void (*changed)(void *arg, enum broker_state state, uint64_t done,

@@ -48,6 +48,16 @@ collect_state(const struct broker *b)
 }
 
 static void
+collect_files(struct broker *b, struct metrics *m)
+{
+	struct storage_files files = storage_files(b->storage);
+
+	metrics_set(m, METRIC_LOG_FILES_OPEN, (int64_t)files.open);
+	metrics_set(m, METRIC_LOG_FILES_BOUND, (int64_t)files.bound);
+	metrics_set(m, METRIC_LOG_FILES_CLOSED, (int64_t)files.closed);
+}
+
+static void
 collect_broker(struct metrics_scrape *scrape, void *arg)
 {
 	struct broker *b = arg;
@@ -65,8 +75,10 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	metrics_sample(scrape, METRIC_WORK_QUEUE_LENGTH,
 	    METRICS_VALUES("resolver"),
 	    (int64_t)work_queue_length(b->resolver));
-	if (broker_state(b) == BROKER_RUNNING)
-		storage_each_log(b->storage, collect_log, scrape);
+	if (broker_state(b) != BROKER_RUNNING)
+		return;
+	collect_files(b, m);
+	storage_each_log(b->storage, collect_log, scrape);
 }
 
 void

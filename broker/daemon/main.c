@@ -48,6 +48,7 @@ struct process {
 	int signals;
 	int changes; /* eventfd: the broker's state changed */
 	bool told_ready;
+	size_t log_files; /* half of the descriptors that we may have */
 };
 
 static void
@@ -208,10 +209,14 @@ process_raise_limits(struct process *p)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
+	/* The others are for connections. */
+	p->log_files = (size_t)limit.rlim_cur / 2;
 	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-		diag_info(p->diag, daemon, "descriptors at most %llu",
-		    (unsigned long long)limit.rlim_cur);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	p->log_files = (size_t)limit.rlim_cur / 2;
+	diag_info(p->diag, daemon, "descriptors at most %llu",
+	    (unsigned long long)limit.rlim_cur);
 }
 
 static bool
@@ -253,6 +258,7 @@ process_start(struct process *p)
 	    .config = p->config,
 	    .metrics = p->metrics,
 	    .loop_count = loops < 1 ? 1 : loops,
+	    .log_files = p->log_files,
 	    .changed = process_changed,
 	    .changed_arg = p,
 	});

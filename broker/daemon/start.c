@@ -201,6 +201,8 @@ start_open_run(struct work *work)
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
 	    .random = seams->random,
+	    .cores = (int)b->loop_count,
+	    .descriptors = b->setup.log_files,
 	    .broker_id = b->options->cluster.broker_id,
 	    .settings = start_topic_settings,
 	    .settings_arg = b,

@@ -334,6 +334,7 @@ system_send_extent(struct socket *socket, const struct extent *extent)
 	const size_t size = extent->length < SENDFILE_BYTES_MAX
 	    ? extent->length : SENDFILE_BYTES_MAX;
 	ssize_t n;
+	int error;
 
 	if (from < 0)
 		return (send_by_copy(socket, extent));
@@ -341,6 +342,9 @@ system_send_extent(struct socket *socket, const struct extent *extent)
 		n = sendfile(system_of(socket)->descriptor, from, &position,
 		    size);
 	while (n < 0 && errno == EINTR);
+	error = errno;
+	extent->blob->ops->descriptor_done(extent->blob);
+	errno = error;
 	if (n < 0 && (errno == EINVAL || errno == ENOSYS))
 		return (send_by_copy(socket, extent));
 	if (n == 0 && size != 0) {

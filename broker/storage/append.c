@@ -14,10 +14,6 @@
 #include "base/mem.h"
 #include "storage/storage_int.h"
 
-/* Entries of an index that are kept back before they go to the file. */
-#define INDEX_WRITE_ENTRIES 64
-#define ABORTED_ENTRY 34
-
 /* Batches that go to one segment. */
 struct run {
 	struct slice bytes;
@@ -39,7 +35,6 @@ static enum error append_write(struct log *log, struct segment *active,
     const struct run *run);
 static void append_publish(struct log *log, struct segment *active,
     const struct run *run, const struct log_settings *settings);
-static enum error append_refused(struct log *log, const char *what);
 static enum error follower_check(const struct log *log, struct slice bytes,
     struct slice *whole);
 
@@ -230,8 +225,13 @@ append_epochs(struct log *log, struct slice bytes)
 			epochs_assign(&epochs, batch.leader_epoch,
 			    batch.base_offset);
 	}
+	/* A cut entry in the file must not come to lie below the end. */
+	if (!changed && log->epochs_differ) {
+		epochs_copy(&epochs, &log->epochs);
+		changed = true;
+	}
 	if (changed && !log_set_epochs(log, &epochs))
-		return (append_refused(log, "could not write leader epochs"));
+		return (log_refuse(log, "could not write leader epochs"));
 	return (ERR_NONE);
 }
 
@@ -258,13 +258,9 @@ append_run(struct log *log, const struct run *run,
 	error = append_write(log, active, run);
 	if (error != ERR_NONE)
 		return (error);
+	/* Index entries go to the file when the segment is closed: a recovery
+	 * would not look at them before. */
 	append_publish(log, active, run, settings);
-	if (active->offsets.count - active->offsets.written <
-	    INDEX_WRITE_ENTRIES)
-		return (ERR_NONE);
-	/* Without these entries a recovery is needed, no more. */
-	if (segment_write_indexes(active, false) != 0)
-		append_refused(log, "could not write an index");
 	return (ERR_NONE);
 }
 
@@ -277,13 +273,12 @@ segment_waited_ms(struct log *log, struct segment *active,
 		struct batch batch;
 		int64_t position;
 
-		walk_init(&walk, active->files, active->descriptor, 0,
-		    active->size, false);
+		segment_walk(active, &walk, 0, active->size, false);
 		active->first_timestamp_ms =
 		    walk_next(&walk, &batch, &position) == WALK_BATCH
 		    ? batch.max_timestamp_ms
 		    : -1;
-		walk_fini(&walk);
+		segment_walk_end(active, &walk);
 	}
 	if (active->first_timestamp_ms >= 0)
 		return ((int64_t)((uint64_t)run->max_timestamp_ms -
@@ -312,18 +307,27 @@ append_write(struct log *log, struct segment *active, const struct run *run)
 	struct files *files = log->storage->files;
 	struct iovec part = { (void *)(uintptr_t)run->bytes.data,
 		run->bytes.length };
+	enum error answer = ERR_NONE;
+	int descriptor;
 	int error;
 
 	if (!log_dir_has_room(log->dir, (int64_t)run->bytes.length))
 		return (ERR_KAFKA_STORAGE_ERROR);
-	if (file_write_full(files, active->descriptor, &part, 1,
-		active->size) == 0)
-		return (ERR_NONE);
-	error = errno;
-	if (files->ops->truncate(files, active->descriptor, active->size) != 0)
-		return (log_fail(log, "could not cut off half an append"));
-	errno = error;
-	return (append_refused(log, "could not append"));
+	descriptor = segment_pin(active);
+	if (descriptor < 0)
+		return (log_refuse(log, "could not open a segment"));
+	if (file_write_full(files, descriptor, &part, 1, active->size) != 0) {
+		error = errno;
+		if (files->ops->truncate(files, descriptor, active->size) != 0)
+			answer = log_fail(log,
+			    "could not cut off half an append");
+		else {
+			errno = error;
+			answer = log_refuse(log, "could not append");
+		}
+	}
+	segment_unpin(active);
+	return (answer);
 }
 
 static void
@@ -354,6 +358,8 @@ append_publish(struct log *log, struct segment *active, const struct run *run,
 			/* Recovery will write it: the mark stays away. */
 			atomic_store(&log->dir->unclean, true);
 	}
+	if (log->recent == NULL)
+		log->recent = mem_zalloc(RECENT_COUNT * sizeof(*log->recent));
 	log->recent[log->recent_next++ % RECENT_COUNT] = (struct recent){
 		.base_offset = run->first_offset,
 		.last_offset = run->last_offset,
@@ -393,63 +399,4 @@ log_note_aborted(struct log *log, struct segment *segment,
 	    file_write_full(files, descriptor, &part, 1, info.size_bytes) == 0;
 	files->ops->close(files, descriptor);
 	return (good);
-}
-
-/* A full disk refuses; whatever else goes wrong takes the directory offline. */
-static enum error
-append_refused(struct log *log, const char *what)
-{
-	if (errno != ENOSPC && errno != EDQUOT)
-		return (log_fail(log, what));
-	if (!atomic_exchange(&log->dir->full, true))
-		diag_error(log->storage->diag, storage,
-		    "dir=%s is full, appends are refused until there is room "
-		    "partition=%s (%s)",
-		    log->dir->path, log->name, what);
-	return (ERR_KAFKA_STORAGE_ERROR);
-}
-
-/* --- rolling -------------------------------------------------------------- */
-
-enum error
-log_roll(struct log *log, int64_t base_offset)
-{
-	struct segment *old = log_active(log);
-	struct segment_list *before = log->segments;
-	struct files *files = log->storage->files;
-	struct segment_list *list;
-	struct segment **items;
-	struct segment *made;
-
-	if (old->size == 0 && old->base_offset == base_offset)
-		return (ERR_NONE);
-	lock_take(&log->lock);
-	segment_note_close(old);
-	if (log->producers.end_offset < base_offset)
-		log->producers.end_offset = base_offset;
-	lock_release(&log->lock);
-	if (segment_write_indexes(old, false) != 0)
-		return (append_refused(log, "could not write an index"));
-	if (log_get_settings(log).preallocate &&
-	    files->ops->truncate(files, old->descriptor, old->size) != 0)
-		return (append_refused(log, "could not trim a segment"));
-	if (!snapshot_write(log, false))
-		return (append_refused(log, "could not write a snapshot"));
-	made = log_new_segment(log, base_offset);
-	if (made == NULL)
-		return (append_refused(log, "could not make a segment"));
-	items = mem_alloc((before->count + 1) * sizeof(*items));
-	memcpy(items, before->items, before->count * sizeof(*items));
-	items[before->count] = made;
-	list = segment_list_new(items, before->count + 1);
-	mem_free(items);
-	segment_unref(made);
-	lock_take(&log->lock);
-	index_unload(&old->offsets);
-	index_unload(&old->times);
-	log_publish_segments(log, list);
-	lock_release(&log->lock);
-	segment_list_unref(before);
-	log_flush_later(log, base_offset);
-	return (ERR_NONE);
 }

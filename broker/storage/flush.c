@@ -60,7 +60,7 @@ flush_closed(struct log *log, int64_t offset)
 	    sync_closed(log, list->items[next - 1], offset);
 
 	segment_list_unref(list);
-	return (good ? ERR_NONE : log_fail(log, "could not sync an index"));
+	return (good ? ERR_NONE : log_refuse(log, "could not sync an index"));
 }
 
 enum error
@@ -76,13 +76,16 @@ log_flush_to(struct log *log, int64_t offset)
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (offset <= point)
 		return (ERR_NONE);
+	/* What cannot be closed now keeps the recovery point where it is. */
+	if (!log_finish_rolls(log))
+		(void)log_refuse(log, "could not close a segment");
 	list = log_segments(log);
 	for (size_t i = segment_list_find(list, point);
 	     good && i < list->count && list->items[i]->base_offset < offset;
 	     i++) {
 		struct segment *segment = list->items[i];
 
-		good = files->ops->sync(files, segment->descriptor) == 0 &&
+		good = segment_sync(segment) == 0 &&
 		    (i + 1 == list->count ||
 			sync_closed(log, segment,
 			    list->items[i + 1]->base_offset));
@@ -91,8 +94,9 @@ log_flush_to(struct log *log, int64_t offset)
 	good = good && file_sync_directory(files, log->path) == 0;
 	segment_list_unref(list);
 	if (!good)
-		return (log_fail(log, "could not sync a segment"));
+		return (log_refuse(log, "could not sync a segment"));
 	lock_take(&log->lock);
+	offset = log_rolls_bound(log, offset);
 	if (atomic_load(&log->truncations) == truncations &&
 	    offset > atomic_load(&log->recovery_point))
 		atomic_store(&log->recovery_point, offset);
@@ -124,8 +128,10 @@ flush_rolled(struct log *log, int64_t offset)
 		return;
 	if (offset > atomic_load(&log->recovery_point))
 		log_flush_to(log, offset);
-	else
+	else if (log_finish_rolls(log))
 		flush_closed(log, offset);
+	else
+		(void)log_refuse(log, "could not close a segment");
 }
 
 static void
@@ -158,7 +164,6 @@ bool
 log_close_clean(struct log *log)
 {
 	struct segment *active;
-	struct files *files = log->storage->files;
 	struct epochs epochs;
 	bool good;
 
@@ -170,15 +175,15 @@ log_close_clean(struct log *log)
 		log->producers.end_offset = log_end_offset(log);
 	epochs_copy(&epochs, &log->epochs);
 	lock_release(&log->lock);
-	good = log_flush_to(log, log_end_offset(log)) == ERR_NONE;
+	good = log_finish_rolls(log) &&
+	    log_flush_to(log, log_end_offset(log)) == ERR_NONE;
 	good = good &&
 	    (!log_get_settings(log).preallocate ||
-		files->ops->truncate(files, active->descriptor,
-		    active->size) == 0) &&
+		segment_truncate(active, active->size) == 0) &&
 	    segment_write_indexes(active, true) == 0 &&
 	    snapshot_write(log, true);
 	/* A start that moved up has not written its epochs yet. */
-	if (good && log_start_offset(log) > 0 && epochs.count > 0)
+	if (good && log->epochs_differ)
 		good = log_set_epochs(log, &epochs);
 	else
 		epochs_fini(&epochs);

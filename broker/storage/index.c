@@ -68,6 +68,7 @@ index_init(struct index *index, enum index_kind kind, uint64_t segment_id,
 		.segment_id = segment_id,
 		.base_offset = base_offset,
 		.in_memory = true,
+		.differs = true,
 	};
 }
 
@@ -94,7 +95,12 @@ index_open(struct index *index, struct files *files, const char *path)
 	    (int64_t)index_entry_size(index->kind));
 	index->written = index->count;
 	index->in_memory = false;
-	return (0);
+	index->differs = false;
+	/* Whole entries only. */
+	if (info.size_bytes % (int64_t)index_entry_size(index->kind) == 0)
+		return (0);
+	errno = EILSEQ;
+	return (-1);
 }
 
 int
@@ -105,6 +111,9 @@ index_load(struct index *index, struct files *files, const char *path)
 	size_t size;
 
 	CHECK(!index->in_memory);
+	index->in_memory = index->count == 0;
+	if (index->in_memory)
+		return (0);
 	index_path(index->kind, path, name);
 	if (file_load(files, name, INT32_MAX, &bytes, &size) != 0)
 		return (-1);
@@ -156,6 +165,7 @@ index_add(struct index *index, const struct index_entry *entry)
 		bytes_put_i32(at + 8, (int32_t)relative);
 	}
 	index->count++;
+	index->differs = true;
 	return (true);
 }
 
@@ -163,10 +173,35 @@ void
 index_cut(struct index *index, uint32_t count)
 {
 	CHECK(index->in_memory && count <= index->count);
+	index->differs = index->differs || count < index->count;
 	index->count = count;
 	index->entries.length = count * index_entry_size(index->kind);
 	if (index->written > count)
 		index->written = count;
+}
+
+bool
+index_matches(const struct index *index, struct files *files, const char *path)
+{
+	size_t length = index->count * index_entry_size(index->kind);
+	char name[PATH_MAX];
+	struct file_info info;
+	void *bytes;
+	size_t size;
+	bool same;
+
+	index_path(index->kind, path, name);
+	if (files->ops->stat(files, name, &info) != 0 ||
+	    info.size_bytes != (int64_t)length)
+		return (false);
+	if (length == 0)
+		return (true);
+	if (file_load(files, name, length, &bytes, &size) != 0)
+		return (false);
+	same = size == length &&
+	    memcmp(bytes, index->entries.data, length) == 0;
+	mem_free(bytes);
+	return (same);
 }
 
 int
@@ -181,8 +216,11 @@ index_write(struct index *index, struct files *files, const char *path,
 	int error;
 
 	CHECK(index->in_memory);
+	if (!index->differs && !(sync && index->unsynced))
+		return (0);
 	index_path(index->kind, path, name);
-	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT, 0644);
+	descriptor = files->ops->open(files, name,
+	    O_WRONLY | O_CREAT | (index->written == 0 ? O_TRUNC : 0), 0644);
 	if (descriptor < 0)
 		return (-1);
 	part.iov_base = index->entries.data == NULL
@@ -191,11 +229,14 @@ index_write(struct index *index, struct files *files, const char *path,
 	part.iov_len = (index->count - index->written) * size;
 	if (file_write_full(files, descriptor, &part, 1,
 		(int64_t)(index->written * size)) != 0 ||
-	    files->ops->truncate(files, descriptor,
-		(int64_t)(index->count * size)) != 0 ||
+	    (index->written > 0 &&
+		files->ops->truncate(files, descriptor,
+		    (int64_t)(index->count * size)) != 0) ||
 	    (sync && files->ops->sync(files, descriptor) != 0))
 		goto out;
 	index->written = index->count;
+	index->differs = false;
+	index->unsynced = !sync;
 	answer = 0;
 out:
 	error = errno;

@@ -35,6 +35,8 @@ struct index {
 	uint32_t written;      /* of which the file has */
 	enum index_kind kind;
 	bool in_memory;
+	bool differs;  /* from the file: it lacks entries, or is not there */
+	bool unsynced; /* the file was written and not synced */
 };
 
 const char *index_suffix(enum index_kind kind);
@@ -45,7 +47,7 @@ void index_init(struct index *index, enum index_kind kind,
     uint64_t segment_id, int64_t base_offset);
 void index_fini(struct index *index);
 /* From the file that `path` (without suffix) names: how many entries it has.
- * -1: errno; ENOENT among others. */
+ * -1: errno; ENOENT among others; EILSEQ: its size is none of whole entries. */
 int index_open(struct index *index, struct files *files, const char *path);
 /* Brings all entries into memory. -1: errno. */
 int index_load(struct index *index, struct files *files, const char *path);
@@ -56,7 +58,11 @@ void index_unload(struct index *index);
 bool index_add(struct index *index, const struct index_entry *entry);
 /* Drops entries from slot `count` on. */
 void index_cut(struct index *index, uint32_t count);
-/* Writes what the file lacks and cuts off what it has too much. */
+/* Whether the file has these very entries already, and no others. */
+bool index_matches(const struct index *index, struct files *files,
+    const char *path);
+/* Writes what the file lacks and cuts off what it has too much; a file that has
+ * it all is left alone. */
 int index_write(struct index *index, struct files *files, const char *path,
     bool sync);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -32,6 +33,8 @@ struct found_files {
 	struct found_file *items;
 	size_t count;
 	size_t capacity;
+	bool has_epochs;
+	bool has_metadata;
 };
 
 static bool load_leftovers(struct log *log, struct found_files *files);
@@ -43,7 +46,7 @@ static bool load_end(struct log *log, struct segment **items, size_t *count,
 static bool load_anew(struct log *log, struct segment **items, size_t *count,
     int64_t end);
 static bool load_epochs(struct log *log);
-static bool load_producers(struct log *log, bool clean, bool recovered);
+static bool load_producers(struct log *log, bool clean);
 static bool load_publish(struct log *log, struct segment **items,
     size_t count);
 
@@ -81,6 +84,10 @@ file_note(void *arg, const char *name, bool is_directory)
 	struct slice state;
 	struct slice digits = text_cut(slice_of_text(name), '.', &kind);
 
+	if (strcmp(name, LOG_METADATA_NAME) == 0)
+		found->has_metadata = true;
+	if (strcmp(name, LOG_EPOCHS_NAME) == 0)
+		found->has_epochs = true;
 	if (is_directory || kind.data == NULL ||
 	    !text_to_int64(digits, &file.offset) || file.offset < 0)
 		return (0);
@@ -104,6 +111,16 @@ file_note(void *arg, const char *name, bool is_directory)
 	return (0);
 }
 
+static bool
+found_kind(const struct found_files *found, int kind)
+{
+	for (size_t i = 0; i < found->count; i++)
+		if (found->items[i].kind == kind &&
+		    found->items[i].state == STATE_PLAIN)
+			return (true);
+	return (false);
+}
+
 struct log *
 log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 {
@@ -117,10 +134,13 @@ log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 	bool good;
 
 	atomic_store(&log->start_offset, start < 0 ? 0 : start);
-	good = log_read_metadata(log) && load_epochs(log) &&
-	    files->ops->list(files, log->path, file_note, &found) == 0 &&
-	    load_leftovers(log, &found) && load_swap(log, &found) &&
-	    load_segments(log, &found, &items, &count) &&
+	good = files->ops->list(files, log->path, file_note, &found) == 0 &&
+	    (!found.has_metadata || log_read_metadata(log)) &&
+	    (!found.has_epochs || load_epochs(log)) &&
+	    load_leftovers(log, &found) && load_swap(log, &found);
+	log->has_aborted = found_kind(&found, KIND_TXNINDEX);
+	log->has_snapshots = found_kind(&found, KIND_SNAPSHOT);
+	good = good && load_segments(log, &found, &items, &count) &&
 	    load_end(log, items, &count, clean);
 	mem_free(found.items);
 	if (!good) {
@@ -276,16 +296,11 @@ load_segments(struct log *log, const struct found_files *files,
 
 		if (file->kind != KIND_LOG || file->state != STATE_PLAIN)
 			continue;
-		segment = segment_new(storage->files, log->path,
+		segment = segment_new(storage->descriptors, log->path,
 		    storage_segment_id(storage), file->offset, false);
 		if (segment == NULL)
 			return (false);
-		segment->created_ms = storage_now_ms(storage);
-		segment->jitter_ms = storage_jitter_ms(storage,
-		    log->settings.segment_jitter_ms <
-			    log->settings.segment_ms
-			? log->settings.segment_jitter_ms
-			: log->settings.segment_ms);
+		log_date_segment(log, segment);
 		items[(*count)++] = segment;
 	}
 	if (*count > 0)
@@ -303,36 +318,79 @@ load_segments(struct log *log, const struct found_files *files,
 	return (true);
 }
 
+/* What a segment's .txnindex tells is whole, and of this segment. */
+static bool
+aborted_good(struct log *log, struct segment *segment)
+{
+	struct files *files = segment->files;
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+	bool good;
+
+	if (!log->has_aborted)
+		return (true);
+	segment_file(segment, ".txnindex", name);
+	if (file_load(files, name, INT32_MAX, &bytes, &size) != 0)
+		return (errno == ENOENT);
+	good = size % ABORTED_ENTRY == 0;
+	for (size_t at = 0; good && at < size; at += ABORTED_ENTRY) {
+		const uint8_t *entry = (const uint8_t *)bytes + at;
+
+		good = bytes_get_i16(entry) == 0 &&
+		    bytes_get_i64(entry + 18) >= segment->base_offset;
+	}
+	mem_free(bytes);
+	return (good);
+}
+
+static bool
+indexes_rebuild(struct log *log, struct segment *segment, bool active,
+    const char *why)
+{
+	int64_t cut;
+
+	diag_warn(log->storage->diag, storage,
+	    "partition=%s its indexes are made anew: %s file=%s.log",
+	    log->name, why, segment->path);
+	if (!segment_recover(log, segment, false, &cut))
+		return (false);
+	if (!active) {
+		index_unload(&segment->offsets);
+		index_unload(&segment->times);
+	}
+	return (true);
+}
+
 /* Indexes of a segment that needs no recovery; a missing .index needs one. */
 static bool
 open_indexes(struct log *log, struct segment *segment, bool active)
 {
 	struct files *files = segment->files;
-	int64_t cut;
 
 	segment->max_timestamp_ms = TIMESTAMP_UNREAD;
 	if (index_open(&segment->offsets, files, segment->path) != 0) {
-		if (errno != ENOENT)
+		if (errno != ENOENT && errno != EILSEQ)
 			return (false);
-		diag_warn(log->storage->diag, storage,
-		    "partition=%s an index is missing and made anew "
-		    "file=%s.index",
-		    log->name, segment->path);
-		if (!segment_recover(log, segment, false, &cut))
-			return (false);
-		if (!active) {
-			index_unload(&segment->offsets);
-			index_unload(&segment->times);
-		}
-		return (true);
+		return (indexes_rebuild(log, segment, active,
+		    errno == ENOENT ? "the .index is missing" :
+				      "the .index ends inside an entry"));
 	}
 	if (index_open(&segment->times, files, segment->path) != 0) {
+		if (errno == EILSEQ)
+			return (indexes_rebuild(log, segment, active,
+			    "the .timeindex ends inside an entry"));
 		if (errno != ENOENT ||
 		    index_write(&segment->times, files, segment->path,
 			false) != 0)
 			return (false);
 		index_unload(&segment->times);
 	}
+	if (!aborted_good(log, segment))
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s the index of aborted transactions is damaged "
+		    "file=%s.txnindex",
+		    log->name, segment->path);
 	if (!active)
 		return (true);
 	return (index_load(&segment->offsets, files, segment->path) == 0 &&
@@ -368,8 +426,7 @@ find_end(struct log *log, struct segment *active)
 	if (last.position < 0 || last.position > active->size)
 		found = WALK_CORRUPT;
 	else {
-		walk_init(&walk, active->files, active->descriptor,
-		    last.position, active->size, false);
+		segment_walk(active, &walk, last.position, active->size, false);
 		while ((found = walk_next(&walk, &batch, &position)) ==
 		    WALK_BATCH) {
 			active->next_offset = batch.last_offset + 1;
@@ -378,7 +435,7 @@ find_end(struct log *log, struct segment *active)
 			active->max_timestamp_ms = batch.max_timestamp_ms;
 			active->max_timestamp_offset = batch.last_offset;
 		}
-		walk_fini(&walk);
+		segment_walk_end(active, &walk);
 	}
 	if (found == WALK_END)
 		return (true);
@@ -409,9 +466,10 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 		if (!open_indexes(log, items[i], i + 1 == *count))
 			return (false);
 	if (!clean && *count > 0) {
-		diag_info(log->storage->diag, storage,
-		    "partition=%s is recovered from=%lld segments=%zu",
-		    log->name, (long long)point, *count - first);
+		if (*count > 1 || items[0]->size > 0)
+			diag_info(log->storage->diag, storage,
+			    "partition=%s is recovered from=%lld segments=%zu",
+			    log->name, (long long)point, *count - first);
 		if (!log_recover(log, items, count, point))
 			return (false);
 	} else if (*count > 0 && !find_end(log, items[*count - 1]))
@@ -432,7 +490,7 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 	end = log_end_offset(log);
 	atomic_store(&log->recovery_point,
 	    clean || point > end ? end : point);
-	return (load_producers(log, clean, !clean));
+	return (load_producers(log, clean));
 }
 
 /* Nothing is there, or it ends before the log's start: an empty segment. */
@@ -466,6 +524,7 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	int64_t checkpointed = log_start_offset(log);
 	struct segment_list *list = segment_list_new(items, count);
 	struct epochs epochs;
+	struct epochs before;
 	bool changed;
 
 	for (size_t i = 0; i < count; i++)
@@ -480,9 +539,16 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	changed = epochs_cut_end(&epochs, end);
 	changed |= epochs_cut_start(&epochs, checkpointed);
 	/* Recovery may have found epochs that the file lacks. */
-	if (changed || log->epochs_found)
+	if (log->epochs_found)
 		return (log_set_epochs(log, &epochs));
-	epochs_fini(&epochs);
+	/* What it has too much can be cut at the next load as well, as long as
+	 * nothing was appended: append_epochs() sees to that. */
+	log->epochs_differ = changed;
+	lock_take(&log->lock);
+	before = log->epochs;
+	log->epochs = epochs;
+	lock_release(&log->lock);
+	epochs_fini(&before);
 	return (true);
 }
 
@@ -493,7 +559,7 @@ load_epochs(struct log *log)
 	void *bytes;
 	size_t size;
 
-	log_file(log, "leader-epoch-checkpoint", name);
+	log_file(log, LOG_EPOCHS_NAME, name);
 	if (file_load(log->storage->files, name, SMALL_FILE_MAX, &bytes,
 		&size) != 0)
 		return (errno == ENOENT);
@@ -508,29 +574,41 @@ load_epochs(struct log *log)
 	return (true);
 }
 
+/* Nobody ever wrote a snapshot, and the stop was clean: there were no producers
+ * to remember.  Empty ones say so from now on, as Kafka writes them. */
 static bool
-load_producers(struct log *log, bool clean, bool recovered)
+load_no_producers(struct log *log)
+{
+	const struct segment_list *list = log->segments;
+	size_t slot = list->count > 1 ? list->count - 2 : 0;
+
+	log->producers.snapshot_offset = log_start_offset(log);
+	for (; slot <= list->count; slot++) {
+		log->producers.end_offset = slot < list->count ?
+		    list->items[slot]->base_offset : log_end_offset(log);
+		if (!snapshot_write(log, true))
+			return (false);
+	}
+	return (true);
+}
+
+static bool
+load_producers(struct log *log, bool clean)
 {
 	int64_t start = log_start_offset(log);
 	int64_t end = log_end_offset(log);
 	struct segment_list *list = log->segments;
-	int64_t newest;
-	int count = snapshot_count(log, &newest);
 
-	if (count < 0)
-		return (false);
-	if (recovered) {
+	if (!clean) {
 		if (log->producers.end_offset < end)
 			log->producers.end_offset = end;
-		return (snapshot_prune(log, start, end) &&
-		    snapshot_write(log, true) && snapshot_remove_strays(log));
+		return ((!log->has_snapshots ||
+			    snapshot_prune(log, start, end)) &&
+		    snapshot_write(log, true) &&
+		    (!log->has_snapshots || snapshot_remove_strays(log)));
 	}
-	/* Nobody ever wrote one: there were no producers to remember. */
-	if (clean && count == 0) {
-		log->producers.end_offset = end;
-		log->producers.snapshot_offset = start;
-		return (true);
-	}
+	if (!log->has_snapshots)
+		return (load_no_producers(log));
 	if (!snapshot_prune(log, start, end) ||
 	    !snapshot_load(log, start, end) ||
 	    !producers_replay(log, list->items, list->count, end))

@@ -10,9 +10,9 @@
 #include "base/text.h"
 #include "storage/storage_int.h"
 
-#define METADATA_NAME "partition.metadata"
-#define EPOCHS_NAME "leader-epoch-checkpoint"
 #define METADATA_MAX 4096
+/* How often a want of descriptors is said. */
+#define SAY_WANTED_MS 10000
 
 static bool metadata_parse(struct slice text, struct uuid *out);
 
@@ -35,7 +35,9 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	snprintf(text, sizeof(text), "%s/%s", dir->path, log->name);
 	log->path = mem_strdup(text);
 	lock_init(&log->writer, LOCK_RANK_LOG);
+	lock_init(&log->closing, LOCK_RANK_CLOSING);
 	lock_init(&log->lock, LOCK_RANK_SEGMENTS);
+	list_init(&log->rolls);
 	storage->setup.settings(storage->setup.settings_arg, topic,
 	    &log->settings);
 	atomic_init(&log->start_offset, 0);
@@ -63,11 +65,14 @@ log_unref(struct log *log)
 	if (atomic_fetch_sub_explicit(&log->references, 1,
 		memory_order_acq_rel) != 1)
 		return;
+	log_free_rolls(log);
 	if (log->segments != NULL)
 		segment_list_unref(log->segments);
+	mem_free(log->recent);
 	epochs_fini(&log->epochs);
 	producers_fini(&log->producers);
 	lock_fini(&log->writer);
+	lock_fini(&log->closing);
 	lock_fini(&log->lock);
 	mem_free(log->topic);
 	mem_free(log->name);
@@ -170,6 +175,34 @@ log_fail(struct log *log, const char *what)
 	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
+enum error
+log_refuse(struct log *log, const char *what)
+{
+	struct log_dir *dir = log->dir;
+	int error = errno;
+	long long after_ms = atomic_load(&dir->say_wanted_after_ms);
+	int64_t now_ms = clock_mono_ms(log->storage->setup.clock);
+
+	if (error == ENOSPC || error == EDQUOT) {
+		if (!atomic_exchange(&dir->full, true))
+			diag_error(log->storage->diag, storage,
+			    "dir=%s is full, appends are refused until there "
+			    "is room partition=%s (%s)",
+			    dir->path, log->name, what);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
+	if (!descriptors_wanted(error))
+		return (log_fail(log, what));
+	if (now_ms >= after_ms &&
+	    atomic_compare_exchange_strong(&dir->say_wanted_after_ms,
+		&after_ms, now_ms + SAY_WANTED_MS))
+		diag_error(log->storage->diag, storage,
+		    "dir=%s no descriptor is left (LimitNOFILE), requests are "
+		    "refused until one is partition=%s (%s)",
+		    dir->path, log->name, what);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
 void
 log_file(const struct log *log, const char *name, char out[PATH_MAX])
 {
@@ -213,7 +246,8 @@ log_publish_segments(struct log *log, struct segment_list *list)
 		size += list->items[i]->size;
 	log->segments = list;
 	atomic_store_explicit(&log->size_bytes, size, memory_order_relaxed);
-	memset(log->recent, 0, sizeof(log->recent));
+	mem_free(log->recent);
+	log->recent = NULL;
 }
 
 /* A segment that could not be finished leaves no files: an empty one in the
@@ -231,27 +265,66 @@ segment_give_up(struct log *log, struct segment *segment)
 }
 
 struct segment *
-log_new_segment(struct log *log, int64_t base_offset)
+log_begin_segment(struct log *log, int64_t base_offset)
 {
 	struct storage *storage = log->storage;
-	struct log_settings settings = log_get_settings(log);
-	struct segment *segment = segment_new(storage->files, log->path,
+	struct segment *segment = segment_new(storage->descriptors, log->path,
 	    storage_segment_id(storage), base_offset, true);
 
-	if (segment == NULL)
-		return (NULL);
-	segment->created_ms = storage_now_ms(storage);
-	segment->jitter_ms = storage_jitter_ms(storage,
+	if (segment != NULL)
+		log_date_segment(log, segment);
+	return (segment);
+}
+
+void
+log_date_segment(struct log *log, struct segment *segment)
+{
+	struct log_settings settings = log_get_settings(log);
+
+	segment->created_ms = storage_now_ms(log->storage);
+	segment->jitter_ms = storage_jitter_ms(log->storage,
 	    settings.segment_jitter_ms < settings.segment_ms
 		? settings.segment_jitter_ms
 		: settings.segment_ms);
-	if (settings.preallocate &&
-	    storage->files->ops->allocate(storage->files, segment->descriptor,
-		settings.segment_bytes) != 0 &&
-	    errno != EOPNOTSUPP)
-		return (segment_give_up(log, segment));
+}
+
+static bool
+preallocate(struct log *log, struct segment *segment)
+{
+	struct files *files = segment->files;
+	int descriptor = segment_pin(segment);
+	bool good;
+
+	if (descriptor < 0)
+		return (false);
+	good = files->ops->allocate(files, descriptor,
+		   log_get_settings(log).segment_bytes) == 0 ||
+	    errno == EOPNOTSUPP;
+	segment_unpin(segment);
+	return (good);
+}
+
+bool
+log_preallocate(struct log *log)
+{
+	struct segment_list *list = log_segments(log);
+	bool good = preallocate(log, segment_list_last(list));
+
+	segment_list_unref(list);
+	return (good);
+}
+
+struct segment *
+log_new_segment(struct log *log, int64_t base_offset)
+{
+	struct segment *segment = log_begin_segment(log, base_offset);
+
+	if (segment == NULL)
+		return (NULL);
 	/* An empty segment has its index files, or a load would recover it. */
-	if (segment_write_indexes(segment, false) != 0)
+	if ((log_get_settings(log).preallocate &&
+		!preallocate(log, segment)) ||
+	    segment_write_indexes(segment, false) != 0)
 		return (segment_give_up(log, segment));
 	return (segment);
 }
@@ -285,8 +358,7 @@ log_segment_timestamp(struct log *log, struct segment *segment,
 		lock_release(&log->lock);
 	}
 	if (out->timestamp_ms < 0 &&
-	    storage->files->ops->fstat(storage->files, segment->descriptor,
-		&info) == 0)
+	    segment_info(segment, &info) == 0)
 		out->timestamp_ms = info.mtime_ms;
 }
 
@@ -317,7 +389,7 @@ log_set_topic_id(struct log *log, struct uuid topic_id)
 		return (uuid_equal(known, topic_id) || uuid_is_zero(topic_id));
 	uuid_to_text(topic_id, id);
 	length = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s", id);
-	log_file(log, METADATA_NAME, name);
+	log_file(log, LOG_METADATA_NAME, name);
 	if (file_replace(log->storage->files, name, text, (size_t)length) != 0)
 		log_fail(log, "could not write partition.metadata");
 	lock_take(&log->lock);
@@ -335,7 +407,7 @@ log_read_metadata(struct log *log)
 	size_t size;
 	bool good;
 
-	log_file(log, METADATA_NAME, name);
+	log_file(log, LOG_METADATA_NAME, name);
 	if (file_load(log->storage->files, name, METADATA_MAX, &bytes,
 		&size) != 0) {
 		if (errno == ENOENT)
@@ -417,7 +489,7 @@ log_set_epochs(struct log *log, struct epochs *epochs)
 	int answer;
 
 	epochs_encode(epochs, &text);
-	log_file(log, EPOCHS_NAME, name);
+	log_file(log, LOG_EPOCHS_NAME, name);
 	answer = file_replace(log->storage->files, name, text.data,
 	    text.length);
 	buffer_fini(&text);
@@ -425,6 +497,7 @@ log_set_epochs(struct log *log, struct epochs *epochs)
 		epochs_fini(epochs);
 		return (false);
 	}
+	log->epochs_differ = false;
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
@@ -446,7 +519,8 @@ log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
 		if (!log_set_epochs(log, &epochs))
-			error = log_fail(log, "could not write leader epochs");
+			error = log_refuse(log,
+			    "could not write leader epochs");
 	}
 	lock_release(&log->writer);
 	return (error);

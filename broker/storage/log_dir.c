@@ -65,6 +65,7 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	atomic_init(&dir->full, false);
 	atomic_init(&dir->check_after_bytes, 0);
 	atomic_init(&dir->check_after_ms, 0);
+	atomic_init(&dir->say_wanted_after_ms, 0);
 	lock_init(&dir->lock, LOCK_RANK_LOG_DIRS);
 	for (int i = 0; i < CHECKPOINT_COUNT; i++)
 		lock_init(&dir->checkpoint_lock[i], LOCK_RANK_LOG_DIRS);

@@ -94,6 +94,20 @@ log_bytes_between(struct log *log, int64_t offset, int64_t end_offset)
 	return (size);
 }
 
+static bool
+segment_resident(struct segment *segment, int64_t position, size_t size)
+{
+	int descriptor = segment_pin(segment);
+	bool hot;
+
+	if (descriptor < 0)
+		return (true); /* the read will tell */
+	hot = segment->files->ops->resident(segment->files, descriptor,
+		  position, size) != 0;
+	segment_unpin(segment);
+	return (hot);
+}
+
 bool
 log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 {
@@ -111,8 +125,7 @@ log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 	if (size > 0 && (uint64_t)size > max_bytes)
 		size = (int64_t)max_bytes;
 	if (size > 0)
-		hot = segment->files->ops->resident(segment->files,
-			  segment->descriptor, position, (size_t)size) != 0;
+		hot = segment_resident(segment, position, (size_t)size);
 	segment_list_unref(list);
 	return (hot);
 }
@@ -198,7 +211,8 @@ locate_start(struct log *log, struct segment *segment, int64_t offset,
 	offsets = index_view(&segment->offsets);
 	if (offsets.in_memory)
 		index_lookup(&offsets, NULL, NULL, NULL, offset, &entry);
-	if (segment == segment_list_last(log->segments)) {
+	if (segment == segment_list_last(log->segments) &&
+	    log->recent != NULL) {
 		for (int i = 0; i < RECENT_COUNT; i++) {
 			const struct recent *recent = &log->recent[i];
 
@@ -243,13 +257,12 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 	for (;;) {
 		int64_t position;
 
-		walk_init(&walk, segment->files, segment->descriptor, start,
-		    end, false);
+		segment_walk(segment, &walk, start, end, false);
 		while ((found = walk_next(&walk, &batch, &position)) ==
 			WALK_BATCH &&
 		    batch.last_offset < offset)
 			continue;
-		walk_fini(&walk);
+		segment_walk_end(segment, &walk);
 		if (found == WALK_BATCH) {
 			*out = (struct log_place){
 				.position = position,
@@ -261,7 +274,7 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		if (found == WALK_END)
 			return (ERR_NONE);
 		if (found == WALK_ERROR)
-			return (log_fail(log, "could not read a segment"));
+			return (log_refuse(log, "could not read a segment"));
 		if (start == 0)
 			break;
 		start = 0;
@@ -328,14 +341,13 @@ search_timestamp(struct log *log, struct segment *segment,
 	error = log_locate(log, segment, entry.offset, end, &place);
 	if (error != ERR_NONE)
 		return (error);
-	walk_init(&walk, segment->files, segment->descriptor, place.position,
-	    end, false);
+	segment_walk(segment, &walk, place.position, end, false);
 	while (error == ERR_NONE && out->offset < 0 &&
 	    walk_next(&walk, &batch, &position) == WALK_BATCH)
 		if (batch.max_timestamp_ms >= timestamp_ms)
 			error = search_batch(&walk, &batch, position,
 			    timestamp_ms, start_offset, out);
-	walk_fini(&walk);
+	segment_walk_end(segment, &walk);
 	return (error);
 }
 
@@ -399,13 +411,12 @@ log_find_max_timestamp(struct log *log, struct log_found *out)
 		int64_t position;
 
 		error = log_locate(log, segment, best.offset, end, &place);
-		walk_init(&walk, segment->files, segment->descriptor,
-		    place.position, end, false);
+		segment_walk(segment, &walk, place.position, end, false);
 		if (error == ERR_NONE &&
 		    walk_next(&walk, &batch, &position) == WALK_BATCH)
 			error = search_batch(&walk, &batch, position,
 			    batch.max_timestamp_ms, 0, out);
-		walk_fini(&walk);
+		segment_walk_end(segment, &walk);
 	}
 	segment_list_unref(list);
 	return (error);
@@ -432,8 +443,7 @@ log_find_segments(struct log *log, int64_t timestamp_ms, int64_t *offsets,
 		struct segment *segment = list->items[last - 1];
 		struct file_info info;
 
-		if (segment->files->ops->fstat(segment->files,
-			segment->descriptor, &info) == 0 &&
+		if (segment_info(segment, &info) == 0 &&
 		    info.mtime_ms <= timestamp_ms)
 			break;
 		last--;

@@ -10,6 +10,8 @@
 #include "base/check.h"
 #include "storage/storage_int.h"
 
+static bool recover_snapshot(struct log *log, int64_t limit);
+static bool recover_keep_producers(struct log *log, int64_t base_offset);
 static bool recover_batch(struct log *log, struct segment *segment,
     const struct batch *batch, bool replay);
 
@@ -26,12 +28,13 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 	while (first + 1 < *count &&
 	    items[first + 1]->base_offset <= recovery_point)
 		first++;
-	if (!snapshot_load(log, log_start_offset(log),
-		items[first]->base_offset) ||
+	if (!recover_snapshot(log, items[first]->base_offset) ||
 	    !producers_replay(log, items, first, items[first]->base_offset))
 		return (false);
 	for (size_t i = first; i < *count; i++) {
 		int64_t cut;
+
+		storage_load_goes_on(log->storage);
 
 		if (ended) {
 			diag_warn(diag, storage,
@@ -42,18 +45,43 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 			segment_unref(items[i]);
 			continue;
 		}
+		if (i + 2 >= *count &&
+		    !recover_keep_producers(log, items[i]->base_offset))
+			return (false);
 		if (!segment_recover(log, items[i], true, &cut))
 			return (false);
 		if (cut > 0)
 			diag_warn(diag, storage,
 			    "partition=%s cut off what was not whole bytes=%lld"
-			    " file=%s.log",
-			    log->name, (long long)cut, items[i]->path);
+			    " position=%lld file=%s.log",
+			    log->name, (long long)cut,
+			    (long long)items[i]->size, items[i]->path);
 		ended = cut > 0;
 		kept = i + 1;
 	}
 	*count = kept;
 	return (good);
+}
+
+static bool
+recover_snapshot(struct log *log, int64_t limit)
+{
+	int64_t start = log_start_offset(log);
+
+	if (log->has_snapshots)
+		return (snapshot_load(log, start, limit));
+	log->producers.end_offset = log->producers.snapshot_offset = start;
+	return (true);
+}
+
+/* A snapshot at the base of each of the last two segments: the next recovery
+ * begins there (LogLoader, rebuildProducerState). */
+static bool
+recover_keep_producers(struct log *log, int64_t base_offset)
+{
+	if (log->producers.end_offset < base_offset)
+		log->producers.end_offset = base_offset;
+	return (snapshot_write(log, true));
 }
 
 /* Indexes that are empty, and a timestamp that is not known. */
@@ -70,17 +98,40 @@ recover_begin(struct log *log, struct segment *segment)
 	segment->max_timestamp_offset = segment->base_offset;
 }
 
+/* Entries of aborted transactions are found again while batches are replayed.
+ * What a load has listed need not be asked of the disk. */
+static bool
+recover_forget_aborted(struct log *log, struct segment *segment)
+{
+	char name[PATH_MAX];
+
+	if (!log->has_aborted)
+		return (true);
+	segment_file(segment, ".txnindex", name);
+	return (segment->files->ops->unlink(segment->files, name) == 0 ||
+	    errno == ENOENT);
+}
+
+/* The file is right as it is, or it is written as a whole. */
+static void
+recover_index(struct segment *segment, struct index *index)
+{
+	bool same = index_matches(index, segment->files, segment->path);
+
+	index->written = same ? index->count : 0;
+	index->differs = !same;
+	index->unsynced = true; /* who wrote it may not have synced it */
+}
+
 bool
 segment_recover(struct log *log, struct segment *segment, bool replay,
     int64_t *cut)
 {
-	struct files *files = segment->files;
 	int32_t interval = log->settings.index_interval_bytes;
 	int64_t end = segment->size;
 	int64_t valid = 0;
 	int64_t indexed = 0;
 	int64_t next_offset = segment->base_offset;
-	char name[PATH_MAX];
 	enum walk_found found;
 	struct walk walk;
 	struct batch batch;
@@ -88,10 +139,9 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	bool good = true;
 
 	recover_begin(log, segment);
-	segment_file(segment, ".txnindex", name);
-	if (replay && files->ops->unlink(files, name) != 0 && errno != ENOENT)
+	if (replay && !recover_forget_aborted(log, segment))
 		return (false);
-	walk_init(&walk, files, segment->descriptor, 0, end, true);
+	segment_walk(segment, &walk, 0, end, true);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
 		if (batch.last_offset < next_offset ||
 		    batch.last_offset - segment->base_offset > INT32_MAX) {
@@ -120,7 +170,7 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 		valid += batch.size;
 		next_offset = batch.last_offset + 1;
 	}
-	walk_fini(&walk);
+	segment_walk_end(segment, &walk);
 	if (!good || found == WALK_ERROR)
 		return (false);
 	if (valid == 0) {
@@ -134,11 +184,9 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	segment->size = valid;
 	segment->next_offset = next_offset;
 	segment_note_close(segment);
-	/* A whole rewrite: the file's old entries are worth nothing. */
-	segment->offsets.written = segment->times.written = 0;
-	return ((*cut == 0 ||
-		    files->ops->truncate(files, segment->descriptor, valid) ==
-			0) &&
+	recover_index(segment, &segment->offsets);
+	recover_index(segment, &segment->times);
+	return ((*cut == 0 || segment_truncate(segment, valid) == 0) &&
 	    segment_write_indexes(segment, false) == 0);
 }
 
@@ -181,8 +229,7 @@ producers_replay(struct log *log, struct segment *const *items, size_t count,
 
 		if (i + 1 < count && items[i + 1]->base_offset <= from)
 			continue;
-		walk_init(&walk, segment->files, segment->descriptor, 0,
-		    segment->size, false);
+		segment_walk(segment, &walk, 0, segment->size, false);
 		while ((found = walk_next(&walk, &batch, &position)) ==
 			WALK_BATCH &&
 		    batch.base_offset < to) {
@@ -201,7 +248,7 @@ producers_replay(struct log *log, struct segment *const *items, size_t count,
 				break;
 		}
 		good = found != WALK_ERROR;
-		walk_fini(&walk);
+		segment_walk_end(segment, &walk);
 	}
 	if (log->producers.end_offset < to)
 		log->producers.end_offset = to;

@@ -22,15 +22,30 @@ static ssize_t
 segment_read_at(struct blob *blob, void *to, size_t size, int64_t position)
 {
 	struct segment *segment = segment_of(blob);
+	int descriptor = segment_pin(segment);
+	ssize_t done;
+	int error;
 
-	return (segment->files->ops->pread(segment->files, segment->descriptor,
-	    to, size, position));
+	if (descriptor < 0)
+		return (-1);
+	done = segment->files->ops->pread(segment->files, descriptor, to, size,
+	    position);
+	error = errno;
+	segment_unpin(segment);
+	errno = error;
+	return (done);
 }
 
 static int
 segment_descriptor(struct blob *blob)
 {
-	return (segment_of(blob)->descriptor);
+	return (segment_pin(segment_of(blob)));
+}
+
+static void
+segment_descriptor_done(struct blob *blob)
+{
+	segment_unpin(segment_of(blob));
 }
 
 static void
@@ -38,47 +53,80 @@ segment_release(struct blob *blob)
 {
 	struct segment *segment = segment_of(blob);
 
-	segment->files->ops->close(segment->files, segment->descriptor);
+	descriptors_drop(segment->descriptors, &segment->held);
 	index_fini(&segment->offsets);
 	index_fini(&segment->times);
 	mem_free(segment->path);
 	mem_free(segment);
 }
 
+static void
+segment_log_path(struct held_file *file, bool deleted, char out[PATH_MAX])
+{
+	struct segment *segment = container_of(file, struct segment, held);
+
+	segment_file(segment, deleted ? ".log.deleted" : ".log", out);
+}
+
+/* Size and inode of the .log, which is made first where that is asked for. */
+static bool
+segment_find(struct segment *segment, bool create, struct file_info *info)
+{
+	struct files *files = segment->files;
+	char name[PATH_MAX];
+	int descriptor;
+	int error;
+
+	segment_file(segment, ".log", name);
+	if (!create)
+		return (files->ops->stat(files, name, info) == 0);
+	descriptor = files->ops->open(files, name, O_RDWR | O_CREAT | O_TRUNC,
+	    0644);
+	if (descriptor < 0)
+		return (false);
+	if (files->ops->fstat(files, descriptor, info) == 0) {
+		descriptors_take(segment->descriptors, &segment->held,
+		    descriptor);
+		return (true);
+	}
+	error = errno;
+	files->ops->close(files, descriptor);
+	errno = error;
+	return (false);
+}
+
 struct segment *
-segment_new(struct files *files, const char *directory, uint64_t id,
-    int64_t base_offset, bool create)
+segment_new(struct descriptors *descriptors, const char *directory,
+    uint64_t id, int64_t base_offset, bool create)
 {
 	static const struct blob_ops ops = {
 		.read_at = segment_read_at,
 		.descriptor = segment_descriptor,
+		.descriptor_done = segment_descriptor_done,
 		.release = segment_release,
 	};
 	struct segment *segment = mem_zalloc(sizeof(*segment));
 	size_t path_size = strlen(directory) + 22;
-	char name[PATH_MAX];
 	struct file_info info = { 0 };
 
 	blob_init(&segment->blob, &ops);
-	segment->files = files;
+	segment->descriptors = descriptors;
+	segment->files = descriptors_files(descriptors);
 	segment->base_offset = base_offset;
+	atomic_init(&segment->damage_said, false);
+	held_file_init(&segment->held, segment_log_path);
 	segment->path = mem_alloc(path_size);
 	snprintf(segment->path, path_size, "%s/%020" PRId64, directory,
 	    base_offset);
-	segment_file(segment, ".log", name);
-	segment->descriptor = files->ops->open(files, name,
-	    O_RDWR | (create ? O_CREAT | O_TRUNC : 0), 0644);
-	if (segment->descriptor < 0 ||
-	    files->ops->fstat(files, segment->descriptor, &info) != 0) {
+	if (!segment_find(segment, create, &info)) {
 		int error = errno;
 
-		if (segment->descriptor >= 0)
-			files->ops->close(files, segment->descriptor);
 		mem_free(segment->path);
 		mem_free(segment);
 		errno = error;
 		return (NULL);
 	}
+	segment->held.inode = info.inode;
 	segment->size = info.size_bytes;
 	segment->next_offset = base_offset;
 	segment->max_timestamp_ms = -1;
@@ -88,6 +136,78 @@ segment_new(struct files *files, const char *directory, uint64_t id,
 	index_init(&segment->times, INDEX_TIMES, id, base_offset);
 	return (segment);
 }
+
+/* --- the .log ------------------------------------------------------------- */
+
+void
+segment_walk(struct segment *segment, struct walk *walk, int64_t position,
+    int64_t end, bool whole)
+{
+	bool empty = position >= end;
+	int descriptor = empty ? -1 : segment_pin(segment);
+	int error = errno;
+
+	walk_init(walk, segment->files, descriptor, position, end, whole);
+	if (descriptor < 0 && !empty)
+		walk->error = error;
+}
+
+void
+segment_walk_end(struct segment *segment, struct walk *walk)
+{
+	int error = errno;
+
+	walk_fini(walk);
+	if (walk->descriptor >= 0)
+		segment_unpin(segment);
+	errno = error;
+}
+
+/* The end of a call with a descriptor that was pinned for it. */
+static int
+unpin_after(struct segment *segment, int answer)
+{
+	int error = errno;
+
+	segment_unpin(segment);
+	errno = error;
+	return (answer);
+}
+
+int
+segment_truncate(struct segment *segment, int64_t size)
+{
+	int descriptor = segment_pin(segment);
+
+	if (descriptor < 0)
+		return (-1);
+	return (unpin_after(segment,
+	    segment->files->ops->truncate(segment->files, descriptor, size)));
+}
+
+int
+segment_sync(struct segment *segment)
+{
+	int descriptor = segment_pin(segment);
+
+	if (descriptor < 0)
+		return (-1);
+	return (unpin_after(segment,
+	    segment->files->ops->sync(segment->files, descriptor)));
+}
+
+int
+segment_info(struct segment *segment, struct file_info *out)
+{
+	int descriptor = segment_pin(segment);
+
+	if (descriptor < 0)
+		return (-1);
+	return (unpin_after(segment,
+	    segment->files->ops->fstat(segment->files, descriptor, out)));
+}
+
+/* --- its files ------------------------------------------------------------ */
 
 void
 segment_file(const struct segment *segment, const char *suffix,

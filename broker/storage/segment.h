@@ -16,8 +16,10 @@
 #include <stdatomic.h>
 
 #include "base/blob.h"
+#include "storage/descriptors.h"
 #include "storage/index.h"
 #include "storage/storage.h"
+#include "storage/walk.h"
 
 struct storage;
 
@@ -28,7 +30,9 @@ struct segment {
 	struct files *files;
 	char *path; /* DIR/00000000000000000042, without a suffix */
 	int64_t base_offset;
-	int descriptor;
+	struct descriptors *descriptors;
+	struct held_file held; /* the .log */
+	atomic_bool damage_said;
 	/* Guarded by the log's lock. */
 	int64_t size;
 	int64_t next_offset; /* behind its last record */
@@ -61,9 +65,28 @@ segment_unref(struct segment *segment)
 	blob_unref(&segment->blob);
 }
 
-/* Opens or, with `create`, makes the .log; indexes are empty. NULL: errno. */
-struct segment *segment_new(struct files *files, const char *directory,
-    uint64_t id, int64_t base_offset, bool create);
+/* Finds or, with `create`, makes the .log; indexes are empty. NULL: errno. */
+struct segment *segment_new(struct descriptors *descriptors,
+    const char *directory, uint64_t id, int64_t base_offset, bool create);
+/* The .log's descriptor, good until the unpin. -1: errno, and no unpin. */
+static inline int
+segment_pin(struct segment *segment)
+{
+	return (descriptors_pin(segment->descriptors, &segment->held));
+}
+static inline void
+segment_unpin(struct segment *segment)
+{
+	descriptors_unpin(&segment->held);
+}
+/* A walk over its batches, and its end, which keeps errno. A file that cannot
+ * be opened tells so at the first walk_next(). */
+void segment_walk(struct segment *segment, struct walk *walk, int64_t position,
+    int64_t end, bool whole);
+void segment_walk_end(struct segment *segment, struct walk *walk);
+int segment_truncate(struct segment *segment, int64_t size);
+int segment_sync(struct segment *segment);
+int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,
     char out[PATH_MAX]);

@@ -76,14 +76,33 @@ snapshot_delete(struct log *log, int64_t offset)
 }
 
 bool
-snapshot_write(struct log *log, bool sync)
+snapshot_put(struct log *log, int64_t offset, struct slice bytes, bool sync)
 {
 	struct files *files = log->storage->files;
-	struct buffer bytes = BUFFER_EMPTY;
+	struct iovec part = { (void *)(uintptr_t)bytes.data, bytes.length };
 	char name[PATH_MAX];
-	struct iovec part;
-	int64_t offset;
 	int descriptor;
+	bool good;
+	int error;
+
+	log_offset_file(log, offset, ".snapshot", name);
+	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT | O_TRUNC,
+	    0644);
+	good = descriptor >= 0 &&
+	    file_write_full(files, descriptor, &part, 1, 0) == 0 &&
+	    (!sync || files->ops->sync(files, descriptor) == 0);
+	error = errno;
+	if (descriptor >= 0)
+		files->ops->close(files, descriptor);
+	errno = error;
+	return (good);
+}
+
+bool
+snapshot_write(struct log *log, bool sync)
+{
+	struct buffer bytes = BUFFER_EMPTY;
+	int64_t offset;
 	bool good;
 	int error;
 
@@ -95,16 +114,8 @@ snapshot_write(struct log *log, bool sync)
 	lock_release(&log->lock);
 	if (good)
 		return (true);
-	log_offset_file(log, offset, ".snapshot", name);
-	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT | O_TRUNC,
-	    0644);
-	part = (struct iovec){ bytes.data, bytes.length };
-	good = descriptor >= 0 &&
-	    file_write_full(files, descriptor, &part, 1, 0) == 0 &&
-	    (!sync || files->ops->sync(files, descriptor) == 0);
+	good = snapshot_put(log, offset, buffer_slice(&bytes), sync);
 	error = errno;
-	if (descriptor >= 0)
-		files->ops->close(files, descriptor);
 	buffer_fini(&bytes);
 	if (good) {
 		lock_take(&log->lock);
@@ -189,18 +200,4 @@ snapshot_remove_strays(struct log *log)
 	}
 	mem_free(found.offsets);
 	return (good);
-}
-
-int
-snapshot_count(struct log *log, int64_t *newest)
-{
-	struct snapshots found;
-	int count;
-
-	if (!snapshots_list(log, &found))
-		return (-1);
-	count = (int)found.count;
-	*newest = count > 0 ? found.offsets[count - 1] : -1;
-	mem_free(found.offsets);
-	return (count);
 }

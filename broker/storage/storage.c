@@ -13,31 +13,8 @@
 
 #define PARTITION_SUFFIX_MAX 12
 #define WORK_PARALLEL 4
-#define UUID_HEX 32
-
-/* One directory entry that is a log to load. */
-struct load_job {
-	struct log_dir *dir;
-	char *topic;
-	int32_t partition;
-	bool clean;
-};
-/* All of a storage_load(): jobs are claimed one by one by whoever is free. */
-struct load {
-	struct storage *storage;
-	struct load_job *jobs;
-	size_t count;
-	size_t capacity;
-	struct log_dir *listing; /* the directory being listed */
-	bool listing_clean;
-	bool fatal;
-};
-
-static int load_note(void *arg, const char *name, bool is_directory);
-static void load_run(struct load *load,
-    void (*progress)(void *arg, size_t done, size_t total), void *arg);
-static bool set_aside(struct load *load, struct slice name);
-static void remove_deleted(struct load *load, const char *name);
+/* Files that stay open where nobody says how many may. */
+#define DESCRIPTORS_DEFAULT 512
 
 int64_t
 storage_now_ms(const struct storage *storage)
@@ -75,6 +52,7 @@ storage_free(struct storage *storage)
 		log_dir_free(storage->dirs[i]);
 	mem_free(storage->dirs);
 	index_cache_free(storage->cache);
+	descriptors_free(storage->descriptors);
 	hash_clear(&storage->logs);
 	mem_free(storage->cluster_id);
 	lock_fini(&storage->lock);
@@ -94,7 +72,10 @@ storage_open(const struct storage_setup *setup)
 	storage->magic = STORAGE_MAGIC;
 	storage->setup = *setup;
 	storage->options = setup->options;
-	storage->files = setup->files;
+	storage->descriptors = descriptors_new(setup->files,
+	    setup->descriptors > 0 ? setup->descriptors :
+				     DESCRIPTORS_DEFAULT);
+	storage->files = descriptors_files(storage->descriptors);
 	storage->diag = setup->diag;
 	storage->broker_id = setup->broker_id;
 	if (setup->cluster_id != NULL)
@@ -167,173 +148,7 @@ storage_set_identity(struct storage *storage, int32_t broker_id,
 	return (true);
 }
 
-/* --- loading -------------------------------------------------------------- */
-
-bool
-storage_load(struct storage *storage,
-    void (*progress)(void *arg, size_t done, size_t total), void *arg)
-{
-	struct load load = { .storage = storage };
-	struct files *files = storage->files;
-	size_t usable = 0;
-
-	CHECK_MAGIC(storage, STORAGE_MAGIC);
-	for (size_t i = 0; i < storage->dir_count && !load.fatal; i++) {
-		struct log_dir *dir = storage->dirs[i];
-
-		if (log_dir_failed(dir))
-			continue;
-		load.listing = dir;
-		load.listing_clean = log_dir_marked_clean(dir);
-		log_dir_read_checkpoints(dir);
-		if (files->ops->list(files, dir->path, load_note, &load) < 0)
-			log_dir_fail(dir, "could not be listed", dir->path,
-			    errno);
-	}
-	if (!load.fatal)
-		load_run(&load, progress, arg);
-	for (size_t i = 0; i < storage->dir_count; i++) {
-		struct log_dir *dir = storage->dirs[i];
-
-		dir->loaded = !load.fatal && !log_dir_failed(dir);
-		/* A start that ends here takes nothing from a clean stop. */
-		if (load.fatal && dir->marked && !log_dir_failed(dir))
-			log_dir_mark_clean(dir);
-		usable += !log_dir_failed(dir);
-	}
-	for (size_t i = 0; i < load.count; i++)
-		mem_free(load.jobs[i].topic);
-	mem_free(load.jobs);
-	if (!load.fatal && usable == 0)
-		diag_fatal(storage->diag, storage,
-		    "none of the log directories could be loaded");
-	return (!load.fatal && usable > 0);
-}
-
-static int
-load_note(void *arg, const char *name, bool is_directory)
-{
-	struct load *load = arg;
-	struct slice text = slice_of_text(name);
-	const char *dash = strrchr(name, '-');
-	int32_t partition;
-
-	if (!is_directory || strcmp(name, "remote-log-index-cache") == 0)
-		return (0);
-	if (set_aside(load, text))
-		return (0);
-	if (dash == NULL || dash == name ||
-	    dash - name > TOPIC_NAME_MAX ||
-	    !text_to_int32(slice_of_text(dash + 1), &partition) ||
-	    partition < 0) {
-		diag_fatal(load->storage->diag, storage,
-		    "dir=%s found directory %s, which is not in the form of "
-		    "topic-partition (or topic-partition.id-delete): it must "
-		    "be moved away",
-		    load->listing->path, name);
-		load->fatal = true;
-		return (1);
-	}
-	if (load->count == load->capacity) {
-		load->capacity = load->capacity * 2 + 64;
-		load->jobs = mem_realloc(load->jobs,
-		    load->capacity * sizeof(*load->jobs));
-	}
-	load->jobs[load->count++] = (struct load_job){
-		.dir = load->listing,
-		.topic = mem_strndup(name, (size_t)(dash - name)),
-		.partition = partition,
-		.clean = load->listing_clean,
-	};
-	return (0);
-}
-
-/* TOPIC-P.HEX32-delete and its like: true when it is no log to be served. */
-static bool
-set_aside(struct load *load, struct slice name)
-{
-	static const char *const kinds[] = { "-delete", "-stray", "-future" };
-
-	for (size_t k = 0; k < nelems(kinds); k++) {
-		size_t length = strlen(kinds[k]);
-		const uint8_t *end = name.data + name.length - length;
-		char text[NAME_MAX + 1];
-
-		if (name.length < length + UUID_HEX + 2 ||
-		    memcmp(end, kinds[k], length) != 0 ||
-		    end[-UUID_HEX - 1] != '.' || name.length > NAME_MAX)
-			continue;
-		snprintf(text, sizeof(text), "%.*s", SLICE_ARGS(name));
-		if (k == 0)
-			remove_deleted(load, text);
-		else
-			diag_warn(load->storage->diag, storage,
-			    "dir=%s directory %s is left as it is",
-			    load->listing->path, text);
-		return (true);
-	}
-	return (false);
-}
-
-struct removal {
-	struct files *files;
-	const char *path;
-};
-
-static int
-remove_one(void *arg, const char *name, bool is_directory)
-{
-	struct removal *removal = arg;
-	char path[PATH_MAX];
-
-	if (!is_directory &&
-	    snprintf(path, sizeof(path), "%s/%s", removal->path, name) <
-		(int)sizeof(path))
-		removal->files->ops->unlink(removal->files, path);
-	return (0);
-}
-
-/* A deletion that a stop interrupted. */
-static void
-remove_deleted(struct load *load, const char *name)
-{
-	struct files *files = load->storage->files;
-	struct removal removal = { .files = files };
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", load->listing->path, name);
-	removal.path = path;
-	files->ops->list(files, path, remove_one, &removal);
-	if (files->ops->rmdir(files, path) != 0)
-		diag_warn(load->storage->diag, storage,
-		    "dir=%s directory %s could not be removed errno=%d",
-		    load->listing->path, name, errno);
-}
-
-static void
-load_run(struct load *load,
-    void (*progress)(void *arg, size_t done, size_t total), void *arg)
-{
-	for (size_t i = 0; i < load->count && !load->fatal; i++) {
-		struct load_job *job = &load->jobs[i];
-		struct log *log;
-
-		if (log_dir_failed(job->dir))
-			continue;
-		log = log_load(job->dir, job->topic, job->partition,
-		    job->clean);
-		if (log != NULL && !storage_add_log(load->storage, log)) {
-			diag_fatal(load->storage->diag, storage,
-			    "partition=%s is in two log directories, one is %s",
-			    log->name, job->dir->path);
-			log_unref(log);
-			load->fatal = true;
-		} else if (log != NULL)
-			job->dir->placed_count++; /* nobody makes logs yet */
-		if (progress != NULL)
-			progress(arg, i + 1, load->count);
-	}
-}
+/* --- the table of logs ---------------------------------------------------- */
 
 bool
 storage_add_log(struct storage *storage, struct log *log)
@@ -356,8 +171,6 @@ storage_add_log(struct storage *storage, struct log *log)
 	lock_release(&dir->lock);
 	return (true);
 }
-
-/* --- the table of logs ---------------------------------------------------- */
 
 void
 storage_each_log(struct storage *storage,
@@ -417,6 +230,16 @@ storage_has_failed_dir(const struct storage *storage)
 		if (log_dir_failed(storage->dirs[i]))
 			return (true);
 	return (false);
+}
+
+struct storage_files
+storage_files(const struct storage *storage)
+{
+	struct descriptors_count count =
+	    descriptors_count(storage->descriptors);
+
+	return ((struct storage_files){ count.open, count.bound,
+	    count.closed });
 }
 
 int64_t

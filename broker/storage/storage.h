@@ -62,6 +62,8 @@ struct storage_setup {
 	struct diag *diag;
 	struct metrics *metrics;
 	struct random *random;
+	size_t descriptors; /* files to keep open, at most; 0: some hundred */
+	int cores; /* that loading may use, at most; 0 as 1 */
 	int32_t broker_id; /* -1: take what meta.properties says */
 	const char *cluster_id; /* NULL: not known yet */
 	/* Settings of a topic, by name; called while logs load. */
@@ -83,8 +85,10 @@ const char *storage_cluster_id(const struct storage *storage);
  * [worker] */
 bool storage_set_identity(struct storage *storage, int32_t broker_id,
     const char *cluster_id);
-/* Loads all logs, num.recovery.threads.per.data.dir at once per directory.
- * `progress` may be NULL; it is called with how many are done and in all.
+/* Loads all logs, of all directories at the same time, and of each as many as
+ * num.recovery.threads.per.data.dir says, or as there are cores.  `progress`
+ * may be NULL; it is told how many are done and in all, at most once a second,
+ * by any thread, but never by two at once; the last call says all.
  * False: no directory is usable. [worker] */
 bool storage_load(struct storage *storage,
     void (*progress)(void *arg, size_t done, size_t total), void *arg);
@@ -114,6 +118,15 @@ bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);
 /* True when any directory has failed. */
 bool storage_has_failed_dir(const struct storage *storage);
+
+/* The .log files that are open, how many may stay so, and how many were closed
+ * to make room for others. [any] */
+struct storage_files {
+	size_t open;
+	size_t bound;
+	uint64_t closed;
+};
+struct storage_files storage_files(const struct storage *storage);
 
 /* High watermarks: what was checkpointed (0: absent), and how to write them. */
 int64_t storage_checkpointed_high_watermark(struct storage *storage,

@@ -4,6 +4,8 @@
  *
  * Locks, in their order:
  *	log->writer (LOG)       one at a time appends, rolls, truncates, closes
+ *	log->closing (CLOSING)  the index files of segments that are not active;
+ *	                        held for file calls, so never by an append
  *	dir->lock (LOG_DIRS)    the directory's logs
  *	dir->checkpoint_lock    the same rank; never held with another of it
  *	storage->lock (LOG_DIRS) the table of logs; never held with dir->lock
@@ -32,6 +34,10 @@
 #define SMALL_FILE_MAX ((size_t)256 << 20)
 #define RECENT_COUNT 32
 #define RETRY_FULL_MS 100
+#define LOG_METADATA_NAME "partition.metadata"
+#define LOG_EPOCHS_NAME "leader-epoch-checkpoint"
+/* Bytes of an entry of .txnindex. */
+#define ABORTED_ENTRY 34
 
 /* A checkpoint's words for one partition, as read at the start. */
 struct offset_entry {
@@ -61,6 +67,7 @@ struct log_dir {
 	atomic_bool full;
 	atomic_llong check_after_bytes;
 	atomic_llong check_after_ms;
+	atomic_llong say_wanted_after_ms; /* that descriptors are wanted */
 	/* Writing a checkpoint; the high watermark is asked for under it. */
 	struct lock checkpoint_lock[CHECKPOINT_COUNT];
 	size_t placed_count;   /* logs here or being made; storage->lock */
@@ -76,7 +83,8 @@ struct storage {
 	unsigned magic;
 	struct storage_setup setup;
 	const struct storage_options *options;
-	struct files *files;
+	struct descriptors *descriptors;
+	struct files *files; /* theirs, around the real ones */
 	struct diag *diag;
 	struct log_dir **dirs;
 	size_t dir_count;
@@ -84,6 +92,7 @@ struct storage {
 	char *cluster_id;
 	struct index_cache *cache;
 	struct work_queue *work; /* NULL without a scheduler */
+	struct load *load;       /* while storage_load() runs */
 	atomic_ullong next_segment_id;
 	struct lock lock; /* guards what follows */
 	struct hash logs; /* by name */
@@ -115,14 +124,18 @@ struct log {
 	char *path;
 	int32_t partition;
 	struct lock writer;
+	struct lock closing;
 	struct lock lock; /* guards what follows, up to the next comment */
 	struct segment_list *segments;
 	struct epochs epochs;
 	struct producers producers;
 	struct log_settings settings;
 	struct uuid topic_id;
-	struct recent recent[RECENT_COUNT]; /* of the active segment */
+	/* RECENT_COUNT of the active segment; NULL until the first append. */
+	struct recent *recent;
 	unsigned recent_next;
+	struct list rolls; /* pending */
+	size_t roll_count; /* of them */
 	/* Written under both locks, read by anyone. */
 	atomic_llong start_offset;
 	atomic_llong end_offset;
@@ -132,6 +145,9 @@ struct log {
 	atomic_uint truncations; /* a flush that saw one does not count */
 	atomic_llong last_flush_ms;
 	bool epochs_found; /* by recovery: more than the file has */
+	bool has_aborted;   /* .txnindex files, as the load found them */
+	bool has_snapshots; /* likewise */
+	bool epochs_differ; /* the file has entries that are cut; writer's */
 	bool closed; /* the writer's */
 };
 
@@ -185,12 +201,22 @@ struct segment *log_active(struct log *log);
 /* Under log->lock: the sums that readers see follow the list. */
 void log_publish_segments(struct log *log, struct segment_list *list);
 enum error log_fail(struct log *log, const char *what);
+/* What was tried is not done, and nothing has changed: a want that passes (of
+ * room, of descriptors) only refuses, anything else takes the directory
+ * offline. By errno; answers ERR_KAFKA_STORAGE_ERROR. */
+enum error log_refuse(struct log *log, const char *what);
 bool log_read_metadata(struct log *log);
 /* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
  * them. */
 bool log_set_epochs(struct log *log, struct epochs *epochs);
-/* A new, empty segment. NULL: errno. */
+/* A new, empty segment with all its files. NULL: errno. */
 struct segment *log_new_segment(struct log *log, int64_t base_offset);
+/* The same with its .log alone. */
+struct segment *log_begin_segment(struct log *log, int64_t base_offset);
+/* What rolling by time needs to know of a segment. */
+void log_date_segment(struct log *log, struct segment *segment);
+/* Room for all of the active segment, where the file system can. */
+bool log_preallocate(struct log *log);
 /* An unread field of a segment, from its index or its mtime. */
 void log_segment_timestamp(struct log *log, struct segment *segment,
     struct index_entry *out);
@@ -198,11 +224,21 @@ struct log_settings log_get_settings(struct log *log);
 
 /* --- append.c ------------------------------------------------------------- */
 
-/* [writer] */
-enum error log_roll(struct log *log, int64_t base_offset);
 /* Adds an aborted transaction's entry to the segment's .txnindex. */
 bool log_note_aborted(struct log *log, struct segment *segment,
     const struct producers_ended *ended);
+
+/* --- roll.c --------------------------------------------------------------- */
+
+/* One file is made here; the rest is pending. [writer] */
+enum error log_roll(struct log *log, int64_t base_offset);
+/* Writes what pending rolls left. False: errno, and they stay pending.
+ * [worker, with or without writer] */
+bool log_finish_rolls(struct log *log);
+bool log_finish_rolls_locked(struct log *log); /* [closing] */
+/* Under log->lock: how far the recovery point may move towards `offset`. */
+int64_t log_rolls_bound(struct log *log, int64_t offset);
+void log_free_rolls(struct log *log);
 
 /* --- read.c --------------------------------------------------------------- */
 
@@ -220,6 +256,9 @@ enum error log_locate(struct log *log, struct segment *segment, int64_t offset,
 /* At the state's end offset, unless nothing came since the last one. [writer]
  * False: errno. */
 bool snapshot_write(struct log *log, bool sync);
+/* The file of what producers_encode() gave. */
+bool snapshot_put(struct log *log, int64_t offset, struct slice bytes,
+    bool sync);
 /* Loads the newest usable one at or below `limit`, above `start`; what is no
  * good is deleted. The state's end offset is the snapshot's, or `start`. */
 bool snapshot_load(struct log *log, int64_t start, int64_t limit);
@@ -227,10 +266,11 @@ bool snapshot_load(struct log *log, int64_t start, int64_t limit);
 bool snapshot_prune(struct log *log, int64_t start, int64_t limit);
 /* Deletes those that are neither of a segment's base nor the newest. */
 bool snapshot_remove_strays(struct log *log);
-/* How many there are; *newest: offset of the newest. -1: errno. */
-int snapshot_count(struct log *log, int64_t *newest);
 
-/* --- recover.c, load.c ---------------------------------------------------- */
+/* --- recover.c, load.c, load_dirs.c --------------------------------------- */
+
+/* A sign of life while logs load, told and said now and then. */
+void storage_load_goes_on(struct storage *storage);
 
 /* NULL with *fatal unset: its directory has failed. */
 struct log *log_load(struct log_dir *dir, const char *topic,

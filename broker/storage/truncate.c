@@ -12,8 +12,6 @@
 #include "base/mem.h"
 #include "storage/storage_int.h"
 
-#define ABORTED_ENTRY 34
-
 static bool cut_segments(struct log *log, int64_t offset);
 static bool cut_active(struct log *log, struct segment *active,
     int64_t offset);
@@ -39,11 +37,13 @@ log_truncate_to(struct log *log, int64_t offset)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
+	lock_take(&log->closing);
+	/* Those that stay pending (a full disk) bear the cut. */
+	(void)log_finish_rolls_locked(log);
 	/* Retention may move the first segment: only the writer may look. */
 	if (offset < log->segments->items[0]->base_offset) {
 		error = truncate_fully(log, offset);
-		lock_release(&log->writer);
-		return (error);
+		goto out;
 	}
 	epochs_copy(&epochs, &log->epochs);
 	if (!epochs_cut_end(&epochs, offset))
@@ -56,8 +56,10 @@ log_truncate_to(struct log *log, int64_t offset)
 		    (long long)log_end_offset(log), (long long)offset);
 		atomic_fetch_add(&log->truncations, 1);
 		if (!cut_segments(log, offset) || !cut_state(log, offset))
-			error = log_fail(log, "could not truncate");
+			error = log_refuse(log, "could not truncate");
 	}
+out:
+	lock_release(&log->closing);
 	lock_release(&log->writer);
 	return (error);
 }
@@ -84,7 +86,11 @@ cut_segments(struct log *log, int64_t offset)
 	store_down(&log->high_watermark, offset);
 	store_down(&log->recovery_point, offset);
 	lock_release(&log->lock);
-	storage_delete_later(log->storage, log, before);
+	if (kept < before->count)
+		storage_delete_later(log->storage, log,
+		    segment_list_new(before->items + kept,
+			before->count - kept));
+	segment_list_unref(before);
 	return (true);
 }
 
@@ -114,8 +120,7 @@ cut_active(struct log *log, struct segment *active, int64_t offset)
 	if (place.position == 0)
 		active->first_timestamp_ms = TIMESTAMP_UNREAD;
 	return (good &&
-	    files->ops->truncate(files, active->descriptor, place.position) ==
-		0 &&
+	    segment_truncate(active, place.position) == 0 &&
 	    cut_aborted(active, offset) &&
 	    segment_write_indexes(active, false) == 0);
 }
@@ -154,15 +159,14 @@ cut_indexes(struct segment *active, int64_t offset)
 	    ? entry.offset
 	    : active->base_offset;
 	/* What came after the last entry counts as well. */
-	walk_init(&walk, active->files, active->descriptor, position,
-	    active->size, false);
+	segment_walk(active, &walk, position, active->size, false);
 	while (walk_next(&walk, &batch, &position) == WALK_BATCH) {
 		if (batch.max_timestamp_ms <= active->max_timestamp_ms)
 			continue;
 		active->max_timestamp_ms = batch.max_timestamp_ms;
 		active->max_timestamp_offset = batch.last_offset;
 	}
-	walk_fini(&walk);
+	segment_walk_end(active, &walk);
 }
 
 /* Entries of .txnindex whose marker is gone. */
@@ -231,7 +235,9 @@ log_truncate_fully(struct log *log, int64_t offset)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
+	lock_take(&log->closing);
 	error = truncate_fully(log, offset);
+	lock_release(&log->closing);
 	lock_release(&log->writer);
 	return (error);
 }
@@ -288,13 +294,16 @@ log_advance_start(struct log *log, int64_t offset)
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (offset > atomic_load(&log->high_watermark))
 		return (ERR_OFFSET_OUT_OF_RANGE);
+	lock_take(&log->writer);
 	lock_take(&log->lock);
 	if (offset > log_start_offset(log)) {
 		atomic_store_explicit(&log->start_offset, offset,
 		    memory_order_release);
 		/* The file follows: what it has too much is cut at a load. */
-		epochs_cut_start(&log->epochs, offset);
+		if (epochs_cut_start(&log->epochs, offset))
+			log->epochs_differ = true;
 	}
 	lock_release(&log->lock);
+	lock_release(&log->writer);
 	return (ERR_NONE);
 }

@@ -204,11 +204,13 @@ retain_some(struct log *log)
 	bool good = true;
 
 	lock_take(&log->writer);
+	if (!log_failed(log) && !log->closed &&
+	    retain_count(log, log->segments, &settings) + 1 ==
+		log->segments->count)
+		retain_roll(log, &settings);
+	lock_take(&log->closing);
 	if (log_failed(log) || log->closed)
 		goto out;
-	if (retain_count(log, log->segments, &settings) + 1 ==
-	    log->segments->count)
-		retain_roll(log, &settings);
 	before = log->segments;
 	count = retain_count(log, before, &settings);
 	if (count > RETAIN_AT_ONCE)
@@ -228,11 +230,15 @@ retain_some(struct log *log)
 	if (log_start_offset(log) < list->items[0]->base_offset) {
 		atomic_store_explicit(&log->start_offset,
 		    list->items[0]->base_offset, memory_order_release);
-		epochs_cut_start(&log->epochs, list->items[0]->base_offset);
+		if (epochs_cut_start(&log->epochs, list->items[0]->base_offset))
+			log->epochs_differ = true;
 	}
 	lock_release(&log->lock);
-	storage_delete_later(log->storage, log, before);
+	storage_delete_later(log->storage, log,
+	    segment_list_new(before->items, count));
+	segment_list_unref(before);
 out:
+	lock_release(&log->closing);
 	lock_release(&log->writer);
 	return (count);
 }
@@ -262,22 +268,23 @@ log_retain(struct log *log)
 
 /* --- deletion ------------------------------------------------------------- */
 
+/* Who still sends from a segment may have to open its file again. */
+static bool
+deletion_waits(const struct deletion *deletion)
+{
+	for (size_t i = 0; i < deletion->list->count; i++)
+		if (atomic_load(&deletion->list->items[i]->blob.references) >
+		    1)
+			return (true);
+	return (false);
+}
+
 static void
 deletion_run(struct deletion *deletion)
 {
-	struct segment_list *kept = log_segments(deletion->log);
-
-	/* The list also holds segments that live on. */
-	for (size_t i = 0; i < deletion->list->count; i++) {
-		struct segment *segment = deletion->list->items[i];
-		bool lives = false;
-
-		for (size_t k = 0; k < kept->count && !lives; k++)
-			lives = kept->items[k] == segment;
-		if (!lives && !log_failed(deletion->log))
-			segment_unlink(segment, true);
-	}
-	segment_list_unref(kept);
+	for (size_t i = 0; i < deletion->list->count; i++)
+		if (!log_failed(deletion->log))
+			segment_unlink(deletion->list->items[i], true);
 	segment_list_unref(deletion->list);
 	log_unref(deletion->log);
 	mem_free(deletion);
@@ -312,7 +319,8 @@ deletions_run(struct storage *storage, bool all)
 		struct deletion *deletion = list_entry(element,
 		    struct deletion, link);
 
-		if (!all && deletion->due_ms > now_ms)
+		if (!all &&
+		    (deletion->due_ms > now_ms || deletion_waits(deletion)))
 			continue;
 		list_remove(element);
 		list_push_tail(&due, element);

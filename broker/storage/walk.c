@@ -14,6 +14,7 @@ walk_init(struct walk *walk, struct files *files, int descriptor,
 {
 	walk->files = files;
 	walk->descriptor = descriptor;
+	walk->error = 0;
 	walk->position = position;
 	walk->end = end;
 	walk->whole = whole;
@@ -21,10 +22,11 @@ walk_init(struct walk *walk, struct files *files, int descriptor,
 	walk->window_size = sizeof(walk->small);
 	walk->window_position = position;
 	walk->window_length = 0;
-	if (!whole)
+	if (!whole || end - position <= (int64_t)sizeof(walk->small))
 		return;
-	walk->window = mem_alloc(WALK_WINDOW_WHOLE);
-	walk->window_size = WALK_WINDOW_WHOLE;
+	walk->window_size = end - position < (int64_t)WALK_WINDOW_WHOLE ?
+	    (size_t)(end - position) : WALK_WINDOW_WHOLE;
+	walk->window = mem_alloc(walk->window_size);
 }
 
 void
@@ -44,6 +46,10 @@ walk_next(struct walk *walk, struct batch *out, int64_t *position)
 	struct slice bytes;
 
 	*position = walk->position;
+	if (walk->error != 0) {
+		errno = walk->error;
+		return (WALK_ERROR);
+	}
 	if (left <= 0)
 		return (WALK_END);
 	if (left < BATCH_PEEK_SIZE)

@@ -24,6 +24,7 @@ enum walk_found {
 struct walk {
 	struct files *files;
 	int descriptor;
+	int error; /* not 0: there is no file to be read, and why */
 	int64_t position; /* of the next batch */
 	int64_t end;
 	bool whole;

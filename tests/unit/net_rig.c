@@ -36,6 +36,12 @@ blob_descriptor(struct blob *blob)
 }
 
 static void
+blob_descriptor_done(struct blob *blob)
+{
+	(void)blob;
+}
+
+static void
 blob_release(struct blob *blob)
 {
 	struct rig_blob *b = container_of(blob, struct rig_blob, blob);
@@ -47,6 +53,7 @@ blob_release(struct blob *blob)
 static const struct blob_ops blob_ops = {
 	.read_at = blob_read_at,
 	.descriptor = blob_descriptor,
+	.descriptor_done = blob_descriptor_done,
 	.release = blob_release,
 };
 

@@ -609,7 +609,7 @@ test_roll_on_a_full_disk(void)
 	bench.files = files_faulty_new(files_system());
 	bench_start(&bench);
 	bench_fill(&bench, 2, 1000);
-	files_faulty_set(bench.files, "00000000000000000002.timeindex",
+	files_faulty_set(bench.files, "00000000000000000002.log",
 	    FILE_CALL_OPEN, 0, 1, ENOSPC);
 	CU_ASSERT_EQUAL(bench_append(&bench,
 			    &(struct bench_batch){ .value_size = 1000 }, NULL),
