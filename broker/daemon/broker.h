@@ -17,6 +17,7 @@
 #define DAEMON_BROKER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct broker;
