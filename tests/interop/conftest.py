@@ -25,6 +25,15 @@ def real_jars():
     return real_kafka.jars()
 
 
+@pytest.fixture(scope="session")
+def new_factory(zookeeper, tmp_path_factory):
+    """new_factory(name): what make_broker is, for longer than a test; whoever
+    asks for it calls its end()."""
+    def new(name):
+        return _functional.Factory(zookeeper, tmp_path_factory.mktemp(name))
+    return new
+
+
 @pytest.fixture
 def make_kafka(make_broker):
     """As make_broker, but the real one; in the same cluster."""

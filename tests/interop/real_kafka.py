@@ -45,6 +45,10 @@ MAINS = {
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
     "kafka-configs": "kafka.admin.ConfigCommand",
     "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
+    "kafka-consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
     "kafka-console-producer": "kafka.tools.ConsoleProducer",
     "kafka-console-consumer":
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
@@ -95,6 +99,36 @@ def tool(folder, name, *arguments, **how):
     """Runs Kafka's own NAME to its end; CompletedProcess with bytes."""
     how.setdefault("seconds", 120)
     return harness.run(*java(folder, MAINS[name], *arguments), **how)
+
+
+class Tools:
+    """Kafka's tools in one process (Tools.java); they write what their scripts
+    would.  Their log goes to the process's own standard error."""
+
+    def __init__(self, folder):
+        source = pathlib.Path(__file__).with_name("Tools.java")
+        self.log = open(pathlib.Path(folder) / "tools.log", "wb")
+        self.process = subprocess.Popen(
+            java(folder, str(source)), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self.log)
+
+    def run(self, name, *arguments):
+        """(exit status, standard output), with bytes."""
+        words = [MAINS[name], *map(str, arguments)]
+        assert not any(c in word for word in words for c in "\t\n")
+        self.process.stdin.write("\t".join(words).encode() + b"\n")
+        self.process.stdin.flush()
+        head = self.process.stdout.readline().split()
+        assert len(head) == 3, f"the tools ended: see {self.log.name}"
+        status, out, err = map(int, head)
+        out = self.process.stdout.read(out)
+        self.process.stdout.read(err)
+        return status, out
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
 
 
 class RealKafka(harness.Broker):
