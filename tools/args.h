@@ -59,7 +59,8 @@ bool args_has(const struct args *args, const char *name);
 const char *args_text(const struct args *args, const char *name);
 int64_t args_number(const struct args *args, const char *name);
 double args_real(const struct args *args, const char *name);
-/* Walks the values of an ARG_MANY or ARG_SEVERAL; *at begins as 0. NULL: no more. */
+/* Walks the values of an ARG_MANY or ARG_SEVERAL; *at begins as 0.  NULL: no
+ * more. */
 const char *args_next(const struct args *args, const char *name, size_t *at);
 bool args_json(const struct args *args);
 /* The first of `names` (ended by NULL) that was given; NULL: none was. */

@@ -46,8 +46,8 @@ struct slice console_text_or(const struct console_texts *texts,
 bool console_flag(const struct console_texts *texts, const char *name,
     bool fallback);
 
-/* As Kafka's producer: idempotent where `acks` is all, unless retries forbid it;
- * what is set already stays. */
+/* As Kafka's producer: idempotent where `acks` is all, unless retries forbid
+ * it; what is set already stays. */
 void console_producer_defaults(struct config_map *map);
 /* NULL: said; *status is the exit status. */
 rd_kafka_conf_t *console_conf(const struct tool *tool,

@@ -344,13 +344,14 @@ consume_failed(const struct consume *c, const rd_kafka_message_t *message)
 static rd_kafka_message_t *
 consume_next(struct consume *c)
 {
-	rd_kafka_message_t *message = rd_kafka_consume_queue(c->assignment.queue, 0);
+	rd_kafka_queue_t *queue = c->assignment.queue;
+	rd_kafka_message_t *message = rd_kafka_consume_queue(queue, 0);
 
 	if (message != NULL)
 		return (message);
 	fflush(c->tool->out);
 	rd_kafka_poll(c->rk, 0);
-	return (rd_kafka_consume_queue(c->assignment.queue, POLL_MS));
+	return (rd_kafka_consume_queue(queue, POLL_MS));
 }
 
 static int

@@ -144,7 +144,8 @@ leaders_round(struct client *client, struct leader_item **items, size_t count,
 	while (first < count) {
 		size_t end = first + 1;
 
-		while (end < count && items[end]->leader == items[first]->leader)
+		while (end < count &&
+		    items[end]->leader == items[first]->leader)
 			end++;
 		leader_ask(client, items + first, end - first, question);
 		first = end;

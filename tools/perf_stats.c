@@ -206,7 +206,8 @@ json_read(struct json_out *json, const struct perf_read *read, bool total)
 	json_number(json, "consumedMb", (double)read->bytes_all / MIB, 4);
 	json_number(json, "mbPerSec", mib / seconds, 4);
 	json_int(json, "consumedMessages", read->messages_all);
-	json_number(json, "messagesPerSec", (double)read->messages / seconds, 4);
+	json_number(json, "messagesPerSec",
+	    (double)read->messages / seconds, 4);
 	json_int(json, "rebalanceTimeMs", read->join_ms);
 	json_int(json, "fetchTimeMs", fetch_ms);
 	json_number(json, "fetchMbPerSec", mib * 1000 / (double)fetch_ms, 4);

@@ -2,9 +2,9 @@
 /*
  * Which topics a pattern names, as kafka-topics reads it: a regular expression
  * that the whole name matches; commas separate alternatives, blanks and quotes
- * around it do not count.  POSIX extended syntax, with what Java's has beside it
- * of use for names: \d and its like, escapes in classes, (?:...), lazy quantifiers.
- * Anything else of Java's is refused.
+ * around it do not count.  POSIX extended syntax, with what Java's has beside
+ * it of use for names: \d and its like, escapes in classes, (?:...), lazy
+ * quantifiers.  Anything else of Java's is refused.
  */
 #ifndef TOOLS_TOPIC_FILTER_H
 #define TOOLS_TOPIC_FILTER_H

@@ -157,7 +157,8 @@ create_end(struct tool *tool, const struct args *args,
 	return (tool_fail(tool, "topic '%s': %s%s%.*s; %s",
 	    args_text(args, "topic"), error_name(topic->error_code),
 	    topic->error_message.length != 0 ? ": " : "",
-	    SLICE_ARGS(topic->error_message), topics_advice(topic->error_code)));
+	    SLICE_ARGS(topic->error_message),
+	    topics_advice(topic->error_code)));
 }
 
 static void

@@ -52,7 +52,8 @@ enum { RESOURCE_TOPIC = 2 };
 
 static int
 ask_configs(const struct tool *tool, struct client *client,
-    const struct topics_chosen *chosen, struct describe_configs_response *response)
+    const struct topics_chosen *chosen,
+    struct describe_configs_response *response)
 {
 	struct describe_configs_request request;
 
@@ -128,7 +129,7 @@ describe_chosen(struct tool *tool, const struct args *args,
 			return (tool_fail(tool, "topic '%.*s': %s",
 			    SLICE_ARGS(chosen->items[i]->name),
 			    error_name(chosen->items[i]->error_code)));
-	/* An empty list of resources would do no harm, but it is no question. */
+	/* An empty list of resources is no question. */
 	if (chosen->count != 0 &&
 	    ask_configs(tool, client, chosen, &configs) != TOOL_OK)
 		return (TOOL_FAILED);
