@@ -6,8 +6,11 @@
 #include "tests/unit/net_rig.h"
 #include "tests/unit/unit.h"
 #include "tools/client.h"
+#include "tools/leaders.h"
 
 enum { ONE = 1, TWO = 2 };
+
+#define PARTITIONS 3
 
 struct world;
 
@@ -17,6 +20,7 @@ struct broker {
 	int32_t id;
 	int asked;            /* metadata */
 	int moves_asked;
+	int offsets_asked;    /* partitions */
 	int metadata_version; /* of the last request */
 };
 
@@ -27,6 +31,9 @@ struct world {
 	struct broker brokers[2];
 	int32_t controller;       /* as metadata says */
 	int32_t real_controller;  /* who says so itself */
+	/* Of each partition, as metadata says and who leads it in truth. */
+	int32_t told[PARTITIONS];
+	int32_t leaders[PARTITIONS];
 	struct client *client;
 	int notices;
 };
@@ -56,6 +63,7 @@ reply_versions(struct request *r)
 	struct api_versions_response response;
 	struct api_versions_response_api_key keys[] = {
 		{ API_METADATA, 0, 5 },
+		{ API_LIST_OFFSETS, 0, 7 },
 		{ API_LIST_PARTITION_REASSIGNMENTS, 0, 7 },
 		{ 32000, 0, 1 },
 		{ -5, 0, 1 },
@@ -91,6 +99,14 @@ reply_metadata(struct broker *b, struct request *r)
 	response.topics = wire_array(&r->arena,
 	    metadata_response_topic_schema(), 1);
 	response.topics[0].name = SLICE_LITERAL("orders");
+	response.topics[0].partitions = wire_array(&r->arena,
+	    metadata_response_partition_schema(), PARTITIONS);
+	response.topics[0].partitions_count = PARTITIONS;
+	for (int i = 0; i < PARTITIONS; i++) {
+		response.topics[0].partitions[i].partition_index = i;
+		response.topics[0].partitions[i].leader_id = b->world->told[i];
+		b->world->told[i] = b->world->leaders[i];
+	}
 	response.topics_count = request.topics == NULL;
 	reply(r, &response);
 }
@@ -107,6 +123,39 @@ reply_moves(struct broker *b, struct request *r)
 	reply(r, &response);
 }
 
+/* The leader answers its own id as the offset. */
+static void
+reply_offsets(struct broker *b, struct request *r)
+{
+	struct list_offsets_request request;
+	struct list_offsets_response response;
+	struct list_offsets_response_topic topic;
+
+	CU_ASSERT_EQUAL(wire_decode(r->api->request, r->head.api_version,
+	    r->body, &r->arena, &request, NULL), WIRE_OK);
+	CU_ASSERT_EQUAL_FATAL(request.topics_count, 1);
+	wire_init(&message_list_offsets_response, &response);
+	topic.name = request.topics[0].name;
+	topic.partitions_count = request.topics[0].partitions_count;
+	topic.partitions = wire_array(&r->arena,
+	    list_offsets_response_partition_schema(),
+	    (size_t)topic.partitions_count);
+	for (int32_t i = 0; i < topic.partitions_count; i++) {
+		const int32_t number =
+		    request.topics[0].partitions[i].partition_index;
+
+		b->offsets_asked++;
+		topic.partitions[i].partition_index = number;
+		topic.partitions[i].offset = b->id;
+		if (b->world->leaders[number] != b->id)
+			topic.partitions[i].error_code =
+			    ERR_NOT_LEADER_OR_FOLLOWER;
+	}
+	response.topics = &topic;
+	response.topics_count = 1;
+	reply(r, &response);
+}
+
 static void
 broker_request(void *arg, struct request *r)
 {
@@ -118,6 +167,9 @@ broker_request(void *arg, struct request *r)
 		break;
 	case API_METADATA:
 		reply_metadata(b, r);
+		break;
+	case API_LIST_OFFSETS:
+		reply_offsets(b, r);
 		break;
 	default:
 		reply_moves(b, r);
@@ -286,6 +338,106 @@ test_controller(void)
 	world_fini(&w);
 }
 
+static enum client_status
+question(struct client *client, int32_t leader,
+    struct leader_item *const *items, size_t count)
+{
+	struct list_offsets_request_partition parts[PARTITIONS];
+	struct list_offsets_request_topic topic = { .partitions = parts,
+		.partitions_count = (int32_t)count, .name = items[0]->topic };
+	struct list_offsets_request request;
+	struct list_offsets_response response;
+	enum client_status status;
+
+	CU_ASSERT_EQUAL(leaders_same_topic(items, count), count);
+	wire_init(&message_list_offsets_request, &request);
+	request.topics = &topic;
+	request.topics_count = 1;
+	for (size_t i = 0; i < count; i++)
+		parts[i] = (struct list_offsets_request_partition){
+			.partition_index = items[i]->partition,
+			.current_leader_epoch = -1,
+			.timestamp = items[i]->asked,
+			.max_num_offsets = 1 };
+	status = client_ask_node(client, leader, API_LIST_OFFSETS, &request,
+	    &response);
+	for (int32_t i = 0;
+	     status == CLIENT_OK && i < response.topics[0].partitions_count;
+	     i++) {
+		struct leader_item *item = leaders_find(items, count,
+		    response.topics[0].name,
+		    response.topics[0].partitions[i].partition_index);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+		item->error = response.topics[0].partitions[i].error_code;
+		item->offset = response.topics[0].partitions[i].offset;
+	}
+	return (status);
+}
+
+static void
+leaders(struct world *w, struct leader_item *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		items[i] = (struct leader_item){
+			.topic = SLICE_LITERAL("orders"),
+			.partition = (int32_t)(count - 1 - i),
+			.asked = -1 };
+	leaders_ask(w->client, items, count, question);
+}
+
+/* Each partition's leader is asked, again where it moved; a partition that does
+ * not exist is given up long before the deadline. */
+static void
+test_leaders(void)
+{
+	struct leader_item items[PARTITIONS + 1];
+	struct world w;
+	int64_t begin_ns;
+
+	world_init(&w);
+	for (int i = 0; i < PARTITIONS; i++)
+		w.told[i] = w.leaders[i] = i == 1 ? TWO : ONE;
+	leaders(&w, items, PARTITIONS);
+	for (int i = 0; i < PARTITIONS; i++) {
+		CU_ASSERT_EQUAL(items[i].error, ERR_NONE);
+		CU_ASSERT_EQUAL(items[i].offset,
+		    w.leaders[items[i].partition]);
+	}
+	CU_ASSERT_EQUAL(w.brokers[0].offsets_asked, 2);
+	CU_ASSERT_EQUAL(w.notices, 0);
+	/* Partition 0 moved: asked in vain, then of the new one; the others are
+	 * not asked again. */
+	w.leaders[0] = TWO;
+	leaders(&w, items, PARTITIONS);
+	CU_ASSERT_EQUAL(items[2].error, ERR_NONE);
+	CU_ASSERT_EQUAL(items[2].offset, TWO);
+	CU_ASSERT_EQUAL(w.brokers[0].offsets_asked, 4);
+	CU_ASSERT_EQUAL(w.brokers[1].offsets_asked, 3);
+	CU_ASSERT_EQUAL(w.notices, 1);
+	begin_ns = w.clock.now_ns;
+	leaders(&w, items, PARTITIONS + 1);
+	CU_ASSERT_EQUAL(items[0].error, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+	CU_ASSERT_EQUAL(items[1].error, ERR_NONE);
+	CU_ASSERT(w.clock.now_ns - begin_ns < (int64_t)2 * 1000000000);
+	/* None leads partition 1: the deadline ends it. */
+	w.told[1] = w.leaders[1] = -1;
+	begin_ns = w.clock.now_ns;
+	leaders(&w, items, PARTITIONS);
+	CU_ASSERT_EQUAL(items[1].error, ERR_LEADER_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(items[0].error, ERR_NONE);
+	CU_ASSERT(w.clock.now_ns - begin_ns >= (int64_t)4 * 1000000000);
+	/* A leader that is gone: not asked elsewhere, and said. */
+	w.told[1] = w.leaders[1] = TWO;
+	fabric_kill(w.fabric, "two");
+	leaders(&w, items, PARTITIONS);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(items[1].why);
+	CU_ASSERT(strstr(items[1].why, "two:") != NULL);
+	CU_ASSERT_EQUAL(items[0].error, ERR_NONE);
+	CU_ASSERT_PTR_NULL(items[0].why);
+	world_fini(&w);
+}
+
 static void
 test_deadline(void)
 {
@@ -334,6 +486,7 @@ test_bootstrap(void)
 static const struct unit_test tests[] = {
 	{ "ask", test_ask },
 	{ "controller", test_controller },
+	{ "leaders of partitions", test_leaders },
 	{ "deadline", test_deadline },
 	{ "bootstrap list", test_bootstrap },
 };
