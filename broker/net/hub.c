@@ -76,6 +76,7 @@ hub_fini(struct hub *hub)
 	while ((element = list_pop_head(&hub->spare)) != NULL)
 		exchange_free(list_entry(element, struct exchange,
 		    request.link));
+	frames_drop(&hub->frames);
 	mem_free(hub->read_buffer);
 	mem_free(hub->copy_buffer);
 }
@@ -269,8 +270,12 @@ hub_sweep(struct timer *timer)
 	/* Relief is posted when memory comes back; this is for the rest, such
 	 * as a privilege that ended without any. */
 	hub_relieve(hub);
-	if (!list_empty(&hub->connections))
-		timer_arm_in(timer, (int64_t)SWEEP_MS * 1000000);
+	if (list_empty(&hub->connections)) {
+		frames_drop(&hub->frames);
+		return;
+	}
+	frames_trim(&hub->frames);
+	timer_arm_in(timer, (int64_t)SWEEP_MS * 1000000);
 }
 
 /* --- start and stop ------------------------------------------------------- */

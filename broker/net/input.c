@@ -32,19 +32,10 @@ incoming_new(struct connection *c, size_t size)
 {
 	struct exchange *x = hub_exchange_take(c->hub);
 
-	if (size <= FRAME_INLINE_BYTES) {
-		x->request.frame = x->inline_frame;
-		c->incoming_capacity = FRAME_INLINE_BYTES;
-	} else {
-		c->incoming_capacity = size < FRAME_RESERVE_BYTES
-		    ? size : FRAME_RESERVE_BYTES;
-		x->request.frame = mem_try_alloc(c->incoming_capacity);
-	}
-	if (x->request.frame == NULL) {
+	if (!frame_begin(x, size)) {
 		hub_exchange_give(c->hub, x);
 		return (NULL);
 	}
-	x->request.frame_size = size;
 	x->request.connection = c;
 	c->incoming = x;
 	c->incoming_have = 0;
@@ -64,9 +55,7 @@ incoming_drop(struct connection *c)
 	list_remove(&c->receiving);
 	net_discharge(x);
 	net_privilege_end(c);
-	if (x->request.frame != x->inline_frame)
-		mem_free(x->request.frame);
-	x->request.frame = NULL;
+	frame_end(x);
 	hub_exchange_give(c->hub, x);
 }
 
@@ -81,28 +70,6 @@ input_fini(struct connection *c)
 		list_remove(&c->starved);
 		atomic_fetch_sub(&c->hub->starved_count, 1);
 	}
-}
-
-/* Room for `size` more bytes, which the frame is known to lack. */
-static bool
-incoming_reserve(struct connection *c, size_t size)
-{
-	struct request *r = &c->incoming->request;
-	size_t capacity = c->incoming_capacity;
-	uint8_t *frame;
-
-	if (c->incoming_have + size <= capacity)
-		return (true);
-	while (capacity < c->incoming_have + size)
-		capacity *= 2;
-	if (capacity > r->frame_size)
-		capacity = r->frame_size;
-	frame = mem_try_realloc(r->frame, capacity);
-	if (frame == NULL)
-		return (false);
-	r->frame = frame;
-	c->incoming_capacity = capacity;
-	return (true);
 }
 
 static void
@@ -240,7 +207,7 @@ parse_frame(struct connection *c, const uint8_t *data, size_t length)
 	const size_t lacks = x->request.frame_size - c->incoming_have;
 	const size_t size = lacks < length ? lacks : length;
 
-	if (!incoming_reserve(c, size)) {
+	if (!frame_reserve(c->incoming, c->incoming_have + size)) {
 		no_memory(c, x->request.frame_size);
 		return (0);
 	}
@@ -345,7 +312,7 @@ read_into_frame(struct connection *c, size_t lacks)
 	const size_t size = lacks < FRAME_READ_BYTES ? lacks : FRAME_READ_BYTES;
 	ssize_t n;
 
-	if (!incoming_reserve(c, size)) {
+	if (!frame_reserve(c->incoming, c->incoming_have + size)) {
 		no_memory(c, x->request.frame_size);
 		return;
 	}

@@ -34,6 +34,10 @@
 #define FRAME_INLINE_BYTES ((size_t)1 << 10)
 /* Reserved at once, touched as bytes come; longer frames double from here. */
 #define FRAME_RESERVE_BYTES ((size_t)1 << 20)
+/* Frames longer than this, which malloc() would map and unmap each time, use
+ * memory of that size again; so many of them a hub keeps at most. */
+#define FRAME_POOLED_BYTES ((size_t)96 << 10)
+#define FRAMES_SPARE_MAX 4
 /* Read straight into a frame at one event. */
 #define FRAME_READ_BYTES ((size_t)256 << 10)
 /* A size and the smallest request header. */
@@ -90,11 +94,22 @@ struct exchange {
 	struct out_cursor sent;
 	size_t out_length;      /* all of it, the size included */
 	const char *close_why;  /* instead of an answer */
+	size_t frame_capacity;
 	size_t charged;         /* counted in net->frame_bytes */
 	bool pipelined;
 	bool silent;            /* no answer is due */
 	uint8_t out_size[FRAME_SIZE_BYTES];
 	uint8_t inline_frame[FRAME_INLINE_BYTES];
+};
+
+/*
+ * Memory for long frames that is in no use, the coldest first.  What was not
+ * needed between two sweeps goes back to the system.
+ */
+struct frame_pool {
+	uint8_t *spare[FRAMES_SPARE_MAX]; /* of FRAME_RESERVE_BYTES each */
+	size_t count;
+	size_t least; /* that `count` has been since the last sweep */
 };
 
 struct hub {
@@ -107,6 +122,7 @@ struct hub {
 	struct list turns;       /* those with something to do soon */
 	struct list spare;       /* exchanges */
 	size_t spare_count;
+	struct frame_pool frames;
 	uint8_t *read_buffer;
 	uint8_t *copy_buffer;
 	struct post turns_post;
@@ -200,7 +216,6 @@ struct connection {
 	/* The frame in the middle. */
 	struct exchange *incoming;
 	size_t incoming_have;
-	size_t incoming_capacity;
 	int64_t window_ns;    /* since when, less the time that we paused it */
 	size_t window_bytes;
 	int64_t starved_ns;
@@ -253,6 +268,18 @@ void hub_turn_soon(struct connection *connection);
 void hub_check_stopped(struct hub *hub);
 /* Tells all hubs that memory came back. */
 void hub_relieve_all(struct net *net);
+
+/* --- frame.c -------------------------------------------------------------- */
+
+/* Memory for a frame of that size, of which none is touched yet. False: there
+ * is none. */
+bool frame_begin(struct exchange *exchange, size_t size);
+/* Room for so many bytes of it in all; the frame may move. */
+bool frame_reserve(struct exchange *exchange, size_t size);
+void frame_end(struct exchange *exchange);
+/* What was needless since the last call; or all of it. */
+void frames_trim(struct frame_pool *pool);
+void frames_drop(struct frame_pool *pool);
 
 /* --- listener.c ----------------------------------------------------------- */
 

@@ -25,9 +25,7 @@ exchange_release_frame(struct exchange *x)
 		return;
 	c->request_bytes -= x->request.frame_size;
 	net_discharge(x);
-	if (x->request.frame != x->inline_frame)
-		mem_free(x->request.frame);
-	x->request.frame = NULL;
+	frame_end(x);
 	x->request.frame_size = 0;
 	x->request.body = SLICE_NULL;
 }
