@@ -109,31 +109,127 @@ record_base_of(const struct batch *batch, struct record_base *out)
 	};
 }
 
+/* Foreign numbers: sums may wrap, and must not be undefined. */
+static void
+record_place(const struct record_base *base, int64_t timestamp_delta,
+    int64_t offset_delta, struct record *out)
+{
+	out->timestamp_ms = base->log_append_time ? base->append_time_ms :
+	    (int64_t)((uint64_t)base->base_timestamp_ms +
+		(uint64_t)timestamp_delta);
+	out->offset = (int64_t)((uint64_t)base->base_offset +
+	    (uint64_t)offset_delta);
+}
+
+/*
+ * A cursor over a record that is at hand whole, which nearly all are: NULL once
+ * something was wrong, so that its users ask only at the end.
+ */
+static inline const uint8_t *
+whole_varint(const uint8_t *at, const uint8_t *end, size_t size_max,
+    int64_t *out)
+{
+	*out = 0;
+	if (at == NULL || at == end)
+		return (NULL);
+	if (*at < 0x80) {
+		*out = (int64_t)(*at >> 1) ^ -(int64_t)(*at & 1);
+		return (at + 1);
+	}
+	if (end - at > 1 && at[1] < 0x80) {
+		const unsigned value = (at[0] & 0x7fU) | (unsigned)at[1] << 7;
+
+		*out = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+		return (at + 2);
+	}
+	return (varint_read(&at, end, size_max, out) ? at : NULL);
+}
+
+static inline const uint8_t *
+whole_bytes(const uint8_t *at, const uint8_t *end, struct slice *out)
+{
+	int64_t size;
+
+	at = whole_varint(at, end, VARINT_SIZE_MAX, &size);
+	*out = SLICE_NULL;
+	if (at == NULL || size < 0)
+		return (at);
+	if (size > end - at)
+		return (NULL);
+	*out = slice_of(at, (size_t)size);
+	return (at + size);
+}
+
+static const uint8_t *
+whole_headers(const uint8_t *at, const uint8_t *end, struct record *out)
+{
+	struct slice key, value;
+	const uint8_t *start;
+	int64_t count;
+
+	at = whole_varint(at, end, VARINT_SIZE_MAX, &count);
+	if (at == NULL || count < 0 || count > end - at)
+		return (NULL);
+	start = at;
+	for (int64_t i = 0; i < count && at != NULL; i++) {
+		at = whole_bytes(at, end, &key);
+		if (key.data == NULL)
+			return (NULL);
+		at = whole_bytes(at, end, &value);
+	}
+	out->header_count = (int32_t)count;
+	out->headers = slice_of(start, at == NULL ? 0 : (size_t)(at - start));
+	return (at);
+}
+
+static bool
+record_parse_whole(const uint8_t *at, const uint8_t *end,
+    const struct record_base *base, struct record *out)
+{
+	int64_t timestamp_delta, offset_delta;
+
+	if (at == end)
+		return (false);
+	at++; /* attributes, of which none is used */
+	at = whole_varint(at, end, VARLONG_SIZE_MAX, &timestamp_delta);
+	at = whole_varint(at, end, VARINT_SIZE_MAX, &offset_delta);
+	at = whole_bytes(at, end, &out->key);
+	at = whole_bytes(at, end, &out->value);
+	at = whole_headers(at, end, out);
+	record_place(base, timestamp_delta, offset_delta, out);
+	return (at == end);
+}
+
 bool
 record_parse(struct record_source *source, const struct record_base *base,
     struct record *out)
 {
 	int64_t unbounded = VARINT_SIZE_MAX;
 	int64_t budget;
-	int64_t value;
+	int64_t timestamp_delta, offset_delta, value;
 	struct slice attributes;
 
 	if (!take_varint(source, &unbounded, VARINT_SIZE_MAX, &budget) ||
 	    budget < 0 || budget > INT32_MAX - VARINT_SIZE_MAX)
 		return (false);
-	if (source->stream == NULL && budget > source->end - source->at)
-		return (false);
 	out->size = (int32_t)(budget + VARINT_SIZE_MAX - unbounded);
+	if (budget <= source->end - source->at) {
+		const uint8_t *start = source->at;
+
+		source->at += budget;
+		if (!record_parse_whole(start, source->at, base, out))
+			return (false);
+		if (source->stream != NULL)
+			out->headers = SLICE_NULL;
+		return (true);
+	}
+	if (source->stream == NULL)
+		return (false);
 	if (!take_bytes(source, &budget, 1, &attributes) ||
-	    !take_varint(source, &budget, VARLONG_SIZE_MAX, &value))
+	    !take_varint(source, &budget, VARLONG_SIZE_MAX, &timestamp_delta) ||
+	    !take_varint(source, &budget, VARINT_SIZE_MAX, &offset_delta))
 		return (false);
-	/* Foreign numbers: sums may wrap, and must not be undefined. */
-	out->timestamp_ms = base->log_append_time
-	    ? base->append_time_ms
-	    : (int64_t)((uint64_t)base->base_timestamp_ms + (uint64_t)value);
-	if (!take_varint(source, &budget, VARINT_SIZE_MAX, &value))
-		return (false);
-	out->offset = (int64_t)((uint64_t)base->base_offset + (uint64_t)value);
+	record_place(base, timestamp_delta, offset_delta, out);
 	if (!take_varint(source, &budget, VARINT_SIZE_MAX, &value) ||
 	    !take_bytes(source, &budget, value, &out->key) ||
 	    !take_varint(source, &budget, VARINT_SIZE_MAX, &value) ||
