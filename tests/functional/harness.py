@@ -24,7 +24,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BARNABAS_BUILD", TOP / "build" / "plain"))
 DAEMON = BUILD / "broker" / "barnabasd"
 TOOL = BUILD / "tools" / "barnabas"
-# produce and consume, which run librdkafka's threads (see tests/run)
+# produce, consume and perf, which run librdkafka's threads (see tests/run)
 CONSOLE = pathlib.Path(os.environ.get("BARNABAS_CONSOLE", TOOL))
 
 
@@ -285,7 +285,8 @@ def run(*command, stdin=None, check=True, seconds=180):
 
 
 def tool(broker, command, *arguments, **how):
-    program = CONSOLE if command in ("produce", "consume") else TOOL
+    program = CONSOLE if command in (
+        "produce", "consume", "perf") else TOOL
     return run(program, command, "--bootstrap-server", broker.address,
                *arguments, **how)
 
