@@ -98,8 +98,10 @@ log_flush_to(struct log *log, int64_t offset)
 	lock_take(&log->lock);
 	offset = log_rolls_bound(log, offset);
 	if (atomic_load(&log->truncations) == truncations &&
-	    offset > atomic_load(&log->recovery_point))
+	    offset > atomic_load(&log->recovery_point)) {
 		atomic_store(&log->recovery_point, offset);
+		log_dir_changed(log->dir, CHECKPOINT_RECOVERY_POINT);
+	}
 	lock_release(&log->lock);
 	atomic_store(&log->last_flush_ms, storage_now_ms(log->storage));
 	return (ERR_NONE);

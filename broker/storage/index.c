@@ -181,6 +181,29 @@ index_cut(struct index *index, uint32_t count)
 }
 
 bool
+index_ascends(const struct index *index)
+{
+	size_t size = index_entry_size(index->kind);
+	struct index_entry before = { .offset = index->base_offset - 1,
+		.timestamp_ms = INT64_MIN, .position = -1 };
+
+	CHECK(index->in_memory);
+	for (uint32_t i = 0; i < index->count; i++) {
+		struct index_entry entry;
+
+		entry_decode(index, index->entries.data + i * size, &entry);
+		if (index->kind == INDEX_OFFSETS
+			? entry.offset <= before.offset ||
+			    entry.position <= before.position
+			: entry.offset < before.offset ||
+			    entry.timestamp_ms <= before.timestamp_ms)
+			return (false);
+		before = entry;
+	}
+	return (true);
+}
+
+bool
 index_matches(const struct index *index, struct files *files, const char *path)
 {
 	size_t length = index->count * index_entry_size(index->kind);

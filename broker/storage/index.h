@@ -58,6 +58,8 @@ void index_unload(struct index *index);
 bool index_add(struct index *index, const struct index_entry *entry);
 /* Drops entries from slot `count` on. */
 void index_cut(struct index *index, uint32_t count);
+/* Whether entries in memory are in order. */
+bool index_ascends(const struct index *index);
 /* Whether the file has these very entries already, and no others. */
 bool index_matches(const struct index *index, struct files *files,
     const char *path);

@@ -37,6 +37,13 @@ struct found_files {
 	bool has_metadata;
 };
 
+struct load_name {
+	const char *topic;
+	int32_t partition;
+};
+
+static bool split_first(struct log *log, struct segment *const *items,
+    size_t count);
 static bool load_leftovers(struct log *log, struct found_files *files);
 static bool load_swap(struct log *log, struct found_files *files);
 static bool load_segments(struct log *log, const struct found_files *files,
@@ -121,16 +128,19 @@ found_kind(const struct found_files *found, int kind)
 	return (false);
 }
 
-struct log *
-log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
+/* A segment that was split makes the load begin anew, so often at most. */
+#define SPLITS_MAX 1000
+
+static struct log *
+load_once(struct log_dir *dir, const struct load_name *name, bool clean,
+    bool *again)
 {
-	struct log *log = log_new(dir, topic, partition);
+	struct log *log = log_new(dir, name->topic, name->partition);
 	struct files *files = dir->storage->files;
 	struct found_files found = { 0 };
 	struct segment **items = NULL;
 	size_t count = 0;
 	int64_t start = offset_table_find(&dir->start_offsets, log->name);
-	int64_t high = offset_table_find(&dir->high_watermarks, log->name);
 	bool good;
 
 	atomic_store(&log->start_offset, start < 0 ? 0 : start);
@@ -144,21 +154,50 @@ log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 	    load_end(log, items, &count, clean);
 	mem_free(found.items);
 	if (!good) {
-		if (!log_dir_failed(dir))
+		*again = errno == EOVERFLOW && log->segments == NULL &&
+		    split_first(log, items, count);
+		if (!*again && !log_dir_failed(dir))
 			log_fail(log, "could not load the log");
 		for (size_t i = 0; log->segments == NULL && i < count; i++)
 			segment_unref(items[i]);
-		mem_free(items);
 		log_unref(log);
-		return (NULL);
+		log = NULL;
 	}
 	mem_free(items);
+	return (log);
+}
+
+struct log *
+log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
+{
+	const struct load_name name = { topic, partition };
+	struct log *log = NULL;
+	bool again = true;
+	int64_t high;
+
+	for (int i = 0; i < SPLITS_MAX && again; i++) {
+		again = false;
+		log = load_once(dir, &name, clean, &again);
+	}
+	if (log == NULL)
+		return (NULL);
+	high = offset_table_find(&dir->high_watermarks, log->name);
 	if (high < log_start_offset(log))
 		high = log_start_offset(log);
 	if (high > log_end_offset(log))
 		high = log_end_offset(log);
 	atomic_store(&log->high_watermark, high);
 	return (log);
+}
+
+/* The one that recovery stopped in. */
+static bool
+split_first(struct log *log, struct segment *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i]->overflows)
+			return (segment_split(log, items[i]));
+	return (false);
 }
 
 /* .deleted go; .cleaned go, and with them the .swap of the same split. */
@@ -393,8 +432,13 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 		    log->name, segment->path);
 	if (!active)
 		return (true);
-	return (index_load(&segment->offsets, files, segment->path) == 0 &&
-	    index_load(&segment->times, files, segment->path) == 0);
+	if (index_load(&segment->offsets, files, segment->path) != 0 ||
+	    index_load(&segment->times, files, segment->path) != 0)
+		return (false);
+	return ((index_ascends(&segment->offsets) &&
+		    index_ascends(&segment->times)) ||
+	    indexes_rebuild(log, segment, active,
+		"entries do not ascend"));
 }
 
 /* The active segment's end, from its last index entry on. A tail that is no

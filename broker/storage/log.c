@@ -166,6 +166,7 @@ log_set_high_watermark(struct log *log, int64_t high_watermark)
 {
 	atomic_store_explicit(&log->high_watermark, high_watermark,
 	    memory_order_relaxed);
+	log_dir_changed(log->dir, CHECKPOINT_HIGH_WATERMARK);
 }
 
 enum error
@@ -173,6 +174,13 @@ log_fail(struct log *log, const char *what)
 {
 	log_dir_fail(log->dir, what, log->path, errno);
 	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+/* Whether an errno is a want that passes: of room or of descriptors. */
+static bool
+log_wants_room(int error)
+{
+	return (error == ENOSPC || error == EDQUOT || descriptors_wanted(error));
 }
 
 enum error
@@ -390,8 +398,10 @@ log_set_topic_id(struct log *log, struct uuid topic_id)
 	uuid_to_text(topic_id, id);
 	length = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s", id);
 	log_file(log, LOG_METADATA_NAME, name);
+	/* For want of room the id is known to this process alone; the next one
+	 * is told it again. */
 	if (file_replace(log->storage->files, name, text, (size_t)length) != 0)
-		log_fail(log, "could not write partition.metadata");
+		(void)log_refuse(log, "could not write partition.metadata");
 	lock_take(&log->lock);
 	log->topic_id = topic_id;
 	lock_release(&log->lock);
@@ -480,29 +490,64 @@ log_epoch_of(const struct log *log, int64_t offset)
 	return (epoch);
 }
 
-bool
-log_set_epochs(struct log *log, struct epochs *epochs)
+static bool
+epochs_write(struct log *log, const struct epochs *epochs)
 {
 	struct buffer text = BUFFER_EMPTY;
 	char name[PATH_MAX];
-	struct epochs before;
 	int answer;
+	int error;
 
 	epochs_encode(epochs, &text);
 	log_file(log, LOG_EPOCHS_NAME, name);
 	answer = file_replace(log->storage->files, name, text.data,
 	    text.length);
+	error = errno;
 	buffer_fini(&text);
-	if (answer != 0) {
-		epochs_fini(epochs);
-		return (false);
-	}
-	log->epochs_differ = false;
+	errno = error;
+	return (answer == 0);
+}
+
+static void
+epochs_show(struct log *log, const struct epochs *epochs, bool written)
+{
+	struct epochs before;
+
+	log->epochs_differ = !written;
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
 	lock_release(&log->lock);
 	epochs_fini(&before);
+}
+
+bool
+log_set_epochs(struct log *log, struct epochs *epochs)
+{
+	int error;
+
+	if (epochs_write(log, epochs)) {
+		epochs_show(log, epochs, true);
+		return (true);
+	}
+	error = errno;
+	epochs_fini(epochs);
+	errno = error;
+	return (false);
+}
+
+bool
+log_set_epochs_soon(struct log *log, struct epochs *epochs)
+{
+	bool written = epochs_write(log, epochs);
+
+	if (!written && !log_wants_room(errno)) {
+		epochs_fini(epochs);
+		return (false);
+	}
+	if (!written)
+		(void)log_refuse(log, "leader epochs are written later");
+	epochs_show(log, epochs, written);
 	return (true);
 }
 
@@ -518,9 +563,8 @@ log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 	if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
-		if (!log_set_epochs(log, &epochs))
-			error = log_refuse(log,
-			    "could not write leader epochs");
+		if (!log_set_epochs_soon(log, &epochs))
+			error = log_fail(log, "could not write leader epochs");
 	}
 	lock_release(&log->writer);
 	return (error);

@@ -69,6 +69,8 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	lock_init(&dir->lock, LOCK_RANK_LOG_DIRS);
 	for (int i = 0; i < CHECKPOINT_COUNT; i++)
 		lock_init(&dir->checkpoint_lock[i], LOCK_RANK_LOG_DIRS);
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		atomic_init(&dir->changed[i], true);
 	list_init(&dir->logs);
 	if (!dir_make(storage->files, path)) {
 		diag_error(storage->diag, storage,
@@ -522,6 +524,7 @@ log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
 	struct log **logs;
 	size_t log_count;
 	int answer;
+	int error;
 
 	if (log_dir_failed(dir))
 		return (false);
@@ -531,6 +534,7 @@ log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
 		count = checkpoint_lost(dir, &rows);
 	/* One writer of a file at a time, and none with older values. */
 	lock_take(&dir->checkpoint_lock[kind]);
+	atomic_store(&dir->changed[kind], false);
 	for (size_t i = 0; i < log_count; i++) {
 		int64_t value = checkpoint_value(dir, logs[i], kind);
 
@@ -544,21 +548,52 @@ log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
 	buffer_append_slice(&text, buffer_slice(&rows));
 	answer = file_replace(dir->storage->files, name, text.data,
 	    text.length);
+	error = errno;
 	lock_release(&dir->checkpoint_lock[kind]);
 	for (size_t i = 0; i < log_count; i++)
 		log_unref(logs[i]);
 	mem_free(logs);
 	buffer_fini(&rows);
 	buffer_fini(&text);
-	if (answer == 0)
+	if (answer == 0) {
+		atomic_store(&dir->checkpoint_refused[kind], false);
 		return (true);
-	if (errno == ENOSPC || errno == EDQUOT) {
+	}
+	log_dir_changed(dir, kind);
+	if (error != ENOSPC && error != EDQUOT && !descriptors_wanted(error))
+		log_dir_fail(dir, "could not write", name, error);
+	else if (!atomic_exchange(&dir->checkpoint_refused[kind], true))
 		/* The old one stays, which only means a longer recovery. */
 		diag_warn(dir->storage->diag, storage,
-		    "dir=%s is full, %s stays as it was", dir->path,
+		    "dir=%s %s, %s stays as it was until it can be written",
+		    dir->path,
+		    descriptors_wanted(error) ? "no descriptor is left"
+					      : "is full",
 		    checkpoint_names[kind]);
-		return (kind != CHECKPOINT_RECOVERY_POINT);
-	}
-	log_dir_fail(dir, "could not write", name, errno);
+	errno = error;
 	return (false);
+}
+
+bool
+log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
+{
+	struct files *files = dir->storage->files;
+	char name[PATH_MAX];
+
+	if (log_dir_write_checkpoint(dir, kind))
+		return (true);
+	if (log_dir_failed(dir))
+		return (false);
+	dir_file(dir, checkpoint_names[kind], name);
+	if (files->ops->unlink(files, name) != 0 && errno != ENOENT)
+		return (false);
+	diag_warn(dir->storage->diag, storage,
+	    "dir=%s %s is removed, it would be wrong: until it can be written "
+	    "a start takes %s",
+	    dir->path, checkpoint_names[kind],
+	    kind == CHECKPOINT_RECOVERY_POINT ?
+		"longer, for all is recovered" :
+		"logs to begin with their first segment");
+	return (file_sync_directory(files, dir->path) == 0 ||
+	    descriptors_wanted(errno));
 }

@@ -246,14 +246,17 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 	struct walk walk;
 	struct batch batch;
 	enum walk_found found;
+	bool misled = false;
 
 	*out = (struct log_place){ 0 };
 	start = locate_start(log, segment, offset, true, out);
 	if (out->size != 0 && out->position + out->size <= end)
 		return (ERR_NONE);
 	*out = (struct log_place){ .position = end };
-	if (start < 0 || start > end)
+	if (start < 0 || start > end) {
 		start = 0; /* an index that tells nonsense is not followed */
+		misled = true;
+	}
 	for (;;) {
 		int64_t position;
 
@@ -263,6 +266,8 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		    batch.last_offset < offset)
 			continue;
 		segment_walk_end(segment, &walk);
+		if (misled && (found == WALK_BATCH || found == WALK_END))
+			segment_repair_later(log, segment);
 		if (found == WALK_BATCH) {
 			*out = (struct log_place){
 				.position = position,
@@ -278,11 +283,16 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		if (start == 0)
 			break;
 		start = 0;
+		misled = true;
 	}
-	diag_error(log->storage->diag, storage,
-	    "partition=%s no batch where one was written position=%lld "
-	    "file=%s.log",
-	    log->name, (long long)walk.position, segment->path);
+	if (!atomic_exchange(&segment->damage_said, true))
+		diag_error(log->storage->diag, storage,
+		    "partition=%s no batch where one was written: reads of "
+		    "offset=%lld and of what follows in its place are answered "
+		    "CORRUPT_MESSAGE, the rest is served position=%lld "
+		    "file=%s.log",
+		    log->name, (long long)offset, (long long)walk.position,
+		    segment->path);
 	return (ERR_CORRUPT_MESSAGE);
 }
 

@@ -10,6 +10,8 @@
 #include "base/check.h"
 #include "storage/storage_int.h"
 
+static bool recover_forget_aborted(struct log *log, struct segment *segment);
+static void recover_index(struct segment *segment, struct index *index);
 static bool recover_snapshot(struct log *log, int64_t limit);
 static bool recover_keep_producers(struct log *log, int64_t base_offset);
 static bool recover_batch(struct log *log, struct segment *segment,
@@ -98,31 +100,6 @@ recover_begin(struct log *log, struct segment *segment)
 	segment->max_timestamp_offset = segment->base_offset;
 }
 
-/* Entries of aborted transactions are found again while batches are replayed.
- * What a load has listed need not be asked of the disk. */
-static bool
-recover_forget_aborted(struct log *log, struct segment *segment)
-{
-	char name[PATH_MAX];
-
-	if (!log->has_aborted)
-		return (true);
-	segment_file(segment, ".txnindex", name);
-	return (segment->files->ops->unlink(segment->files, name) == 0 ||
-	    errno == ENOENT);
-}
-
-/* The file is right as it is, or it is written as a whole. */
-static void
-recover_index(struct segment *segment, struct index *index)
-{
-	bool same = index_matches(index, segment->files, segment->path);
-
-	index->written = same ? index->count : 0;
-	index->differs = !same;
-	index->unsynced = true; /* who wrote it may not have synced it */
-}
-
 bool
 segment_recover(struct log *log, struct segment *segment, bool replay,
     int64_t *cut)
@@ -143,11 +120,14 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 		return (false);
 	segment_walk(segment, &walk, 0, end, true);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
-		if (batch.last_offset < next_offset ||
-		    batch.last_offset - segment->base_offset > INT32_MAX) {
+		if (batch.last_offset < next_offset) {
 			/* Offsets that go back: nothing here can be trusted. */
-			if (batch.last_offset < next_offset)
-				valid = 0;
+			valid = 0;
+			break;
+		}
+		if (batch.last_offset - segment->base_offset > INT32_MAX) {
+			segment->overflows = true;
+			good = false;
 			break;
 		}
 		/* By the rule of appends, but counted from batch to batch. */
@@ -171,6 +151,8 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 		next_offset = batch.last_offset + 1;
 	}
 	segment_walk_end(segment, &walk);
+	if (segment->overflows)
+		errno = EOVERFLOW;
 	if (!good || found == WALK_ERROR)
 		return (false);
 	if (valid == 0) {
@@ -188,6 +170,31 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	recover_index(segment, &segment->times);
 	return ((*cut == 0 || segment_truncate(segment, valid) == 0) &&
 	    segment_write_indexes(segment, false) == 0);
+}
+
+/* Entries of aborted transactions are found again while batches are replayed.
+ * What a load has listed need not be asked of the disk. */
+static bool
+recover_forget_aborted(struct log *log, struct segment *segment)
+{
+	char name[PATH_MAX];
+
+	if (!log->has_aborted)
+		return (true);
+	segment_file(segment, ".txnindex", name);
+	return (segment->files->ops->unlink(segment->files, name) == 0 ||
+	    errno == ENOENT);
+}
+
+/* The file is right as it is, or it is written as a whole. */
+static void
+recover_index(struct segment *segment, struct index *index)
+{
+	bool same = index_matches(index, segment->files, segment->path);
+
+	index->written = same ? index->count : 0;
+	index->differs = !same;
+	index->unsynced = true; /* who wrote it may not have synced it */
 }
 
 static bool

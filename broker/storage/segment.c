@@ -114,6 +114,7 @@ segment_new(struct descriptors *descriptors, const char *directory,
 	segment->files = descriptors_files(descriptors);
 	segment->base_offset = base_offset;
 	atomic_init(&segment->damage_said, false);
+	atomic_init(&segment->index_said, false);
 	held_file_init(&segment->held, segment_log_path);
 	segment->path = mem_alloc(path_size);
 	snprintf(segment->path, path_size, "%s/%020" PRId64, directory,

@@ -33,6 +33,8 @@ struct segment {
 	struct descriptors *descriptors;
 	struct held_file held; /* the .log */
 	atomic_bool damage_said;
+	atomic_bool index_said; /* and a repair was tried */
+	bool overflows; /* a load's: offsets beyond base + INT32_MAX */
 	/* Guarded by the log's lock. */
 	int64_t size;
 	int64_t next_offset; /* behind its last record */

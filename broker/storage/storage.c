@@ -169,6 +169,8 @@ storage_add_log(struct storage *storage, struct log *log)
 	list_push_tail(&dir->logs, &log->in_dir);
 	dir->log_count++;
 	lock_release(&dir->lock);
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		log_dir_changed(dir, (enum checkpoint_kind)i);
 	return (true);
 }
 
@@ -335,7 +337,7 @@ log_make(struct log_dir *dir, const char *topic, int32_t partition,
 			    "partition=%s could not be made: dir=%s is full",
 			    log->name, dir->path);
 		else
-			log_fail(log, "could not make the log");
+			(void)log_refuse(log, "could not make the log");
 		log_unref(log);
 		return (NULL);
 	}

@@ -68,6 +68,9 @@ struct log_dir {
 	atomic_llong check_after_bytes;
 	atomic_llong check_after_ms;
 	atomic_llong say_wanted_after_ms; /* that descriptors are wanted */
+	/* Something that goes to a checkpoint is not in its file. */
+	atomic_bool changed[CHECKPOINT_COUNT];
+	atomic_bool checkpoint_refused[CHECKPOINT_COUNT]; /* said once */
 	/* Writing a checkpoint; the high watermark is asked for under it. */
 	struct lock checkpoint_lock[CHECKPOINT_COUNT];
 	size_t placed_count;   /* logs here or being made; storage->lock */
@@ -174,14 +177,26 @@ log_dir_failed(const struct log_dir *dir)
 {
 	return (atomic_load_explicit(&dir->failed, memory_order_acquire));
 }
+static inline void
+log_dir_changed(struct log_dir *dir, enum checkpoint_kind kind)
+{
+	/* Most often it is known already: then nobody's cache line is taken. */
+	if (!atomic_load_explicit(&dir->changed[kind], memory_order_relaxed))
+		atomic_store(&dir->changed[kind], true);
+}
 /* Whether `size` bytes may be written: the reserve stays. */
 bool log_dir_has_room(struct log_dir *dir, int64_t size);
 /* Reads the three checkpoints. A bad file counts as empty, and is said. */
 void log_dir_read_checkpoints(struct log_dir *dir);
 /* -1: absent. */
 int64_t offset_table_find(const struct hash *table, const char *name);
-/* False: said, the directory has failed. */
+/* False: said; the directory has failed, or it is full and the old file
+ * stays. */
 bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
+/* The same where the old file would be wrong: it is removed when there is no
+ * room for a new one. Without a recovery point a log is recovered as a whole,
+ * without a start offset it starts with its first segment. False: errno. */
+bool log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
 /* meta.properties. */
 bool log_dir_write_identity(struct log_dir *dir, int32_t broker_id,
     const char *cluster_id);
@@ -209,6 +224,9 @@ bool log_read_metadata(struct log *log);
 /* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
  * them. */
 bool log_set_epochs(struct log *log, struct epochs *epochs);
+/* The same, but where room or descriptors are wanted the file follows later:
+ * before the next append at the latest. [writer] */
+bool log_set_epochs_soon(struct log *log, struct epochs *epochs);
 /* A new, empty segment with all its files. NULL: errno. */
 struct segment *log_new_segment(struct log *log, int64_t base_offset);
 /* The same with its .log alone. */
@@ -279,7 +297,14 @@ struct log *log_load(struct log_dir *dir, const char *topic,
  * errno. */
 bool log_recover(struct log *log, struct segment **items, size_t *count,
     int64_t recovery_point);
-/* Rebuilds one segment's indexes; *cut: how many bytes were left over. */
+/* Makes segments that 32 bits are enough for out of one, as .swap files: the log
+ * is to be loaded again. False: errno. */
+bool segment_split(struct log *log, struct segment *segment);
+/* Makes the index files of a closed segment anew, later, on a worker; nothing
+ * without a scheduler. */
+void segment_repair_later(struct log *log, struct segment *segment);
+/* Rebuilds one segment's indexes; *cut: how many bytes were left over. False:
+ * errno; EOVERFLOW: the segment must be split. */
 bool segment_recover(struct log *log, struct segment *segment, bool replay,
     int64_t *cut);
 /* Replays producers over [from the state's end, to). */

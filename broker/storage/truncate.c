@@ -48,7 +48,7 @@ log_truncate_to(struct log *log, int64_t offset)
 	epochs_copy(&epochs, &log->epochs);
 	if (!epochs_cut_end(&epochs, offset))
 		epochs_fini(&epochs);
-	else if (!log_set_epochs(log, &epochs))
+	else if (!log_set_epochs_soon(log, &epochs))
 		error = log_fail(log, "could not write leader epochs");
 	if (error == ERR_NONE && offset < log_end_offset(log)) {
 		diag_info(log->storage->diag, storage,
@@ -222,8 +222,9 @@ cut_state(struct log *log, int64_t offset)
 	lock_take(&log->lock);
 	log->producers.end_offset = offset;
 	lock_release(&log->lock);
+	/* Before anything is appended below the old recovery point. */
 	return (good &&
-	    log_dir_write_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT));
+	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT));
 }
 
 enum error
@@ -276,11 +277,11 @@ truncate_fully(struct log *log, int64_t offset)
 		lock_release(&log->lock);
 		storage_delete_later(log->storage, log, before);
 	}
-	good = good && log_set_epochs(log, &none) &&
-	    log_dir_write_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT) &&
-	    log_dir_write_checkpoint(log->dir, CHECKPOINT_START_OFFSET);
+	good = good && log_set_epochs_soon(log, &none) &&
+	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT) &&
+	    log_dir_must_checkpoint(log->dir, CHECKPOINT_START_OFFSET);
 	if (!good)
-		error = log_fail(log, "could not truncate");
+		error = log_refuse(log, "could not truncate");
 	if (made != NULL)
 		segment_unref(made);
 	return (error);
@@ -299,6 +300,7 @@ log_advance_start(struct log *log, int64_t offset)
 	if (offset > log_start_offset(log)) {
 		atomic_store_explicit(&log->start_offset, offset,
 		    memory_order_release);
+		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
 		/* The file follows: what it has too much is cut at a load. */
 		if (epochs_cut_start(&log->epochs, offset))
 			log->epochs_differ = true;

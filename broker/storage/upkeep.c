@@ -57,7 +57,8 @@ static void
 each_dir_checkpoint(struct storage *storage, enum checkpoint_kind kind)
 {
 	for (size_t i = 0; i < storage->dir_count; i++)
-		if (!log_dir_failed(storage->dirs[i]))
+		if (!log_dir_failed(storage->dirs[i]) &&
+		    atomic_load(&storage->dirs[i]->changed[kind]))
 			log_dir_write_checkpoint(storage->dirs[i], kind);
 }
 
@@ -98,7 +99,13 @@ static bool
 expire_one(void *arg, struct log *log)
 {
 	struct storage *storage = arg;
+	bool any;
 
+	lock_take(&log->lock);
+	any = hash_count(&log->producers.by_id) > 0;
+	lock_release(&log->lock);
+	if (!any)
+		return (true);
 	/* A truncation that loads producers anew has only the writer's lock. */
 	lock_take(&log->writer);
 	lock_take(&log->lock);
@@ -139,7 +146,7 @@ run_flush(struct storage *storage)
 /* How many of the first segments may go: storage sheet, 8. */
 static size_t
 retain_count(struct log *log, const struct segment_list *list,
-    const struct log_settings *settings)
+    const struct log_settings *settings, int64_t *surplus_left)
 {
 	int64_t start_offset = log_start_offset(log);
 	int64_t high_watermark = atomic_load(&log->high_watermark);
@@ -173,24 +180,33 @@ retain_count(struct log *log, const struct segment_list *list,
 			break;
 		surplus -= size;
 	}
+	*surplus_left = surplus;
 	return (count);
 }
 
-/* The active one goes too when its time is over: it is rolled first. */
+/* The active one goes too when all before it do, and it is too much or too old
+ * itself: it is rolled first.  An empty one stays. */
 static void
 retain_roll(struct log *log, const struct log_settings *settings)
 {
 	struct segment *active = log_active(log);
 	int64_t end_offset = log_end_offset(log);
 	struct index_entry largest;
+	int64_t surplus;
 
-	if (settings->retention_ms < 0 || active->size == 0 ||
+	if (retain_count(log, log->segments, settings, &surplus) + 1 !=
+		log->segments->count ||
+	    active->size == 0 ||
 	    end_offset > atomic_load(&log->high_watermark))
 		return;
-	log_segment_timestamp(log, active, &largest);
-	if (storage_now_ms(log->storage) - largest.timestamp_ms >
-	    settings->retention_ms)
+	if (settings->retention_bytes >= 0 && surplus >= active->size)
 		log_roll(log, end_offset);
+	else if (settings->retention_ms >= 0) {
+		log_segment_timestamp(log, active, &largest);
+		if (storage_now_ms(log->storage) - largest.timestamp_ms >
+		    settings->retention_ms)
+			log_roll(log, end_offset);
+	}
 }
 
 /* How many segments went; as many may follow when it was RETAIN_AT_ONCE. */
@@ -200,19 +216,18 @@ retain_some(struct log *log)
 	struct log_settings settings = log_get_settings(log);
 	struct segment_list *before;
 	struct segment_list *list;
+	int64_t surplus;
 	size_t count = 0;
 	bool good = true;
 
 	lock_take(&log->writer);
-	if (!log_failed(log) && !log->closed &&
-	    retain_count(log, log->segments, &settings) + 1 ==
-		log->segments->count)
+	if (!log_failed(log) && !log->closed)
 		retain_roll(log, &settings);
 	lock_take(&log->closing);
 	if (log_failed(log) || log->closed)
 		goto out;
 	before = log->segments;
-	count = retain_count(log, before, &settings);
+	count = retain_count(log, before, &settings, &surplus);
 	if (count > RETAIN_AT_ONCE)
 		count = RETAIN_AT_ONCE;
 	if (count == 0)
@@ -230,6 +245,7 @@ retain_some(struct log *log)
 	if (log_start_offset(log) < list->items[0]->base_offset) {
 		atomic_store_explicit(&log->start_offset,
 		    list->items[0]->base_offset, memory_order_release);
+		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
 		if (epochs_cut_start(&log->epochs, list->items[0]->base_offset))
 			log->epochs_differ = true;
 	}
