@@ -22,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "base/task.h"
 #include "base/waitq.h"
@@ -103,15 +104,33 @@ struct waitq *zk_state_changed(struct zk *zk);
  * making of a node that the read did not find.  A new session marks all
  * watchers, and now and then one is marked for nothing.
  */
+struct zk_watch_group;
 struct zk_watcher {
 	struct zk *zk; /* NULL after zk_close() */
 	struct hash_node node;
 	uint64_t id; /* what the driver holds: it may outlive the watcher */
 	bool changed; /* starts true: never read yet */
 	struct waitq woken;
+	struct zk_watch_group *group; /* or NULL; outlives the watcher */
+	struct list in_group;
 };
 void zk_watcher_init(struct zk_watcher *watcher, struct zk *zk);
 void zk_watcher_fini(struct zk_watcher *watcher);
+
+/*
+ * Many watchers and one who waits: those marked since they were last taken are
+ * in `changed`, so nobody walks over all of them.
+ */
+struct zk_watch_group {
+	struct list changed; /* of zk_watcher.in_group */
+	struct waitq woken;
+};
+void zk_watch_group_init(struct zk_watch_group *group);
+void zk_watch_group_fini(struct zk_watch_group *group);
+void zk_watch_group_add(struct zk_watch_group *group,
+    struct zk_watcher *watcher);
+/* Takes one out; NULL: none is left. Its `changed` stays. */
+struct zk_watcher *zk_watch_group_take(struct zk_watch_group *group);
 
 /* --- batches -------------------------------------------------------------- */
 

@@ -180,9 +180,22 @@ followers_missing(struct controller *c, struct partition *p)
 		}
 }
 
+/* Of a topic that goes: who is not there cannot delete. */
+static void
+collect_doomed(struct controller *c, struct partition *p)
+{
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (!replica_live(c, p, p->replicas[i].broker))
+			deletion_fail_replica(c, p, &p->replicas[i]);
+}
+
 static void
 collect_partition(struct controller *c, struct partition *p, bool leaders_only)
 {
+	if (topic_doomed(p->topic)) {
+		collect_doomed(c, p);
+		return;
+	}
 	if (!p->written) {
 		if (!leaders_only)
 			rewrite_add(c, p);
@@ -235,6 +248,11 @@ welcome_partition(struct controller *c, struct partition *p,
 	if (replica == NULL)
 		return;
 	replica->dir_offline = false;
+	replica->stopped = false;
+	if (topic_doomed(p->topic)) {
+		deletion_resume(c, p->topic);
+		return;
+	}
 	if (!p->written) {
 		rewrite_add(c, p);
 		return;

@@ -24,6 +24,7 @@
 #define CHANNEL_RESPONSE_BYTES_MAX ((size_t)100 << 20)
 #define LEADER_AND_ISR_VERSION 7
 #define UPDATE_METADATA_VERSION 8
+#define STOP_REPLICA_VERSION 4
 
 static task_step channel_next, channel_ask, channel_answered, channel_pause;
 
@@ -49,6 +50,7 @@ struct channel {
 	union {
 		struct leader_and_isr_response leader_and_isr;
 		struct update_metadata_response update_metadata;
+		struct stop_replica_response stop_replica;
 	} response;
 };
 
@@ -161,6 +163,13 @@ channel_send(struct channel *channel, struct order_body *body)
 	channel_wake(channel);
 }
 
+bool
+channel_quiet(const struct channel *channel)
+{
+	return (channel->current == NULL && channel->length == 0 &&
+	    !channel->resync);
+}
+
 void
 channel_readdress(struct channel *channel)
 {
@@ -217,8 +226,10 @@ channel_next(struct task *t)
 		orders_resync(channel->controller, channel->broker);
 	}
 	link = list_pop_head(&channel->queue);
-	if (link == NULL)
+	if (link == NULL) {
+		waitq_wake(&channel->controller->quiet);
 		return (STEP_WAIT);
+	}
 	queued = list_entry(link, struct queued, link);
 	channel->length--;
 	channel->current = queued->body;
@@ -251,7 +262,12 @@ channel_encode(struct channel *channel, struct task *t)
 	const void *request = &body->request;
 	int version = LEADER_AND_ISR_VERSION;
 
-	if (body->api_key == API_LEADER_AND_ISR) {
+	if (body->api_key == API_STOP_REPLICA) {
+		version = STOP_REPLICA_VERSION;
+		body->request.stop_replica.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_stop_replica_response, &channel->response);
+	} else if (body->api_key == API_LEADER_AND_ISR) {
 		body->request.leader_and_isr.broker_epoch =
 		    channel->broker->epoch;
 		wire_init(&message_leader_and_isr_response, &channel->response);
@@ -327,7 +343,8 @@ channel_take_partition(struct channel *channel, struct topic *topic,
 	    "counts as offline", topic->name, (int)p->number,
 	    (int)channel->broker->id);
 	replica->dir_offline = true;
-	controller_dirs_changed(channel->controller);
+	channel->controller->dirs_changed = true;
+	controller_look(channel->controller);
 }
 
 static void
@@ -347,6 +364,57 @@ channel_take_leader_and_isr(struct channel *channel)
 	}
 }
 
+/* What was to be deleted and is not named in the answer, or in none, failed. */
+static void
+channel_take_silence(struct channel *channel, int16_t error)
+{
+	const struct stop_replica_request *r =
+	    &channel->current->request.stop_replica;
+	struct controller *c = channel->controller;
+
+	for (int32_t t = 0; t < r->topic_states_count; t++) {
+		const struct stop_replica_request_topic_state *asked =
+		    &r->topic_states[t];
+		struct topic *topic = context_topic(&c->context,
+		    asked->topic_name);
+
+		for (int32_t i = 0; topic != NULL &&
+		    i < asked->partition_states_count; i++) {
+			struct partition *p = topic_find_partition(topic,
+			    asked->partition_states[i].partition_index);
+
+			if (p != NULL &&
+			    asked->partition_states[i].delete_partition)
+				deletion_answered(c, p, channel->broker->id,
+				    error);
+		}
+	}
+}
+
+static int16_t
+channel_take_stop_replica(struct channel *channel)
+{
+	const struct stop_replica_response *r =
+	    &channel->response.stop_replica;
+	struct controller *c = channel->controller;
+
+	for (int32_t i = 0; r->error_code == ERR_NONE &&
+	    i < r->partition_errors_count; i++) {
+		struct topic *topic = context_topic(&c->context,
+		    r->partition_errors[i].topic_name);
+		struct partition *p = topic == NULL ? NULL :
+		    topic_find_partition(topic,
+			r->partition_errors[i].partition_index);
+
+		if (p != NULL)
+			deletion_answered(c, p, channel->broker->id,
+			    r->partition_errors[i].error_code);
+	}
+	channel_take_silence(channel, r->error_code == ERR_NONE ?
+	    ERR_UNKNOWN_SERVER_ERROR : r->error_code);
+	return (r->error_code);
+}
+
 static enum verdict
 channel_answered(struct task *t)
 {
@@ -362,6 +430,8 @@ channel_answered(struct task *t)
 		error = channel->response.leader_and_isr.error_code;
 		if (error == ERR_NONE)
 			channel_take_leader_and_isr(channel);
+	} else if (channel->current->api_key == API_STOP_REPLICA) {
+		error = channel_take_stop_replica(channel);
 	} else {
 		error = channel->response.update_metadata.error_code;
 	}

@@ -69,6 +69,7 @@ partition_enter(struct partition *partition, enum partition_state state)
 		    (int)partition->number, names[partition->state],
 		    names[state]);
 	partition->state = state;
+	partition->topic->controller->context.unmeasured = true;
 }
 
 void
@@ -83,7 +84,8 @@ replica_enter(struct assigned *replica, enum replica_state state)
 void
 context_init(struct context *context)
 {
-	*context = (struct context){ 0 };
+	*context = (struct context){ .unmeasured = true };
+	list_init(&context->doomed);
 }
 
 static void
@@ -168,6 +170,7 @@ context_add_broker(struct controller *controller, int32_t id,
 	context->brokers[at] = broker;
 	context->broker_count++;
 	broker->channel = channel_new(controller, broker);
+	context->unmeasured = true;
 	return (broker);
 }
 
@@ -177,6 +180,7 @@ context_remove_broker(struct context *context, struct live_broker *broker)
 	size_t at = broker_index(context, broker->id);
 
 	context->broker_count--;
+	context->unmeasured = true;
 	memmove(&context->brokers[at], &context->brokers[at + 1],
 	    (context->broker_count - at) * sizeof(*context->brokers));
 	live_broker_free(broker);
@@ -210,10 +214,39 @@ context_add_topic(struct controller *controller, const char *name)
 	topic->controller = controller;
 	topic->name = mem_strdup(name);
 	topic->found = true;
+	list_init(&topic->doomed);
 	zk_watcher_init(&topic->watcher, controller->setup.zk);
+	zk_watch_group_add(&controller->topic_watches, &topic->watcher);
+	controller->context.unmeasured = true;
 	hash_insert(&controller->context.topics, &topic->node, topic->name,
 	    strlen(topic->name));
 	return (topic);
+}
+
+struct topic *
+context_topic_by_id(const struct context *context, struct uuid id)
+{
+	struct hash_node *node = hash_find(&context->topic_ids, id.bytes,
+	    sizeof(id.bytes));
+
+	return (node == NULL ? NULL : container_of(node, struct topic,
+	    id_node));
+}
+
+/* Two topics of one id: somebody copied a node. The first one is found. */
+void
+topic_set_id(struct topic *topic, struct uuid id)
+{
+	struct hash *ids = &topic->controller->context.topic_ids;
+
+	if (context_topic_by_id(&topic->controller->context, topic->id) ==
+	    topic)
+		hash_remove(ids, &topic->id_node);
+	topic->id = id;
+	if (!uuid_is_zero(id) && context_topic_by_id(
+	    &topic->controller->context, id) == NULL)
+		hash_insert(ids, &topic->id_node, topic->id.bytes,
+		    sizeof(topic->id.bytes));
 }
 
 static void
@@ -230,7 +263,7 @@ partition_free(struct partition *partition)
 static void
 topic_free(struct topic *topic)
 {
-	waitq_leave(&topic->watcher.woken, &topic->watched);
+	list_remove(&topic->doomed);
 	zk_watcher_fini(&topic->watcher);
 	for (size_t i = 0; i < topic->partition_count; i++)
 		partition_free(topic->partitions[i]);
@@ -243,7 +276,9 @@ void
 context_remove_topic(struct context *context, struct topic *topic)
 {
 	hash_remove(&context->topics, &topic->node);
+	topic_set_id(topic, UUID_ZERO);
 	context->partition_count -= topic->partition_count;
+	context->unmeasured = true;
 	topic_free(topic);
 }
 
@@ -254,6 +289,7 @@ context_fini(struct context *context)
 		context_remove_topic(context,
 		    container_of(node, struct topic, node));
 	hash_clear(&context->topics);
+	hash_clear(&context->topic_ids);
 	while (context->broker_count > 0)
 		live_broker_free(context->brokers[--context->broker_count]);
 	mem_free(context->brokers);
@@ -328,6 +364,7 @@ topic_add_partition(struct topic *topic,
 	topic->partitions[at] = p;
 	topic->partition_count++;
 	topic->controller->context.partition_count++;
+	topic->controller->context.unmeasured = true;
 	return (p);
 }
 
@@ -351,6 +388,17 @@ replica_live(const struct controller *controller,
 			return (!partition->replicas[i].dir_offline);
 	/* An ISR member that is assigned no longer. */
 	return (true);
+}
+
+bool
+replica_stays(const struct controller *controller,
+    const struct partition *partition, int32_t broker)
+{
+	const struct live_broker *live =
+	    context_broker(&controller->context, broker);
+
+	return (live != NULL && !live->shutting_down &&
+	    replica_live(controller, partition, broker));
 }
 
 bool
@@ -379,4 +427,5 @@ leadership_set(struct partition *p, const struct znode_state *state,
 		.recovering = state->recovering,
 	};
 	p->written = true;
+	p->topic->controller->context.unmeasured = true;
 }

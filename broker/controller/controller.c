@@ -49,9 +49,15 @@ controller_new(const struct controller_setup *setup)
 	watched_init(&c->own, setup->zk);
 	for (size_t i = 0; i < WATCH_COUNT; i++)
 		watched_init(&c->watches[i], setup->zk);
+	zk_watch_group_init(&c->topic_watches);
+	waitq_init(&c->deleted);
+	waitq_init(&c->quiet);
 	context_init(&c->context);
 	rewrite_init(&c->rewrite);
 	list_init(&c->creations);
+	list_init(&c->deletings);
+	list_init(&c->expansions);
+	list_init(&c->departures);
 	list_init(&c->allocations);
 	return (c);
 }
@@ -62,6 +68,7 @@ controller_forget(struct controller *c)
 {
 	rewrite_clear(c);
 	orders_clear(c);
+	sweep_clear(c);
 	zk_batch_free(&c->batch);
 	zk_batch_free(&c->list);
 	mem_free(c->ops);
@@ -74,7 +81,11 @@ controller_forget(struct controller *c)
 	c->walk = NULL;
 	c->walk_count = 0;
 	c->dirs_changed = false;
+	c->deletions_moved = false;
 	context_fini(&c->context);
+	/* Who waits for a deletion, or to be told, is told no more by us. */
+	waitq_wake(&c->deleted);
+	departures_cancel(c);
 	/* What is watched will be read anew, by whoever is elected. */
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
 		waitq_leave(&c->watches[i].watcher.woken, &c->watches[i].link);
@@ -89,6 +100,7 @@ controller_task_fini(struct task *task)
 
 	controller_forget(c);
 	waitq_leave(zk_state_changed(c->setup.zk), &c->session);
+	waitq_leave(&c->topic_watches.woken, &c->topics_link);
 	watched_fini(&c->seat);
 	watched_fini(&c->own);
 	for (size_t i = 0; i < WATCH_COUNT; i++)
@@ -133,6 +145,16 @@ controller_start(struct controller *controller)
 }
 
 static void
+controller_calls_cancel(struct controller *c)
+{
+	creations_cancel(c);
+	deletings_cancel(c);
+	expansions_cancel(c);
+	departures_cancel(c);
+	allocations_cancel(c);
+}
+
+static void
 controller_halt(struct post *post)
 {
 	struct controller *c = container_of(post, struct controller, stop_post);
@@ -140,8 +162,7 @@ controller_halt(struct post *post)
 	struct task_ref stopper = c->stopper;
 
 	c->halted = true;
-	creations_cancel(c);
-	allocations_cancel(c);
+	controller_calls_cancel(c);
 	if (task != NULL) {
 		if (c->state == CONTROLLER_ACTIVE)
 			diag_info(c->setup.diag, controller, "broker=%d "
@@ -179,8 +200,7 @@ controller_free(struct controller **place)
 		return;
 	CHECK_MAGIC(c, CONTROLLER_MAGIC);
 	task = c->main.loop == NULL ? NULL : task_of_ref(c->main);
-	creations_cancel(c);
-	allocations_cancel(c);
+	controller_calls_cancel(c);
 	if (task != NULL)
 		task_cancel(task);
 	else if (c->main.loop == NULL) {
@@ -190,6 +210,9 @@ controller_free(struct controller **place)
 		for (size_t i = 0; i < WATCH_COUNT; i++)
 			watched_fini(&c->watches[i]);
 	}
+	zk_watch_group_fini(&c->topic_watches);
+	waitq_fini(&c->deleted);
+	waitq_fini(&c->quiet);
 	c->magic = 0;
 	mem_free(c);
 	*place = NULL;
@@ -219,6 +242,19 @@ controller_call_abandon(struct controller_call *call)
 	if (call->state != NULL)
 		call->state->call = NULL;
 	call->state = NULL;
+}
+
+void
+controller_call_end(struct controller_call_int *hook)
+{
+	struct controller_call *call = hook->call;
+
+	if (call == NULL)
+		return;
+	hook->call = NULL;
+	call->state = NULL;
+	call->done = true;
+	task_wake_ref(call->task);
 }
 
 /* --- batches -------------------------------------------------------------- */
@@ -339,12 +375,15 @@ controller_measure(struct controller *c)
 	bool active = c->state == CONTROLLER_ACTIVE;
 	int64_t offline = 0, imbalanced = 0;
 
-	if (m == NULL)
+	if (m == NULL || !c->context.unmeasured)
 		return;
+	c->context.unmeasured = false;
 	HASH_EACH(node, &c->context.topics) {
 		const struct topic *topic = container_of(node, struct topic,
 		    node);
 
+		if (topic_doomed(topic))
+			continue;
 		for (size_t i = 0; i < topic->partition_count; i++) {
 			const struct partition *p = topic->partitions[i];
 
@@ -411,11 +450,11 @@ controller_pause(struct task *t)
 /* --- the next event ------------------------------------------------------- */
 
 void
-controller_dirs_changed(struct controller *c)
+controller_look(struct controller *c)
 {
-	struct task *task = task_of_ref(c->main);
+	struct task *task = c->main.loop == NULL ? NULL :
+	    task_of_ref(c->main);
 
-	c->dirs_changed = true;
 	if (task != NULL)
 		task_wake(task);
 }
@@ -445,11 +484,7 @@ controller_listen(struct task *t)
 
 		waitq_join(&broker->watcher.woken, &broker->watched, t);
 	}
-	HASH_EACH(node, &c->context.topics) {
-		struct topic *topic = container_of(node, struct topic, node);
-
-		waitq_join(&topic->watcher.woken, &topic->watched, t);
-	}
+	waitq_join(&c->topic_watches.woken, &c->topics_link, t);
 }
 
 static bool
@@ -488,10 +523,15 @@ controller_idle(struct task *t)
 		return (task_next(t, topics_read));
 	if (topics_data_changed(c))
 		return (task_next(t, topics_data_read));
+	if (watch_changed(c, WATCH_DELETIONS))
+		return (task_next(t, deletions_read));
+	if (c->deletions_moved)
+		return (task_next(t, deletions_run));
+	if (!list_empty(&c->departures) && departure_waits(c))
+		return (task_next(t, departure_run));
 	if (watch_changed(c, WATCH_ISR_CHANGES))
 		return (task_next(t, notices_isr));
-	if (watch_changed(c, WATCH_DELETIONS) ||
-	    watch_changed(c, WATCH_REASSIGNMENTS) ||
+	if (watch_changed(c, WATCH_REASSIGNMENTS) ||
 	    watch_changed(c, WATCH_PREFERRED))
 		return (task_next(t, notices_unserved));
 	controller_measure(c);

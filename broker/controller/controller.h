@@ -81,6 +81,17 @@ struct controller_call {
  * the brokers' leaders are there or the deadline. NOT_CONTROLLER inside. */
 void controller_create_topics(struct controller *controller,
     struct controller_call *call);
+/* DeleteTopics: marks the topics, waits until all loops have forgotten them and
+ * their names are free, or their deletion waits itself, or the deadline. */
+void controller_delete_topics(struct controller *controller,
+    struct controller_call *call);
+/* CreatePartitions: validates, writes the nodes, waits as CreateTopics does. */
+void controller_create_partitions(struct controller *controller,
+    struct controller_call *call);
+/* ControlledShutdown: a broker is relieved of its partitions.  It is no
+ * candidate any more until it registers anew. */
+void controller_controlled_shutdown(struct controller *controller,
+    struct controller_call *call);
 /* AllocateProducerIds, for brokers of the cluster. */
 void controller_allocate_producer_ids(struct controller *controller,
     struct controller_call *call);

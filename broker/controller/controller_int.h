@@ -8,6 +8,8 @@
  *	load.c         what a new controller reads and does first
  *	brokers.c      brokers that came, went, bounced
  *	topics.c       topics and partitions that came and went
+ *	deletion.c     topics that are being deleted
+ *	sweep.c        their nodes, at the end
  *	rewrite.c      partitions' states: decided, written, read again
  *	notices.c      ISR and log dir notifications of other brokers
  *	orders.c       what one event tells the brokers
@@ -15,6 +17,9 @@
  *	context.c      the state, and the moves that are legal in it
  *	plan.c         a topic to be made: checked, placed
  *	create.c       CreateTopics, auto-creation: plans carried out
+ *	delete.c       DeleteTopics: marks written, the end waited for
+ *	expand.c       CreatePartitions
+ *	departure.c    ControlledShutdown
  *	producer_ids.c blocks of producer ids
  *
  * One task, `main`, does all that changes the context, one event at a time.
@@ -37,6 +42,9 @@
 #define MULTI_PARTITIONS 50
 /* Operations of one batch, so that its memory is bounded. */
 #define BATCH_OPERATIONS 5000
+/* Leader epochs that StopReplica has instead of one. */
+#define LEADER_EPOCH_DELETING (-2)
+#define LEADER_EPOCH_NONE (-1)
 #define TROUBLE_PAUSE_NS ((int64_t)1000 * 1000000)
 
 /* --- the context ---------------------------------------------------------- */
@@ -62,6 +70,7 @@ struct assigned {
 	int32_t broker;
 	enum replica_state state;
 	bool dir_offline; /* LeaderAndIsr was answered KAFKA_STORAGE_ERROR */
+	bool stopped;     /* its broker goes: told to follow no more */
 	/* The epoch of the broker that was there when the partition was made
 	 * and has not said yet that it has a log: it is told isNew until it
 	 * does. A broker that came later is not: its disk may be another
@@ -108,16 +117,24 @@ struct partition {
 
 struct topic {
 	struct hash_node node;
+	struct hash_node id_node;      /* by id, unless that is zero */
 	struct controller *controller;
 	char *name;
 	struct uuid id;
 	struct partition **partitions; /* ascending by number */
 	size_t partition_count;
 	struct zk_watcher watcher;     /* of its node's data */
-	struct waitq_link watched;
 	bool found;                    /* in the listing at hand */
 	bool directory_made;
 	bool warned;                   /* of what is not done yet */
+	/* deletion.c */
+	struct list doomed;            /* linked: it is being deleted */
+	bool begun;                    /* its partitions are gone already */
+	bool halted;                   /* until what it waits for happened */
+	/* sweep.c */
+	size_t swept;                  /* partitions whose nodes are gone */
+	bool walked;                   /* its nodes are not as expected */
+	int walks;
 };
 
 struct channel;
@@ -138,7 +155,10 @@ struct context {
 	struct live_broker **brokers; /* ascending by id */
 	size_t broker_count;
 	struct hash topics;
+	struct hash topic_ids;
 	size_t partition_count;
+	struct list doomed; /* topics that are being deleted, oldest first */
+	bool unmeasured;    /* changed since the gauges were set */
 };
 
 void context_init(struct context *context);
@@ -153,8 +173,11 @@ const struct znode_endpoint *live_broker_endpoint(
     const struct live_broker *broker, const char *listener);
 
 struct topic *context_topic(const struct context *context, struct slice name);
+struct topic *context_topic_by_id(const struct context *context,
+    struct uuid id);
 struct topic *context_add_topic(struct controller *controller,
     const char *name);
+void topic_set_id(struct topic *topic, struct uuid id);
 void context_remove_topic(struct context *context, struct topic *topic);
 /* Makes the partition NEW, with its replicas. */
 struct partition *topic_add_partition(struct topic *topic,
@@ -165,6 +188,9 @@ struct assigned *partition_replica(struct partition *partition,
     int32_t broker);
 /* Registered, and its log dir works. */
 bool replica_live(const struct controller *controller,
+    const struct partition *partition, int32_t broker);
+/* Live, and its broker does not go. */
+bool replica_stays(const struct controller *controller,
     const struct partition *partition, int32_t broker);
 bool partition_in_isr(const struct partition *partition, int32_t broker);
 void leadership_set(struct partition *partition,
@@ -184,6 +210,9 @@ struct orders {
 	struct order *items;   /* LeaderAndIsr: a partition to a broker */
 	size_t item_count;
 	size_t item_capacity;
+	struct order *stops;   /* StopReplica: a partition to a broker */
+	size_t stop_count;
+	size_t stop_capacity;
 	struct partition **shown; /* UpdateMetadata to all */
 	size_t shown_count;
 	size_t shown_capacity;
@@ -197,6 +226,9 @@ void orders_partition(struct controller *controller,
 void orders_replica(struct controller *controller,
     struct partition *partition, const struct live_broker *broker);
 void orders_show(struct controller *controller, struct partition *partition);
+/* StopReplica, after all else; the topic being deleted decides of its epoch. */
+void orders_stop(struct controller *controller, struct partition *partition,
+    const struct live_broker *broker, bool delete_partition);
 void orders_brokers_changed(struct controller *controller);
 void orders_send(struct controller *controller);
 /* At once, all partitions: a broker that is new. */
@@ -214,6 +246,7 @@ struct order_body {
 	union {
 		struct leader_and_isr_request leader_and_isr;
 		struct update_metadata_request update_metadata;
+		struct stop_replica_request stop_replica;
 	} request;
 };
 void order_body_unref(struct order_body *body);
@@ -223,6 +256,8 @@ struct channel *channel_new(struct controller *controller,
 void channel_free(struct channel **channel);
 /* Takes a reference. */
 void channel_send(struct channel *channel, struct order_body *body);
+/* Nothing waits and nothing is under way. */
+bool channel_quiet(const struct channel *channel);
 /* The broker's address changed. */
 void channel_readdress(struct channel *channel);
 
@@ -268,6 +303,15 @@ struct rewrite {
 	task_step *then;
 };
 
+/* A topic's tree that is removed node by node. */
+struct tree_walk {
+	struct topic *topic; /* NULL: none is */
+	char **paths;
+	size_t count;
+	size_t capacity;
+	size_t next; /* to be listed */
+};
+
 #define CONTROLLER_MAGIC 0x63746c72u
 
 struct controller {
@@ -293,10 +337,16 @@ struct controller {
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
+	struct zk_watch_group topic_watches;
+	struct waitq_link topics_link;
 	struct context context;
 	struct orders orders;
 	struct rewrite rewrite;
+	struct tree_walk tree;
 	bool dirs_changed;      /* a replica's dir_offline was set */
+	bool deletions_moved;   /* deletion.c has something to look at */
+	struct waitq deleted;   /* woken when a deletion ended or halted */
+	struct waitq quiet;     /* woken when a channel has nothing to do */
 
 	/* The step at hand. */
 	struct zk_batch *batch;
@@ -316,6 +366,9 @@ struct controller {
 	size_t next_walk;
 
 	struct list creations;   /* tasks of create.c */
+	struct list deletings;   /* tasks of delete.c */
+	struct list expansions;  /* tasks of expand.c */
+	struct list departures;  /* tasks of departure.c */
 	struct list allocations; /* tasks of producer_ids.c */
 };
 
@@ -340,7 +393,8 @@ enum verdict controller_trouble(struct task *task, const struct zk_op *op);
 bool controller_session_lost(const struct controller *controller);
 void controller_enter(struct controller *controller,
     enum controller_state state);
-void controller_dirs_changed(struct controller *controller);
+/* Something was noted that controller_idle() looks at. */
+void controller_look(struct controller *controller);
 const char *controller_watch_path(enum controller_watch watch);
 struct zk_op *controller_watch_read(struct controller *controller,
     enum controller_watch watch);
@@ -369,6 +423,32 @@ bool topics_data_changed(const struct controller *controller);
 /* Reads the topics in `names` into the context, a bounded number at once; their
  * partitions are NEW and pending. */
 enum verdict topics_add_run(struct task *task, task_step *then);
+
+/* deletion.c */
+extern task_step deletions_read, deletions_run;
+/* All that is marked and known is doomed from now on: who is elected begins
+ * so, before it elects or orders anything. */
+void deletions_take_over(struct controller *controller,
+    const struct zk_op *listed);
+static inline bool
+topic_doomed(const struct topic *topic)
+{
+	return (list_linked(&topic->doomed));
+}
+/* A broker answered StopReplica with deletion. */
+void deletion_answered(struct controller *controller,
+    struct partition *partition, int32_t broker, enum error error);
+/* A replica of a doomed topic can no longer be reached. */
+void deletion_fail_replica(struct controller *controller,
+    struct partition *partition, struct assigned *replica);
+/* What the topic waited for has happened, perhaps. */
+void deletion_resume(struct controller *controller, struct topic *topic);
+/* All its replicas are deleted. */
+bool deletion_finished(const struct topic *topic);
+
+/* sweep.c */
+extern task_step sweep_run;
+void sweep_clear(struct controller *controller);
 
 /* rewrite.c */
 void rewrite_init(struct rewrite *rewrite);
@@ -399,12 +479,22 @@ void notices_delete(struct controller *controller, enum controller_watch watch,
 /* One line about what is pending and not served yet. */
 void notices_warn(struct controller *controller, struct zk_op *const *listed);
 
-/* Of create.c and producer_ids.c: in the task's state; the asker's call points
+/* departure.c */
+extern task_step departure_run;
+/* A broker that goes has not been looked at yet. */
+bool departure_waits(const struct controller *controller);
+
+/* Of the files that answer calls: in the task's state; the asker's call points
  * here. */
 struct controller_call_int {
 	struct controller_call *call; /* NULL: the asker is gone */
 };
+/* The answer is there: the asker is woken. */
+void controller_call_end(struct controller_call_int *hook);
 void creations_cancel(struct controller *controller);
+void deletings_cancel(struct controller *controller);
+void expansions_cancel(struct controller *controller);
+void departures_cancel(struct controller *controller);
 void allocations_cancel(struct controller *controller);
 
 #endif

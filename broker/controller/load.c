@@ -119,6 +119,7 @@ load_listed(struct task *t)
 	controller_batch(c);
 	notices_delete(c, WATCH_LOG_DIRS, c->ops[WATCH_LOG_DIRS]);
 	notices_delete(c, WATCH_ISR_CHANGES, c->ops[WATCH_ISR_CHANGES]);
+	c->listed = c->ops[WATCH_DELETIONS];
 	c->names = c->ops[WATCH_TOPICS]->children;
 	c->name_count = c->ops[WATCH_TOPICS]->child_count;
 	load_ask_brokers(c, c->ops[WATCH_BROKERS]);
@@ -153,6 +154,7 @@ load_topics(struct task *t)
 {
 	struct controller *c = controller_of(t);
 
+	deletions_take_over(c, c->listed);
 	c->walk = mem_alloc((c->context.partition_count + 1) *
 	    sizeof(struct partition *));
 	c->walk_count = c->next_walk = 0;

@@ -211,15 +211,13 @@ isr_checked(struct task *t)
 void
 notices_warn(struct controller *c, struct zk_op *const *listed)
 {
-	bool deletions = listed[WATCH_DELETIONS]->child_count > 0;
 	bool reassignments = listed[WATCH_REASSIGNMENTS]->rc == ZK_OK;
 	bool preferred = listed[WATCH_PREFERRED]->rc == ZK_OK;
 
-	if (!deletions && !reassignments && !preferred)
+	if (!reassignments && !preferred)
 		return;
 	diag_warn(c->setup.diag, controller, "pending in ZooKeeper and not "
-	    "carried out by this version, left as they are:%s%s%s",
-	    deletions ? " " ZNODE_DELETE_TOPICS : "",
+	    "carried out by this version, left as they are:%s%s",
 	    reassignments ? " " ZNODE_REASSIGN_PARTITIONS : "",
 	    preferred ? " " ZNODE_PREFERRED_ELECTION : "");
 }
@@ -231,7 +229,6 @@ notices_unserved(struct task *t)
 
 	controller_batch(c);
 	controller_ops(c, WATCH_COUNT);
-	c->ops[WATCH_DELETIONS] = controller_watch_read(c, WATCH_DELETIONS);
 	c->ops[WATCH_REASSIGNMENTS] = controller_watch_read(c,
 	    WATCH_REASSIGNMENTS);
 	c->ops[WATCH_PREFERRED] = controller_watch_read(c, WATCH_PREFERRED);

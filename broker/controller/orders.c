@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one event tells the brokers: at most one LeaderAndIsr a broker, and one
- * UpdateMetadata to all, in this order; a partition in the former is in the
- * latter too.
+ * What one event tells the brokers: at most one LeaderAndIsr a broker, one
+ * UpdateMetadata to all, and at most one StopReplica a broker, in this order; a
+ * partition in the first is in the second too.
  *
- *	orders_partition() ... orders_replica() ... orders_show()
+ *	orders_partition() ... orders_replica() ... orders_show() ... _stop()
  *	                       |
  *	orders_send()          v    sorted by broker, topic, partition
  *	    LeaderAndIsr    -> channel of each broker concerned
  *	    UpdateMetadata  -> channels of all, one body
+ *	    StopReplica     -> channel of each broker concerned
  *
  * Bodies are copies: the context may change while they wait in a channel.
  * Versions are those of inter.broker.protocol.version 3.9.
@@ -23,6 +24,7 @@
 struct order {
 	struct live_broker *broker;
 	struct partition *partition;
+	bool delete_partition; /* StopReplica */
 };
 
 /* --- collecting ----------------------------------------------------------- */
@@ -38,7 +40,8 @@ orders_add(struct controller *c, struct partition *partition,
 		o->items = mem_realloc(o->items,
 		    o->item_capacity * sizeof(*o->items));
 	}
-	o->items[o->item_count++] = (struct order){ broker, partition };
+	o->items[o->item_count++] = (struct order){ broker, partition,
+		false };
 }
 
 void
@@ -60,7 +63,7 @@ orders_show(struct controller *c, struct partition *partition)
 void
 orders_partition(struct controller *c, struct partition *partition)
 {
-	if (!partition->written ||
+	if (!partition->written || topic_doomed(partition->topic) ||
 	    partition->told == c->orders.number + 1)
 		return;
 	partition->told = c->orders.number + 1;
@@ -68,7 +71,7 @@ orders_partition(struct controller *c, struct partition *partition)
 		struct live_broker *broker = context_broker(&c->context,
 		    partition->replicas[i].broker);
 
-		if (broker != NULL)
+		if (broker != NULL && !partition->replicas[i].stopped)
 			orders_add(c, partition, broker);
 	}
 	orders_show(c, partition);
@@ -78,10 +81,27 @@ void
 orders_replica(struct controller *c, struct partition *partition,
     const struct live_broker *broker)
 {
-	if (!partition->written || partition->told == c->orders.number + 1)
+	if (!partition->written || topic_doomed(partition->topic) ||
+	    partition->told == c->orders.number + 1)
 		return;
 	orders_add(c, partition, context_broker(&c->context, broker->id));
 	orders_show(c, partition);
+}
+
+void
+orders_stop(struct controller *c, struct partition *partition,
+    const struct live_broker *broker, bool delete_partition)
+{
+	struct orders *o = &c->orders;
+
+	if (o->stop_count == o->stop_capacity) {
+		o->stop_capacity = o->stop_capacity * 2 + 64;
+		o->stops = mem_realloc(o->stops,
+		    o->stop_capacity * sizeof(*o->stops));
+	}
+	o->stops[o->stop_count++] = (struct order){
+		context_broker(&c->context, broker->id), partition,
+		delete_partition };
 }
 
 void
@@ -94,7 +114,7 @@ static void
 orders_reset(struct orders *o)
 {
 	o->number++;
-	o->item_count = o->shown_count = 0;
+	o->item_count = o->shown_count = o->stop_count = 0;
 	o->brokers_changed = false;
 }
 
@@ -105,9 +125,10 @@ orders_clear(struct controller *c)
 
 	mem_free(o->items);
 	mem_free(o->shown);
-	o->items = NULL;
+	mem_free(o->stops);
+	o->items = o->stops = NULL;
 	o->shown = NULL;
-	o->item_capacity = o->shown_capacity = 0;
+	o->item_capacity = o->shown_capacity = o->stop_capacity = 0;
 	orders_reset(o);
 }
 
@@ -295,6 +316,18 @@ fill_live_leaders(struct controller *c, struct order_body *body,
 	mem_free(leaders);
 }
 
+/* How many topics there are in a sorted row. */
+static size_t
+orders_topics(const struct order *orders, size_t count)
+{
+	size_t topics = 0;
+
+	for (size_t i = 0; i < count; i++)
+		topics += i == 0 || orders[i].partition->topic !=
+		    orders[i - 1].partition->topic;
+	return (topics);
+}
+
 /* All orders of one broker. */
 static struct order_body *
 leader_and_isr_body(struct controller *c, const struct order *orders,
@@ -302,16 +335,13 @@ leader_and_isr_body(struct controller *c, const struct order *orders,
 {
 	struct order_body *body = order_body_new(API_LEADER_AND_ISR);
 	struct leader_and_isr_request *r = &body->request.leader_and_isr;
-	size_t topics = 0;
 
 	wire_init(&message_leader_and_isr_request, r);
 	r->controller_id = c->setup.broker_id;
 	r->controller_epoch = c->epoch;
-	for (size_t i = 0; i < count; i++)
-		topics += i == 0 || orders[i].partition->topic !=
-		    orders[i - 1].partition->topic;
 	r->topic_states = body_array(body,
-	    leader_and_isr_request_topic_state_schema(), topics);
+	    leader_and_isr_request_topic_state_schema(),
+	    orders_topics(orders, count));
 	for (size_t i = 0; i < count;)
 		i += fill_leader_topic(body,
 		    &r->topic_states[r->topic_states_count++], &orders[i],
@@ -331,7 +361,7 @@ fill_offline(struct controller *c, struct order_body *body,
 	    p->replica_count);
 	to->offline_replicas_count = 0;
 	for (int32_t i = 0; i < p->replica_count; i++)
-		if (!replica_live(c, p, p->replicas[i].broker))
+		if (!replica_stays(c, p, p->replicas[i].broker))
 			to->offline_replicas[to->offline_replicas_count++] =
 			    p->replicas[i].broker;
 }
@@ -348,6 +378,12 @@ fill_metadata_state(struct controller *c, struct order_body *body,
 	to->isr = body_numbers(body, p->now.isr, p->now.isr_count);
 	to->isr_count = p->now.isr_count;
 	to->zk_version = p->now.partition_epoch;
+	if (topic_doomed(p->topic)) {
+		/* LeaderAndIsr.duringDelete of 3.9. */
+		to->leader = LEADER_DELETING;
+		to->leader_epoch = 0;
+		to->zk_version = 0;
+	}
 	to->replicas = body_replicas(body, p);
 	to->replicas_count = p->replica_count;
 	fill_offline(c, body, to, p);
@@ -443,6 +479,63 @@ metadata_body(struct controller *c, struct partition *const *partitions,
 	return (body);
 }
 
+/* --- StopReplica ---------------------------------------------------------- */
+
+/* A topic that goes has no epochs any more: whatever a replica's is, it
+ * stops. */
+static int32_t
+stop_epoch(const struct partition *p)
+{
+	if (topic_doomed(p->topic))
+		return (LEADER_EPOCH_DELETING);
+	return (p->written ? p->now.leader_epoch : LEADER_EPOCH_NONE);
+}
+
+static size_t
+fill_stop_topic(struct order_body *body,
+    struct stop_replica_request_topic_state *to, const struct order *orders,
+    size_t count)
+{
+	const struct topic *topic = orders[0].partition->topic;
+	size_t end = 0;
+
+	while (end < count && orders[end].partition->topic == topic)
+		end++;
+	to->topic_name = body_text(body, topic->name);
+	to->partition_states = body_array(body,
+	    stop_replica_request_partition_state_schema(), end);
+	to->partition_states_count = (int32_t)end;
+	for (size_t i = 0; i < end; i++) {
+		struct stop_replica_request_partition_state *state =
+		    &to->partition_states[i];
+
+		state->partition_index = orders[i].partition->number;
+		state->leader_epoch = stop_epoch(orders[i].partition);
+		state->delete_partition = orders[i].delete_partition;
+	}
+	return (end);
+}
+
+static struct order_body *
+stop_replica_body(struct controller *c, const struct order *orders,
+    size_t count)
+{
+	struct order_body *body = order_body_new(API_STOP_REPLICA);
+	struct stop_replica_request *r = &body->request.stop_replica;
+
+	wire_init(&message_stop_replica_request, r);
+	r->controller_id = c->setup.broker_id;
+	r->controller_epoch = c->epoch;
+	r->topic_states = body_array(body,
+	    stop_replica_request_topic_state_schema(),
+	    orders_topics(orders, count));
+	for (size_t i = 0; i < count;)
+		i += fill_stop_topic(body,
+		    &r->topic_states[r->topic_states_count++], &orders[i],
+		    count - i);
+	return (body);
+}
+
 /* --- sending -------------------------------------------------------------- */
 
 static void
@@ -453,6 +546,32 @@ send_leader_and_isr(struct controller *c, const struct order *orders,
 
 	channel_send(orders[0].broker->channel, body);
 	order_body_unref(body);
+}
+
+static void
+send_stop_replica(struct controller *c, const struct order *orders,
+    size_t count)
+{
+	struct order_body *body = stop_replica_body(c, orders, count);
+
+	channel_send(orders[0].broker->channel, body);
+	order_body_unref(body);
+}
+
+/* Sorted; each broker's run goes out as one. */
+static void
+each_broker(struct controller *c, struct order *orders, size_t count,
+    void (*tell)(struct controller *c, const struct order *run,
+	size_t run_count))
+{
+	size_t end;
+
+	for (size_t i = 0; i < count; i = end) {
+		for (end = i; end < count &&
+		    orders[end].broker == orders[i].broker;)
+			end++;
+		tell(c, &orders[i], end - i);
+	}
 }
 
 static void
@@ -486,24 +605,22 @@ void
 orders_send(struct controller *c)
 {
 	struct orders *o = &c->orders;
-	size_t end;
 
 	if (o->item_count > 1)
 		qsort(o->items, o->item_count, sizeof(*o->items),
 		    compare_orders);
 	orders_unique(o);
-	for (size_t i = 0; i < o->item_count; i = end) {
-		for (end = i; end < o->item_count &&
-		    o->items[end].broker == o->items[i].broker;)
-			end++;
-		send_leader_and_isr(c, &o->items[i], end - i);
-	}
+	each_broker(c, o->items, o->item_count, send_leader_and_isr);
 	if (o->shown_count > 0 || o->brokers_changed) {
 		struct partition *none = NULL;
 
 		send_metadata(c, o->shown == NULL ? &none : o->shown,
 		    o->shown_count, NULL);
 	}
+	if (o->stop_count > 1)
+		qsort(o->stops, o->stop_count, sizeof(*o->stops),
+		    compare_orders);
+	each_broker(c, o->stops, o->stop_count, send_stop_replica);
 	orders_reset(o);
 }
 
@@ -546,14 +663,28 @@ orders_resync(struct controller *c, struct live_broker *broker)
 	size_t count;
 	struct partition **hosted = partitions_all(c, broker, &count);
 	struct order *orders = mem_alloc((count + 1) * sizeof(*orders));
+	size_t leads = 0, stops = 0;
 
-	for (size_t i = 0; i < count; i++)
-		orders[i] = (struct order){ broker, hosted[i] };
-	if (count > 0) {
-		qsort(orders, count, sizeof(*orders), compare_orders);
-		send_leader_and_isr(c, orders, count);
+	/* Those that stop lie at the end of the row. */
+	for (size_t i = 0; i < count; i++) {
+		struct assigned *replica = partition_replica(hosted[i],
+		    broker->id);
+		bool deletes = replica->state == REPLICA_DELETION_STARTED;
+		struct order order = { broker, hosted[i], deletes };
+
+		if (deletes || replica->stopped)
+			orders[count - ++stops] = order;
+		else if (!topic_doomed(hosted[i]->topic))
+			orders[leads++] = order;
 	}
+	if (leads > 1)
+		qsort(orders, leads, sizeof(*orders), compare_orders);
+	each_broker(c, orders, leads, send_leader_and_isr);
+	orders_send_everything(c, broker);
+	if (stops > 1)
+		qsort(orders + count - stops, stops, sizeof(*orders),
+		    compare_orders);
+	each_broker(c, orders + count - stops, stops, send_stop_replica);
 	mem_free(orders);
 	mem_free(hosted);
-	orders_send_everything(c, broker);
 }

@@ -60,6 +60,8 @@ rewrite_clear(struct controller *c)
 void
 rewrite_add(struct controller *c, struct partition *p)
 {
+	if (topic_doomed(p->topic))
+		return;
 	if (!list_linked(&p->pending))
 		list_push_tail(&c->rewrite.pending, &p->pending);
 	p->attempts = 0;
@@ -74,7 +76,8 @@ isr_holds(const struct partition *p, int32_t broker)
 }
 
 /* The live ones of the ISR, in its order; of a partition that is new, of its
- * assignment. */
+ * assignment. Who goes for a controlled shutdown leaves it, unless nobody else
+ * can lead. */
 static void
 isr_live(const struct partition_view *view, struct znode_state *wanted)
 {
@@ -85,13 +88,15 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 		int32_t broker = p->written ? p->now.isr[i] :
 		    p->replicas[i].broker;
 
-		if (replica_live(view->controller, p, broker))
+		if (replica_stays(view->controller, p, broker) ||
+		    broker == wanted->leader)
 			wanted->isr[wanted->isr_count++] = broker;
 	}
 }
 
 static struct election_result
-elect(const struct partition_view *view, struct arena *arena)
+elect(const struct partition_view *view, enum election_kind kind,
+    struct arena *arena)
 {
 	const struct partition *p = view->partition;
 	struct election_replica *replicas = arena_array(arena,
@@ -110,8 +115,26 @@ elect(const struct partition_view *view, struct arena *arena)
 			.in_isr = isr_holds(p, broker),
 		};
 	}
-	return (election_run(ELECTION_OFFLINE, replicas,
+	return (election_run(kind, replicas,
 	    (size_t)p->replica_count, view->unclean_allowed));
+}
+
+/* Who is to lead: the one who does, as long as it can and stays. */
+static struct election_result
+decide_leader(const struct partition_view *view, struct arena *arena)
+{
+	const struct partition *p = view->partition;
+	struct election_result same = { .leader = p->now.leader };
+	struct election_result other;
+
+	if (!p->written || p->now.leader < 0 ||
+	    !replica_live(view->controller, p, p->now.leader))
+		return (elect(view, ELECTION_OFFLINE, arena));
+	if (p->replica_count <= 1 ||
+	    replica_stays(view->controller, p, p->now.leader))
+		return (same);
+	other = elect(view, ELECTION_CONTROLLED_SHUTDOWN, arena);
+	return (other.leader < 0 ? same : other);
 }
 
 bool
@@ -120,7 +143,7 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 {
 	const struct partition *p = view->partition;
 	int32_t room = p->replica_count + p->now.isr_count + 1;
-	struct election_result elected = { .leader = p->now.leader };
+	struct election_result elected = decide_leader(view, arena);
 
 	*wanted = (struct znode_state){
 		.controller_epoch = view->controller->epoch,
@@ -129,11 +152,8 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 	};
 	wanted->isr = arena_array(arena, (size_t)room, sizeof(*wanted->isr));
 	CHECK(wanted->isr != NULL);
-	isr_live(view, wanted);
-	if (!p->written || p->now.leader < 0 ||
-	    !replica_live(view->controller, p, p->now.leader))
-		elected = elect(view, arena);
 	wanted->leader = elected.leader;
+	isr_live(view, wanted);
 	/* Nothing is made without anyone to lead it. */
 	if (!p->written)
 		return (elected.leader >= 0);
@@ -174,13 +194,14 @@ rewrite_settle(struct controller *c, struct partition *p)
 	bool led = p->now.leader >= 0 && replica_live(c, p, p->now.leader);
 
 	p->announce = false;
-	if (!p->written)
+	if (!p->written || topic_doomed(p->topic))
 		return;
 	partition_enter(p, led ? PARTITION_ONLINE : PARTITION_OFFLINE);
 	for (int32_t i = 0; i < p->replica_count; i++)
 		if (p->replicas[i].state != REPLICA_DELETION_STARTED &&
 		    p->replicas[i].state != REPLICA_DELETION_SUCCESSFUL)
 			replica_enter(&p->replicas[i],
+			    !p->replicas[i].stopped &&
 			    replica_live(c, p, p->replicas[i].broker) ?
 			    REPLICA_ONLINE : REPLICA_OFFLINE);
 	orders_partition(c, p);

@@ -44,7 +44,8 @@ topic_give_id(struct controller *c, struct topic *topic,
 	struct buffer json = BUFFER_EMPTY;
 	struct zk_op *multi = controller_fenced(c, 1);
 
-	node->id = topic->id = topic_id_known(c, topic);
+	topic_set_id(topic, topic_id_known(c, topic));
+	node->id = topic->id;
 	uuid_to_text(topic->id, text);
 	diag_info(c->setup.diag, controller, "topic=%s has no id in ZooKeeper: "
 	    "gets id=%s", topic->name, text);
@@ -97,20 +98,38 @@ same_replicas(const struct partition *p, const struct znode_assignment *a)
 	return (true);
 }
 
+/* A reassignment that was called off leaves the replicas as they are. */
+static void
+take_moves(struct controller *c, struct partition *p,
+    const struct znode_assignment *a)
+{
+	if (a->adding_count + a->removing_count > 0 ||
+	    p->adding_count + p->removing_count == 0 ||
+	    p->replica_count != a->replica_count)
+		return;
+	p->adding_count = p->removing_count = 0;
+	deletion_resume(c, p->topic);
+}
+
 static void
 topic_take_partitions(struct controller *c, struct topic *topic,
     const struct znode_topic *node)
 {
 	bool moved = false;
 
+	/* What is added to a topic that goes is never made, as in Kafka. */
 	for (size_t i = 0; i < node->partition_count; i++) {
 		const struct znode_assignment *a = &node->partitions[i];
 		struct partition *p = topic_find_partition(topic,
 		    a->partition);
 
+		if (p == NULL && topic_doomed(topic))
+			continue;
 		if (p == NULL)
 			rewrite_add(c, topic_add_partition(topic, a));
-		else if (!same_replicas(p, a))
+		else
+			take_moves(c, p, a);
+		if (p != NULL && !same_replicas(p, a))
 			moved = true;
 		moved = moved || a->adding_count + a->removing_count > 0;
 	}
@@ -198,7 +217,7 @@ topics_add_take(struct task *t)
 			context_remove_topic(&c->context, topic);
 			continue;
 		}
-		topic->id = node.id;
+		topic_set_id(topic, node.id);
 		if (uuid_is_zero(node.id))
 			topic_give_id(c, topic, &node, reads[i]->stat.version);
 		topic_take_partitions(c, topic, &node);
@@ -243,6 +262,7 @@ topics_forget_gone(struct controller *c)
 			diag_warn(c->setup.diag, controller, "topic=%s is gone "
 			    "from ZooKeeper: forgotten", topic->name);
 			context_remove_topic(&c->context, topic);
+			waitq_wake(&c->deleted);
 		}
 	}
 }
@@ -291,25 +311,25 @@ topics_added(struct task *t)
 bool
 topics_data_changed(const struct controller *c)
 {
-	HASH_EACH(node, &c->context.topics)
-		if (container_of(node, struct topic, node)->watcher.changed)
-			return (true);
-	return (false);
+	return (!list_empty(&c->topic_watches.changed));
 }
 
 enum verdict
 topics_data_read(struct task *t)
 {
 	struct controller *c = controller_of(t);
+	struct zk_watcher *watcher;
 
 	controller_batch(c);
-	controller_ops(c, hash_count(&c->context.topics));
-	HASH_EACH(node, &c->context.topics) {
-		struct topic *topic = container_of(node, struct topic, node);
+	controller_ops(c, TOPICS_AT_ONCE);
+	while (c->op_count < TOPICS_AT_ONCE &&
+	    (watcher = zk_watch_group_take(&c->topic_watches)) != NULL) {
+		struct topic *topic = container_of(watcher, struct topic,
+		    watcher);
 
-		if (!topic->watcher.changed || c->op_count == TOPICS_AT_ONCE)
+		if (!watcher->changed)
 			continue;
-		topic->watcher.changed = false;
+		watcher->changed = false;
 		c->ops[c->op_count] = zk_batch_get(c->batch,
 		    znode_topic_path(zk_batch_arena(c->batch), topic->name),
 		    &topic->watcher);
@@ -332,7 +352,9 @@ topic_take_change(struct controller *c, struct topic *topic,
 	if (!topic_decode(c, topic, read, &node))
 		return;
 	if (!uuid_is_zero(node.id) && !uuid_equal(node.id, topic->id)) {
-		/* Deleted and made anew meanwhile. */
+		/* Deleted and made anew meanwhile; a mark may be left. */
+		if (topic_doomed(topic))
+			c->watches[WATCH_DELETIONS].watcher.changed = true;
 		context_remove_topic(&c->context, topic);
 		c->watches[WATCH_TOPICS].watcher.changed = true;
 		return;

@@ -153,6 +153,16 @@ broker_port(const struct broker *b, const char *listener)
 	return (-1);
 }
 
+const char *
+broker_control_listener(const struct broker *b)
+{
+	const struct net_options *net = &b->options->net;
+
+	return (net->control_plane_listener != NULL ?
+		net->control_plane_listener->name :
+		net->inter_broker_listener->name);
+}
+
 /* --- work ----------------------------------------------------------------- */
 
 static void

@@ -7,7 +7,8 @@
  *	STARTING: directories -> ZooKeeper -> tree, cluster id, broker id ->
  *	    configs -> logs -> listeners bound -> registered -> doors open
  *	RUNNING
- *	STOPPING: doors closed -> controller -> replicas -> logs -> session
+ *	STOPPING: handed over -> doors closed -> controller -> replicas ->
+ *	    logs -> session
  *	STOPPED or FAILED
  *
  * Both ways are tasks on the controller's loop (start.c, stop.c).  A stop asked

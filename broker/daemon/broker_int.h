@@ -69,12 +69,17 @@ struct broker {
 
 	struct task_ref task; /* start, then stop */
 	bool start_failed;
+	bool departed;     /* the controlled shutdown is over, or was none */
 	bool logs_closing; /* a worker frees replicas and logs */
 };
 
 void broker_enter(struct broker *broker, enum broker_state state);
 void broker_start_task(struct broker *broker);
 void broker_stop_task(struct broker *broker);
+/* The controlled shutdown; wakes the task after `departed` became true. */
+void broker_depart_task(struct broker *broker, struct task *stop);
+/* Where brokers reach the controller: the control plane's, else their own. */
+const char *broker_control_listener(const struct broker *broker);
 
 /* A piece of work on a worker that wakes a task when it is done. */
 struct broker_work {

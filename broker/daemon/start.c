@@ -532,16 +532,6 @@ start_broker_epoch(void *arg)
 		registration_broker_epoch(b->registration));
 }
 
-static const char *
-start_control_listener(const struct broker *b)
-{
-	const struct net_options *net = &b->options->net;
-
-	return (net->control_plane_listener != NULL ?
-		net->control_plane_listener->name :
-		net->inter_broker_listener->name);
-}
-
 static void
 start_cluster_rooms(struct broker *b)
 {
@@ -578,7 +568,7 @@ start_cluster_rooms(struct broker *b)
 	    .options = &b->options->controller,
 	    .broker_options = b->options,
 	    .config = b->setup.config,
-	    .listener = start_control_listener(b),
+	    .listener = broker_control_listener(b),
 	    .broker_id = b->broker_id,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
@@ -598,7 +588,7 @@ start_rooms(struct task *t)
 	    .cluster = b->cluster,
 	    .sockets = seams->sockets,
 	    .resolver = b->resolver,
-	    .listener = start_control_listener(b),
+	    .listener = broker_control_listener(b),
 	    .broker_id = b->broker_id,
 	    .broker_epoch = start_broker_epoch,
 	    .broker_epoch_arg = b,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From wherever the start came to, back to nothing: doors closed, the
- * controller's part given up, logs closed cleanly, and last the session, whose
- * end takes this broker's nodes away.
+ * From wherever the start came to, back to nothing: leadership handed over
+ * (depart.c), doors closed, the controller's part given up, logs closed
+ * cleanly, and last the session, whose end takes this broker's nodes away.
  */
 #include "daemon/broker_int.h"
 
@@ -19,11 +19,12 @@ struct stop {
 	struct post last;
 	struct task_ref task;
 	bool settled; /* `last` has run */
+	bool departing;
 	bool closing;
 };
 
-static task_step stop_doors, stop_waiting, stop_answers, stop_settled,
-    stop_rooms, stop_logs, stop_session, stop_session_closed;
+static task_step stop_depart, stop_doors, stop_waiting, stop_answers,
+    stop_settled, stop_rooms, stop_logs, stop_session, stop_session_closed;
 
 static const struct task_class stop_class = {
 	.name = "stop",
@@ -41,7 +42,19 @@ broker_stop_task(struct broker *b)
 {
 	atomic_store(&b->ready, false);
 	broker_enter(b, BROKER_STOPPING);
-	task_start(b->control, &stop_class, stop_doors, stop_setup, b);
+	task_start(b->control, &stop_class, stop_depart, stop_setup, b);
+}
+
+static enum verdict
+stop_depart(struct task *t)
+{
+	struct stop *s = task_state(t);
+
+	if (!s->departing) {
+		s->departing = true;
+		broker_depart_task(s->broker, t);
+	}
+	return (s->broker->departed ? task_next(t, stop_doors) : STEP_WAIT);
 }
 
 /* No more connections, no more requests; the controller's part is given up,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/replay/replay.h"
+#include "tests/replay/replay_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,33 +8,6 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "config/config.h"
-#include "daemon/registration.h"
-
-#define MS ((int64_t)1000000)
-
-struct plane {
-	struct replay *replay;
-	int id;
-	char name[16];
-	struct config *config;
-	struct config_listener listener;
-	struct znode_endpoint endpoint;
-	struct znode_broker node;
-	struct loop *control;
-	struct loop *network;
-	struct work_queue *workers;
-	struct zk_driver *driver;
-	struct zk *zk;
-	struct registration *registration;
-	struct cluster *cluster;
-	struct configs *configs;
-	struct controller *controller;
-	struct net *net;
-	struct random random;
-	int32_t controller_epoch;
-	bool zk_closed;
-};
 
 void
 replay_fault(struct replay *r, const char *format, ...)
@@ -49,211 +22,6 @@ replay_fault(struct replay *r, const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
-}
-
-/* --- what a broker does with orders --------------------------------------- */
-
-static struct replay_replica *
-replica_of(struct plane *p, const char *key, bool make)
-{
-	struct hash *table = &p->replay->replicas[p->id];
-	struct hash_node *node = hash_find(table, key, strlen(key));
-	struct replay_replica *replica;
-
-	if (node != NULL)
-		return (container_of(node, struct replay_replica, node));
-	if (!make)
-		return (NULL);
-	replica = mem_zalloc(sizeof(*replica));
-	replica->leader_epoch = replica->leader = -1;
-	snprintf(replica->key, sizeof(replica->key), "%s", key);
-	hash_insert(table, &replica->node, replica->key, strlen(replica->key));
-	return (replica);
-}
-
-static int16_t
-take_partition(struct plane *p, const char *topic,
-    const struct leader_and_isr_request_partition_state *s)
-{
-	struct replay_replica *replica;
-	char key[300];
-	bool leads = s->leader == p->id;
-
-	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
-	replica = replica_of(p, key, false);
-	/* Told to lead what is not new and not there; yet no disk was lost. */
-	if (replica == NULL && leads && !s->is_new) {
-		replay_fault(p->replay, "b%d was told to lead %s, which it "
-		    "never had, as if it were not new", p->id, key);
-		return (ERR_KAFKA_STORAGE_ERROR);
-	}
-	if (replica != NULL && replica->broken)
-		return (ERR_KAFKA_STORAGE_ERROR);
-	if (replica != NULL && s->leader_epoch <= replica->leader_epoch)
-		return (ERR_STALE_CONTROLLER_EPOCH);
-	/* A follower of a leader that it does not know keeps its state. */
-	if (!leads && s->leader >= 0 &&
-	    image_broker(cluster_image(p->cluster), s->leader) == NULL) {
-		replica_of(p, key, true);
-		return (ERR_NONE);
-	}
-	replica = replica_of(p, key, true);
-	replica->leader = s->leader;
-	replica->leader_epoch = s->leader_epoch;
-	replica->partition_epoch = s->partition_epoch;
-	return (ERR_NONE);
-}
-
-static void
-reply(struct request *request, const void *response)
-{
-	struct wire_out out;
-
-	wire_out_init(&out);
-	wire_write_response_head(request->api, request->head.api_version,
-	    request->head.correlation_id, &out.bytes);
-	CHECK(wire_encode(request->api->response, request->head.api_version,
-	    response, &out) == WIRE_OK);
-	request_reply(request, &out);
-}
-
-/* ERR_NONE, or why the whole request is refused. */
-static int16_t
-epochs_well(struct plane *p, int64_t broker_epoch, int32_t controller_epoch)
-{
-	int64_t own = registration_broker_epoch(p->registration);
-
-	if (broker_epoch != -1 && broker_epoch < own)
-		return (ERR_STALE_BROKER_EPOCH);
-	if (controller_epoch < p->controller_epoch)
-		return (ERR_STALE_CONTROLLER_EPOCH);
-	p->controller_epoch = controller_epoch;
-	return (ERR_NONE);
-}
-
-static void
-take_topic(struct plane *p, struct request *request,
-    const struct leader_and_isr_request_topic_state *from,
-    struct leader_and_isr_response_topic *to)
-{
-	const char *name = arena_slice_text(&request->arena, from->topic_name);
-
-	to->topic_id = from->topic_id;
-	to->partition_errors = wire_array(&request->arena,
-	    leader_and_isr_response_partition_error_schema(),
-	    (size_t)from->partition_states_count);
-	to->partition_errors_count = from->partition_states_count;
-	for (int32_t i = 0; i < from->partition_states_count; i++) {
-		to->partition_errors[i].partition_index =
-		    from->partition_states[i].partition_index;
-		to->partition_errors[i].error_code = take_partition(p, name,
-		    &from->partition_states[i]);
-	}
-}
-
-static void
-on_leader_and_isr(struct plane *p, struct request *request)
-{
-	struct leader_and_isr_request body;
-	struct leader_and_isr_response response;
-
-	CHECK(wire_decode(request->api->request, request->head.api_version,
-	    request->body, &request->arena, &body, NULL) == WIRE_OK);
-	wire_init(&message_leader_and_isr_response, &response);
-	response.error_code = epochs_well(p, body.broker_epoch,
-	    body.controller_epoch);
-	if (response.error_code == ERR_NONE) {
-		response.topics = wire_array(&request->arena,
-		    leader_and_isr_response_topic_schema(),
-		    (size_t)body.topic_states_count);
-		response.topics_count = body.topic_states_count;
-		for (int32_t i = 0; i < body.topic_states_count; i++)
-			take_topic(p, request, &body.topic_states[i],
-			    &response.topics[i]);
-	}
-	reply(request, &response);
-}
-
-struct updating {
-	struct request *request;
-	struct cluster_update *update;
-};
-
-static enum verdict
-update_applied(struct task *t)
-{
-	struct updating *u = task_state(t);
-	struct update_metadata_response response;
-
-	if (!cluster_update_done(u->update))
-		return (STEP_WAIT);
-	cluster_update_free(&u->update);
-	wire_init(&message_update_metadata_response, &response);
-	reply(u->request, &response);
-	u->request = NULL;
-	return (STEP_DONE);
-}
-
-static void
-updating_fini(struct task *t)
-{
-	struct updating *u = task_state(t);
-
-	cluster_update_free(&u->update);
-}
-
-static const struct task_class updating_class = {
-	.name = "update", .state_size = sizeof(struct updating),
-	.fini = updating_fini };
-
-static void
-updating_setup(struct task *t, void *arg)
-{
-	((struct updating *)task_state(t))->request = arg;
-}
-
-static void
-on_update_metadata(struct plane *p, struct request *request)
-{
-	struct update_metadata_request body;
-	struct update_metadata_response response;
-	struct task *task;
-
-	CHECK(wire_decode(request->api->request, request->head.api_version,
-	    request->body, &request->arena, &body, NULL) == WIRE_OK);
-	wire_init(&message_update_metadata_response, &response);
-	response.error_code = epochs_well(p, body.broker_epoch,
-	    body.controller_epoch);
-	if (response.error_code != ERR_NONE) {
-		reply(request, &response);
-		return;
-	}
-	task = task_start(p->network, &updating_class, update_applied,
-	    updating_setup, request);
-	((struct updating *)task_state(task))->update = cluster_update(
-	    p->cluster, &body, task_ref(task));
-}
-
-static void
-on_request(void *arg, struct request *request)
-{
-	struct plane *p = arg;
-
-	if (request->api->key == API_LEADER_AND_ISR)
-		on_leader_and_isr(p, request);
-	else if (request->api->key == API_UPDATE_METADATA)
-		on_update_metadata(p, request);
-	else
-		request_close(request, "malformed");
-}
-
-static bool
-serves(void *arg, int api_key, int version)
-{
-	(void)arg;
-	(void)version;
-	return (api_key == API_LEADER_AND_ISR ||
-	    api_key == API_UPDATE_METADATA);
 }
 
 /* --- planes --------------------------------------------------------------- */
@@ -310,7 +78,7 @@ plane_rooms(struct plane *p)
 	    .broker_id = p->id, .diag = r->diag, .random = &p->random });
 	p->net = net_new(&(struct net_setup){ .options = &options->net,
 	    .sockets = sockets, .loops = loops, .loop_count = 1,
-	    .handler = { .on_request = on_request, .serves = serves,
+	    .handler = { .on_request = plane_request, .serves = plane_serves,
 		.arg = p }, .diag = r->diag });
 	CHECK(net_listen(p->net, &p->listener));
 	net_start(p->net);
@@ -632,14 +400,12 @@ epoch_seen(struct replay *r, const char *path, int32_t epoch)
 	seen->leader_epoch = epoch;
 }
 
-/* Topics that scripts made: t0, t1, ... without a gap. */
+/* Topics that scripts made: t0, t1, ...; some may be deleted. */
 static void
 each_topic(struct replay *r, void (*each)(struct replay *replay,
     const char *topic, const struct znode_topic *node, struct arena *arena))
 {
-	bool there = true;
-
-	for (int i = 0; there && i < 100; i++) {
+	for (int i = 0; i < REPLAY_TOPICS_MAX; i++) {
 		char name[16];
 		struct arena arena;
 		struct slice data;
@@ -648,9 +414,9 @@ each_topic(struct replay *r, void (*each)(struct replay *replay,
 
 		snprintf(name, sizeof(name), "t%d", i);
 		arena_init(&arena, 0);
-		there = zk_fake_get(r->fake, znode_topic_path(&arena, name),
-		    &data, &stat);
-		if (there && znode_topic_decode(data, &arena, &node))
+		if (zk_fake_get(r->fake, znode_topic_path(&arena, name),
+			&data, &stat) &&
+		    znode_topic_decode(data, &arena, &node))
 			each(r, name, &node, &arena);
 		arena_fini(&arena);
 	}
@@ -663,12 +429,14 @@ look_at_epochs(struct replay *r, const char *topic,
 	for (size_t i = 0; i < node->partition_count; i++) {
 		struct znode_state state;
 		int32_t version;
-		char path[300];
+		char path[300], id[UUID_TEXT_SIZE];
 
 		if (!replay_state(r, topic, node->partitions[i].partition,
 			arena, &state, &version))
 			continue;
-		snprintf(path, sizeof(path), "%s/%zu", topic, i);
+		/* Made anew, it is another topic. */
+		uuid_to_text(node->id, id);
+		snprintf(path, sizeof(path), "%s/%zu@%s", topic, i, id);
 		epoch_seen(r, path, state.leader_epoch);
 	}
 }
@@ -758,7 +526,7 @@ check_replica(struct replay *r, struct plane *p, const char *topic,
 	char key[300];
 
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)partition);
-	replica = replica_of(p, key, false);
+	replica = plane_replica(p, key, false);
 	if (replica == NULL || replica->leader_epoch != state->leader_epoch ||
 	    replica->leader != state->leader)
 		replay_fault(r, "b%d was told of %s leader %d epoch %d, it is "
@@ -846,11 +614,73 @@ check_controllers(struct replay *r)
 		    active, live);
 }
 
+bool
+replay_topic(struct replay *r, const char *topic, struct uuid *id)
+{
+	struct arena arena;
+	struct slice data;
+	struct zk_stat stat;
+	struct znode_topic node;
+	bool there;
+
+	arena_init(&arena, 0);
+	there = zk_fake_get(r->fake, znode_topic_path(&arena, topic), &data,
+	    &stat) && znode_topic_decode(data, &arena, &node);
+	if (there && id != NULL)
+		*id = node.id;
+	arena_fini(&arena);
+	return (there);
+}
+
+struct looking {
+	struct replay *replay;
+	int id;
+};
+
+/* What a broker believes to be there is there. */
+static bool
+check_believed(void *arg, const struct cluster_topic *topic)
+{
+	const struct looking *l = arg;
+	struct uuid id;
+
+	if (!replay_topic(l->replay, topic->name, &id))
+		replay_fault(l->replay, "b%d believes in %s, which is gone",
+		    l->id, topic->name);
+	else if (!uuid_equal(id, topic->id))
+		replay_fault(l->replay, "b%d believes in another %s", l->id,
+		    topic->name);
+	return (true);
+}
+
+static void
+check_leftovers(struct replay *r, int id)
+{
+	struct looking l = { r, id };
+
+	image_each_topic(cluster_image(r->planes[id]->cluster),
+	    check_believed, &l);
+	HASH_EACH(node, &r->replicas[id]) {
+		const struct replay_replica *replica = container_of(node,
+		    struct replay_replica, node);
+		char topic[300];
+
+		snprintf(topic, sizeof(topic), "%s", replica->key);
+		*strchr(topic, '/') = '\0';
+		if (!replay_topic(r, topic, NULL))
+			replay_fault(r, "b%d has a replica of %s, which is "
+			    "gone", id, replica->key);
+	}
+}
+
 void
 replay_check(struct replay *r)
 {
 	check_controllers(r);
 	each_topic(r, check_topic);
+	for (int id = 1; id <= REPLAY_PLANES_MAX; id++)
+		if (replay_lives(r, id))
+			check_leftovers(r, id);
 	for (int id = 1; id <= REPLAY_PLANES_MAX; id++) {
 		const struct cluster_image *image;
 
@@ -939,6 +769,77 @@ replay_create_topic(struct replay *r, const char *topic, int32_t partitions,
 	task_start(r->planes[id]->control, &creating_class, creating_ask,
 	    creating_setup, &s);
 	return (true);
+}
+
+/* --- any call ------------------------------------------------------------- */
+
+struct asking {
+	struct controller_call call;
+	struct controller *controller;
+	replay_call *ask;
+	bool *done; /* NULL: nobody waits any more */
+};
+
+static enum verdict
+asking_wait(struct task *t)
+{
+	struct asking *s = task_state(t);
+
+	if (!s->call.done)
+		return (STEP_WAIT);
+	*s->done = true;
+	return (STEP_DONE);
+}
+
+static enum verdict
+asking_ask(struct task *t)
+{
+	struct asking *s = task_state(t);
+
+	s->call.task = task_ref(t);
+	s->call.deadline_ns = loop_now_ns(task_loop(t)) + 10000 * MS;
+	s->ask(s->controller, &s->call);
+	return (task_next(t, asking_wait));
+}
+
+static void
+asking_fini(struct task *t)
+{
+	struct asking *s = task_state(t);
+
+	if (!s->call.done)
+		controller_call_abandon(&s->call);
+}
+
+static const struct task_class asking_class = { .name = "asking",
+	.state_size = sizeof(struct asking), .fini = asking_fini };
+
+static void
+asking_setup(struct task *t, void *arg)
+{
+	*(struct asking *)task_state(t) = *(struct asking *)arg;
+}
+
+bool
+replay_ask(struct replay *r, replay_call *ask,
+    const struct controller_call *call)
+{
+	int id = replay_active(r);
+	bool done = false;
+	struct asking s = { .call = *call, .ask = ask, .done = &done };
+	struct task_ref ref;
+
+	if (id == 0)
+		return (false);
+	s.controller = r->planes[id]->controller;
+	ref = task_ref(task_start(r->planes[id]->control, &asking_class,
+	    asking_ask, asking_setup, &s));
+	while (!done && replay_lives(r, id))
+		replay_run(r, 50);
+	/* A call to who died is dropped with its loop. */
+	if (!done && r->planes[id] != NULL && task_of_ref(ref) != NULL)
+		task_cancel(task_of_ref(ref));
+	return (done);
 }
 
 /* --- other calls ---------------------------------------------------------- */
@@ -1032,5 +933,5 @@ replay_break_replica(struct replay *r, int id, const char *topic,
 	char key[300];
 
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)partition);
-	replica_of(r->planes[id], key, true)->broken = broken;
+	plane_replica(r->planes[id], key, true)->broken = broken;
 }

@@ -28,6 +28,7 @@
 #include "zkglue/fake.h"
 
 #define REPLAY_PLANES_MAX 8
+#define REPLAY_TOPICS_MAX 12
 #define REPLAY_SESSION_MS 6000
 
 /* A replica as a plane has it; it stays while the plane is dead. */
@@ -38,6 +39,7 @@ struct replay_replica {
 	int32_t leader_epoch;
 	int32_t partition_epoch;
 	bool broken;   /* answers KAFKA_STORAGE_ERROR */
+	bool stopped;  /* told to follow no more */
 };
 
 struct plane;
@@ -64,6 +66,9 @@ struct replay {
 	bool doomed[REPLAY_PLANES_MAX + 1];
 	/* Before each write that ZooKeeper applies; `id` is who writes. */
 	void (*on_write)(struct replay *replay, int id, const struct zk_op *op);
+	/* Before a plane answers a StopReplica. */
+	void (*on_stop)(struct replay *replay, int id);
+	size_t stops;       /* StopReplicas so far */
 	void *script;       /* the test's own */
 };
 
@@ -86,6 +91,15 @@ int replay_active(const struct replay *replay);
  * in replay_run() and is dropped. */
 bool replay_create_topic(struct replay *replay, const char *topic,
     int32_t partitions, int16_t replication_factor);
+
+/* Any call to the active controller, run until it is answered; false: there is
+ * none, or it died. Request, response and arena outlive the replay's end. */
+typedef void replay_call(struct controller *controller,
+    struct controller_call *call);
+bool replay_ask(struct replay *replay, replay_call *ask,
+    const struct controller_call *call);
+/* Whether ZooKeeper has the topic; its id, unless NULL. */
+bool replay_topic(struct replay *replay, const char *topic, struct uuid *id);
 
 /* Run until the answer is there. The first id of a block, or -1 - error. */
 int64_t replay_allocate_ids(struct replay *replay, int broker);

@@ -480,13 +480,11 @@ script_unserved(struct replay *r)
 	replay_run(r, 3000);
 	make_topics(r, 1);
 	put(r, ZNODE_REASSIGN_PARTITIONS, reassign);
-	zk_fake_put(r->fake, ZNODE_DELETE_TOPICS "/t0", SLICE_NULL);
 	replay_run(r, 1000);
 	zk_fake_delete(r->fake, ZNODE_CONTROLLER);
 	replay_run(r, SETTLE_MS);
 	if (!zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat) ||
-	    !slice_equal_text(data, reassign) ||
-	    !zk_fake_get(r->fake, ZNODE_DELETE_TOPICS "/t0", &data, &stat))
+	    !slice_equal_text(data, reassign))
 		replay_fault(r, "what was pending is gone");
 }
 
@@ -563,6 +561,409 @@ script_overflow(struct replay *r)
 	replay_run(r, 3 * SETTLE_MS);
 }
 
+/* --- 10: deletion --------------------------------------------------------- */
+
+static bool
+is_marked(struct replay *r, const char *topic)
+{
+	char path[64];
+	struct slice data;
+	struct zk_stat stat;
+
+	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
+	return (zk_fake_get(r->fake, path, &data, &stat));
+}
+
+static void
+mark(struct replay *r, const char *topic)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
+	zk_fake_put(r->fake, path, SLICE_NULL);
+}
+
+/* Nothing of it is left. */
+static void
+check_gone(struct replay *r, const char *topic)
+{
+	char path[64];
+	struct slice data;
+	struct zk_stat stat;
+
+	snprintf(path, sizeof(path), "/config/topics/%s", topic);
+	if (replay_topic(r, topic, NULL) || is_marked(r, topic) ||
+	    zk_fake_get(r->fake, path, &data, &stat))
+		replay_fault(r, "%s is not gone: topic %d mark %d", topic,
+		    replay_topic(r, topic, NULL), is_marked(r, topic));
+}
+
+/* DeleteTopics; the error, or -1: nobody answered. */
+static int
+delete_topic(struct replay *r, const char *topic)
+{
+	struct delete_topics_request request;
+	struct delete_topics_response response;
+	struct delete_topics_request_topic asked = { .name =
+	    slice_of_text(topic) };
+	struct arena arena;
+	int error = -1;
+
+	arena_init(&arena, 0);
+	wire_init(&message_delete_topics_request, &request);
+	wire_init(&message_delete_topics_response, &response);
+	request.topics = &asked;
+	request.topics_count = 1;
+	request.timeout_ms = 10000;
+	if (replay_ask(r, controller_delete_topics, &(struct controller_call){
+		.arena = &arena, .request = &request, .response = &response,
+		.version = 6 }))
+		error = response.responses[0].error_code;
+	arena_fini(&arena);
+	return (error);
+}
+
+/* The controller dies at a write, or when a broker takes a StopReplica. */
+struct doom {
+	int writes;
+	int stops;
+};
+
+static void
+die_at_deletion(struct replay *r, int id, const struct zk_op *op)
+{
+	struct doom *d = r->script;
+
+	(void)op;
+	if (d->writes >= 0 && d->writes-- == 0)
+		replay_kill(r, id);
+}
+
+static void
+die_at_stop(struct replay *r, int id)
+{
+	struct doom *d = r->script;
+	int active = replay_active(r);
+
+	(void)id;
+	if (d->stops >= 0 && d->stops-- == 0 && active != 0)
+		replay_kill(r, active);
+}
+
+static void
+script_deletion(struct replay *r)
+{
+	struct doom d = { -1, -1 };
+	struct uuid before, after;
+
+	replay_run(r, 3000);
+	make_topics(r, 3);
+	while (!replay_create_topic(r, "t3", 120, 2))
+		replay_run(r, 500);
+	replay_run(r, 3000);
+	if (!replay_topic(r, "t0", &before))
+		replay_fault(r, "t0 was not made");
+	r->script = &d;
+	if (random_below(&r->random, 2) == 0)
+		d.writes = (int)random_below(&r->random, 6);
+	else
+		d.stops = (int)random_below(&r->random, 3);
+	r->on_write = die_at_deletion;
+	r->on_stop = die_at_stop;
+	mark(r, "t0");
+	mark(r, "t3");
+	mark(r, "t7");
+	replay_run(r, some_ms(r, 4000));
+	d.writes = d.stops = -1;
+	replay_run(r, SETTLE_MS);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+	check_gone(r, "t0");
+	check_gone(r, "t3");
+	check_gone(r, "t7");
+	if (!replay_topic(r, "t1", NULL))
+		replay_fault(r, "t1 went too");
+	while (!replay_create_topic(r, "t0", 4, 3))
+		replay_run(r, 500);
+	replay_run(r, SETTLE_MS);
+	if (!replay_topic(r, "t0", &after) || uuid_equal(before, after))
+		replay_fault(r, "t0 was not made anew");
+	r->on_write = NULL;
+	r->on_stop = NULL;
+}
+
+/* What a broker that is dead, or a log dir that failed, holds up. */
+static void
+script_deletion_halted(struct replay *r)
+{
+	bool broken = random_below(&r->random, 2) == 0;
+	int dead;
+
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+	dead = some_plane(r, random_below(&r->random, 2) == 0 ? 0 :
+	    replay_active(r));
+	if (broken) {
+		replay_break_replica(r, dead, "t1", 0, true);
+		mark(r, "t1");
+		replay_run(r, 5000);
+	} else {
+		replay_kill_bounced(r, dead);
+		replay_run(r, some_ms(r, 8000));
+		while (replay_active(r) == 0)
+			replay_run(r, 500);
+		/* The name is not free, but nobody knows it any more. */
+		if (delete_topic(r, "t1") != ERR_NONE)
+			replay_fault(r, "t1 cannot be deleted");
+	}
+	if (!replay_topic(r, "t1", NULL) || !is_marked(r, "t1"))
+		replay_fault(r, "t1 is gone with a replica left");
+	if (random_below(&r->random, 2) == 0) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, some_ms(r, 3000));
+	}
+	if (broken) {
+		replay_break_replica(r, dead, "t1", 0, false);
+		replay_kill_bounced(r, dead);
+	}
+	replay_start(r, dead);
+	replay_run(r, SETTLE_MS);
+	check_gone(r, "t1");
+}
+
+/* Answered: the name is free at once. */
+static void
+script_deletion_anew(struct replay *r)
+{
+	replay_run(r, 3000);
+	make_topics(r, 1);
+	replay_run(r, 2000);
+	for (int i = 0; i < 4; i++) {
+		struct uuid before, after;
+
+		if (!replay_topic(r, "t0", &before) ||
+		    delete_topic(r, "t0") != ERR_NONE)
+			replay_fault(r, "t0 cannot be deleted");
+		check_gone(r, "t0");
+		if (!replay_create_topic(r, "t0", 4, 3))
+			replay_fault(r, "no controller");
+		replay_run(r, 2000);
+		if (!replay_topic(r, "t0", &after) || uuid_equal(before, after))
+			replay_fault(r, "t0 was not made anew");
+	}
+	if (delete_topic(r, "t9") != ERR_UNKNOWN_TOPIC_OR_PARTITION)
+		replay_fault(r, "t9 is known");
+	/* Children that nobody expects. */
+	put(r, "/brokers/topics/t0/partitions/0/state/more", "x");
+	put(r, "/brokers/topics/t0/else", "x");
+	if (delete_topic(r, "t0") != ERR_NONE)
+		replay_fault(r, "t0 cannot be deleted with more below it");
+	check_gone(r, "t0");
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- 11: controlled shutdown ---------------------------------------------- */
+
+/* What remains, or -1 - error; -100: nobody answered. */
+static int
+depart(struct replay *r, int id, int64_t epoch)
+{
+	struct controlled_shutdown_request request = { .broker_id = id,
+		.broker_epoch = epoch };
+	struct controlled_shutdown_response response;
+	struct arena arena;
+	int answer = -100;
+
+	arena_init(&arena, 0);
+	wire_init(&message_controlled_shutdown_response, &response);
+	if (replay_ask(r, controller_controlled_shutdown,
+		&(struct controller_call){ .arena = &arena,
+		    .request = &request, .response = &response,
+		    .version = 3 }))
+		answer = response.error_code != ERR_NONE ?
+		    -1 - response.error_code :
+		    response.remaining_partitions_count;
+	arena_fini(&arena);
+	return (answer);
+}
+
+/* It leads nothing and is in no ISR that has others; all is led. */
+static void
+check_relieved(struct replay *r, int gone)
+{
+	for (int i = 0; i < 3; i++)
+		for (int32_t p = 0; p < 4; p++) {
+			struct znode_state state;
+			struct arena arena;
+			int32_t version;
+			char name[16];
+
+			arena_init(&arena, 0);
+			snprintf(name, sizeof(name), "t%d", i);
+			if (!replay_state(r, name, p, &arena, &state, &version))
+				replay_fault(r, "%s/%d has no state", name,
+				    (int)p);
+			else if (state.leader == gone || state.leader < 0)
+				replay_fault(r, "%s/%d is led by %d", name,
+				    (int)p, (int)state.leader);
+			for (int32_t k = 0; k < state.isr_count; k++)
+				if (state.isr[k] == gone)
+					replay_fault(r, "%s/%d has %d in its "
+					    "ISR", name, (int)p, gone);
+			arena_fini(&arena);
+		}
+}
+
+static void
+script_departure(struct replay *r)
+{
+	int id, again;
+
+	replay_run(r, 3000);
+	make_topics(r, 3);
+	replay_run(r, 2000);
+	id = some_plane(r, 0);
+	if (depart(r, 7, -1) != -1 - ERR_BROKER_NOT_AVAILABLE ||
+	    depart(r, 7, 1) != -1 - ERR_UNKNOWN_SERVER_ERROR ||
+	    depart(r, id, 0) != -1 - ERR_STALE_BROKER_EPOCH)
+		replay_fault(r, "a wrong broker was let go");
+	if (depart(r, id, -1) != 0)
+		replay_fault(r, "b%d was not relieved", id);
+	check_relieved(r, id);
+	/* Nothing new is given to it. */
+	while (!replay_create_topic(r, "t3", 4, 3))
+		replay_run(r, 500);
+	replay_run(r, 2000);
+	if (depart(r, id, -1) != 0)
+		replay_fault(r, "b%d leads again", id);
+	replay_kill_bounced(r, id);
+	replay_run(r, some_ms(r, 3000));
+	while (replay_active(r) == 0)
+		replay_run(r, 500);
+	replay_run(r, 3000);
+	/* The next one leaves a single replica behind, and remains there. */
+	again = some_plane(r, id);
+	if (depart(r, again, -1) < 0)
+		replay_fault(r, "b%d was refused", again);
+	for (int other = 1; other <= 3; other++)
+		if (other != id && other != again &&
+		    depart(r, other, -1) <= 0)
+			replay_fault(r, "b%d left what nobody else has", other);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+	/* Who departed and did not stop counts no more, as in Kafka. */
+	for (int other = 1; other <= 3; other++)
+		if (other != id) {
+			replay_kill_bounced(r, other);
+			replay_start(r, other);
+			replay_run(r, SETTLE_MS);
+		}
+}
+
+/* --- 12: more partitions -------------------------------------------------- */
+
+/* CreatePartitions; the error, or -1: nobody answered. */
+static int
+add_partitions(struct replay *r, const char *topic, int32_t count)
+{
+	struct create_partitions_request request;
+	struct create_partitions_response response;
+	struct create_partitions_request_topic asked = {
+		.name = slice_of_text(topic), .count = count };
+	struct arena arena;
+	int error = -1;
+
+	arena_init(&arena, 0);
+	wire_init(&message_create_partitions_request, &request);
+	wire_init(&message_create_partitions_response, &response);
+	request.topics = &asked;
+	request.topics_count = 1;
+	request.timeout_ms = 8000;
+	if (replay_ask(r, controller_create_partitions,
+		&(struct controller_call){ .arena = &arena,
+		    .request = &request, .response = &response,
+		    .version = 3 }))
+		error = response.results[0].error_code;
+	arena_fini(&arena);
+	return (error);
+}
+
+static void
+check_partitions(struct replay *r, const char *topic, size_t count)
+{
+	struct znode_topic node = { .partition_count = 0 };
+	struct arena arena;
+	struct uuid id;
+
+	arena_init(&arena, 0);
+	if (!topic_id(r, znode_topic_path(&arena, topic), &id, &node, &arena) ||
+	    node.partition_count != count)
+		replay_fault(r, "%s has %zu partitions, not %zu", topic,
+		    node.partition_count, count);
+	arena_fini(&arena);
+}
+
+static void
+script_partitions(struct replay *r)
+{
+	struct deaths d = { .countdown = -1 };
+
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+	if (add_partitions(r, "t0", 4) != ERR_INVALID_PARTITIONS ||
+	    add_partitions(r, "t9", 4) != ERR_UNKNOWN_TOPIC_OR_PARTITION ||
+	    add_partitions(r, "t0", 6) != ERR_NONE)
+		replay_fault(r, "t0 got no partitions");
+	check_partitions(r, "t0", 6);
+	replay_check(r);
+	/* The controller, or another, dies in the middle of it. */
+	r->script = &d;
+	r->on_write = die_at_write;
+	d.victim = random_below(&r->random, 2) == 0 ? 0 :
+	    some_plane(r, replay_active(r));
+	d.countdown = (int)random_below(&r->random, 2);
+	add_partitions(r, "t1", 70);
+	d.countdown = -1;
+	replay_run(r, SETTLE_MS);
+	check_partitions(r, "t1", 70);
+	replay_check(r);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+	r->on_write = NULL;
+}
+
+/* As an old tool or another broker writes them. */
+static void
+script_partitions_znode(struct replay *r)
+{
+	int32_t replicas[] = { 3, 1, 2 };
+	struct znode_topic node;
+	struct znode_assignment all[6];
+	struct arena arena;
+	struct uuid id;
+
+	arena_init(&arena, 0);
+	replay_run(r, 3000);
+	make_topics(r, 1);
+	replay_run(r, 1000);
+	if (!topic_id(r, "/brokers/topics/t0", &id, &node, &arena))
+		replay_fault(r, "t0 is not there");
+	for (size_t i = 0; i < nelems(all); i++)
+		all[i] = i < 4 ? node.partitions[i] :
+		    (struct znode_assignment){ .partition = (int32_t)i,
+			.replicas = replicas, .replica_count = 3 };
+	node.partitions = all;
+	node.partition_count = nelems(all);
+	put_without_id(r, "/brokers/topics/t0", &node);
+	arena_fini(&arena);
+	if (random_below(&r->random, 2) == 0)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	replay_run(r, SETTLE_MS);
+	check_partitions(r, "t0", 6);
+}
+
 static const struct script scripts[] = {
 	{ "lost-reply", script_lost_reply },
 	{ "expiry", script_expiry },
@@ -577,6 +978,12 @@ static const struct script scripts[] = {
 	{ "unserved", script_unserved },
 	{ "calls", script_calls },
 	{ "overflow", script_overflow, 50 },
+	{ "deletion", script_deletion },
+	{ "deletion-halted", script_deletion_halted },
+	{ "deletion-anew", script_deletion_anew },
+	{ "departure", script_departure },
+	{ "partitions", script_partitions },
+	{ "partitions-znode", script_partitions_znode },
 };
 
 static size_t

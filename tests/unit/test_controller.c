@@ -366,12 +366,66 @@ test_decide_log_dirs(void)
 	CU_ASSERT_EQUAL(b.wanted.leader, 2);
 	CU_ASSERT(wanted_isr(&b, "23"));
 	arena_fini(&b.arena);
-	/* Who shuts down does not become leader but stays in the ISR. */
+	/* Who shuts down neither leads nor is in sync, as in Kafka. */
 	bench_init(&b, "23", 1, "123");
 	b.brokers[0].shutting_down = true;
 	CU_ASSERT(bench_decide(&b, false));
 	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(wanted_isr(&b, "3"));
+	arena_fini(&b.arena);
+}
+
+static void
+test_decide_departures(void)
+{
+	struct bench b;
+
+	/* The leader goes. */
+	bench_init(&b, "123", 1, "123");
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT_EQUAL(b.wanted.leader_epoch, 5);
 	CU_ASSERT(wanted_isr(&b, "23"));
+	arena_fini(&b.arena);
+	/* A follower goes. */
+	bench_init(&b, "123", 1, "123");
+	b.brokers[2].shutting_down = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT(wanted_isr(&b, "12"));
+	arena_fini(&b.arena);
+	/* Nobody else is in sync: it leads on, whatever unclean allows. */
+	bench_init(&b, "123", 1, "1");
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(!bench_decide(&b, true));
+	arena_fini(&b.arena);
+	/* All go: the last leader stays, alone. */
+	bench_init(&b, "12", 1, "12");
+	b.brokers[0].shutting_down = b.brokers[1].shutting_down = true;
+	bench_decide(&b, false);
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT(wanted_isr(&b, "1"));
+	arena_fini(&b.arena);
+	/* The leader died, and who is left in sync goes: a candidate still. */
+	bench_init(&b, "2", 1, "12");
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, -1);
+	CU_ASSERT(wanted_isr(&b, "12"));
+	arena_fini(&b.arena);
+	/* The only replica: there is nobody to give it to. */
+	bench_init(&b, "1", 1, "1");
+	b.partition.replica_count = 1;
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(!bench_decide(&b, false));
+	arena_fini(&b.arena);
+	/* Nothing is made on who goes. */
+	bench_init(&b, "12", -1, NULL);
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT(wanted_isr(&b, "2"));
 	arena_fini(&b.arena);
 }
 
@@ -572,6 +626,7 @@ static const struct unit_test tests[] = {
 	{ "decide: new", test_decide_new },
 	{ "decide: deaths", test_decide_deaths },
 	{ "decide: log dirs, shutdown", test_decide_log_dirs },
+	{ "decide: departures", test_decide_departures },
 	{ "plan: defaults", test_plan_defaults },
 	{ "plan: refusals", test_plan_refusals },
 	{ "plan: manual", test_plan_manual },

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a broker does with orders, as far as a controller can tell. */
+#include "tests/replay/replay_int.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+struct replay_replica *
+plane_replica(struct plane *p, const char *key, bool make)
+{
+	struct hash *table = &p->replay->replicas[p->id];
+	struct hash_node *node = hash_find(table, key, strlen(key));
+	struct replay_replica *replica;
+
+	if (node != NULL)
+		return (container_of(node, struct replay_replica, node));
+	if (!make)
+		return (NULL);
+	replica = mem_zalloc(sizeof(*replica));
+	replica->leader_epoch = replica->leader = -1;
+	snprintf(replica->key, sizeof(replica->key), "%s", key);
+	hash_insert(table, &replica->node, replica->key, strlen(replica->key));
+	return (replica);
+}
+
+static int16_t
+take_partition(struct plane *p, const char *topic,
+    const struct leader_and_isr_request_partition_state *s)
+{
+	struct replay_replica *replica;
+	char key[300];
+	bool leads = s->leader == p->id;
+
+	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
+	replica = plane_replica(p, key, false);
+	/* Told to lead what is not new and not there; yet no disk was lost. */
+	if (replica == NULL && leads && !s->is_new) {
+		replay_fault(p->replay, "b%d was told to lead %s, which it "
+		    "never had, as if it were not new", p->id, key);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
+	if (replica != NULL && replica->broken)
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (replica != NULL && s->leader_epoch <= replica->leader_epoch)
+		return (ERR_STALE_CONTROLLER_EPOCH);
+	/* A follower of a leader that it does not know keeps its state. */
+	if (!leads && s->leader >= 0 &&
+	    image_broker(cluster_image(p->cluster), s->leader) == NULL) {
+		plane_replica(p, key, true);
+		return (ERR_NONE);
+	}
+	replica = plane_replica(p, key, true);
+	replica->leader = s->leader;
+	replica->leader_epoch = s->leader_epoch;
+	replica->stopped = false;
+	replica->partition_epoch = s->partition_epoch;
+	return (ERR_NONE);
+}
+
+static void
+reply(struct request *request, const void *response)
+{
+	struct wire_out out;
+
+	wire_out_init(&out);
+	wire_write_response_head(request->api, request->head.api_version,
+	    request->head.correlation_id, &out.bytes);
+	CHECK(wire_encode(request->api->response, request->head.api_version,
+	    response, &out) == WIRE_OK);
+	request_reply(request, &out);
+}
+
+/* ERR_NONE, or why the whole request is refused. */
+static int16_t
+epochs_well(struct plane *p, int64_t broker_epoch, int32_t controller_epoch)
+{
+	int64_t own = registration_broker_epoch(p->registration);
+
+	if (broker_epoch != -1 && broker_epoch < own)
+		return (ERR_STALE_BROKER_EPOCH);
+	if (controller_epoch < p->controller_epoch)
+		return (ERR_STALE_CONTROLLER_EPOCH);
+	p->controller_epoch = controller_epoch;
+	return (ERR_NONE);
+}
+
+static void
+take_topic(struct plane *p, struct request *request,
+    const struct leader_and_isr_request_topic_state *from,
+    struct leader_and_isr_response_topic *to)
+{
+	const char *name = arena_slice_text(&request->arena, from->topic_name);
+
+	to->topic_id = from->topic_id;
+	to->partition_errors = wire_array(&request->arena,
+	    leader_and_isr_response_partition_error_schema(),
+	    (size_t)from->partition_states_count);
+	to->partition_errors_count = from->partition_states_count;
+	for (int32_t i = 0; i < from->partition_states_count; i++) {
+		to->partition_errors[i].partition_index =
+		    from->partition_states[i].partition_index;
+		to->partition_errors[i].error_code = take_partition(p, name,
+		    &from->partition_states[i]);
+	}
+}
+
+static void
+on_leader_and_isr(struct plane *p, struct request *request)
+{
+	struct leader_and_isr_request body;
+	struct leader_and_isr_response response;
+
+	CHECK(wire_decode(request->api->request, request->head.api_version,
+	    request->body, &request->arena, &body, NULL) == WIRE_OK);
+	wire_init(&message_leader_and_isr_response, &response);
+	response.error_code = epochs_well(p, body.broker_epoch,
+	    body.controller_epoch);
+	if (response.error_code == ERR_NONE) {
+		response.topics = wire_array(&request->arena,
+		    leader_and_isr_response_topic_schema(),
+		    (size_t)body.topic_states_count);
+		response.topics_count = body.topic_states_count;
+		for (int32_t i = 0; i < body.topic_states_count; i++)
+			take_topic(p, request, &body.topic_states[i],
+			    &response.topics[i]);
+	}
+	reply(request, &response);
+}
+
+/* As storage would: what is not there is deleted already. */
+static int16_t
+stop_partition(struct plane *p, const char *topic,
+    const struct stop_replica_request_partition_state *s)
+{
+	struct replay_replica *replica;
+	char key[300];
+
+	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
+	replica = plane_replica(p, key, false);
+	if (s->delete_partition && s->leader_epoch != -2)
+		replay_fault(p->replay, "b%d was told to delete %s with "
+		    "epoch %d", p->id, key, (int)s->leader_epoch);
+	if (replica == NULL)
+		return (ERR_NONE);
+	if (replica->broken)
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (s->leader_epoch >= 0 && s->leader_epoch < replica->leader_epoch)
+		return (ERR_FENCED_LEADER_EPOCH);
+	if (s->delete_partition) {
+		hash_remove(&p->replay->replicas[p->id], &replica->node);
+		mem_free(replica);
+	} else {
+		replica->stopped = true;
+	}
+	return (ERR_NONE);
+}
+
+static void
+on_stop_replica(struct plane *p, struct request *request)
+{
+	struct stop_replica_request body;
+	struct stop_replica_response response;
+	size_t count = 0;
+
+	CHECK(wire_decode(request->api->request, request->head.api_version,
+	    request->body, &request->arena, &body, NULL) == WIRE_OK);
+	wire_init(&message_stop_replica_response, &response);
+	response.error_code = epochs_well(p, body.broker_epoch,
+	    body.controller_epoch);
+	for (int32_t i = 0; i < body.topic_states_count; i++)
+		count += (size_t)body.topic_states[i].partition_states_count;
+	response.partition_errors = wire_array(&request->arena,
+	    stop_replica_response_partition_error_schema(), count);
+	for (int32_t i = 0; response.error_code == ERR_NONE &&
+	    i < body.topic_states_count; i++) {
+		const struct stop_replica_request_topic_state *topic =
+		    &body.topic_states[i];
+		const char *name = arena_slice_text(&request->arena,
+		    topic->topic_name);
+
+		for (int32_t k = 0; k < topic->partition_states_count; k++) {
+			struct stop_replica_response_partition_error *to =
+			    &response.partition_errors[
+				response.partition_errors_count++];
+
+			to->topic_name = topic->topic_name;
+			to->partition_index =
+			    topic->partition_states[k].partition_index;
+			to->error_code = stop_partition(p, name,
+			    &topic->partition_states[k]);
+		}
+	}
+	p->replay->stops++;
+	if (p->replay->on_stop != NULL)
+		p->replay->on_stop(p->replay, p->id);
+	reply(request, &response);
+}
+
+struct updating {
+	struct request *request;
+	struct cluster_update *update;
+};
+
+static enum verdict
+update_applied(struct task *t)
+{
+	struct updating *u = task_state(t);
+	struct update_metadata_response response;
+
+	if (!cluster_update_done(u->update))
+		return (STEP_WAIT);
+	cluster_update_free(&u->update);
+	wire_init(&message_update_metadata_response, &response);
+	reply(u->request, &response);
+	u->request = NULL;
+	return (STEP_DONE);
+}
+
+static void
+updating_fini(struct task *t)
+{
+	struct updating *u = task_state(t);
+
+	cluster_update_free(&u->update);
+}
+
+static const struct task_class updating_class = {
+	.name = "update", .state_size = sizeof(struct updating),
+	.fini = updating_fini };
+
+static void
+updating_setup(struct task *t, void *arg)
+{
+	((struct updating *)task_state(t))->request = arg;
+}
+
+static void
+on_update_metadata(struct plane *p, struct request *request)
+{
+	struct update_metadata_request body;
+	struct update_metadata_response response;
+	struct task *task;
+
+	CHECK(wire_decode(request->api->request, request->head.api_version,
+	    request->body, &request->arena, &body, NULL) == WIRE_OK);
+	wire_init(&message_update_metadata_response, &response);
+	response.error_code = epochs_well(p, body.broker_epoch,
+	    body.controller_epoch);
+	if (response.error_code != ERR_NONE) {
+		reply(request, &response);
+		return;
+	}
+	task = task_start(p->network, &updating_class, update_applied,
+	    updating_setup, request);
+	((struct updating *)task_state(task))->update = cluster_update(
+	    p->cluster, &body, task_ref(task));
+}
+
+void
+plane_request(void *arg, struct request *request)
+{
+	struct plane *p = arg;
+
+	if (request->api->key == API_LEADER_AND_ISR)
+		on_leader_and_isr(p, request);
+	else if (request->api->key == API_UPDATE_METADATA)
+		on_update_metadata(p, request);
+	else if (request->api->key == API_STOP_REPLICA)
+		on_stop_replica(p, request);
+	else
+		request_close(request, "malformed");
+}
+
+bool
+plane_serves(void *arg, int api_key, int version)
+{
+	(void)arg;
+	(void)version;
+	return (api_key == API_LEADER_AND_ISR ||
+	    api_key == API_STOP_REPLICA ||
+	    api_key == API_UPDATE_METADATA);
+}
