@@ -94,7 +94,9 @@ log_append_as_leader(struct log *log, const struct record_rules *rules,
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
-	error = leader_check(log, verdict, &settings, out);
+	error = log_deleted(log) ?
+	    ERR_KAFKA_STORAGE_ERROR :
+	    leader_check(log, verdict, &settings, out);
 	if (error != ERR_NONE || out->duplicate)
 		goto out;
 	record_stamp(rules, verdict, bytes, log_end_offset(log), leader_epoch);
@@ -133,7 +135,8 @@ log_append_as_follower(struct log *log, struct slice bytes,
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
 	settings = log_get_settings(log);
-	error = follower_check(log, bytes, &rest);
+	error = log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR :
+				   follower_check(log, bytes, &rest);
 	if (error == ERR_NONE)
 		error = append_epochs(log, rest);
 	/* What was fetched may be more than one of our segments takes. */

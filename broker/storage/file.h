@@ -98,6 +98,9 @@ void files_faulty_set_torn(struct files *faulty, bool torn);
 /* The process died: from now on every call but close() fails, and nothing is
  * changed any more. */
 void files_faulty_kill(struct files *faulty);
+/* The same, after so many more calls of any kind. */
+void files_faulty_kill_after(struct files *faulty, int calls);
+bool files_faulty_killed(struct files *faulty);
 /* How many calls of a kind there were. */
 size_t files_faulty_calls(struct files *faulty, enum file_call call);
 

@@ -27,6 +27,7 @@ struct files_faulty {
 	int error;
 	bool torn;
 	bool dead;
+	int calls_left; /* until it is; -1: no end */
 	size_t calls[FILE_CALL_UNLINK + 1];
 };
 
@@ -34,6 +35,17 @@ static struct files_faulty *
 faulty_of(struct files *files)
 {
 	return ((struct files_faulty *)(void *)files);
+}
+
+/* The mutex is held: one call more. */
+static bool
+faulty_dies(struct files_faulty *faulty)
+{
+	if (faulty->calls_left == 0)
+		faulty->dead = true;
+	else if (faulty->calls_left > 0)
+		faulty->calls_left--;
+	return (faulty->dead);
 }
 
 /* Whether this call is to fail; then errno is set.  `torn`: half of it
@@ -46,7 +58,7 @@ faulty_fails(struct files_faulty *faulty, enum file_call call, const char *path,
 
 	pthread_mutex_lock(&faulty->mutex);
 	faulty->calls[call]++;
-	if (faulty->dead) {
+	if (faulty_dies(faulty)) {
 		pthread_mutex_unlock(&faulty->mutex);
 		errno = EIO;
 		return (true);
@@ -79,7 +91,7 @@ faulty_dead(struct files_faulty *faulty)
 	bool dead;
 
 	pthread_mutex_lock(&faulty->mutex);
-	dead = faulty->dead;
+	dead = faulty_dies(faulty);
 	pthread_mutex_unlock(&faulty->mutex);
 	if (dead)
 		errno = EIO;
@@ -312,6 +324,7 @@ files_faulty_new(struct files *below)
 
 	faulty->files.ops = &ops;
 	faulty->below = below;
+	faulty->calls_left = -1;
 	CHECK(pthread_mutex_init(&faulty->mutex, NULL) == 0);
 	return (&faulty->files);
 }
@@ -373,6 +386,28 @@ files_faulty_kill(struct files *files)
 	pthread_mutex_lock(&faulty->mutex);
 	faulty->dead = true;
 	pthread_mutex_unlock(&faulty->mutex);
+}
+
+void
+files_faulty_kill_after(struct files *files, int calls)
+{
+	struct files_faulty *faulty = faulty_of(files);
+
+	pthread_mutex_lock(&faulty->mutex);
+	faulty->calls_left = calls;
+	pthread_mutex_unlock(&faulty->mutex);
+}
+
+bool
+files_faulty_killed(struct files *files)
+{
+	struct files_faulty *faulty = faulty_of(files);
+	bool dead;
+
+	pthread_mutex_lock(&faulty->mutex);
+	dead = faulty->dead;
+	pthread_mutex_unlock(&faulty->mutex);
+	return (dead);
 }
 
 size_t

@@ -69,7 +69,6 @@ struct load {
 static void load_list(struct load *load);
 static int load_note(void *arg, const char *name, bool is_directory);
 static bool set_aside(struct dir_load *load, struct slice name);
-static void remove_deleted(struct dir_load *load, const char *name);
 static void load_run(struct load *load);
 static void load_claim(struct work *work);
 static void load_one(struct dir_load *load, const struct load_job *job);
@@ -221,7 +220,7 @@ set_aside(struct dir_load *load, struct slice name)
 			continue;
 		snprintf(text, sizeof(text), "%.*s", SLICE_ARGS(name));
 		if (k == 0)
-			remove_deleted(load, text);
+			storage_doom(load->dir, text);
 		else
 			diag_warn(load->load->storage->diag, storage,
 			    "dir=%s directory %s is left as it is",
@@ -229,41 +228,6 @@ set_aside(struct dir_load *load, struct slice name)
 		return (true);
 	}
 	return (false);
-}
-
-struct removal {
-	struct files *files;
-	const char *path;
-};
-
-static int
-remove_one(void *arg, const char *name, bool is_directory)
-{
-	struct removal *removal = arg;
-	char path[PATH_MAX];
-
-	if (!is_directory &&
-	    snprintf(path, sizeof(path), "%s/%s", removal->path, name) <
-		(int)sizeof(path))
-		removal->files->ops->unlink(removal->files, path);
-	return (0);
-}
-
-/* A deletion that a stop interrupted. */
-static void
-remove_deleted(struct dir_load *load, const char *name)
-{
-	struct files *files = load->load->storage->files;
-	struct removal removal = { .files = files };
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", load->dir->path, name);
-	removal.path = path;
-	files->ops->list(files, path, remove_one, &removal);
-	if (files->ops->rmdir(files, path) != 0)
-		diag_warn(load->load->storage->diag, storage,
-		    "dir=%s directory %s could not be removed errno=%d",
-		    load->dir->path, name, errno);
 }
 
 /* --- loading -------------------------------------------------------------- */

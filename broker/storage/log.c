@@ -47,6 +47,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->recovery_point, 0);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->last_flush_ms, storage_now_ms(storage));
+	atomic_init(&log->deleted, false);
 	return (log);
 }
 
@@ -172,7 +173,9 @@ log_set_high_watermark(struct log *log, int64_t high_watermark)
 enum error
 log_fail(struct log *log, const char *what)
 {
-	log_dir_fail(log->dir, what, log->path, errno);
+	/* Whoever still uses a deleted log may well miss a file of it. */
+	if (!log_deleted(log))
+		log_dir_fail(log->dir, what, log->path, errno);
 	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
@@ -560,7 +563,9 @@ log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
-	if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
+	if (log_deleted(log))
+		error = ERR_KAFKA_STORAGE_ERROR;
+	else if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
 		if (!log_set_epochs_soon(log, &epochs))

@@ -67,10 +67,11 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	atomic_init(&dir->check_after_ms, 0);
 	atomic_init(&dir->say_wanted_after_ms, 0);
 	lock_init(&dir->lock, LOCK_RANK_LOG_DIRS);
-	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
 		lock_init(&dir->checkpoint_lock[i], LOCK_RANK_LOG_DIRS);
-	for (int i = 0; i < CHECKPOINT_COUNT; i++)
 		atomic_init(&dir->changed[i], true);
+		atomic_init(&dir->checkpoint_stale[i], false);
+	}
 	list_init(&dir->logs);
 	if (!dir_make(storage->files, path)) {
 		diag_error(storage->diag, storage,
@@ -376,6 +377,27 @@ offset_table_free(struct hash *table)
 	hash_clear(table);
 }
 
+static void
+offset_table_remove(struct hash *table, const char *name)
+{
+	struct offset_entry *entry = (struct offset_entry *)(void *)hash_find(
+	    table, name, strlen(name));
+
+	if (entry == NULL)
+		return;
+	hash_remove(table, &entry->node);
+	mem_free(entry->name);
+	mem_free(entry);
+}
+
+void
+log_dir_forget(struct log_dir *dir, const char *name)
+{
+	offset_table_remove(&dir->recovery_points, name);
+	offset_table_remove(&dir->start_offsets, name);
+	offset_table_remove(&dir->high_watermarks, name);
+}
+
 int64_t
 offset_table_find(const struct hash *table, const char *name)
 {
@@ -455,6 +477,8 @@ checkpoint_value(struct log_dir *dir, struct log *log,
 	int64_t value = -1;
 	int64_t base;
 
+	if (log_deleted(log))
+		return (-1);
 	switch (kind) {
 	case CHECKPOINT_RECOVERY_POINT:
 		return (atomic_load(&log->recovery_point));

@@ -127,7 +127,9 @@ roll_first(struct log *log, bool *live, bool *active)
 		slot = segment_list_find(list, roll->old->base_offset);
 		*active = slot + 1 == list->count &&
 		    list->items[slot] == roll->old;
-		*live = list->items[slot] == roll->old && !*active &&
+		/* A deleted log's files are nobody's business. */
+		*live = !log_deleted(log) && list->items[slot] == roll->old &&
+		    !*active &&
 		    list->items[slot + 1]->base_offset == roll->next_base;
 	}
 	lock_release(&log->lock);

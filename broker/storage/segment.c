@@ -57,6 +57,7 @@ segment_release(struct blob *blob)
 	index_fini(&segment->offsets);
 	index_fini(&segment->times);
 	mem_free(segment->path);
+	mem_free(segment->path_before);
 	mem_free(segment);
 }
 
@@ -95,6 +96,25 @@ segment_find(struct segment *segment, bool create, struct file_info *info)
 	return (false);
 }
 
+static char *
+segment_path(const char *directory, int64_t base_offset)
+{
+	size_t size = strlen(directory) + 22;
+	char *path = mem_alloc(size);
+
+	snprintf(path, size, "%s/%020" PRId64, directory, base_offset);
+	return (path);
+}
+
+void
+segment_move(struct segment *segment, const char *directory)
+{
+	CHECK(segment->path_before == NULL);
+	segment->path_before = segment->path;
+	atomic_store(&segment->path,
+	    segment_path(directory, segment->base_offset));
+}
+
 struct segment *
 segment_new(struct descriptors *descriptors, const char *directory,
     uint64_t id, int64_t base_offset, bool create)
@@ -106,7 +126,6 @@ segment_new(struct descriptors *descriptors, const char *directory,
 		.release = segment_release,
 	};
 	struct segment *segment = mem_zalloc(sizeof(*segment));
-	size_t path_size = strlen(directory) + 22;
 	struct file_info info = { 0 };
 
 	blob_init(&segment->blob, &ops);
@@ -116,9 +135,7 @@ segment_new(struct descriptors *descriptors, const char *directory,
 	atomic_init(&segment->damage_said, false);
 	atomic_init(&segment->index_said, false);
 	held_file_init(&segment->held, segment_log_path);
-	segment->path = mem_alloc(path_size);
-	snprintf(segment->path, path_size, "%s/%020" PRId64, directory,
-	    base_offset);
+	atomic_init(&segment->path, segment_path(directory, base_offset));
 	if (!segment_find(segment, create, &info)) {
 		int error = errno;
 

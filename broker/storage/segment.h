@@ -28,7 +28,10 @@ struct storage;
 struct segment {
 	struct blob blob; /* first: a reference keeps all of this */
 	struct files *files;
-	char *path; /* DIR/00000000000000000042, without a suffix */
+	/* DIR/00000000000000000042, without a suffix; another one once, when the
+	 * log is deleted. Readers may still look at the first one. */
+	char *_Atomic path;
+	char *path_before; /* NULL: it did not move */
 	int64_t base_offset;
 	struct descriptors *descriptors;
 	struct held_file held; /* the .log */
@@ -92,6 +95,8 @@ int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,
     char out[PATH_MAX]);
+/* Its files lie in another directory now; at most once. */
+void segment_move(struct segment *segment, const char *directory);
 /* Renames the files to .deleted (a missing one is no error). -1: errno. */
 int segment_mark_deleted(struct segment *segment);
 /* Unlinks the files of their own names, or (marked) those of .deleted. */

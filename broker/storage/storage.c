@@ -57,6 +57,7 @@ storage_free(struct storage *storage)
 	mem_free(storage->cluster_id);
 	lock_fini(&storage->lock);
 	lock_fini(&storage->deletions_lock);
+	lock_fini(&storage->refresh_lock);
 	storage->magic = 0;
 	mem_free(storage);
 }
@@ -83,7 +84,9 @@ storage_open(const struct storage_setup *setup)
 	atomic_init(&storage->next_segment_id, 1);
 	lock_init(&storage->lock, LOCK_RANK_LOG_DIRS);
 	lock_init(&storage->deletions_lock, LOCK_RANK_LEAF);
+	lock_init(&storage->refresh_lock, LOCK_RANK_LOG);
 	list_init(&storage->deletions);
+	list_init(&storage->doomed);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
 	    setup->random == NULL ? 1 : random_u64(setup->random));
@@ -185,7 +188,8 @@ storage_each_log(struct storage *storage,
 	lock_take(&storage->lock);
 	logs = mem_alloc((hash_count(&storage->logs) + 1) * sizeof(*logs));
 	HASH_EACH(node, &storage->logs)
-		logs[count++] = log_ref((struct log *)(void *)node);
+		if (!log_deleted((struct log *)(void *)node))
+			logs[count++] = log_ref((struct log *)(void *)node);
 	lock_release(&storage->lock);
 	for (size_t i = 0; i < count; i++) {
 		go_on = go_on && each(arg, logs[i]);
@@ -219,7 +223,7 @@ storage_find(struct storage *storage, const char *topic, int32_t partition)
 		return (NULL);
 	lock_take(&storage->lock);
 	node = hash_find(&storage->logs, name, (size_t)length);
-	if (node != NULL)
+	if (node != NULL && !log_deleted((struct log *)(void *)node))
 		log = log_ref((struct log *)(void *)node);
 	lock_release(&storage->lock);
 	return (log);
@@ -253,8 +257,10 @@ storage_checkpointed_high_watermark(struct storage *storage, const char *topic,
 
 	if (log == NULL)
 		return (0);
+	lock_take(&storage->lock);
 	high_watermark = offset_table_find(&log->dir->high_watermarks,
 	    log->name);
+	lock_release(&storage->lock);
 	log_unref(log);
 	return (high_watermark < 0 ? 0 : high_watermark);
 }
@@ -264,19 +270,19 @@ storage_never_had(struct storage *storage, const char *topic,
     int32_t partition)
 {
 	char name[LOG_NAME_SIZE];
+	bool never = storage_log_name(topic, partition, name) >= 0;
 
-	if (storage_log_name(topic, partition, name) < 0)
-		return (false);
-	for (size_t i = 0; i < storage->dir_count; i++) {
+	lock_take(&storage->lock);
+	for (size_t i = 0; never && i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
-		if (log_dir_failed(dir) || dir->fresh ||
-		    offset_table_find(&dir->recovery_points, name) >= 0 ||
-		    offset_table_find(&dir->start_offsets, name) >= 0 ||
-		    offset_table_find(&dir->high_watermarks, name) >= 0)
-			return (false);
+		never = !log_dir_failed(dir) && !dir->fresh &&
+		    offset_table_find(&dir->recovery_points, name) < 0 &&
+		    offset_table_find(&dir->start_offsets, name) < 0 &&
+		    offset_table_find(&dir->high_watermarks, name) < 0;
 	}
-	return (true);
+	lock_release(&storage->lock);
+	return (never);
 }
 
 void
@@ -359,11 +365,15 @@ enum error
 log_create(struct storage *storage, const char *topic, int32_t partition,
     struct uuid topic_id, struct log **out)
 {
+	char name[LOG_NAME_SIZE];
 	struct log_dir *dir;
 
 	*out = storage_find(storage, topic, partition);
 	if (*out != NULL)
 		return (ERR_NONE);
+	if (storage_log_name(topic, partition, name) < 0 ||
+	    storage_settle(storage, name) != ERR_NONE)
+		return (ERR_KAFKA_STORAGE_ERROR);
 	dir = place_take(storage);
 	if (dir == NULL)
 		return (ERR_KAFKA_STORAGE_ERROR);

@@ -143,6 +143,19 @@ void storage_set_high_watermarks(struct storage *storage,
  * [worker] */
 enum error log_create(struct storage *storage, const char *topic,
     int32_t partition, struct uuid topic_id, struct log **out);
+/*
+ * Takes the log away: out of the table at once, its directory renamed to
+ * TOPIC-P.HEX32-delete; readers that hold it finish; the files go after
+ * file.delete.delay.ms.  No such log is no error.  Writing to it answers
+ * ERR_KAFKA_STORAGE_ERROR from now on.  ERR_KAFKA_STORAGE_ERROR: its directory
+ * has failed, or is full; said in the log.  Durable after
+ * storage_forget_deleted(). [worker]
+ */
+enum error log_delete(struct storage *storage, const char *topic,
+    int32_t partition);
+/* After one or many log_delete(): the checkpoints speak of none of them any
+ * more. ERR_KAFKA_STORAGE_ERROR: said in the log. [worker] */
+enum error storage_forget_deleted(struct storage *storage);
 struct log *log_ref(struct log *log);
 void log_unref(struct log *log);
 const char *log_topic(const struct log *log);

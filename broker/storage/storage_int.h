@@ -73,13 +73,16 @@ struct log_dir {
 	atomic_bool checkpoint_refused[CHECKPOINT_COUNT]; /* said once */
 	/* Writing a checkpoint; the high watermark is asked for under it. */
 	struct lock checkpoint_lock[CHECKPOINT_COUNT];
-	size_t placed_count;   /* logs here or being made; storage->lock */
+	/* The file still speaks of a log that was deleted. */
+	atomic_bool checkpoint_stale[CHECKPOINT_COUNT];
+	/* Guarded by storage->lock. */
+	size_t placed_count;   /* logs here or being made */
+	struct hash recovery_points; /* as read; less what was deleted since */
+	struct hash start_offsets;
+	struct hash high_watermarks;
 	struct lock lock;      /* guards what follows */
 	struct list logs;      /* log->in_dir */
 	size_t log_count;
-	struct hash recovery_points;
-	struct hash start_offsets;
-	struct hash high_watermarks;
 };
 
 struct storage {
@@ -103,8 +106,10 @@ struct storage {
 	int64_t (*high_watermark)(void *arg, struct log *log);
 	void *high_watermark_arg;
 	struct upkeep *upkeep;
+	struct lock refresh_lock;   /* of the rank of logs; one refreshes */
 	struct lock deletions_lock; /* of the rank of leaves */
 	struct list deletions;
+	struct list doomed; /* directories of deleted logs; likewise guarded */
 };
 
 /* Where one of the last appends lies. */
@@ -152,7 +157,16 @@ struct log {
 	bool has_snapshots; /* likewise */
 	bool epochs_differ; /* the file has entries that are cut; writer's */
 	bool closed; /* the writer's */
+	/* Set by the writer and never taken back: what lies at `path` is not
+	 * ours any more. */
+	atomic_bool deleted;
 };
+
+static inline bool
+log_deleted(const struct log *log)
+{
+	return (atomic_load_explicit(&log->deleted, memory_order_acquire));
+}
 
 /* --- storage.c ------------------------------------------------------------ */
 
@@ -190,6 +204,8 @@ bool log_dir_has_room(struct log_dir *dir, int64_t size);
 void log_dir_read_checkpoints(struct log_dir *dir);
 /* -1: absent. */
 int64_t offset_table_find(const struct hash *table, const char *name);
+/* storage->lock is held: what the start read of a log is forgotten. */
+void log_dir_forget(struct log_dir *dir, const char *name);
 /* False: said; the directory has failed, or it is full and the old file
  * stays. */
 bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
@@ -321,8 +337,27 @@ void log_flush_later(struct log *log, int64_t offset);
 bool log_close_clean(struct log *log);
 void log_retain(struct log *log);
 void upkeep_free(struct storage *storage);
+/* The log's directory moved: those of its segments that wait for their removal
+ * have moved, too. */
+void storage_move_deletions(struct storage *storage, const struct log *log,
+    const char *directory);
 /* Removes the files of segments after the delay. Takes the list. */
 void storage_delete_later(struct storage *storage, struct log *log,
     struct segment_list *list);
+
+/* --- delete.c ------------------------------------------------------------- */
+
+/* Before a log of that name is made: a deletion under way has ended, and no
+ * checkpoint speaks of the old one. ERR_KAFKA_STORAGE_ERROR: that could not be
+ * written. [worker] */
+enum error storage_settle(struct storage *storage, const char *name);
+/* When a delay that begins now is over, monotonic. */
+int64_t storage_due_ms(const struct storage *storage, int64_t delay_ms);
+/* A -delete directory that a stop left over; its delay begins anew. */
+void storage_doom(struct log_dir *dir, const char *name);
+/* Removes the directories whose delay is over. */
+void storage_remove_doomed(struct storage *storage);
+/* At the end: they stay for the next start. */
+void storage_forget_doomed(struct storage *storage);
 
 #endif

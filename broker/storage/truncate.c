@@ -37,6 +37,10 @@ log_truncate_to(struct log *log, int64_t offset)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
+	if (log_deleted(log)) {
+		lock_release(&log->writer);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
 	lock_take(&log->closing);
 	/* Those that stay pending (a full disk) bear the cut. */
 	(void)log_finish_rolls_locked(log);
@@ -237,7 +241,8 @@ log_truncate_fully(struct log *log, int64_t offset)
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
 	lock_take(&log->closing);
-	error = truncate_fully(log, offset);
+	error = log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR :
+				   truncate_fully(log, offset);
 	lock_release(&log->closing);
 	lock_release(&log->writer);
 	return (error);

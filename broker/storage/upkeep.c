@@ -221,10 +221,10 @@ retain_some(struct log *log)
 	bool good = true;
 
 	lock_take(&log->writer);
-	if (!log_failed(log) && !log->closed)
+	if (!log_failed(log) && !log->closed && !log_deleted(log))
 		retain_roll(log, &settings);
 	lock_take(&log->closing);
-	if (log_failed(log) || log->closed)
+	if (log_failed(log) || log->closed || log_deleted(log))
 		goto out;
 	before = log->segments;
 	count = retain_count(log, before, &settings, &surplus);
@@ -263,7 +263,6 @@ out:
 void
 log_retain(struct log *log)
 {
-	struct segment_list *kept;
 	size_t total = 0;
 	size_t count;
 
@@ -273,10 +272,12 @@ log_retain(struct log *log)
 	} while (count == RETAIN_AT_ONCE);
 	if (total == 0 || log_failed(log))
 		return;
-	kept = log_segments(log);
-	if (!snapshot_prune(log, kept->items[0]->base_offset, INT64_MAX))
+	lock_take(&log->writer);
+	if (!log_deleted(log) &&
+	    !snapshot_prune(log, log->segments->items[0]->base_offset,
+		INT64_MAX))
 		log_fail(log, "could not delete a snapshot");
-	segment_list_unref(kept);
+	lock_release(&log->writer);
 	diag_info(log->storage->diag, storage,
 	    "partition=%s deleted segments=%zu starts at=%lld", log->name,
 	    total, (long long)log_start_offset(log));
@@ -298,8 +299,10 @@ deletion_waits(const struct deletion *deletion)
 static void
 deletion_run(struct deletion *deletion)
 {
+	/* A deleted log's files go with its directory; at the old path another
+	 * log may lie. */
 	for (size_t i = 0; i < deletion->list->count; i++)
-		if (!log_failed(deletion->log))
+		if (!log_failed(deletion->log) && !log_deleted(deletion->log))
 			segment_unlink(deletion->list->items[i], true);
 	segment_list_unref(deletion->list);
 	log_unref(deletion->log);
@@ -315,10 +318,26 @@ storage_delete_later(struct storage *storage, struct log *log,
 
 	deletion->list = list;
 	deletion->log = log_ref(log);
-	deletion->due_ms = clock_mono_ms(storage->setup.clock) +
-	    settings.file_delete_delay_ms;
+	deletion->due_ms = storage_due_ms(storage,
+	    settings.file_delete_delay_ms);
 	lock_take(&storage->deletions_lock);
 	list_push_tail(&storage->deletions, &deletion->link);
+	lock_release(&storage->deletions_lock);
+}
+
+void
+storage_move_deletions(struct storage *storage, const struct log *log,
+    const char *directory)
+{
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->deletions) {
+		const struct deletion *deletion = list_entry(element,
+		    struct deletion, link);
+
+		for (size_t i = 0;
+		     deletion->log == log && i < deletion->list->count; i++)
+			segment_move(deletion->list->items[i], directory);
+	}
 	lock_release(&storage->deletions_lock);
 }
 
@@ -350,6 +369,7 @@ static void
 run_deletion(struct storage *storage)
 {
 	deletions_run(storage, false);
+	storage_remove_doomed(storage);
 }
 
 /* --- timers --------------------------------------------------------------- */
@@ -461,6 +481,7 @@ void
 upkeep_free(struct storage *storage)
 {
 	deletions_run(storage, true);
+	storage_forget_doomed(storage);
 	if (storage->upkeep != NULL)
 		upkeep_unref(storage->upkeep);
 	storage->upkeep = NULL;

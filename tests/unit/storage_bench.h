@@ -30,6 +30,8 @@ struct bench {
 	struct log_settings settings;
 	struct files *files;
 	struct scheduler *scheduler; /* NULL: no workers */
+	struct random *random;       /* NULL: always the same */
+	size_t descriptors;          /* 0: as storage likes */
 	struct storage *storage;
 	struct log *log;
 	int failed_dirs;
@@ -81,6 +83,8 @@ bench_open(struct bench *bench)
 		.clock = &bench->clock.clock,
 		.files = bench->files,
 		.scheduler = bench->scheduler,
+		.random = bench->random,
+		.descriptors = bench->descriptors,
 		.broker_id = -1,
 		.settings = bench_settings,
 		.settings_arg = bench,

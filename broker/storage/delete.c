@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deleting a log.  A rename takes it away at once, whatever dies when: before
+ * it the log is whole, after it a start finds only what is to be removed.
+ *
+ *	[in the table] --rename--> TOPIC-P.HEX32-delete --delay--> gone
+ *	                               ^
+ *	    found by a start ----------+
+ *
+ * Whoever holds a reference to the log or to a segment goes on reading; the
+ * files stay until nobody does.  What the
+ * checkpoints say of the log is taken out before a log of that name is made
+ * again, or the new one would begin at the old one's start.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "storage/storage_int.h"
+
+#define DELETE_SUFFIX "-delete"
+#define HEX_DIGITS 32
+#define NAME_LENGTH_MAX 255 /* of a file name */
+
+/* A directory whose files wait for the end of file.delete.delay.ms. */
+struct doomed {
+	struct list link;
+	struct log_dir *dir;
+	struct log *log; /* the table's reference once; NULL: a stop left it */
+	char *path;
+	int64_t due_ms;
+};
+
+int64_t
+storage_due_ms(const struct storage *storage, int64_t delay_ms)
+{
+	int64_t now_ms = clock_mono_ms(storage->setup.clock);
+
+	return (delay_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + delay_ms);
+}
+
+static void doom(struct log_dir *dir, const char *name, struct log *log);
+
+/* --- out of the table ----------------------------------------------------- */
+
+/* The topic's part is cut so that the whole is a file name. */
+static void
+doomed_name(struct log *log, char name[NAME_LENGTH_MAX + 1])
+{
+	struct storage *storage = log->storage;
+	char hex[HEX_DIGITS + 1];
+	char suffix[HEX_DIGITS + sizeof(DELETE_SUFFIX) + 16];
+	struct uuid uuid;
+	int length;
+
+	lock_take(&storage->lock);
+	uuid = uuid_random(&storage->random);
+	lock_release(&storage->lock);
+	for (size_t i = 0; i < sizeof(uuid.bytes); i++)
+		snprintf(hex + 2 * i, 3, "%02x", uuid.bytes[i]);
+	length = snprintf(suffix, sizeof(suffix), "-%d.%s" DELETE_SUFFIX,
+	    (int)log->partition, hex);
+	snprintf(name, NAME_LENGTH_MAX + 1, "%.*s%s",
+	    NAME_LENGTH_MAX - length, log->topic, suffix);
+}
+
+/* `storage->lock` is held.  What a start read of the log, in every directory:
+ * another may have had it once. */
+static void
+table_forget(struct storage *storage, const char *name)
+{
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (offset_table_find(&dir->recovery_points, name) >= 0)
+			atomic_store(&dir->checkpoint_stale
+					  [CHECKPOINT_RECOVERY_POINT], true);
+		log_dir_forget(dir, name);
+	}
+}
+
+/* The writer's lock is held; the directory has its new name. */
+static void
+table_remove(struct log *log)
+{
+	struct storage *storage = log->storage;
+	struct log_dir *dir = log->dir;
+
+	lock_take(&storage->lock);
+	hash_remove(&storage->logs, &log->by_name);
+	table_forget(storage, log->name);
+	dir->placed_count--;
+	lock_release(&storage->lock);
+	lock_take(&dir->lock);
+	list_remove(&log->in_dir);
+	dir->log_count--;
+	lock_release(&dir->lock);
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		atomic_store(&dir->checkpoint_stale[i], true);
+}
+
+/* The writer's lock and that of closing are held. */
+static enum error
+delete_locked(struct log *log)
+{
+	struct storage *storage = log->storage;
+	struct files *files = storage->files;
+	char name[NAME_LENGTH_MAX + 1];
+	char path[PATH_MAX];
+
+	doomed_name(log, name);
+	snprintf(path, sizeof(path), "%s/%s", log->dir->path, name);
+	/* Before the rename: from here on a missing file is no failure. */
+	atomic_store_explicit(&log->deleted, true, memory_order_release);
+	if (files->ops->rename(files, log->path, path) != 0) {
+		int error = errno;
+
+		atomic_store(&log->deleted, false);
+		errno = error;
+		if (error != ENOSPC && error != EDQUOT)
+			return (log_fail(log, "could not delete the log"));
+		diag_error(storage->diag, storage,
+		    "partition=%s could not be deleted: dir=%s is full; it "
+		    "stays until it is asked for again",
+		    log->name, log->dir->path);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
+	for (size_t i = 0; i < log->segments->count; i++)
+		segment_move(log->segments->items[i], path);
+	storage_move_deletions(storage, log, path);
+	table_remove(log);
+	doom(log->dir, name, log);
+	diag_info(storage->diag, storage,
+	    "partition=%s deleted, its files go later dir=%s", log->name, path);
+	return (ERR_NONE);
+}
+
+enum error
+log_delete(struct storage *storage, const char *topic, int32_t partition)
+{
+	struct log *log = storage_find(storage, topic, partition);
+	enum error error = ERR_NONE;
+	char name[PATH_MAX];
+
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	if (log == NULL) {
+		/* Lost or never had: no checkpoint is to speak of it. */
+		snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
+		lock_take(&storage->lock);
+		if (hash_find(&storage->logs, name, strlen(name)) == NULL)
+			table_forget(storage, name);
+		lock_release(&storage->lock);
+		return (ERR_NONE);
+	}
+	lock_take(&log->writer);
+	lock_take(&log->closing);
+	if (log_failed(log))
+		error = ERR_KAFKA_STORAGE_ERROR;
+	else if (!log_deleted(log))
+		error = delete_locked(log);
+	lock_release(&log->closing);
+	lock_release(&log->writer);
+	log_unref(log);
+	return (error);
+}
+
+enum error
+storage_forget_deleted(struct storage *storage)
+{
+	enum error error = ERR_NONE;
+
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	/* Who comes while another writes waits for him. */
+	lock_take(&storage->refresh_lock);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		for (int kind = 0; kind < CHECKPOINT_COUNT; kind++) {
+			if (log_dir_failed(dir) ||
+			    !atomic_exchange(&dir->checkpoint_stale[kind],
+				false))
+				continue;
+			/* Syncs the directory too, so the rename is there. */
+			if (log_dir_must_checkpoint(dir,
+				(enum checkpoint_kind)kind))
+				continue;
+			atomic_store(&dir->checkpoint_stale[kind], true);
+			error = ERR_KAFKA_STORAGE_ERROR;
+		}
+	}
+	lock_release(&storage->refresh_lock);
+	return (error);
+}
+
+enum error
+storage_settle(struct storage *storage, const char *name)
+{
+	struct hash_node *node;
+	struct log *log = NULL;
+
+	lock_take(&storage->lock);
+	node = hash_find(&storage->logs, name, strlen(name));
+	if (node != NULL)
+		log = log_ref((struct log *)(void *)node);
+	lock_release(&storage->lock);
+	if (log != NULL) {
+		/* Held as long as the name is being given up. */
+		lock_take(&log->writer);
+		lock_release(&log->writer);
+		log_unref(log);
+	}
+	return (storage_forget_deleted(storage));
+}
+
+/* --- the files ------------------------------------------------------------ */
+
+void
+storage_doom(struct log_dir *dir, const char *name)
+{
+	doom(dir, name, NULL);
+}
+
+/* Takes the reference. */
+static void
+doom(struct log_dir *dir, const char *name, struct log *log)
+{
+	struct storage *storage = dir->storage;
+	struct doomed *doomed = mem_zalloc(sizeof(*doomed));
+	const char *dot = strrchr(name, '.');
+	const char *end = dot == NULL ? name + strlen(name) : dot;
+	struct log_settings settings;
+	char path[PATH_MAX];
+	char *topic;
+
+	/* Of the name's topic, which may have been cut. */
+	while (end > name && *end != '-')
+		end--;
+	topic = mem_strndup(name, (size_t)(end - name));
+	storage->setup.settings(storage->setup.settings_arg, topic, &settings);
+	mem_free(topic);
+	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
+	doomed->dir = dir;
+	doomed->log = log;
+	doomed->path = mem_strdup(path);
+	doomed->due_ms = storage_due_ms(storage, settings.file_delete_delay_ms);
+	lock_take(&storage->deletions_lock);
+	list_push_tail(&storage->doomed, &doomed->link);
+	lock_release(&storage->deletions_lock);
+}
+
+static void
+doomed_free(struct doomed *doomed)
+{
+	if (doomed->log != NULL)
+		log_unref(doomed->log);
+	mem_free(doomed->path);
+	mem_free(doomed);
+}
+
+/* Who still reads may have to open a file again. */
+static bool
+doomed_waits(const struct doomed *doomed)
+{
+	const struct segment_list *list;
+
+	if (doomed->log == NULL)
+		return (false);
+	if (atomic_load(&doomed->log->references) > 1)
+		return (true);
+	list = doomed->log->segments; /* nobody else has it any more */
+	for (size_t i = 0; i < list->count; i++)
+		if (atomic_load(&list->items[i]->blob.references) > 1)
+			return (true);
+	return (false);
+}
+
+struct removal {
+	struct files *files;
+	const char *path;
+	int error; /* the first one */
+};
+
+static int
+remove_one(void *arg, const char *name, bool is_directory)
+{
+	struct removal *removal = arg;
+	char path[PATH_MAX];
+
+	if (is_directory ||
+	    snprintf(path, sizeof(path), "%s/%s", removal->path, name) >=
+		(int)sizeof(path))
+		return (0); /* rmdir will tell */
+	if (removal->files->ops->unlink(removal->files, path) != 0 &&
+	    removal->error == 0)
+		removal->error = errno;
+	return (0);
+}
+
+static void
+doomed_remove(struct doomed *doomed)
+{
+	struct storage *storage = doomed->dir->storage;
+	struct files *files = storage->files;
+	struct removal removal = { .files = files, .path = doomed->path };
+
+	if (log_dir_failed(doomed->dir))
+		return;
+	files->ops->list(files, doomed->path, remove_one, &removal);
+	if (files->ops->rmdir(files, doomed->path) != 0 && errno != ENOENT)
+		diag_warn(storage->diag, storage,
+		    "directory %s could not be removed, the next start tries "
+		    "again errno=%d",
+		    doomed->path, removal.error != 0 ? removal.error : errno);
+}
+
+void
+storage_remove_doomed(struct storage *storage)
+{
+	int64_t now_ms = clock_mono_ms(storage->setup.clock);
+	struct list due;
+
+	list_init(&due);
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->doomed) {
+		const struct doomed *doomed = list_entry(element,
+		    struct doomed, link);
+
+		if (doomed->due_ms > now_ms || doomed_waits(doomed))
+			continue;
+		list_remove(element);
+		list_push_tail(&due, element);
+	}
+	lock_release(&storage->deletions_lock);
+	for (struct list *element; (element = list_pop_head(&due)) != NULL;) {
+		struct doomed *doomed = list_entry(element, struct doomed,
+		    link);
+
+		doomed_remove(doomed);
+		doomed_free(doomed);
+	}
+}
+
+void
+storage_forget_doomed(struct storage *storage)
+{
+	for (struct list *element;
+	     (element = list_pop_head(&storage->doomed)) != NULL;)
+		doomed_free(list_entry(element, struct doomed, link));
+}
