@@ -291,6 +291,9 @@ fetch_finish(struct fetch *f)
 	for (size_t i = 0; i < f->part_count; i++) {
 		struct fetch_part *part = &f->parts[i];
 
+		if (part->error == ERR_NOT_LEADER_OR_FOLLOWER)
+			part->error = replicas_refusal(f->replicas,
+			    part->replica, part->topic, part->partition);
 		if (part->error == ERR_NOT_LEADER_OR_FOLLOWER ||
 		    part->error == ERR_FENCED_LEADER_EPOCH) {
 			struct leader_hint hint = replicas_leader_hint(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ListOffsets: by name (latest, earliest, ...) or by time.  The cluster's image
- * is asked on the loop, logs on a worker.
+ * is asked on the loop, logs on a worker.  And where a leader epoch ended.
  * Source: Kafka 3.9's Partition.fetchOffsetForTimestamp; KIP-320, KIP-734,
  * KIP-405 for the special timestamps.
  */
@@ -64,24 +64,20 @@ query_is_known(const struct offset_query *q)
 }
 
 static enum error
-query_check(const struct offset_query *q, const struct replica_sight *sight,
-    struct log *log)
+offsets_check(const struct replica_view *view, const struct log *log,
+    int32_t current_leader_epoch, bool leader_only)
 {
-	const struct replica_view *view = &sight->view;
-
 	if (view->offline)
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (log == NULL || view->leader_epoch < 0)
 		return (ERR_NOT_LEADER_OR_FOLLOWER);
-	if (q->current_leader_epoch > view->leader_epoch)
+	if (current_leader_epoch > view->leader_epoch)
 		return (ERR_UNKNOWN_LEADER_EPOCH);
-	if (q->current_leader_epoch >= 0 &&
-	    q->current_leader_epoch < view->leader_epoch)
+	if (current_leader_epoch >= 0 &&
+	    current_leader_epoch < view->leader_epoch)
 		return (ERR_FENCED_LEADER_EPOCH);
-	/* -2 is for debugging, and may ask a follower. */
-	if (!view->leads && q->replica_id != -2)
-		return (ERR_NOT_LEADER_OR_FOLLOWER);
-	return (ERR_NONE);
+	return (view->leads || !leader_only ? ERR_NONE :
+					      ERR_NOT_LEADER_OR_FOLLOWER);
 }
 
 /* The first offset that the asker may not be told of. */
@@ -115,8 +111,10 @@ query_by_time(struct offset_query *q, const struct replica_view *view,
 		q->error = log_find_max_timestamp(log, &q->found);
 	else
 		q->error = log_find_timestamp(log, q->timestamp, &q->found);
-	if (q->error != ERR_NONE || q->found.offset < query_bound(q, view))
+	if (q->error != ERR_NONE || (q->found.offset >= 0 &&
+	    q->found.offset < query_bound(q, view)))
 		return;
+	/* None may only mean: none yet that is known to be committed. */
 	q->error = query_lags(q, view);
 	q->found = (struct log_found){ -1, -1, -1 };
 }
@@ -186,7 +184,9 @@ query_run(struct replicas *replicas, struct offset_query *q)
 	}
 	log = replica_log(replica);
 	replica_look(replica, &sight);
-	q->error = query_check(q, &sight, log);
+	/* -2 is for debugging, and may ask a follower. */
+	q->error = offsets_check(&sight.view, log, q->current_leader_epoch,
+	    q->replica_id != -2);
 	if (q->error == ERR_NONE && q->version == 0)
 		query_segments(q, &sight.view, log);
 	else if (q->error == ERR_NONE)
@@ -214,4 +214,32 @@ offset_lookup_done(struct work *work)
 
 	lookup->done = true;
 	task_wake_ref(lookup->task);
+}
+
+void
+replicas_epoch_end(struct replicas *replicas, struct epoch_query *query)
+{
+	struct replica *replica = replicas_find(replicas, query->topic,
+	    query->partition);
+	struct replica_sight sight;
+	struct log *log;
+
+	query->end = (struct log_epoch_end){ -1, -1 };
+	if (replica == NULL) {
+		query->error = replicas_in_image(replicas, query->topic,
+				   query->partition) ?
+		    ERR_NOT_LEADER_OR_FOLLOWER :
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		return;
+	}
+	log = replica_log(replica);
+	replica_look(replica, &sight);
+	query->error = offsets_check(&sight.view, log,
+	    query->current_leader_epoch, true);
+	if (query->error == ERR_NONE)
+		query->end = log_epoch_end(log, query->leader_epoch);
+	/* Half an answer is none. */
+	if (query->end.end_offset < 0)
+		query->end = (struct log_epoch_end){ -1, -1 };
+	replica_unref(replica);
 }

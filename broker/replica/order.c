@@ -505,7 +505,8 @@ order_apply(struct replicas *replicas, const struct order_row *row)
 	const struct leader_and_isr_request_partition_state *state =
 	    row->state;
 	struct replica *replica;
-	enum error error;
+	enum error error = ERR_NONE;
+	bool gone;
 
 	if (state->replicas_count > ORDER_REPLICAS_MAX ||
 	    state->isr_count > ORDER_REPLICAS_MAX ||
@@ -513,16 +514,22 @@ order_apply(struct replicas *replicas, const struct order_row *row)
 		return (ERR_INVALID_REQUEST);
 	if (!topic_name_valid(row->topic, &(const char *){ NULL }))
 		return (ERR_INVALID_TOPIC_EXCEPTION);
-	replica = order_is_ours(replicas, state) ?
-	    replicas_find_or_add(replicas, row->topic,
-		state->partition_index) :
-	    replicas_find(replicas, row->topic, state->partition_index);
-	if (replica == NULL)
-		return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
-	order_note_config(replica);
-	replica_lock(replica);
-	error = order_apply_locked(replica, row);
-	replica_unlock(replica);
-	replica_unref(replica);
+	do {
+		replica = order_is_ours(replicas, state) ?
+		    replicas_find_or_add(replicas, row->topic,
+			state->partition_index) :
+		    replicas_find(replicas, row->topic,
+			state->partition_index);
+		if (replica == NULL)
+			return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
+		order_note_config(replica);
+		replica_lock(replica);
+		/* Deleted since it was found: the next look finds none. */
+		gone = atomic_load(&replica->gone);
+		if (!gone)
+			error = order_apply_locked(replica, row);
+		replica_unlock(replica);
+		replica_unref(replica);
+	} while (gone);
 	return (error);
 }

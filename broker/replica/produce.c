@@ -588,6 +588,9 @@ produce_finish(struct produce *p)
 	for (size_t i = 0; i < p->part_count; i++) {
 		struct produce_part *part = &p->parts[i];
 
+		if (part->error == ERR_NOT_LEADER_OR_FOLLOWER)
+			part->error = replicas_refusal(p->replicas,
+			    part->replica, part->topic, part->partition);
 		if (part->error == ERR_NOT_LEADER_OR_FOLLOWER) {
 			struct leader_hint hint = replicas_leader_hint(
 			    p->replicas, part->replica, part->topic,

@@ -5,9 +5,11 @@
  *
  *	            LeaderAndIsr(epoch up)              LeaderAndIsr
  *	  [none] ------------------------> LEADER <-------------------> FOLLOWER
- *	                                     |  StopReplica / dir failed  |
+ *	                                     |         dir failed         |
  *	                                     +----------> OFFLINE <-------+
  *
+ * StopReplica ends the following, or, when it deletes, all: the partition goes
+ * out of the table, and one of its name begins at [none] again.
  * A partition has one lock for role and appends.  No loop waits for it: an
  * append that finds it held is queued and whoever holds it takes it along.
  * Readers take end offset, high watermark, stable offset and leader epoch
@@ -104,6 +106,18 @@ struct replicas_order *replicas_leader_and_isr(struct replicas *replicas,
     struct leader_and_isr_response *response, struct task_ref task);
 bool replicas_order_done(const struct replicas_order *order);
 void replicas_order_free(struct replicas_order **order);
+/*
+ * StopReplica, all versions, in the same way: replicas are stopped on workers
+ * and, where that is asked for, deleted with their logs. What waits for them
+ * ends. The epochs' checks are in it.
+ */
+struct replicas_stop_order;
+struct replicas_stop_order *replicas_stop_replica(struct replicas *replicas,
+    const struct stop_replica_request *request, int version,
+    int64_t own_broker_epoch, struct arena *arena,
+    struct stop_replica_response *response, struct task_ref task);
+bool replicas_stop_order_done(const struct replicas_stop_order *order);
+void replicas_stop_order_free(struct replicas_stop_order **order);
 /* The controller epoch that UpdateMetadata, LeaderAndIsr and StopReplica share:
  * false when `epoch` is below the last one seen. Any thread. */
 bool replicas_accept_controller_epoch(struct replicas *replicas,
@@ -244,5 +258,18 @@ struct offset_lookup {
 };
 void offset_lookup_start(struct replicas *replicas,
     struct offset_lookup *lookup, struct loop *home);
+
+/* OffsetForLeaderEpoch for one partition (KIP-101). */
+struct epoch_query {
+	struct slice topic;
+	int32_t partition;
+	int32_t current_leader_epoch; /* -1: unchecked */
+	int32_t leader_epoch;
+	/* the answer */
+	enum error error;
+	struct log_epoch_end end; /* epoch and offset -1: unknown */
+};
+/* On a loop that has an image; answers at once. */
+void replicas_epoch_end(struct replicas *replicas, struct epoch_query *query);
 
 #endif

@@ -68,11 +68,15 @@ struct replica {
 
 	struct waitq readable; /* more to read, or the role changed */
 	struct waitq acked;    /* high watermark up, or the role changed */
+	struct waitq trimmed;  /* a follower's log start, or the role changed */
 
 	struct lock lock;
 	struct lock state;
 	bool leads;                /* (+) */
 	atomic_bool offline;       /* any thread may look */
+	/* (+) Deleted and out of the table, for good: who finds it so, with
+	 * `lock` held, looks for another. Any thread may look. */
+	atomic_bool gone;
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
@@ -142,6 +146,12 @@ void replicas_each(struct replicas *replicas,
     bool (*each)(void *arg, struct replica *replica), void *arg);
 bool replicas_stopped(const struct replicas *replicas);
 int64_t replicas_now_ms(const struct replicas *replicas);
+/* `lock` is held: out of the table, for good. */
+void replicas_remove(struct replica *replica);
+/* NOT_LEADER_OR_FOLLOWER, or UNKNOWN_TOPIC_OR_PARTITION of one that was deleted
+ * and that the loop's image does not know any more. */
+enum error replicas_refusal(struct replicas *replicas,
+    const struct replica *replica, struct slice topic, int32_t partition);
 struct record_scratch *replicas_scratch_take(struct replicas *replicas);
 void replicas_scratch_give(struct replicas *replicas,
     struct record_scratch *scratch);
@@ -188,6 +198,13 @@ struct role {
 /* `lock` is held, on a worker; the log is there. */
 enum error replica_lead(struct replica *replica, const struct role *role);
 enum error replica_follow(struct replica *replica, const struct role *role);
+/* `lock` is held, on a worker: it follows nobody any more; its role stays. */
+void replica_stop_following(struct replica *replica);
+/* The same, and it has no role any more. */
+void replica_retire(struct replica *replica);
+/* The smallest log start of all replicas that live; -1: one is not known, or it
+ * does not lead. Of the loop's image. */
+int64_t replica_low_watermark(struct replica *replica);
 
 /* A follower has fetched; any thread. */
 enum error replica_follower_fetched(struct replica *replica,

@@ -119,6 +119,7 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	    key_length - sizeof(int32_t));
 	waitq_init(&replica->readable);
 	waitq_init(&replica->acked);
+	waitq_init(&replica->trimmed);
 	lock_init(&replica->lock, LOCK_RANK_PARTITION);
 	lock_init(&replica->state, LOCK_RANK_LEAF);
 	lock_init(&replica->queue_lock, LOCK_RANK_LEAF);
@@ -144,6 +145,7 @@ replica_free(struct replica *replica)
 	isr_fini(&replica->isr);
 	waitq_fini(&replica->readable);
 	waitq_fini(&replica->acked);
+	waitq_fini(&replica->trimmed);
 	lock_fini(&replica->lock);
 	lock_fini(&replica->state);
 	lock_fini(&replica->queue_lock);
@@ -266,6 +268,20 @@ replicas_find_or_add(struct replicas *replicas, struct slice topic,
     int32_t partition)
 {
 	return (table_find(replicas, topic, partition, true));
+}
+
+void
+replicas_remove(struct replica *replica)
+{
+	struct table_shard *shard = table_shard_of(replica->replicas,
+	    replica->key, replica->key_length);
+
+	if (atomic_exchange(&replica->gone, true))
+		return;
+	lock_take(&shard->lock);
+	hash_remove(&shard->replicas, &replica->node);
+	lock_release(&shard->lock);
+	replica_unref(replica);
 }
 
 /* A shard's replicas, each with a reference. */
@@ -396,6 +412,16 @@ replicas_in_image(struct replicas *replicas, struct slice topic,
 	return (known != NULL && topic_partition(known, partition) != NULL);
 }
 
+enum error
+replicas_refusal(struct replicas *replicas, const struct replica *replica,
+    struct slice topic, int32_t partition)
+{
+	return (replica != NULL && atomic_load(&replica->gone) &&
+		    !replicas_in_image(replicas, topic, partition) ?
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION :
+		    ERR_NOT_LEADER_OR_FOLLOWER);
+}
+
 struct leader_hint
 replicas_leader_hint(struct replicas *replicas, struct replica *replica,
     struct slice topic, int32_t partition)
@@ -404,7 +430,7 @@ replicas_leader_hint(struct replicas *replicas, struct replica *replica,
 	const struct cluster_partition *row = NULL;
 	struct replica_sight sight;
 
-	if (replica != NULL) {
+	if (replica != NULL && !atomic_load(&replica->gone)) {
 		replica_look(replica, &sight);
 		return ((struct leader_hint){ sight.view.leader,
 		    sight.view.leader_epoch });

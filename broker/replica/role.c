@@ -184,6 +184,7 @@ replica_wake(struct replica *replica)
 {
 	waitq_wake(&replica->acked);
 	waitq_wake(&replica->readable);
+	waitq_wake(&replica->trimmed);
 }
 
 void
@@ -224,22 +225,50 @@ replica_follower_fetched(struct replica *replica, int32_t follower,
 {
 	struct isr_member *member;
 	enum error error = ERR_NONE;
-	bool moved = false;
+	bool moved = false, trimmed = false;
+	int64_t start;
 
 	lock_take(&replica->state);
 	member = isr_member(&replica->isr, follower);
+	start = member == NULL ? -1 : member->start_offset;
 	if (!replica->leads || member == NULL || !isr_fetched(member, fetch)) {
 		error = ERR_NOT_LEADER_OR_FOLLOWER;
-	} else if (replica_advance(replica)) {
-		replica_publish(replica);
-		moved = true;
+	} else {
+		trimmed = member->start_offset != start;
+		moved = replica_advance(replica);
+		if (moved)
+			replica_publish(replica);
 	}
 	lock_release(&replica->state);
+	if (trimmed)
+		waitq_wake(&replica->trimmed);
 	if (moved) {
 		replica_tell_high_watermark(replica);
 		replica_wake(replica);
 	}
 	return (error);
+}
+
+int64_t
+replica_low_watermark(struct replica *replica)
+{
+	const struct cluster_image *image = cluster_image(
+	    replica->replicas->setup.cluster);
+	struct log *log = replica_log(replica);
+	int64_t least = -1;
+
+	lock_take(&replica->state);
+	if (replica->leads && log != NULL)
+		least = log_start_offset(log);
+	for (int32_t i = 0; i < replica->isr.member_count; i++) {
+		const struct isr_member *member = &replica->isr.members[i];
+
+		if (member->start_offset < least &&
+		    image_broker(image, member->broker) != NULL)
+			least = member->start_offset;
+	}
+	lock_release(&replica->state);
+	return (least);
 }
 
 /* --- becoming ------------------------------------------------------------- */
@@ -357,4 +386,30 @@ replica_follow(struct replica *replica, const struct role *role)
 		replicas->follow->begin(replicas->follow_arg, replica,
 		    role->leader, role->leader_epoch);
 	return (ERR_NONE);
+}
+
+void
+replica_stop_following(struct replica *replica)
+{
+	struct replicas *replicas = replica->replicas;
+
+	if (replicas->follow != NULL)
+		replicas->follow->end(replicas->follow_arg, replica);
+}
+
+void
+replica_retire(struct replica *replica)
+{
+	struct isr before;
+
+	replica_stop_following(replica);
+	lock_take(&replica->state);
+	before = replica->isr;
+	replica->isr = (struct isr){ 0 };
+	replica->leads = false;
+	replica->leader = replica->leader_epoch = replica->leads_since = -1;
+	replica->partition_epoch = -1;
+	replica_publish(replica);
+	lock_release(&replica->state);
+	isr_fini(&before);
 }

@@ -70,14 +70,8 @@ doomed_name(struct log *log, char name[NAME_LENGTH_MAX + 1])
 static void
 table_forget(struct storage *storage, const char *name)
 {
-	for (size_t i = 0; i < storage->dir_count; i++) {
-		struct log_dir *dir = storage->dirs[i];
-
-		if (offset_table_find(&dir->recovery_points, name) >= 0)
-			atomic_store(&dir->checkpoint_stale
-					  [CHECKPOINT_RECOVERY_POINT], true);
-		log_dir_forget(dir, name);
-	}
+	for (size_t i = 0; i < storage->dir_count; i++)
+		log_dir_forget(storage->dirs[i], name);
 }
 
 /* The writer's lock is held; the directory has its new name. */
@@ -210,6 +204,10 @@ storage_settle(struct storage *storage, const char *name)
 		lock_release(&log->writer);
 		log_unref(log);
 	}
+	lock_take(&storage->lock);
+	if (hash_find(&storage->logs, name, strlen(name)) == NULL)
+		table_forget(storage, name); /* of one that was lost */
+	lock_release(&storage->lock);
 	return (storage_forget_deleted(storage));
 }
 

@@ -355,6 +355,13 @@ layer_lock(struct files *files, int descriptor)
 }
 
 static int
+layer_total_bytes(struct files *files, const char *path, int64_t *out)
+{
+	return (of(files)->below->ops->total_bytes(of(files)->below, path,
+	    out));
+}
+
+static int
 layer_free_bytes(struct files *files, const char *path, int64_t *out)
 {
 	return (of(files)->below->ops->free_bytes(of(files)->below, path,
@@ -390,6 +397,7 @@ descriptors_new(struct files *below, size_t bound)
 		.set_mtime = layer_set_mtime,
 		.list = layer_list,
 		.lock = layer_lock,
+		.total_bytes = layer_total_bytes,
 		.free_bytes = layer_free_bytes,
 		.resident = layer_resident,
 	};

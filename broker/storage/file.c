@@ -197,6 +197,18 @@ system_lock(struct files *files, int descriptor)
 }
 
 static int
+system_total_bytes(struct files *files, const char *path, int64_t *out)
+{
+	struct statvfs status;
+
+	(void)files;
+	if (statvfs(path, &status) != 0)
+		return (-1);
+	*out = (int64_t)status.f_blocks * (int64_t)status.f_frsize;
+	return (0);
+}
+
+static int
 system_free_bytes(struct files *files, const char *path, int64_t *out)
 {
 	struct statvfs status;
@@ -254,6 +266,7 @@ files_system(void)
 		.set_mtime = system_set_mtime,
 		.list = system_list,
 		.lock = system_lock,
+		.total_bytes = system_total_bytes,
 		.free_bytes = system_free_bytes,
 		.resident = system_resident,
 	};

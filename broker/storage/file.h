@@ -50,7 +50,9 @@ struct files_ops {
 	    void *arg);
 	/* An exclusive advisory lock on the file; EWOULDBLOCK when taken. */
 	int (*lock)(struct files *files, int descriptor);
-	/* Bytes free to us on the file system. */
+	/* Bytes of the file system, and those free to us. */
+	int (*total_bytes)(struct files *files, const char *path,
+	    int64_t *out);
 	int (*free_bytes)(struct files *files, const char *path,
 	    int64_t *out);
 	/* How many of the pages are in memory: 1 all, 0 not all, -1 unknown. */

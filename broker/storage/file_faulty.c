@@ -280,6 +280,14 @@ faulty_lock(struct files *files, int descriptor)
 }
 
 static int
+faulty_total_bytes(struct files *files, const char *path, int64_t *out)
+{
+	struct files_faulty *faulty = faulty_of(files);
+
+	return (faulty->below->ops->total_bytes(faulty->below, path, out));
+}
+
+static int
 faulty_free_bytes(struct files *files, const char *path, int64_t *out)
 {
 	struct files_faulty *faulty = faulty_of(files);
@@ -317,6 +325,7 @@ files_faulty_new(struct files *below)
 		.set_mtime = faulty_set_mtime,
 		.list = faulty_list,
 		.lock = faulty_lock,
+		.total_bytes = faulty_total_bytes,
 		.free_bytes = faulty_free_bytes,
 		.resident = faulty_resident,
 	};

@@ -455,6 +455,21 @@ metadata_parse(struct slice text, struct uuid *out)
 	    uuid_from_text(text_trim(value), out));
 }
 
+/* --- producers ------------------------------------------------------------ */
+
+struct log_producer *
+log_producers(struct log *log, size_t *count)
+{
+	struct log_producer *list;
+
+	CHECK_MAGIC(log, LOG_MAGIC);
+	/* A truncation that loads producers anew has only the writer's lock. */
+	lock_take(&log->writer);
+	list = producers_list(&log->producers, count);
+	lock_release(&log->writer);
+	return (list);
+}
+
 /* --- leader epochs -------------------------------------------------------- */
 
 int32_t

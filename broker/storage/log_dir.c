@@ -122,6 +122,22 @@ log_dir_path(const struct log_dir *dir)
 }
 
 bool
+log_dir_is_offline(const struct log_dir *dir)
+{
+	return (log_dir_failed(dir));
+}
+
+bool
+log_dir_space(const struct log_dir *dir, int64_t *total_bytes,
+    int64_t *usable_bytes)
+{
+	struct files *files = dir->storage->files;
+
+	return (files->ops->total_bytes(files, dir->path, total_bytes) == 0 &&
+	    files->ops->free_bytes(files, dir->path, usable_bytes) == 0);
+}
+
+bool
 log_dir_has_room(struct log_dir *dir, int64_t size)
 {
 	struct storage *storage = dir->storage;
@@ -377,25 +393,27 @@ offset_table_free(struct hash *table)
 	hash_clear(table);
 }
 
-static void
-offset_table_remove(struct hash *table, const char *name)
-{
-	struct offset_entry *entry = (struct offset_entry *)(void *)hash_find(
-	    table, name, strlen(name));
-
-	if (entry == NULL)
-		return;
-	hash_remove(table, &entry->node);
-	mem_free(entry->name);
-	mem_free(entry);
-}
-
 void
 log_dir_forget(struct log_dir *dir, const char *name)
 {
-	offset_table_remove(&dir->recovery_points, name);
-	offset_table_remove(&dir->start_offsets, name);
-	offset_table_remove(&dir->high_watermarks, name);
+	struct hash *const tables[CHECKPOINT_COUNT] = {
+		[CHECKPOINT_RECOVERY_POINT] = &dir->recovery_points,
+		[CHECKPOINT_START_OFFSET] = &dir->start_offsets,
+		[CHECKPOINT_HIGH_WATERMARK] = &dir->high_watermarks,
+	};
+
+	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
+		struct offset_entry *entry =
+		    (struct offset_entry *)(void *)hash_find(tables[i], name,
+			strlen(name));
+
+		if (entry == NULL)
+			continue;
+		hash_remove(tables[i], &entry->node);
+		mem_free(entry->name);
+		mem_free(entry);
+		atomic_store(&dir->checkpoint_stale[i], true);
+	}
 }
 
 int64_t

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/producers.h"
 
+#include <stdlib.h>
+
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -314,4 +316,44 @@ producers_decode(struct producers *producers, struct slice bytes,
 		};
 	}
 	return (true);
+}
+
+/* --- for who asks --------------------------------------------------------- */
+
+static int
+producer_order(const void *a, const void *b)
+{
+	const struct log_producer *one = a;
+	const struct log_producer *two = b;
+
+	return ((one->id > two->id) - (one->id < two->id));
+}
+
+struct log_producer *
+producers_list(const struct producers *producers, size_t *count)
+{
+	size_t room = hash_count(&producers->by_id);
+	struct log_producer *list;
+
+	*count = 0;
+	if (room == 0)
+		return (NULL);
+	list = mem_alloc(room * sizeof(*list));
+	HASH_EACH(node, &producers->by_id) {
+		const struct producer *producer = (struct producer *)(void *)
+		    node;
+
+		list[(*count)++] = (struct log_producer){
+			.id = producer->id,
+			.last_timestamp_ms = producer->last_timestamp_ms,
+			.txn_first_offset = producer->txn_first_offset,
+			.last_sequence = producer->batch_count == 0 ? -1 :
+			    producer->batches[producer->batch_count - 1]
+				.last_sequence,
+			.coordinator_epoch = producer->coordinator_epoch,
+			.epoch = producer->epoch,
+		};
+	}
+	qsort(list, *count, sizeof(*list), producer_order);
+	return (list);
 }

@@ -62,6 +62,10 @@ size_t producers_expire(struct producers *producers, int64_t now_ms,
 /* The first offset of the oldest open transaction, -1: none. */
 int64_t producers_first_open(const struct producers *producers);
 
+/* As log_producers(). */
+struct log_producer *producers_list(const struct producers *producers,
+    size_t *count);
+
 /* The bytes of a .snapshot file. */
 void producers_encode(const struct producers *producers, struct buffer *out);
 bool producers_decode(struct producers *producers, struct slice bytes,

@@ -248,6 +248,19 @@ storage_files(const struct storage *storage)
 	    count.closed });
 }
 
+size_t
+storage_dir_count(const struct storage *storage)
+{
+	return (storage->dir_count);
+}
+
+struct log_dir *
+storage_dir_at(const struct storage *storage, size_t index)
+{
+	CHECK(index < storage->dir_count);
+	return (storage->dirs[index]);
+}
+
 int64_t
 storage_checkpointed_high_watermark(struct storage *storage, const char *topic,
     int32_t partition)

@@ -118,6 +118,14 @@ bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);
 /* True when any directory has failed. */
 bool storage_has_failed_dir(const struct storage *storage);
+/* The directories, as the options name them. [any] */
+size_t storage_dir_count(const struct storage *storage);
+struct log_dir *storage_dir_at(const struct storage *storage, size_t index);
+bool log_dir_is_offline(const struct log_dir *dir);
+/* Of its file system: all bytes, and those that this user may still write.
+ * False: errno. [worker] */
+bool log_dir_space(const struct log_dir *dir, int64_t *total_bytes,
+    int64_t *usable_bytes);
 
 /* The .log files that are open, how many may stay so, and how many were closed
  * to make room for others. [any] */
@@ -154,7 +162,8 @@ enum error log_create(struct storage *storage, const char *topic,
 enum error log_delete(struct storage *storage, const char *topic,
     int32_t partition);
 /* After one or many log_delete(): the checkpoints speak of none of them any
- * more. ERR_KAFKA_STORAGE_ERROR: said in the log. [worker] */
+ * more, and the directories' names are synced. ERR_KAFKA_STORAGE_ERROR: said in
+ * the log. [worker] */
 enum error storage_forget_deleted(struct storage *storage);
 struct log *log_ref(struct log *log);
 void log_unref(struct log *log);
@@ -265,14 +274,34 @@ struct log_epoch_end log_epoch_end(const struct log *log,
 /* The epoch that `offset` was written in, -1: unknown. [any] */
 int32_t log_epoch_of(const struct log *log, int64_t offset);
 
+/* --- producers ------------------------------------------------------------ */
+
+/* What is known of one producer, for DescribeProducers. */
+struct log_producer {
+	int64_t id;
+	int64_t last_timestamp_ms;
+	int64_t txn_first_offset; /* -1: no transaction is open */
+	int32_t last_sequence;    /* -1: none */
+	int32_t coordinator_epoch;
+	int16_t epoch;
+};
+/* Ascending by id; the caller's memory (mem_free). NULL: there are none.
+ * [worker] */
+struct log_producer *log_producers(struct log *log, size_t *count);
+
 /* --- truncation ----------------------------------------------------------- */
 
 /* The end offset becomes exactly `offset`. [worker, append] */
 enum error log_truncate_to(struct log *log, int64_t offset);
 /* Empty, starting at `offset`. [worker, append] */
 enum error log_truncate_fully(struct log *log, int64_t offset);
-/* Upward only, not beyond the high watermark given. [append] */
+/* Upward only, not beyond the high watermark given. The segments that lie below
+ * go with retention; on the disk after storage_write_starts().
+ * [append] */
 enum error log_advance_start(struct log *log, int64_t offset);
+/* The log starts that moved are on the disk. False: said in the log; it is
+ * tried again later. [worker] */
+bool storage_write_starts(struct storage *storage);
 /* What may be removed or compacted lies below the high watermark: replica tells
  * it here. [append] */
 void log_set_high_watermark(struct log *log, int64_t high_watermark);

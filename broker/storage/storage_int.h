@@ -73,7 +73,8 @@ struct log_dir {
 	atomic_bool checkpoint_refused[CHECKPOINT_COUNT]; /* said once */
 	/* Writing a checkpoint; the high watermark is asked for under it. */
 	struct lock checkpoint_lock[CHECKPOINT_COUNT];
-	/* The file still speaks of a log that was deleted. */
+	/* The file still tells of a deleted log; who clears it holds the
+	 * storage's refresh_lock until it does not. */
 	atomic_bool checkpoint_stale[CHECKPOINT_COUNT];
 	/* Guarded by storage->lock. */
 	size_t placed_count;   /* logs here or being made */
@@ -204,7 +205,8 @@ bool log_dir_has_room(struct log_dir *dir, int64_t size);
 void log_dir_read_checkpoints(struct log_dir *dir);
 /* -1: absent. */
 int64_t offset_table_find(const struct hash *table, const char *name);
-/* storage->lock is held: what the start read of a log is forgotten. */
+/* storage->lock is held: what the start read of a log is forgotten; files that
+ * had it are stale. */
 void log_dir_forget(struct log_dir *dir, const char *name);
 /* False: said; the directory has failed, or it is full and the old file
  * stays. */

@@ -80,6 +80,31 @@ run_high_watermarks(struct storage *storage)
 	each_dir_checkpoint(storage, CHECKPOINT_HIGH_WATERMARK);
 }
 
+bool
+storage_write_starts(struct storage *storage)
+{
+	bool good = true;
+
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+		struct lock *lock =
+		    &dir->checkpoint_lock[CHECKPOINT_START_OFFSET];
+
+		if (log_dir_failed(dir))
+			continue;
+		if (atomic_load(&dir->changed[CHECKPOINT_START_OFFSET])) {
+			good &= log_dir_write_checkpoint(dir,
+			    CHECKPOINT_START_OFFSET);
+			continue;
+		}
+		/* Another may be writing ours just now. */
+		lock_take(lock);
+		lock_release(lock);
+	}
+	return (good);
+}
+
 static bool
 retain_one(void *arg, struct log *log)
 {

@@ -515,6 +515,9 @@ test_offsets(void)
 	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS, 5), ERR_NONE);
 	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 2, 5),
 	    ERR_OFFSET_NOT_AVAILABLE);
+	/* Nor is it said that there is none so late. */
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 1000, 5),
+	    ERR_OFFSET_NOT_AVAILABLE);
 	l.query.partition = 1;
 	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_NOT_LEADER_OR_FOLLOWER);
 	l.query.partition = 9;

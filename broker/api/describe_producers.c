@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DescribeProducers: who writes to a partition with a producer id, and which of
+ * their transactions are open (KIP-664). */
+#include "api/api_int.h"
+
+#include "base/mem.h"
+#include "replica/describe.h"
+
+static task_step describe_producers_look, describe_producers_found;
+
+struct describe_producers_state {
+	struct apis *apis;
+	struct request *request;
+	struct describe_producers_request body;
+	const char **complaints; /* of topics' names; NULL: none */
+	struct producers_lookup lookup;
+};
+
+static bool describe_producers_queries(struct describe_producers_state *s);
+
+static const struct task_class describe_producers_class = {
+	.name = "describe-producers",
+	.state_size = sizeof(struct describe_producers_state *),
+};
+
+static void
+describe_producers_setup(struct task *task, void *arg)
+{
+	*(struct describe_producers_state **)task_state(task) = arg;
+}
+
+void
+api_describe_producers(struct apis *apis, struct request *request)
+{
+	struct describe_producers_state *s = arena_zalloc(&request->arena,
+	    sizeof(*s));
+
+	if (s == NULL) {
+		api_refuse_memory(apis, request);
+		return;
+	}
+	s->apis = apis;
+	s->request = request;
+	if (!api_decode(request, &message_describe_producers_request,
+		&s->body))
+		return;
+	if (!describe_producers_queries(s)) {
+		api_refuse_memory(apis, request);
+		return;
+	}
+	task_start(request->loop, &describe_producers_class,
+	    describe_producers_look, describe_producers_setup, s);
+}
+
+static bool
+describe_producers_queries(struct describe_producers_state *s)
+{
+	struct arena *arena = &s->request->arena;
+	const char *why;
+	size_t count = 0;
+
+	for (int32_t i = 0; i < s->body.topics_count; i++)
+		count += (size_t)s->body.topics[i].partition_indexes_count;
+	s->lookup.queries = arena_array(arena, count,
+	    sizeof(*s->lookup.queries));
+	s->complaints = arena_array(arena, (size_t)s->body.topics_count,
+	    sizeof(*s->complaints));
+	if (s->lookup.queries == NULL || s->complaints == NULL)
+		return (false);
+	for (int32_t i = 0; i < s->body.topics_count; i++) {
+		const struct describe_producers_request_topic *topic =
+		    &s->body.topics[i];
+		bool valid = topic_name_valid(topic->name, &why);
+
+		s->complaints[i] = valid ? NULL :
+		    topic_name_complaint(arena, topic->name, why);
+		if (!valid && s->complaints[i] == NULL)
+			return (false);
+		for (int32_t j = 0; j < topic->partition_indexes_count; j++)
+			s->lookup.queries[s->lookup.count++] =
+			    (struct producers_query){
+				.topic = topic->name,
+				.partition = topic->partition_indexes[j],
+				.error = valid ? ERR_NONE :
+						 ERR_INVALID_TOPIC_EXCEPTION,
+			};
+	}
+	return (true);
+}
+
+static enum verdict
+describe_producers_look(struct task *t)
+{
+	struct describe_producers_state *s =
+	    *(struct describe_producers_state **)task_state(t);
+
+	s->lookup.replicas = s->apis->setup.replicas;
+	s->lookup.task = task_ref(t);
+	producers_lookup_start(&s->lookup, task_loop(t));
+	return (task_next(t, describe_producers_found));
+}
+
+static bool
+describe_producers_partition(struct arena *arena,
+    const struct producers_query *q,
+    struct describe_producers_response_partition *out)
+{
+	out->partition_index = q->partition;
+	out->error_code = (int16_t)q->error;
+	out->active_producers = wire_array(arena,
+	    describe_producers_response_active_producer_schema(), q->count);
+	if (out->active_producers == NULL)
+		return (false);
+	out->active_producers_count = (int32_t)q->count;
+	for (size_t i = 0; i < q->count; i++) {
+		const struct log_producer *producer = &q->producers[i];
+		struct describe_producers_response_active_producer *row =
+		    &out->active_producers[i];
+
+		row->producer_id = producer->id;
+		row->producer_epoch = producer->epoch;
+		row->last_sequence = producer->last_sequence;
+		row->last_timestamp = producer->last_timestamp_ms;
+		row->coordinator_epoch = producer->coordinator_epoch;
+		row->current_txn_start_offset = producer->txn_first_offset;
+	}
+	return (true);
+}
+
+static bool
+describe_producers_fill(struct describe_producers_state *s,
+    struct describe_producers_response *response)
+{
+	const struct producers_query *q = s->lookup.queries;
+	struct arena *arena = &s->request->arena;
+
+	response->topics = wire_array(arena,
+	    describe_producers_response_topic_schema(),
+	    (size_t)s->body.topics_count);
+	if (response->topics == NULL)
+		return (false);
+	response->topics_count = s->body.topics_count;
+	for (int32_t i = 0; i < s->body.topics_count; i++) {
+		struct describe_producers_response_topic *out =
+		    &response->topics[i];
+		int32_t count = s->body.topics[i].partition_indexes_count;
+
+		out->name = s->body.topics[i].name;
+		out->partitions = wire_array(arena,
+		    describe_producers_response_partition_schema(),
+		    (size_t)count);
+		if (out->partitions == NULL)
+			return (false);
+		out->partitions_count = count;
+		for (int32_t j = 0; j < count; j++, q++) {
+			if (!describe_producers_partition(arena, q,
+				&out->partitions[j]))
+				return (false);
+			if (s->complaints[i] != NULL)
+				out->partitions[j].error_message =
+				    slice_of_text(s->complaints[i]);
+		}
+	}
+	return (true);
+}
+
+static enum verdict
+describe_producers_found(struct task *t)
+{
+	struct describe_producers_state *s =
+	    *(struct describe_producers_state **)task_state(t);
+	struct describe_producers_response response;
+	bool good;
+
+	if (!s->lookup.done)
+		return (STEP_WAIT);
+	wire_init(&message_describe_producers_response, &response);
+	good = describe_producers_fill(s, &response);
+	for (size_t i = 0; i < s->lookup.count; i++)
+		mem_free(s->lookup.queries[i].producers);
+	if (good)
+		api_reply(s->apis, s->request, &response);
+	else
+		api_refuse_memory(s->apis, s->request);
+	return (STEP_DONE);
+}
