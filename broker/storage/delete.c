@@ -23,6 +23,14 @@
 #define HEX_DIGITS 32
 #define NAME_LENGTH_MAX 255 /* of a file name */
 
+/* TOPIC-P.HEX32-future: another broker's half of a move between directories,
+ * which is left to it but not to another topic of the name. */
+struct future {
+	struct list link;
+	struct log_dir *dir;
+	char *name;
+};
+
 /* A directory whose files wait for the end of file.delete.delay.ms. */
 struct doomed {
 	struct list link;
@@ -46,9 +54,9 @@ static void doom(struct log_dir *dir, const char *name, struct log *log);
 
 /* The topic's part is cut so that the whole is a file name. */
 static void
-doomed_name(struct log *log, char name[NAME_LENGTH_MAX + 1])
+doomed_name(struct storage *storage, const char *topic, int32_t partition,
+    char name[NAME_LENGTH_MAX + 1])
 {
-	struct storage *storage = log->storage;
 	char hex[HEX_DIGITS + 1];
 	char suffix[HEX_DIGITS + sizeof(DELETE_SUFFIX) + 16];
 	struct uuid uuid;
@@ -60,9 +68,9 @@ doomed_name(struct log *log, char name[NAME_LENGTH_MAX + 1])
 	for (size_t i = 0; i < sizeof(uuid.bytes); i++)
 		snprintf(hex + 2 * i, 3, "%02x", uuid.bytes[i]);
 	length = snprintf(suffix, sizeof(suffix), "-%d.%s" DELETE_SUFFIX,
-	    (int)log->partition, hex);
+	    (int)partition, hex);
 	snprintf(name, NAME_LENGTH_MAX + 1, "%.*s%s",
-	    NAME_LENGTH_MAX - length, log->topic, suffix);
+	    NAME_LENGTH_MAX - length, topic, suffix);
 }
 
 /* `storage->lock` is held.  What a start read of the log, in every directory:
@@ -103,7 +111,7 @@ delete_locked(struct log *log)
 	char name[NAME_LENGTH_MAX + 1];
 	char path[PATH_MAX];
 
-	doomed_name(log, name);
+	doomed_name(storage, log->topic, log->partition, name);
 	snprintf(path, sizeof(path), "%s/%s", log->dir->path, name);
 	/* Before the rename: from here on a missing file is no failure. */
 	atomic_store_explicit(&log->deleted, true, memory_order_release);
@@ -130,6 +138,87 @@ delete_locked(struct log *log)
 	return (ERR_NONE);
 }
 
+/* The partition's one, out of the list; the caller frees. NULL: none. */
+static struct future *
+future_take(struct storage *storage, const char *name)
+{
+	struct future *found = NULL;
+	size_t length = strlen(name);
+
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->futures) {
+		struct future *future = list_entry(element, struct future,
+		    link);
+
+		if (found != NULL || strncmp(future->name, name, length) != 0 ||
+		    strlen(future->name) !=
+			length + HEX_DIGITS + sizeof("-future"))
+			continue;
+		list_remove(element);
+		found = future;
+	}
+	lock_release(&storage->deletions_lock);
+	return (found);
+}
+
+static void
+future_free(struct future *future)
+{
+	mem_free(future->name);
+	mem_free(future);
+}
+
+bool
+storage_note_future(struct log_dir *dir, const char *name)
+{
+	struct storage *storage = dir->storage;
+	struct future *future = mem_zalloc(sizeof(*future));
+	size_t own = strlen(name) - HEX_DIGITS - sizeof("-future");
+	bool twice = false;
+
+	future->dir = dir;
+	future->name = mem_strdup(name);
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->futures) {
+		const struct future *other = list_entry(element,
+		    struct future, link);
+
+		twice |= strlen(other->name) == strlen(name) &&
+		    strncmp(other->name, name, own) == 0;
+	}
+	list_push_tail(&storage->futures, &future->link);
+	lock_release(&storage->deletions_lock);
+	return (!twice);
+}
+
+/* A move that was under way ends with the partition. */
+static enum error
+delete_future(struct storage *storage, const char *topic, int32_t partition,
+    struct future *future)
+{
+	struct files *files = storage->files;
+	char name[NAME_LENGTH_MAX + 1];
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+	enum error error = ERR_NONE;
+
+	if (future == NULL)
+		return (ERR_NONE);
+	doomed_name(storage, topic, partition, name);
+	snprintf(from, sizeof(from), "%s/%s", future->dir->path, future->name);
+	snprintf(to, sizeof(to), "%s/%s", future->dir->path, name);
+	if (log_dir_failed(future->dir)) {
+		error = ERR_KAFKA_STORAGE_ERROR;
+	} else if (files->ops->rename(files, from, to) != 0) {
+		log_dir_fail(future->dir, "could not delete", from, errno);
+		error = ERR_KAFKA_STORAGE_ERROR;
+	} else {
+		doom(future->dir, name, NULL);
+	}
+	future_free(future);
+	return (error);
+}
+
 enum error
 log_delete(struct storage *storage, const char *topic, int32_t partition)
 {
@@ -138,9 +227,16 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 	char name[PATH_MAX];
 
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
+	error = delete_future(storage, topic, partition,
+	    future_take(storage, name));
+	if (error != ERR_NONE) {
+		if (log != NULL)
+			log_unref(log);
+		return (error);
+	}
 	if (log == NULL) {
 		/* Lost or never had: no checkpoint is to speak of it. */
-		snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
 		lock_take(&storage->lock);
 		if (hash_find(&storage->logs, name, strlen(name)) == NULL)
 			table_forget(storage, name);
@@ -342,6 +438,9 @@ storage_remove_doomed(struct storage *storage)
 void
 storage_forget_doomed(struct storage *storage)
 {
+	for (struct list *element;
+	     (element = list_pop_head(&storage->futures)) != NULL;)
+		future_free(list_entry(element, struct future, link));
 	for (struct list *element;
 	     (element = list_pop_head(&storage->doomed)) != NULL;)
 		doomed_free(list_entry(element, struct doomed, link));

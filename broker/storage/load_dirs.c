@@ -221,7 +221,13 @@ set_aside(struct dir_load *load, struct slice name)
 		snprintf(text, sizeof(text), "%.*s", SLICE_ARGS(name));
 		if (k == 0)
 			storage_doom(load->dir, text);
-		else
+		else if (k == 2 && !storage_note_future(load->dir, text)) {
+			diag_fatal(load->load->storage->diag, storage,
+			    "dir=%s directory %s: its partition has another "
+			    "one of the kind, one of them must be moved away",
+			    load->dir->path, text);
+			atomic_store(&load->load->fatal, true);
+		} else
 			diag_warn(load->load->storage->diag, storage,
 			    "dir=%s directory %s is left as it is",
 			    load->dir->path, text);

@@ -28,8 +28,8 @@ struct storage;
 struct segment {
 	struct blob blob; /* first: a reference keeps all of this */
 	struct files *files;
-	/* DIR/00000000000000000042, without a suffix; another one once, when the
-	 * log is deleted. Readers may still look at the first one. */
+	/* DIR/00000000000000000042, without a suffix; another one when the log
+	 * is deleted. Readers may still look at the first one. */
 	char *_Atomic path;
 	char *path_before; /* NULL: it did not move */
 	int64_t base_offset;

@@ -87,6 +87,7 @@ storage_open(const struct storage_setup *setup)
 	lock_init(&storage->refresh_lock, LOCK_RANK_LOG);
 	list_init(&storage->deletions);
 	list_init(&storage->doomed);
+	list_init(&storage->futures);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
 	    setup->random == NULL ? 1 : random_u64(setup->random));

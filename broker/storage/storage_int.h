@@ -111,6 +111,7 @@ struct storage {
 	struct lock deletions_lock; /* of the rank of leaves */
 	struct list deletions;
 	struct list doomed; /* directories of deleted logs; likewise guarded */
+	struct list futures; /* -future directories; likewise */
 };
 
 /* Where one of the last appends lies. */
@@ -357,6 +358,9 @@ enum error storage_settle(struct storage *storage, const char *name);
 int64_t storage_due_ms(const struct storage *storage, int64_t delay_ms);
 /* A -delete directory that a stop left over; its delay begins anew. */
 void storage_doom(struct log_dir *dir, const char *name);
+/* A -future directory, which stays until its partition is deleted. False: the
+ * partition has another one. */
+bool storage_note_future(struct log_dir *dir, const char *name);
 /* Removes the directories whose delay is over. */
 void storage_remove_doomed(struct storage *storage);
 /* At the end: they stay for the next start. */

@@ -233,6 +233,41 @@ test_retained_before(void)
 	bench_fini(&bench);
 }
 
+/* A move between directories that Kafka had begun: it stays, unless its
+ * partition is deleted; two of them are one too many. */
+static void
+test_futures(void)
+{
+	static const char *const names[] = {
+		"t-0.0123456789abcdef0123456789abcdef-future",
+		"t-01.0123456789abcdef0123456789abcdef-future",
+		"t-0.1123456789abcdef0123456789abcdef-future",
+	};
+	struct bench bench;
+	char path[PATH_MAX];
+
+	bench_with_old(&bench);
+	bench_stop(&bench);
+	for (int i = 0; i < 2; i++) {
+		bench_file(&bench, names[i], path);
+		CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
+	}
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(dirs_like(&bench, "t-0", "-future", NULL), 2);
+	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
+	CU_ASSERT_EQUAL(dirs_like(&bench, "t-0.", "-future", NULL), 0);
+	CU_ASSERT_EQUAL(dirs_like(&bench, "t-0.", "-delete", NULL), 2);
+	CU_ASSERT_EQUAL(dirs_like(&bench, "t-01.", "-future", NULL), 1);
+	bench_stop(&bench);
+	for (int i = 0; i < 3; i += 2) {
+		bench_file(&bench, names[i], path);
+		CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
+	}
+	CU_ASSERT_FATAL(bench_open(&bench));
+	CU_ASSERT_FALSE(storage_load(bench.storage, NULL, NULL));
+	bench_fini(&bench);
+}
+
 static void
 test_long_name(void)
 {
@@ -377,6 +412,7 @@ static const struct unit_test tests[] = {
 	{ "delete and make again", test_delete_and_make_again },
 	{ "the delay", test_delay },
 	{ "retention before", test_retained_before },
+	{ "moves under way", test_futures },
 	{ "a long name", test_long_name },
 	{ "what refuses", test_refusals },
 	{ "a death at every call", test_dies_anywhere },
