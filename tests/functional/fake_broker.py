@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broker that only takes the controller's orders, and notes them: what the
+controller tells is seen here on the wire."""
+
+import json
+import socket
+import struct
+import threading
+
+import kazoo.client
+
+import harness
+import wire
+
+
+class FakeBroker:
+    """Registered in ZooKeeper as broker_id until stop().  `orders` are
+    (api, version, body) in the order in which they came; `stop_errors` answers
+    StopReplica: {(topic, partition): error}."""
+
+    def __init__(self, broker, broker_id):
+        self.broker_id = broker_id
+        self.connect = broker.options["zookeeper.connect"]
+        self.orders, self.stop_errors = [], {}
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.zk = None
+        self.epoch = -1
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+        self.server.close()
+
+    def start(self):
+        self.zk = kazoo.client.KazooClient(self.connect, timeout=6)
+        self.zk.start(30)
+        path = f"/brokers/ids/{self.broker_id}"
+        self.zk.create(path, json.dumps({
+            "version": 5, "host": "127.0.0.1", "port": self.port,
+            "jmx_port": -1, "timestamp": "1", "features": {},
+            "endpoints": [f"PLAINTEXT://127.0.0.1:{self.port}"],
+            "listener_security_protocol_map": {"PLAINTEXT": "PLAINTEXT"},
+        }).encode(), ephemeral=True)
+        self.epoch = self.zk.get(path)[1].czxid
+        return self
+
+    def stop(self):
+        """Its node goes at once."""
+        if self.zk is not None:
+            self.zk.stop()
+            self.zk.close()
+            self.zk = None
+
+    def _accept(self):
+        while True:
+            try:
+                link, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(link,),
+                             daemon=True).start()
+
+    def _serve(self, link):
+        with link:
+            while True:
+                try:
+                    data = self._frame(link)
+                except OSError:
+                    return
+                if data is None:
+                    return
+                try:
+                    link.sendall(wire.frame(self._answer(data)))
+                except OSError:
+                    return
+
+    @staticmethod
+    def _frame(link):
+        def exactly(n):
+            out = b""
+            while len(out) < n:
+                got = link.recv(n - len(out))
+                if not got:
+                    return None
+                out += got
+            return out
+        size = exactly(4)
+        return None if size is None else exactly(struct.unpack(">i", size)[0])
+
+    def _answer(self, data):
+        r = wire.Reader(data)
+        key, version, correlation = (r.number("h"), r.number("h"),
+                                     r.number("i"))
+        r.take(max(r.number("h"), 0))
+        name = wire.NAMES[key]
+        flexible = version in wire.REQUESTS[name].flexible
+        if flexible:
+            assert r.uvarint() == 0
+        body = wire.decode(wire.REQUESTS[name], version, r)
+        self.orders.append((name, version, body))
+        return (struct.pack(">i", correlation) + (b"\0" if flexible else b"")
+                + wire.encode(wire.RESPONSES[name], version,
+                              getattr(self, "_" + name)(body)))
+
+    @staticmethod
+    def _LeaderAndIsr(body):
+        return {"ErrorCode": 0, "Topics": [
+            {"TopicId": t["TopicId"], "PartitionErrors": [
+                {"PartitionIndex": p["PartitionIndex"], "ErrorCode": 0}
+                for p in t["PartitionStates"]]}
+            for t in body["TopicStates"]]}
+
+    @staticmethod
+    def _UpdateMetadata(body):
+        return {"ErrorCode": 0}
+
+    def _StopReplica(self, body):
+        return {"ErrorCode": 0, "PartitionErrors": [
+            {"TopicName": t["TopicName"],
+             "PartitionIndex": p["PartitionIndex"],
+             "ErrorCode": self.stop_errors.get(
+                 (t["TopicName"], p["PartitionIndex"]), 0)}
+            for t in body["TopicStates"] for p in t["PartitionStates"]]}
+
+    def told(self, name, topic):
+        """[(index of the order, partition's state)] of a topic."""
+        return [(i, p) for i, (api, _, body) in enumerate(list(self.orders))
+                if api == name for t in body["TopicStates"]
+                if t["TopicName"] == topic for p in t["PartitionStates"]]
+
+    def wait_told(self, name, topic, count=1):
+        return harness.wait_until(
+            lambda: (lambda got: len(got) >= count and got)(
+                self.told(name, topic)),
+            what=f"{name} of {topic}")
