@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -12,6 +13,8 @@
 #define CLIENT_ARENA_BYTES ((size_t)1 << 30)
 #define CLIENT_RESPONSE_BYTES_MAX ((size_t)256 << 20)
 #define NS_PER_MS ((int64_t)1000000)
+/* A question that waits so long is told of, and each time again. */
+#define NOTICE_SECONDS 5
 
 struct frame {
 	struct list link;
@@ -288,6 +291,30 @@ exchange_finished(struct exchange *x)
 	pthread_mutex_unlock(&client->mutex);
 }
 
+/* Under the mutex. Whoever waits long is told so. */
+static void
+exchange_wait(struct exchange *x, int seconds)
+{
+	struct client *client = x->client;
+	const int64_t until_ms =
+	    clock_wall_ms(clock_system()) + NOTICE_SECONDS * 1000;
+	const struct timespec until = { .tv_sec = until_ms / 1000,
+		.tv_nsec = until_ms % 1000 * NS_PER_MS };
+	struct buffer text = BUFFER_EMPTY;
+	int error = 0;
+
+	while (!x->finished && error == 0)
+		error = pthread_cond_timedwait(&client->finished,
+		    &client->mutex, &until);
+	if (x->finished || x->node == NULL || client->setup.notice == NULL)
+		return;
+	buffer_printf(&text, "%s:%d: %s: no answer yet, after %d s",
+	    x->node->host, x->node->port, api_by_key(x->api_key)->name,
+	    seconds);
+	client->setup.notice(client->setup.notice_arg, buffer_text(&text));
+	buffer_fini(&text);
+}
+
 static void
 exchange_run(struct exchange *x)
 {
@@ -300,8 +327,8 @@ exchange_run(struct exchange *x)
 		return;
 	}
 	pthread_mutex_lock(&client->mutex);
-	while (!x->finished)
-		pthread_cond_wait(&client->finished, &client->mutex);
+	for (int turn = 1; !x->finished; turn++)
+		exchange_wait(x, turn * NOTICE_SECONDS);
 	pthread_mutex_unlock(&client->mutex);
 }
 

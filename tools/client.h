@@ -34,7 +34,7 @@ struct client_setup {
 	/* Replay; NULL: threads and sockets of its own. */
 	struct scheduler *scheduler;
 	struct sockets *sockets;
-	/* Told when a long wait begins; may be NULL. */
+	/* Told when a long wait begins and while it lasts; may be NULL. */
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;
 };

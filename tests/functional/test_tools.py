@@ -32,8 +32,8 @@ def serves(broker, *apis):
         answer = client.call("ApiVersions", 3, ClientSoftwareName="t",
                              ClientSoftwareVersion="1")
     keys = {row["ApiKey"] for row in answer["ApiKeys"]}
-    numbers = {"DeleteTopics": 20, "DeleteRecords": 21, "DescribeLogDirs": 35,
-               "CreatePartitions": 37}
+    numbers = {"StopReplica": 5, "DeleteTopics": 20, "DeleteRecords": 21,
+               "DescribeLogDirs": 35, "CreatePartitions": 37}
     for api in apis:
         if numbers[api] not in keys:
             pytest.skip(f"{api} is not served yet")
@@ -130,7 +130,7 @@ class TestDelete:
         return text_of(harness.tool(broker, "topics", "--list")).split()
 
     def test_deleted(self, shared_broker, name):
-        serves(shared_broker, "DeleteTopics")
+        serves(shared_broker, "DeleteTopics", "StopReplica")
         for n in range(3):
             harness.create_topic(shared_broker, f"{name}.{n}")
         done = harness.tool(shared_broker, "topics", "--delete", "--topic",
@@ -153,7 +153,7 @@ class TestDelete:
 
     def test_refused_by_the_broker(self, make_broker, name):
         broker = make_broker(delete_topic_enable="false").start()
-        serves(broker, "DeleteTopics")
+        serves(broker, "DeleteTopics", "StopReplica")
         harness.create_topic(broker, name)
         assert "delete.topic.enable" in fails(
             broker, "topics", "--delete", "--topic", name)
@@ -170,6 +170,21 @@ def test_describe_by_id(shared_broker, name):
     assert text.startswith(f"Topic: {name}\tTopicId: {topic_id}\t")
     assert "A" * 21 in fails(shared_broker, "topics", "--describe",
                              "--topic-id", "A" * 21 + "Q")
+
+
+@pytest.mark.slow
+def test_a_silent_broker(broker, tmp_path):
+    """Whoever waits is told for what, and what to do in the end."""
+    config = tmp_path / "client.properties"
+    config.write_text("request.timeout.ms=7000\n"
+                      "default.api.timeout.ms=7000\n")
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        err = fails(broker, "topics", "--list", "--command-config", config)
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+    assert "no answer yet, after 5 s" in err
+    assert "no answer in time" in err
 
 
 # --- get-offsets -------------------------------------------------------------

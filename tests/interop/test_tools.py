@@ -164,6 +164,7 @@ class TestTopics:
         rows = topics.same("--describe", "--topic", "made-.", ordered=False)
         assert len(rows) == 10
         served(cluster, 20)
+        served(cluster, 5)
         assert topics.kafka("--delete", "--topic", "made-k") == (0, b"")
         assert topics.ours("--delete", "--topic", "made-b") == (0, b"")
         harness.wait_until(lambda: topics.ours("--list")[1].split() == [
