@@ -193,10 +193,11 @@ down_records(struct down *down, struct buffer *out)
 	while ((found = record_reader_next(reader, &record)) > 0) {
 		if (!wrapped && record.offset < down->first_offset)
 			continue;
-		/* As Kafka's builder has it: offsets go up. */
-		if ((down->count > 0 && record.offset <= last) ||
+		/* As Kafka's builder has it, which names no better error:
+		 * offsets go up, times are none or good. */
+		if (record.offset <= last ||
 		    record.timestamp_ms < -1) {
-			found = -1;
+			error = ERR_UNKNOWN_SERVER_ERROR;
 			break;
 		}
 		last = record.offset;

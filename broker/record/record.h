@@ -164,7 +164,8 @@ void batch_builder_fini(struct batch_builder *builder);
  * converted.
  * ERR_UNSUPPORTED_COMPRESSION_TYPE: zstd, which they could not say.
  * ERR_CORRUPT_MESSAGE, ERR_MESSAGE_TOO_LARGE (beyond limit_bytes, unpacked or
- * made): `out` is as it was.
+ * made), ERR_UNKNOWN_SERVER_ERROR (a time or an order of offsets that no such
+ * message has). With an error `out` is as it was.
  */
 enum error record_down_convert(const struct batch *batch, int8_t magic,
     int64_t first_offset, size_t limit_bytes, struct buffer *out,

@@ -73,7 +73,7 @@ producers_check(const struct producers *producers, const struct batch *batch,
 	int32_t last_sequence;
 
 	*is = false;
-	if (producer == NULL || producer->epoch == -1)
+	if (producer == NULL)
 		return (ERR_NONE);
 	for (int i = 0; producer->epoch == batch->producer_epoch &&
 	     i < producer->batch_count; i++) {
@@ -86,6 +86,9 @@ producers_check(const struct producers *producers, const struct batch *batch,
 		*is = true;
 		return (ERR_NONE);
 	}
+	/* Nothing of its batches is known: any sequence will do. */
+	if (producer->epoch == -1)
+		return (ERR_NONE);
 	if (batch->producer_epoch < producer->epoch)
 		return (ERR_INVALID_PRODUCER_EPOCH);
 	if (batch->producer_epoch != producer->epoch) {

@@ -4,83 +4,24 @@
 Old clients send them; and librdkafka before 2.8 compresses only for a broker
 that names Produce 0."""
 
-import struct
 import time
-import zlib
 
 import pytest
 
 import harness
+import packing
 import wire
+from legacy import (APPEND_TIME, GZIP, LZ4, NOW, SNAPPY, ZSTD, fields,
+                    message, messages, wrapper)
 from wire import produce, read_all
 
 NONE, CORRUPT, TOO_LARGE, LIST_TOO_LARGE = 0, 2, 10, 18
 UNKNOWN_SERVER_ERROR, INVALID_TIMESTAMP, INVALID_RECORD = -1, 32, 87
-APPEND_TIME = 8
-NOW = 1700000000000
 
 
-def fields(key, value):
-    return b"".join(struct.pack(">i", -1) if x is None
-                    else struct.pack(">i", len(x)) + x for x in (key, value))
-
-
-def message(value, key=None, *, magic=1, offset=0, timestamp=NOW,
-            attributes=0, crc=None, size=None, body=None):
-    """One message; what is named replaces what would be right."""
-    rest = struct.pack(">bb", magic, attributes)
-    if magic > 0:
-        rest += struct.pack(">q", timestamp)
-    rest += fields(key, value) if body is None else body
-    crc = zlib.crc32(rest) if crc is None else crc
-    return struct.pack(">qiI", offset, len(rest) + 4 if size is None else size,
-                       crc) + rest
-
-
-def messages(count, start=0, **how):
-    return b"".join(message(b"v%d" % i, b"k%d" % i, offset=start + i, **how)
-                    for i in range(count))
-
-
-# --- codecs; compressing is not the point ------------------------------------
-
-def gzip(data):
-    z = zlib.compressobj(wbits=31)
-    return z.compress(data) + z.flush()
-
-
-def snappy_block(data):
-    out = wire.uvarint(len(data))
-    for at in range(0, len(data), 60):
-        part = data[at:at + 60]
-        out += bytes([(len(part) - 1) << 2]) + part
-    return out
-
-
-def xerial(data):
-    block = snappy_block(data)
-    return (b"\x82SNAPPY\0" + struct.pack(">iii", 1, 1, len(block)) + block)
-
-
-def lz4(data, checksum=0x82):
-    """Stored blocks of 64 KiB."""
-    out = b"\x04\x22\x4d\x18\x60\x40" + bytes([checksum])
-    for at in range(0, len(data), 65536):
-        part = data[at:at + 65536]
-        out += struct.pack("<I", len(part) | 0x80000000) + part
-    return out + b"\0\0\0\0"
-
-
-def lz4_old(data):
-    """As producers of magic 0 made it: a checksum over too much."""
-    return lz4(data, 0x11)
-
-
-GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
-
-
-def wrapper(inner, codec=GZIP, pack=gzip, attributes=0, **how):
-    return message(pack(inner), attributes=codec | attributes, **how)
+snappy_block, xerial, lz4, lz4_old = (
+    packing.snappy_block, packing.snappy, packing.lz4, packing.lz4_old)
+gzip = packing.gzip
 
 
 def plain_and_wrapped(magic, **how):

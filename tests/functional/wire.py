@@ -16,6 +16,8 @@ import struct
 import time
 import uuid
 
+import packing
+
 FIELDS = pathlib.Path(__file__).resolve().parents[1] / "vectors" / "fields"
 NIL_UUID = uuid.UUID(int=0)
 
@@ -499,7 +501,7 @@ def batch(values, *, base_offset=0, leader_epoch=-1, magic=2, attributes=0,
 
 
 class Batch:
-    """One batch as read; records() only of uncompressed ones."""
+    """One batch as read."""
 
     CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -524,12 +526,7 @@ class Batch:
 
     def records(self):
         """(offset, timestamp, key, value, headers)"""
-        payload = self.data[61:]
-        if self.codec == "gzip":
-            import zlib
-            payload = zlib.decompress(payload, 31)
-        elif self.codec != "none":
-            raise WireError("not decompressed here: " + self.codec)
+        payload = packing.UNPACK[self.codec](self.data[61:])
         r, out = Reader(payload), []
         for _ in range(self.count):
             r.varint()
@@ -593,7 +590,7 @@ def fetch(client, topic, offset, version=12, **how):
 
 
 def read_all(client, topic, partition=0, offset=0):
-    """Every record from there to the high watermark (none or gzip)."""
+    """Every record from there to the high watermark."""
     out = []
     while True:
         part = fetch(client, topic, offset, partition=partition,

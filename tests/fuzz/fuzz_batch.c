@@ -111,6 +111,77 @@ read_all(struct slice rest)
 	}
 }
 
+/* What old consumers get is whole messages of theirs, which can be read. */
+static void
+down_convert(struct slice rest, int8_t magic)
+{
+	struct batch batch;
+
+	while (batch_next(&rest, &batch) == BATCH_OK) {
+		struct buffer out = BUFFER_EMPTY;
+		struct record_reader *reader;
+		struct record record;
+		struct batch message;
+		struct slice made;
+		int32_t count;
+		int32_t seen = 0;
+
+		if (record_down_convert(&batch, magic, 3, LIMIT, &out,
+			&count) != ERR_NONE) {
+			CHECK(out.length == 0);
+			buffer_fini(&out);
+			continue;
+		}
+		made = buffer_slice(&out);
+		while (batch.magic > magic &&
+		    batch_next(&made, &message) == BATCH_OK) {
+			CHECK(message.magic == magic);
+			CHECK(batch_crc_good(&message));
+			CHECK(record_reader_new(&message, 64 * LIMIT,
+				  &reader) == ERR_NONE);
+			while (record_reader_next(reader, &record) == 1)
+				seen++;
+			record_reader_free(&reader);
+		}
+		CHECK(batch.magic <= magic ||
+		    (made.length == 0 && seen == count));
+		buffer_fini(&out);
+	}
+}
+
+/* What was let in may be written anew, and is let in then. */
+static void
+rebuild(struct record_rules rules, struct slice bytes, enum codec codec)
+{
+	struct record_verdict verdict;
+	struct buffer out = BUFFER_EMPTY;
+	struct arena arena;
+	int32_t count;
+
+	arena_init(&arena, 0);
+	rules.codec_fixed = true;
+	rules.codec = codec;
+	rules.codec_level = codec == CODEC_NONE || codec == CODEC_SNAPPY ? 0
+									 : 1;
+	record_validate(&rules, bytes, &arena, &verdict);
+	if (verdict.error == ERR_NONE && verdict.rebuild) {
+		count = verdict.batch.record_count;
+		record_rebuild(&rules, &out, &verdict);
+		CHECK(verdict.error != ERR_NONE ||
+		    (verdict.batch.record_count == count &&
+			batch_codec(&verdict.batch) == codec));
+		if (verdict.error == ERR_NONE) {
+			/* Deltas may take more bytes than they took. */
+			rules.decompressed_limit_bytes = 4 * LIMIT;
+			record_validate(&rules, buffer_slice(&out), &arena,
+			    &verdict);
+			CHECK(verdict.error == ERR_NONE && !verdict.rebuild);
+		}
+	}
+	buffer_fini(&out);
+	arena_fini(&arena);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -146,6 +217,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (verdict.error == ERR_NONE)
 		record_stamp(&rules, &verdict, bytes, 77, 3);
 	read_all(slice_of(bytes, size - 1));
+	down_convert(slice_of(bytes, size - 1), data[0] & 1);
+	rebuild(rules, slice_of(bytes, size - 1),
+	    (enum codec)((data[0] >> 3) % CODEC_COUNT));
 	arena_fini(&arena);
 	mem_free(bytes);
 	return (0);

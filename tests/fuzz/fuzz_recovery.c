@@ -35,6 +35,17 @@ no_sync(struct files *files, int descriptor)
 	return (0);
 }
 
+/* A message of magic 0 or 1, or a wrapper. */
+static void
+mend_message(uint8_t *bytes, size_t size)
+{
+	if (size < 34)
+		return;
+	bytes_put_i32(bytes + 8, (int32_t)size - BATCH_LOG_OVERHEAD);
+	bytes[16] &= 1;
+	bytes_put_u32(bytes + 12, crc32_gzip_of(0, bytes + 16, size - 16));
+}
+
 /* Batches get a good CRC and a plausible size, so that more is behind them. */
 static void
 mend(uint8_t *bytes, size_t size)
@@ -55,6 +66,7 @@ put_files(struct bench *bench, const uint8_t *data, size_t size)
 		size_t which = data[0] % nelems(names);
 		size_t part = bytes_get_u16(data + 1) % 2048;
 		bool whole = (data[0] & 0x80) != 0;
+		bool old = (data[0] & 0x40) != 0;
 		uint8_t *copy;
 
 		data += 3;
@@ -63,7 +75,9 @@ put_files(struct bench *bench, const uint8_t *data, size_t size)
 			part = size;
 		copy = mem_alloc(part);
 		memcpy(copy, data, part);
-		if (whole)
+		if (whole && old)
+			mend_message(copy, part);
+		else if (whole)
 			mend(copy, part);
 		bench_write(bench, names[which], copy, part, ends[which]);
 		ends[which] += (int64_t)part;
