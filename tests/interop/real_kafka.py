@@ -150,6 +150,9 @@ class RealKafka(harness.Broker):
     def command(self):
         return java(self.folder, "kafka.Kafka", self.properties, heap="1g")
 
+    def start(self, seconds=180):
+        return super().start(seconds)
+
     def wait_ready(self, seconds=180):
         def ready():
             if self.process.poll() is not None:

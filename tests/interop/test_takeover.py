@@ -51,7 +51,7 @@ def test_there_and_back(make_broker, make_kafka, first):
     brokers = [one, other, one, other, one]
     for turn, broker in enumerate(brokers):
         if broker.process is None:
-            broker.start(90)
+            broker.start(180)
         harness.wait_topic(broker, "t", 2)
         check(broker, count)
         for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
@@ -90,17 +90,17 @@ def test_after_a_kill(make_broker, make_kafka):
 
     def started(broker):
         try:
-            broker.start(90)
+            broker.start(180)
         except AssertionError:
             broker.kill()   # the old session has not ended yet
             return False
         return True
-    harness.wait_until(lambda: started(theirs), 120, "Kafka has taken over")
+    harness.wait_until(lambda: started(theirs), 400, "Kafka has taken over")
     harness.wait_topic(theirs, "t")
     check(theirs, 1000)
     fill(theirs, 1000, 1000, "lz4")
     theirs.kill()
-    harness.wait_until(lambda: started(ours), 120, "we have taken over")
+    harness.wait_until(lambda: started(ours), 400, "we have taken over")
     harness.wait_topic(ours, "t")
     check(ours, 2000)
     fill(ours, 2000, 100)
