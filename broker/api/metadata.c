@@ -69,12 +69,15 @@ api_metadata(struct apis *apis, struct request *request)
 		api_reply(apis, request, &s->response);
 		return;
 	}
-	api_go_away(apis, request, apis->setup.controller_loop,
-	    &(struct api_away){
-		.first = metadata_create,
-		.home = metadata_home,
-		.state = s,
-	    });
+	/* The answer borrows names from it, and is written after the way. */
+	(void)cluster_image_ref(s->image);
+	if (!api_go_away(apis, request, apis->setup.controller_loop,
+		&(struct api_away){
+		    .first = metadata_create,
+		    .home = metadata_home,
+		    .state = s,
+		}))
+		cluster_image_unref(s->image);
 }
 
 /* Ids and null names are for version 12 (KIP-516); before, the whole request is
@@ -380,9 +383,12 @@ static void
 metadata_home(struct api_away *away)
 {
 	struct metadata_state *s = away->state;
+	const struct cluster_image *image = s->image;
 
 	for (int32_t i = 0; i < s->missing_count; i++)
 		s->response.topics[s->missing[i].slot].error_code =
 		    (int16_t)s->missing[i].error;
+	/* `s` is the request's, which ends here. */
 	api_reply(s->apis, s->request, &s->response);
+	cluster_image_unref(image);
 }

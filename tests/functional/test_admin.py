@@ -5,6 +5,7 @@ what stands in ZooKeeper then."""
 import base64
 import json
 import re
+import threading
 import time
 
 import kazoo.client
@@ -304,6 +305,33 @@ def test_metadata_by_id(shared_broker, client):
     topic = client.call("Metadata", 12, Topics=[
         {"Name": None, "TopicId": uuid.uuid4()}])["Topics"][0]
     assert topic["ErrorCode"] == 100
+
+
+def test_auto_creation_at_once(shared_broker):
+    """An answer on its way to the controller and back, while others change what
+    the broker believes: it may hold no name of what was.  AddressSanitizer
+    sees it."""
+    wrong = []
+
+    def ask(n):
+        try:
+            with wire.Client(shared_broker.address) as c:
+                for i in range(15):
+                    told = c.call("Metadata", 9, Topics=[
+                        {"Name": f"auto-{n}-{i - 1}"},
+                        {"Name": f"auto-{n}-{i}"}],
+                        AllowAutoTopicCreation=True)
+                    if [b["Host"] for b in told["Brokers"]] != ["127.0.0.1"]:
+                        wrong.append(told)
+        except Exception as e:  # noqa: BLE001: told below
+            wrong.append(e)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert wrong == []
 
 
 def test_auto_creation(client):
