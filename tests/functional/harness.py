@@ -28,6 +28,7 @@ TOOL = BUILD / "tools" / "barnabas"
 CONSOLE = pathlib.Path(os.environ.get("BARNABAS_CONSOLE", TOOL))
 
 
+NOT_CONTROLLER = 41
 _ports_given = set()
 
 
@@ -293,15 +294,19 @@ def tool(broker, command, *arguments, **how):
 
 def create_topic(broker, name, partitions=1, replication_factor=1, **configs):
     """By a request of our own, so that no tool need work for it."""
-    with wire.Client(broker.address) as client:
-        answer = client.call(
-            "CreateTopics", 5, timeoutMs=20000, Topics=[{
-                "Name": name, "NumPartitions": partitions,
-                "ReplicationFactor": replication_factor,
-                "Configs": [{"Name": k.replace("_", "."), "Value": str(v)}
-                            for k, v in configs.items()]}])
-    error = answer["Topics"][0]["ErrorCode"]
-    assert error == 0, (error, answer["Topics"][0]["ErrorMessage"])
+    def answer():
+        with wire.Client(broker.address) as client:
+            told = client.call(
+                "CreateTopics", 5, timeoutMs=20000, Topics=[{
+                    "Name": name, "NumPartitions": partitions,
+                    "ReplicationFactor": replication_factor,
+                    "Configs": [
+                        {"Name": k.replace("_", "."), "Value": str(v)}
+                        for k, v in configs.items()]}])["Topics"][0]
+        # a controller that was just elected loads: clients ask again
+        return None if told["ErrorCode"] == NOT_CONTROLLER else told
+    told = wait_until(answer, what="a controller")
+    assert told["ErrorCode"] == 0, (told["ErrorCode"], told["ErrorMessage"])
 
 
 def wait_topic(broker, name, partitions=1):

@@ -348,9 +348,12 @@ def test_gone_before_it_is_converted(shared_broker, topic, client):
 @pytest.mark.parametrize("codec", ("gzip", "snappy", "lz4", "zstd"))
 def test_kcat_compresses(shared_broker, topic, client, codec):
     harness.kcat(shared_broker, "-P", "-t", topic, "-p", 0, "-z", codec,
+                 "-X", "linger.ms=1000",
                  stdin=b"".join(b"line %d\n" % i for i in range(200)))
     found = wire.batches(wire.fetch(client, topic, 0)["Records"])
-    assert {b.codec for b in found} == {codec}
+    # librdkafka may send what it has before the rest of the lines arrives,
+    # and leaves a batch alone that compression would make larger
+    assert {b.codec for b in found if b.count > 5} == {codec}
 
 
 @pytest.mark.parametrize("codec", ("none", "gzip", "snappy", "lz4"))
