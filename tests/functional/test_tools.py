@@ -407,13 +407,13 @@ def test_an_api_that_the_broker_lacks(shared_broker, name):
 class TestPerf:
     def produce(self, broker, topic, *arguments, **how):
         return harness.run(
-            harness.TOOL, "perf", "produce", "--topic", topic, *arguments,
+            harness.CONSOLE, "perf", "produce", "--topic", topic, *arguments,
             "--producer-props", f"bootstrap.servers={broker.address}",
             "acks=all", **how)
 
     def consume(self, broker, topic, *arguments, **how):
         return harness.run(
-            harness.TOOL, "perf", "consume", "--bootstrap-server",
+            harness.CONSOLE, "perf", "consume", "--bootstrap-server",
             broker.address, "--topic", topic, *arguments, **how)
 
     def values(self, broker, topic):
@@ -471,7 +471,7 @@ class TestPerf:
     def test_interrupted(self, shared_broker, name):
         harness.create_topic(shared_broker, name)
         with subprocess.Popen(
-                [harness.TOOL, "perf", "produce", "--topic", name,
+                [harness.CONSOLE, "perf", "produce", "--topic", name,
                  "--num-records", "1000000", "--record-size", "10",
                  "--throughput", "20", "--bootstrap-server",
                  shared_broker.address],
