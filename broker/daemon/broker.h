@@ -48,7 +48,7 @@ enum broker_state {
 	BROKER_RUNNING,
 	BROKER_STOPPING,
 	BROKER_STOPPED,
-	BROKER_FAILED /* it could not start; stopped again */
+	BROKER_FAILED /* it could not start, or lost all disks; stopped */
 };
 
 struct broker_setup {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The broker's parts, shared by broker.c, start.c and stop.c. */
+/* The broker's parts, shared by the files that start, run and stop it. */
 #ifndef DAEMON_BROKER_INT_H
 #define DAEMON_BROKER_INT_H
 
@@ -68,8 +68,10 @@ struct broker {
 	struct registration *registration;
 
 	struct task_ref task; /* start, then stop */
-	bool start_failed;
 	bool departed;     /* the controlled shutdown is over, or was none */
+	bool failed;             /* it could not start, or no disk is left */
+	uint64_t dir_failures;   /* log dirs that went offline */
+	struct task_ref dir_event; /* tells the controller of them */
 	bool logs_closing; /* a worker frees replicas and logs */
 };
 
@@ -80,6 +82,10 @@ void broker_stop_task(struct broker *broker);
 void broker_depart_task(struct broker *broker, struct task *stop);
 /* Where brokers reach the controller: the control plane's, else their own. */
 const char *broker_control_listener(const struct broker *broker);
+/* storage's dir_failed; any thread. */
+void broker_dir_failed(void *arg, struct log_dir *dir);
+/* Before the session closes; on the controller's loop. */
+void broker_end_dir_event(struct broker *broker);
 
 /* A piece of work on a worker that wakes a task when it is done. */
 struct broker_work {

@@ -30,6 +30,32 @@ collect_log(void *arg, struct log *log)
 	return (true);
 }
 
+struct collect_dirs {
+	struct metrics_scrape *scrape;
+	int64_t offline;
+};
+
+static void
+collect_dir(void *arg, const char *path, enum log_dir_state state)
+{
+	struct collect_dirs *dirs = arg;
+
+	metrics_sample(dirs->scrape, METRIC_LOG_DIR_OFFLINE,
+	    METRICS_VALUES(path), state == LOG_DIR_OFFLINE);
+	metrics_sample(dirs->scrape, METRIC_LOG_DIR_FULL, METRICS_VALUES(path),
+	    state == LOG_DIR_FULL);
+	dirs->offline += state == LOG_DIR_OFFLINE;
+}
+
+static void
+collect_dirs(struct broker *b, struct metrics_scrape *scrape)
+{
+	struct collect_dirs dirs = { .scrape = scrape };
+
+	storage_each_dir(b->storage, collect_dir, &dirs);
+	metrics_set(b->setup.metrics, METRIC_OFFLINE_LOG_DIRS, dirs.offline);
+}
+
 static int64_t
 collect_state(const struct broker *b)
 {
@@ -78,6 +104,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	if (broker_state(b) != BROKER_RUNNING)
 		return;
 	collect_files(b, m);
+	collect_dirs(b, scrape);
 	storage_each_log(b->storage, collect_log, scrape);
 }
 

@@ -82,7 +82,7 @@ start_fail(struct broker *b, const char *why)
 {
 	if (why != NULL)
 		diag_fatal(b->setup.seams.diag, daemon, "start: %s", why);
-	b->start_failed = true;
+	b->failed = true;
 	b->task = (struct task_ref){ NULL, 0 };
 	broker_stop_task(b);
 	return (STEP_DONE);
@@ -120,41 +120,6 @@ start_topic_settings(void *arg, const char *topic, struct log_settings *out)
 
 	settings_of_topic(config->options, out);
 	topic_config_unref(config);
-}
-
-struct start_failure {
-	struct broker *broker;
-	struct log_dir *dir;
-	char path[]; /* the directory may be closed when this is told */
-};
-
-static void
-start_dir_failed_here(void *arg)
-{
-	struct start_failure *failure = arg;
-	struct broker *b = failure->broker;
-
-	diag_error(b->setup.seams.diag, daemon,
-	    "dir=%s is offline: its partitions answer KAFKA_STORAGE_ERROR",
-	    failure->path);
-	if (!b->logs_closing && b->replicas != NULL)
-		replicas_dir_failed(b->replicas, failure->dir);
-	mem_free(failure);
-}
-
-/* On whatever thread met the error. */
-static void
-start_dir_failed(void *arg, struct log_dir *dir)
-{
-	const char *path = log_dir_path(dir);
-	size_t length = strlen(path) + 1;
-	struct start_failure *failure = mem_alloc(sizeof(*failure) + length);
-
-	memcpy(failure->path, path, length);
-	failure->broker = arg;
-	failure->dir = dir;
-	loop_post_call(failure->broker->control, start_dir_failed_here,
-	    failure);
 }
 
 struct start_change {
@@ -206,7 +171,7 @@ start_open_run(struct work *work)
 	    .broker_id = b->options->cluster.broker_id,
 	    .settings = start_topic_settings,
 	    .settings_arg = b,
-	    .dir_failed = start_dir_failed,
+	    .dir_failed = broker_dir_failed,
 	    .dir_failed_arg = b,
 	});
 	w->good = b->storage != NULL;

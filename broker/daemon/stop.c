@@ -138,6 +138,7 @@ stop_rooms(struct task *t)
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
 	registration_free(&b->registration);
+	broker_end_dir_event(b);
 	feature_free(&b->feature);
 	if (b->storage != NULL)
 		storage_stop_upkeep(b->storage);
@@ -198,6 +199,6 @@ stop_session_closed(struct task *t)
 	if (b->zk != NULL && !s->closing)
 		return (STEP_WAIT);
 	b->zk = NULL;
-	broker_enter(b, b->start_failed ? BROKER_FAILED : BROKER_STOPPED);
+	broker_enter(b, b->failed ? BROKER_FAILED : BROKER_STOPPED);
 	return (STEP_DONE);
 }

@@ -230,6 +230,21 @@ storage_find(struct storage *storage, const char *topic, int32_t partition)
 	return (log);
 }
 
+void
+storage_each_dir(const struct storage *storage,
+    void (*each)(void *arg, const char *path, enum log_dir_state state),
+    void *arg)
+{
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		const struct log_dir *dir = storage->dirs[i];
+
+		each(arg, dir->path,
+		    log_dir_failed(dir) ? LOG_DIR_OFFLINE :
+			atomic_load(&dir->full) ? LOG_DIR_FULL :
+						  LOG_DIR_WORKS);
+	}
+}
+
 bool
 storage_has_failed_dir(const struct storage *storage)
 {

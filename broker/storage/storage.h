@@ -116,6 +116,15 @@ struct log *storage_find(struct storage *storage, const char *topic,
  */
 bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);
+enum log_dir_state {
+	LOG_DIR_WORKS,
+	LOG_DIR_FULL, /* appends are refused until there is room */
+	LOG_DIR_OFFLINE
+};
+/* The directories, in the order of log.dirs. [any] */
+void storage_each_dir(const struct storage *storage,
+    void (*each)(void *arg, const char *path, enum log_dir_state state),
+    void *arg);
 /* True when any directory has failed. */
 bool storage_has_failed_dir(const struct storage *storage);
 /* The directories, as the options name them. [any] */
