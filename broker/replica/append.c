@@ -14,8 +14,9 @@
  * appended in its order: nobody overtakes a queue that is not empty.
  *
  * A directory in which an append took long (the kernel holds writers back when
- * its pages are not written quickly enough) is slow for a while: all appends
- * there are queued, and a worker of its own makes them.
+ * its pages are not written quickly enough), or has not come back yet, is slow
+ * for a while: all appends there are queued, and a worker of its own makes
+ * them.
  */
 #include "replica/replica_int.h"
 
@@ -213,14 +214,34 @@ append_dir_is_slow(const struct replica *replica)
 {
 	const struct append_dir *dir = atomic_load_explicit(&replica->dir,
 	    memory_order_acquire);
-	int64_t until_ns;
+	int64_t until_ns, began_ns, now_ns;
 
 	if (dir == NULL)
 		return (false);
 	until_ns = atomic_load_explicit(&dir->slow_until_ns,
 	    memory_order_relaxed);
-	return (until_ns != 0 &&
-	    clock_mono_ns(replica->replicas->clock) < until_ns);
+	began_ns = atomic_load_explicit(&dir->began_ns, memory_order_relaxed);
+	if (until_ns == 0 && began_ns == 0)
+		return (false);
+	now_ns = clock_mono_ns(replica->replicas->clock);
+	return (now_ns < until_ns ||
+	    (began_ns != 0 && now_ns - began_ns >= APPEND_SLOW_NS));
+}
+
+/* One of the appends under way shows when it began: if it does not come back at
+ * all, its directory is slow already.  Two that race may leave none shown, or
+ * the later one; the next append shows itself again. */
+static int64_t
+append_dir_begins(struct replica *replica)
+{
+	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
+	struct append_dir *dir = replica->dir;
+
+	if (dir != NULL && atomic_load_explicit(&dir->began_ns,
+		memory_order_relaxed) == 0)
+		atomic_store_explicit(&dir->began_ns, now_ns,
+		    memory_order_relaxed);
+	return (now_ns);
 }
 
 /* Under the partition's lock. */
@@ -230,7 +251,12 @@ append_dir_took(struct replica *replica, int64_t began_ns)
 	int64_t now_ns = clock_mono_ns(replica->replicas->clock), old_ns;
 	struct append_dir *dir = replica->dir;
 
-	if (now_ns - began_ns < APPEND_SLOW_NS || dir == NULL)
+	if (dir == NULL)
+		return;
+	if (atomic_load_explicit(&dir->began_ns, memory_order_relaxed) ==
+	    began_ns)
+		atomic_store_explicit(&dir->began_ns, 0, memory_order_relaxed);
+	if (now_ns - began_ns < APPEND_SLOW_NS)
 		return;
 	old_ns = atomic_exchange(&dir->slow_until_ns, now_ns + DIR_SLOW_NS);
 	if (old_ns < now_ns)
@@ -275,7 +301,7 @@ append_run(struct append *append)
 	append->log_start_offset = log == NULL ? -1 : log_start_offset(log);
 	if (append->error != ERR_NONE)
 		return;
-	began_ns = clock_mono_ns(replica->replicas->clock);
+	began_ns = append_dir_begins(replica);
 	append->error = log_append_as_leader(log, &append->rules,
 	    &append->verdict, append->bytes, replica->leader_epoch,
 	    &append->appended);

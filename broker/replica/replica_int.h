@@ -239,6 +239,7 @@ struct append_dir {
 	struct append_dir *next;
 	const struct log_dir *log_dir;
 	atomic_int_least64_t slow_until_ns; /* 0: never was */
+	atomic_int_least64_t began_ns; /* of one under way, 0: none */
 	struct work_queue *queue; /* one at a time */
 };
 struct append_dir *append_dir_of(struct replicas *replicas,
