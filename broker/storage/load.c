@@ -401,6 +401,26 @@ indexes_rebuild(struct log *log, struct segment *segment, bool active,
 	return (true);
 }
 
+/* A closed segment has at least the entry of its end: without any, a search by
+ * time would go by when the file was written.  Only records that have no
+ * timestamps (magic 0) leave none. */
+static bool
+times_lost(struct segment *segment)
+{
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	bool lost;
+
+	if (segment->times.count > 0 || segment->size == 0)
+		return (false);
+	segment_walk(segment, &walk, 0, segment->size, false);
+	lost = walk_next(&walk, &batch, &position) == WALK_BATCH &&
+	    batch.max_timestamp_ms >= 0;
+	segment_walk_end(segment, &walk);
+	return (lost);
+}
+
 /* Indexes of a segment that needs no recovery; a missing .index needs one. */
 static bool
 open_indexes(struct log *log, struct segment *segment, bool active)
@@ -425,6 +445,9 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 			return (false);
 		index_unload(&segment->times);
 	}
+	if (times_lost(segment))
+		return (indexes_rebuild(log, segment, active,
+		    "the .timeindex is missing or empty"));
 	if (!aborted_good(log, segment))
 		diag_warn(log->storage->diag, storage,
 		    "partition=%s the index of aborted transactions is damaged "

@@ -340,39 +340,6 @@ log_new_segment(struct log *log, int64_t base_offset)
 	return (segment);
 }
 
-void
-log_segment_timestamp(struct log *log, struct segment *segment,
-    struct index_entry *out)
-{
-	struct storage *storage = log->storage;
-	struct index times;
-	struct file_info info;
-
-	lock_take(&log->lock);
-	out->timestamp_ms = segment->max_timestamp_ms;
-	out->offset = segment->max_timestamp_offset;
-	times = index_view(&segment->times);
-	lock_release(&log->lock);
-	if (out->timestamp_ms == TIMESTAMP_UNREAD) {
-		if (times.in_memory || times.count == 0 ||
-		    !index_get(&times, storage->cache, storage->files,
-			segment->path, times.count - 1, out))
-			*out = (struct index_entry){
-				.offset = segment->base_offset,
-				.timestamp_ms = -1,
-			};
-		lock_take(&log->lock);
-		if (segment->max_timestamp_ms == TIMESTAMP_UNREAD) {
-			segment->max_timestamp_ms = out->timestamp_ms;
-			segment->max_timestamp_offset = out->offset;
-		}
-		lock_release(&log->lock);
-	}
-	if (out->timestamp_ms < 0 &&
-	    segment_info(segment, &info) == 0)
-		out->timestamp_ms = info.mtime_ms;
-}
-
 /* --- partition.metadata --------------------------------------------------- */
 
 struct uuid

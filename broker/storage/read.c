@@ -346,6 +346,11 @@ search_timestamp(struct log *log, struct segment *segment,
 	if (!times.in_memory)
 		index_lookup(&times, storage->cache, storage->files,
 		    segment->path, timestamp_ms, &entry);
+	if (!times.in_memory && entry.offset != segment->base_offset &&
+	    !log_time_entry_good(log, segment, &entry)) {
+		segment_repair_later(log, segment);
+		entry.offset = segment->base_offset;
+	}
 	if (entry.offset < start_offset)
 		entry.offset = start_offset;
 	error = log_locate(log, segment, entry.offset, end, &place);

@@ -254,9 +254,6 @@ struct segment *log_begin_segment(struct log *log, int64_t base_offset);
 void log_date_segment(struct log *log, struct segment *segment);
 /* Room for all of the active segment, where the file system can. */
 bool log_preallocate(struct log *log);
-/* An unread field of a segment, from its index or its mtime. */
-void log_segment_timestamp(struct log *log, struct segment *segment,
-    struct index_entry *out);
 struct log_settings log_get_settings(struct log *log);
 
 /* --- append.c ------------------------------------------------------------- */
@@ -322,6 +319,18 @@ bool segment_split(struct log *log, struct segment *segment);
 /* Makes the index files of a closed segment anew, later, on a worker; nothing
  * without a scheduler. */
 void segment_repair_later(struct log *log, struct segment *segment);
+
+/* --- times.c -------------------------------------------------------------- */
+
+/* The largest timestamp of a segment and where; from its index, or its batches
+ * where that lies, or (without timestamps) when it was written. Not under
+ * log->lock. */
+void log_segment_timestamp(struct log *log, struct segment *segment,
+    struct index_entry *out);
+/* Whether an entry of a closed segment's time index tells the truth. Not under
+ * log->lock. */
+bool log_time_entry_good(struct log *log, struct segment *segment,
+    const struct index_entry *entry);
 /* Rebuilds one segment's indexes; *cut: how many bytes were left over. False:
  * errno; EOVERFLOW: the segment must be split. */
 bool segment_recover(struct log *log, struct segment *segment, bool replay,
