@@ -12,9 +12,10 @@ class Writer:
     acknowledged: {number: offset}."""
 
     def __init__(self, address, topic, partition=0, name="w", depth=8,
-                 first=0, size=200):
+                 first=0, size=200, timeout=30):
         self.address, self.topic, self.partition = address, topic, partition
         self.name, self.depth, self.size = name, depth, size
+        self.timeout = timeout
         self.acknowledged, self.next = {}, first
         self.errors = []
         self.stopping = threading.Event()
@@ -35,7 +36,7 @@ class Writer:
 
     def _run(self):
         try:
-            with wire.Client(self.address) as client:
+            with wire.Client(self.address, self.timeout) as client:
                 pending = []
                 while not self.stopping.is_set():
                     while len(pending) < self.depth:
