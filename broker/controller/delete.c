@@ -41,6 +41,44 @@ struct deleting {
 	struct waitq_link deleted;
 };
 
+/* --- answering ------------------------------------------------------------ */
+
+static void
+answer_topic(const struct controller_call *call,
+    const struct deleting_topic *from,
+    struct delete_topics_response_topic *to)
+{
+	to->name = from->name == NULL ? SLICE_NULL :
+	    slice_of_text(arena_strdup(call->arena, from->name));
+	to->topic_id = from->id;
+	to->error_code = (int16_t)from->error;
+}
+
+static void
+deleting_reply(struct deleting *d)
+{
+	struct controller_call *call = d->hook.call;
+	struct delete_topics_response *response;
+
+	if (call == NULL)
+		return;
+	response = call->response;
+	response->responses = wire_array(call->arena,
+	    delete_topics_response_topic_schema(), d->count);
+	if (response->responses != NULL)
+		response->responses_count = (int32_t)d->count;
+	for (int32_t i = 0; i < response->responses_count; i++)
+		answer_topic(call, &d->topics[i], &response->responses[i]);
+	controller_call_end(&d->hook);
+}
+
+static enum verdict
+deleting_answer(struct task *t)
+{
+	deleting_reply(task_state(t));
+	return (STEP_DONE);
+}
+
 /* --- life ----------------------------------------------------------------- */
 
 static void
@@ -54,7 +92,11 @@ deleting_fini(struct task *task)
 	waitq_leave(&d->controller->deleted, &d->deleted);
 	zk_batch_free(&d->batch);
 	hash_clear(&d->names);
-	controller_call_end(&d->hook);
+	/* Cut short, as the broker stops: the next controller may be asked. */
+	for (size_t i = 0; d->hook.call != NULL && i < d->count; i++)
+		if (d->topics[i].error == ERR_NONE)
+			d->topics[i].error = ERR_NOT_CONTROLLER;
+	deleting_reply(d);
 }
 
 static const struct task_class deleting_class = {
@@ -99,39 +141,6 @@ deletings_cancel(struct controller *controller)
 	LIST_EACH(element, &controller->deletings)
 		task_cancel(task_of_ref(list_entry(element, struct deleting,
 		    link)->self));
-}
-
-/* --- answering ------------------------------------------------------------ */
-
-static void
-answer_topic(const struct controller_call *call,
-    const struct deleting_topic *from,
-    struct delete_topics_response_topic *to)
-{
-	to->name = from->name == NULL ? SLICE_NULL :
-	    slice_of_text(arena_strdup(call->arena, from->name));
-	to->topic_id = from->id;
-	to->error_code = (int16_t)from->error;
-}
-
-static enum verdict
-deleting_answer(struct task *t)
-{
-	struct deleting *d = task_state(t);
-	struct controller_call *call = d->hook.call;
-	struct delete_topics_response *response;
-
-	if (call == NULL)
-		return (STEP_DONE);
-	response = call->response;
-	response->responses = wire_array(call->arena,
-	    delete_topics_response_topic_schema(), d->count);
-	if (response->responses != NULL)
-		response->responses_count = (int32_t)d->count;
-	for (int32_t i = 0; i < response->responses_count; i++)
-		answer_topic(call, &d->topics[i], &response->responses[i]);
-	controller_call_end(&d->hook);
-	return (STEP_DONE);
 }
 
 /* --- names and ids -------------------------------------------------------- */

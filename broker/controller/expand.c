@@ -52,6 +52,51 @@ struct expansion {
 	struct waitq_link changed;
 };
 
+/* --- answering ------------------------------------------------------------ */
+
+static void
+refuse(struct expanding *topic, enum error error, const char *message)
+{
+	if (topic->error != ERR_NONE)
+		return;
+	topic->error = error;
+	topic->message = message;
+}
+
+static void
+expansion_reply(struct expansion *x)
+{
+	struct controller_call *call = x->hook.call;
+	struct create_partitions_response *response;
+
+	if (call == NULL)
+		return;
+	response = call->response;
+	response->results = wire_array(call->arena,
+	    create_partitions_response_topic_schema(), x->count);
+	if (response->results != NULL)
+		response->results_count = (int32_t)x->count;
+	for (int32_t i = 0; i < response->results_count; i++) {
+		const struct expanding *from = &x->topics[i];
+		struct create_partitions_response_topic *to =
+		    &response->results[i];
+
+		to->name = slice_of_text(arena_strdup(call->arena,
+		    from->name));
+		to->error_code = (int16_t)from->error;
+		to->error_message = from->message == NULL ? SLICE_NULL :
+		    slice_of_text(arena_strdup(call->arena, from->message));
+	}
+	controller_call_end(&x->hook);
+}
+
+static enum verdict
+expansion_answer(struct task *t)
+{
+	expansion_reply(task_state(t));
+	return (STEP_DONE);
+}
+
 /* --- life ----------------------------------------------------------------- */
 
 static void
@@ -65,7 +110,10 @@ expansion_fini(struct task *task)
 	zk_batch_free(&x->batch);
 	zk_batch_free(&x->reading);
 	hash_clear(&x->names);
-	controller_call_end(&x->hook);
+	/* Cut short, as the broker stops: the next controller may be asked. */
+	for (size_t i = 0; x->hook.call != NULL && i < x->count; i++)
+		refuse(&x->topics[i], ERR_NOT_CONTROLLER, NULL);
+	expansion_reply(x);
 }
 
 static const struct task_class expansion_class = {
@@ -110,44 +158,6 @@ expansions_cancel(struct controller *controller)
 	LIST_EACH(element, &controller->expansions)
 		task_cancel(task_of_ref(list_entry(element, struct expansion,
 		    link)->self));
-}
-
-static void
-refuse(struct expanding *topic, enum error error, const char *message)
-{
-	if (topic->error != ERR_NONE)
-		return;
-	topic->error = error;
-	topic->message = message;
-}
-
-static enum verdict
-expansion_answer(struct task *t)
-{
-	struct expansion *x = task_state(t);
-	struct controller_call *call = x->hook.call;
-	struct create_partitions_response *response;
-
-	if (call == NULL)
-		return (STEP_DONE);
-	response = call->response;
-	response->results = wire_array(call->arena,
-	    create_partitions_response_topic_schema(), x->count);
-	if (response->results != NULL)
-		response->results_count = (int32_t)x->count;
-	for (int32_t i = 0; i < response->results_count; i++) {
-		const struct expanding *from = &x->topics[i];
-		struct create_partitions_response_topic *to =
-		    &response->results[i];
-
-		to->name = slice_of_text(arena_strdup(call->arena,
-		    from->name));
-		to->error_code = (int16_t)from->error;
-		to->error_message = from->message == NULL ? SLICE_NULL :
-		    slice_of_text(arena_strdup(call->arena, from->message));
-	}
-	controller_call_end(&x->hook);
-	return (STEP_DONE);
 }
 
 /* --- which topics --------------------------------------------------------- */

@@ -618,7 +618,8 @@ delete_topic(struct replay *r, const char *topic)
 	if (replay_ask(r, controller_delete_topics, &(struct controller_call){
 		.arena = &arena, .request = &request, .response = &response,
 		.version = 6 }))
-		error = response.responses[0].error_code;
+		error = response.responses_count == 1 ?
+		    response.responses[0].error_code : -1;
 	arena_fini(&arena);
 	return (error);
 }
@@ -884,7 +885,8 @@ add_partitions(struct replay *r, const char *topic, int32_t count)
 		&(struct controller_call){ .arena = &arena,
 		    .request = &request, .response = &response,
 		    .version = 3 }))
-		error = response.results[0].error_code;
+		error = response.results_count == 1 ?
+		    response.results[0].error_code : -1;
 	arena_fini(&arena);
 	return (error);
 }

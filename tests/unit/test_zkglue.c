@@ -336,6 +336,44 @@ test_watcher_data(void)
 	bench_fini(&b);
 }
 
+/* Those that changed, each once, and nobody else. */
+static void
+test_watch_group(void)
+{
+	static const char *const paths[] = { "/a", "/b", "/c" };
+	struct zk_batch *batch = NULL;
+	struct zk_watch_group group;
+	struct zk_watcher w[3];
+	struct bench b;
+
+	bench_init(&b, 7, "zk");
+	bench_start(&b);
+	zk_watch_group_init(&group);
+	for (size_t i = 0; i < nelems(w); i++) {
+		zk_watcher_init(&w[i], b.zk);
+		zk_watch_group_add(&group, &w[i]);
+		read_with(&b, &batch, &w[i], paths[i]);
+	}
+	CU_ASSERT_PTR_NULL(zk_watch_group_take(&group));
+	zk_fake_put(b.fake, "/b", SLICE_LITERAL("1"));
+	settle(&b, SECOND);
+	CU_ASSERT_PTR_EQUAL(zk_watch_group_take(&group), &w[1]);
+	CU_ASSERT_TRUE(w[1].changed);
+	CU_ASSERT_PTR_NULL(zk_watch_group_take(&group));
+	/* Told of and gone before it was taken. */
+	zk_fake_put(b.fake, "/a", SLICE_LITERAL("1"));
+	zk_fake_put(b.fake, "/c", SLICE_LITERAL("1"));
+	settle(&b, SECOND);
+	zk_watcher_fini(&w[0]);
+	CU_ASSERT_PTR_EQUAL(zk_watch_group_take(&group), &w[2]);
+	CU_ASSERT_PTR_NULL(zk_watch_group_take(&group));
+	zk_watcher_fini(&w[1]);
+	zk_watcher_fini(&w[2]);
+	zk_watch_group_fini(&group);
+	zk_batch_free(&batch);
+	bench_fini(&b);
+}
+
 static void
 test_watcher_children(void)
 {
@@ -846,6 +884,7 @@ static const struct unit_test tests[] = {
 	{ "watcher of data", test_watcher_data },
 	{ "watcher of children", test_watcher_children },
 	{ "watcher survives a cut", test_watcher_survives_cut },
+	{ "watch group", test_watch_group },
 	{ "watchers have no gap", test_watcher_no_gap },
 	{ "lost reply: retried", test_lost_reply },
 	{ "a cut keeps the order", test_cut_keeps_order },
