@@ -85,6 +85,27 @@ epochs_well(struct plane *p, int64_t broker_epoch, int32_t controller_epoch)
 	return (ERR_NONE);
 }
 
+/* Who was elected after the mark knows of it: nobody leads or follows then. */
+static void
+check_not_doomed(struct plane *p, const char *topic, int32_t epoch)
+{
+	struct zk_fake *fake = p->replay->fake;
+	struct slice data;
+	struct zk_stat mark, elected;
+	struct arena arena;
+	int32_t now;
+
+	arena_init(&arena, 0);
+	if (zk_fake_get(fake, znode_delete_topic_path(&arena, topic), &data,
+		&mark) &&
+	    zk_fake_get(fake, ZNODE_CONTROLLER_EPOCH, &data, &elected) &&
+	    znode_epoch_decode(data, &now) && now == epoch &&
+	    mark.czxid < elected.mzxid)
+		replay_fault(p->replay, "b%d was told to lead or follow %s, "
+		    "which is being deleted", p->id, topic);
+	arena_fini(&arena);
+}
+
 static void
 take_topic(struct plane *p, struct request *request,
     const struct leader_and_isr_request_topic_state *from,
@@ -121,9 +142,13 @@ on_leader_and_isr(struct plane *p, struct request *request)
 		    leader_and_isr_response_topic_schema(),
 		    (size_t)body.topic_states_count);
 		response.topics_count = body.topic_states_count;
-		for (int32_t i = 0; i < body.topic_states_count; i++)
+		for (int32_t i = 0; i < body.topic_states_count; i++) {
+			check_not_doomed(p, arena_slice_text(&request->arena,
+			    body.topic_states[i].topic_name),
+			    body.controller_epoch);
 			take_topic(p, request, &body.topic_states[i],
 			    &response.topics[i]);
+		}
 	}
 	reply(request, &response);
 }
