@@ -11,10 +11,11 @@ import pytest
 import harness
 import packing
 import wire
-from legacy import (APPEND_TIME, GZIP, LZ4, NOW, SNAPPY, flat, message,
-                    read_set, wrapper)
+from legacy import (APPEND_TIME, GZIP, LZ4, SNAPPY, flat, message, read_set,
+                    wrapper)
 
 OUT_OF_RANGE = 1
+NOW = 1700000000000  # long ago
 DAY = 86400000
 
 
