@@ -26,6 +26,9 @@
 #include "metrics/metrics.h"
 #include "net/net.h"
 
+/* Of socket.receive.buffer.bytes. */
+#define RECEIVE_BUFFER_DEFAULT_BYTES 102400
+
 /* One read(2) takes up to this: many small requests at once. */
 #define READ_BUFFER_BYTES ((size_t)64 << 10)
 /* Read ahead while nothing may begin; mostly to hear of the peer's end. */
