@@ -200,19 +200,38 @@ record_parse_whole(const uint8_t *at, const uint8_t *end,
 	return (at == end);
 }
 
+/* The record's length, which is what its fields may spend. */
+static inline bool
+take_size(struct record_source *source, int64_t *budget, struct record *out)
+{
+	const uint8_t *start = source->at;
+	int64_t left = VARINT_SIZE_MAX;
+
+	if (source->end - start >= VARINT_SIZE_MAX) {
+		source->at = whole_varint(start, source->end, VARINT_SIZE_MAX,
+		    budget);
+		if (source->at == NULL) {
+			source->at = start;
+			return (false);
+		}
+		left -= source->at - start;
+	} else if (!take_varint(source, &left, VARINT_SIZE_MAX, budget)) {
+		return (false);
+	}
+	out->size = (int32_t)(*budget + VARINT_SIZE_MAX - left);
+	return (*budget >= 0 && *budget <= INT32_MAX - VARINT_SIZE_MAX);
+}
+
 bool
 record_parse(struct record_source *source, const struct record_base *base,
     struct record *out)
 {
-	int64_t unbounded = VARINT_SIZE_MAX;
 	int64_t budget;
 	int64_t timestamp_delta, offset_delta, value;
 	struct slice attributes;
 
-	if (!take_varint(source, &unbounded, VARINT_SIZE_MAX, &budget) ||
-	    budget < 0 || budget > INT32_MAX - VARINT_SIZE_MAX)
+	if (!take_size(source, &budget, out))
 		return (false);
-	out->size = (int32_t)(budget + VARINT_SIZE_MAX - unbounded);
 	if (budget <= source->end - source->at) {
 		const uint8_t *start = source->at;
 
