@@ -125,6 +125,7 @@ incoming_begin(struct connection *c)
 		return;
 	}
 	c->incoming = NULL;
+	c->bulk = r->frame_size > READ_BUFFER_BYTES;
 	list_remove(&c->receiving);
 	net_privilege_end(c);
 	r->loop = c->hub->loop;
@@ -340,6 +341,9 @@ read_size(const struct connection *c)
 	    atomic_load_explicit(&net->frame_bytes, memory_order_relaxed) >=
 		(size_t)net->setup.options->buffer_bytes)
 		return (READ_AHEAD_BYTES);
+	/* Its next frame will be as long: the head now, the rest straight. */
+	if (c->bulk)
+		return (READ_AHEAD_BYTES);
 	return (READ_BUFFER_BYTES - FRAME_PEEK_BYTES);
 }
 
@@ -382,7 +386,7 @@ input_read(struct connection *c)
 		    net_allow_frame(c) == NET_WAIT)
 			return;
 	}
-	if (lacks > READ_BUFFER_BYTES / 2)
+	if (lacks > READ_STRAIGHT_BYTES)
 		read_into_frame(c, lacks);
 	else
 		read_into_buffer(c);

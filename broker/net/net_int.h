@@ -29,8 +29,11 @@
 /* Of socket.receive.buffer.bytes. */
 #define RECEIVE_BUFFER_DEFAULT_BYTES 102400
 
-/* One read(2) takes up to this: many small requests at once. */
-#define READ_BUFFER_BYTES ((size_t)64 << 10)
+/* One read(2) takes up to this: many small requests at once, and the five
+ * batches of 16 KiB that a Java client has under way. */
+#define READ_BUFFER_BYTES ((size_t)128 << 10)
+/* A frame that lacks more is read straight into its own memory. */
+#define READ_STRAIGHT_BYTES ((size_t)32 << 10)
 /* Read ahead while nothing may begin; mostly to hear of the peer's end. */
 #define READ_AHEAD_BYTES ((size_t)4 << 10)
 /* Frames up to this lie in the exchange itself. */
@@ -200,6 +203,7 @@ struct connection {
 	bool closed;       /* no socket any more */
 	bool busy;         /* its own turn runs: nothing is freed meanwhile */
 	bool stalled;      /* what is in the stash may not begin yet */
+	bool bulk;         /* its last frame was a long one */
 	unsigned wanted;
 	struct hub *hub;
 	struct listener *listener;
