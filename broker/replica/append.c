@@ -14,9 +14,10 @@
  * appended in its order: nobody overtakes a queue that is not empty.
  *
  * A directory in which an append took long (the kernel holds writers back when
- * its pages are not written quickly enough), or has not come back yet, is slow
- * for a while: all appends there are queued, and a worker of its own makes
- * them.
+ * its pages are not written quickly enough) is slow for a while: all appends
+ * there are queued, and a worker of its own makes them.  The while is over
+ * early when so much was written without another delay as a held back writer
+ * never gets through: then it was the processor that made it wait.
  */
 #include "replica/replica_int.h"
 
@@ -28,6 +29,7 @@
 /* An append that takes so long makes its directory slow, for so long. */
 #define APPEND_SLOW_NS (INT64_C(50) * 1000000)
 #define DIR_SLOW_NS (INT64_C(1000) * 1000000)
+#define DIR_QUICK_BYTES ((size_t)16 << 20)
 
 static void append_run(struct append *append);
 static size_t append_queued(struct replica *replica, struct list *finished,
@@ -244,27 +246,41 @@ append_dir_begins(struct replica *replica)
 	return (now_ns);
 }
 
-/* Under the partition's lock. */
+/* Once in that time, however often it turns slow. */
 static void
-append_dir_took(struct replica *replica, int64_t began_ns)
+append_dir_say(const struct replica *replica, struct append_dir *dir,
+    int64_t took_ns, int64_t now_ns)
 {
-	int64_t now_ns = clock_mono_ns(replica->replicas->clock), old_ns;
-	struct append_dir *dir = replica->dir;
+	int64_t said_ns = atomic_load(&dir->said_ns);
 
-	if (dir == NULL)
-		return;
-	if (atomic_load_explicit(&dir->began_ns, memory_order_relaxed) ==
-	    began_ns)
-		atomic_store_explicit(&dir->began_ns, 0, memory_order_relaxed);
-	if (now_ns - began_ns < APPEND_SLOW_NS)
-		return;
-	old_ns = atomic_exchange(&dir->slow_until_ns, now_ns + DIR_SLOW_NS);
-	if (old_ns < now_ns)
+	if ((said_ns == 0 || now_ns - said_ns >= DIR_SLOW_NS) &&
+	    atomic_compare_exchange_strong(&dir->said_ns, &said_ns, now_ns))
 		diag_warn(replica->replicas->setup.diag, replica,
 		    "dir=%s slow: an append took %lld ms; a worker makes its "
 		    "appends until they are quick again",
 		    log_dir_path(dir->log_dir),
-		    (long long)((now_ns - began_ns) / NANOS_PER_MILLI));
+		    (long long)(took_ns / NANOS_PER_MILLI));
+}
+
+/* Under the partition's lock. */
+static void
+append_dir_took(struct replica *replica, int64_t began_ns, size_t size)
+{
+	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
+	struct append_dir *dir = replica->dir;
+
+	if (dir == NULL)
+		return;
+	if (now_ns - began_ns >= APPEND_SLOW_NS) {
+		atomic_store(&dir->quick_bytes, 0);
+		atomic_store(&dir->slow_until_ns, now_ns + DIR_SLOW_NS);
+		append_dir_say(replica, dir, now_ns - began_ns, now_ns);
+	} else if (atomic_load_explicit(&dir->slow_until_ns,
+		       memory_order_relaxed) != 0 &&
+	    atomic_fetch_add(&dir->quick_bytes, size) + size >=
+		DIR_QUICK_BYTES) {
+		atomic_store(&dir->slow_until_ns, 0);
+	}
 }
 
 /* --- under the lock ------------------------------------------------------- */
@@ -305,6 +321,7 @@ append_run(struct append *append)
 	append->error = log_append_as_leader(log, &append->rules,
 	    &append->verdict, append->bytes, replica->leader_epoch,
 	    &append->appended);
-	append_dir_took(replica, began_ns);
+	append_dir_took(replica, began_ns,
+	    (size_t)append->verdict.batch.size);
 	append->log_start_offset = log_start_offset(log);
 }

@@ -641,6 +641,40 @@ test_disk_slow(void)
 	replica_rig_fini(&rig);
 }
 
+/* What was written meanwhile without delay says that it is slow no more. */
+static void
+test_disk_slow_once(void)
+{
+	struct replica_rig rig;
+	struct rig_produce p;
+	const struct files_ops *quick;
+	struct files_ops slow;
+	bool at_once = false;
+	int appends = 0;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	slow_rig = &rig;
+	quick = rig.files->ops;
+	slow = *quick;
+	slow.pwritev = slow_write;
+	rig.files->ops = &slow;
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	rig.files->ops = quick;
+	for (; !at_once && appends < 100; appends++) {
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 1000000),
+		    ERR_NONE);
+		rig_produce_init(&p, &rig, 1);
+		rig_produce_start(&p);
+		at_once = p.at_once;
+		CU_ASSERT(rig_produce_await(&p, 1));
+		rig_produce_fini(&p);
+	}
+	CU_ASSERT(at_once);
+	CU_ASSERT_EQUAL(appends, 17);
+	replica_rig_fini(&rig);
+}
+
 static void
 test_metrics_page(void)
 {
@@ -680,6 +714,7 @@ static const struct unit_test tests[] = {
 	{ "produce: flush.messages", test_produce_flush },
 	{ "a disk fails", test_disk_fails },
 	{ "a disk is slow", test_disk_slow },
+	{ "a disk was slow once", test_disk_slow_once },
 	{ "metrics", test_metrics_page },
 };
 
