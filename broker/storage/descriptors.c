@@ -14,7 +14,7 @@
 #define EVICT_LOOKS 64
 /* How often an open() is tried again, and how many are closed for it. */
 #define WANT_TRIES 8
-#define WANT_CLOSES 4
+#define WANT_CLOSES 2
 
 struct descriptors {
 	struct files files; /* first */

@@ -183,7 +183,8 @@ log_fail(struct log *log, const char *what)
 static bool
 log_wants_room(int error)
 {
-	return (error == ENOSPC || error == EDQUOT || descriptors_wanted(error));
+	return (error == ENOSPC || error == EDQUOT ||
+	    descriptors_wanted(error));
 }
 
 enum error

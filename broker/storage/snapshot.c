@@ -147,8 +147,13 @@ snapshot_load(struct log *log, int64_t start, int64_t limit)
 		if (offset > limit || offset <= start)
 			continue;
 		log_offset_file(log, offset, ".snapshot", name);
-		usable = file_load(storage->files, name, SMALL_FILE_MAX, &bytes,
-			     &size) == 0 &&
+		if (file_load(storage->files, name, SMALL_FILE_MAX, &bytes,
+			&size) != 0 &&
+		    errno != EFBIG) {
+			good = false; /* the disk's fault, not the file's */
+			break;
+		}
+		usable = bytes != NULL &&
 		    producers_decode(&log->producers, slice_of(bytes, size),
 			storage_now_ms(storage),
 			storage->options->producer_id_expiration_ms);

@@ -313,8 +313,8 @@ struct log *log_load(struct log_dir *dir, const char *topic,
  * errno. */
 bool log_recover(struct log *log, struct segment **items, size_t *count,
     int64_t recovery_point);
-/* Makes segments that 32 bits are enough for out of one, as .swap files: the log
- * is to be loaded again. False: errno. */
+/* Makes segments that 32 bits are enough for out of one, as .swap files: the
+ * log is to be loaded again. False: errno. */
 bool segment_split(struct log *log, struct segment *segment);
 /* Makes the index files of a closed segment anew, later, on a worker; nothing
  * without a scheduler. */

@@ -32,6 +32,7 @@ struct bench {
 	struct scheduler *scheduler; /* NULL: no workers */
 	struct random *random;       /* NULL: always the same */
 	size_t descriptors;          /* 0: as storage likes */
+	int cores;
 	struct storage *storage;
 	struct log *log;
 	int failed_dirs;
@@ -85,6 +86,7 @@ bench_open(struct bench *bench)
 		.scheduler = bench->scheduler,
 		.random = bench->random,
 		.descriptors = bench->descriptors,
+		.cores = bench->cores,
 		.broker_id = -1,
 		.settings = bench_settings,
 		.settings_arg = bench,

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What upkeep deletes, and what it does when nothing happens: on virtual
+ * time. */
+#include "storage_bench.h"
+
+#include "base/loop.h"
+
+#define HOUR_MS INT64_C(3600000)
+#define LOG0 "t-0/00000000000000000000.log"
+
+struct rig {
+	struct bench bench;
+	struct loop *loop;
+};
+
+static void
+rig_init(struct rig *rig)
+{
+	struct bench *bench = &rig->bench;
+
+	bench_init(bench);
+	bench->settings.segment_bytes = 3000;
+	bench->settings.file_delete_delay_ms = 60000;
+	bench->options.initial_task_delay_ms = 30000;
+	bench->options.flush_offset_checkpoint_interval_ms = 60000;
+	bench->options.flush_start_offset_checkpoint_interval_ms = 60000;
+	bench->options.retention_check_interval_ms = 300000;
+	bench->options.producer_id_expiration_check_interval_ms = 600000;
+	bench->options.flush_scheduler_interval_ms = INT64_MAX;
+	bench->files = files_faulty_new(files_system());
+	bench->scheduler = scheduler_new_replay(&bench->clock, 1);
+	rig->loop = loop_new(bench->scheduler, "upkeep");
+	loop_start(rig->loop);
+}
+
+static void
+rig_start(struct rig *rig)
+{
+	bench_start(&rig->bench);
+	storage_start_upkeep(rig->bench.storage, rig->loop);
+}
+
+static void
+rig_fini(struct rig *rig)
+{
+	struct bench *bench = &rig->bench;
+
+	storage_stop_upkeep(bench->storage);
+	bench_stop(bench);
+	loop_stop(rig->loop);
+	loop_free(rig->loop);
+	scheduler_free(bench->scheduler);
+	bench->scheduler = NULL;
+	bench_fini(bench);
+	files_faulty_free(bench->files);
+}
+
+static void
+run_to(struct rig *rig, int64_t ms)
+{
+	scheduler_run_until(rig->bench.scheduler, ms * 1000000);
+}
+
+/* Ten records of about 1,070 bytes, two a segment. */
+static void
+fill(struct rig *rig, int64_t high_watermark)
+{
+	bench_fill(&rig->bench, 10, 1000);
+	CU_ASSERT_EQUAL(log_segment_count(rig->bench.log), 5);
+	log_set_high_watermark(rig->bench.log, high_watermark);
+}
+
+static void
+test_by_size(void)
+{
+	/* retention.bytes in segments and what is left of a log of 10. */
+	static const struct {
+		int64_t tenths; /* of a segment's size */
+		int64_t high_watermark;
+		int64_t start;
+	} rows[] = {
+		{ 50, 10, 0 }, { 49, 10, 0 }, { 40, 10, 2 }, { 31, 10, 2 },
+		{ 30, 10, 4 }, { 10, 10, 8 }, { 10, 5, 4 }, { 9, 10, 8 },
+		{ 0, 10, 10 }, { 0, 9, 8 },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct rig rig;
+
+		rig_init(&rig);
+		rig.bench.settings.retention_ms = -1;
+		rig_start(&rig);
+		fill(&rig, rows[i].high_watermark);
+		rig.bench.settings.retention_bytes =
+		    log_size_bytes(rig.bench.log) / 5 * rows[i].tenths / 10;
+		log_set_settings(rig.bench.log, &rig.bench.settings);
+		run_to(&rig, 40000);
+		CU_ASSERT_EQUAL(log_start_offset(rig.bench.log),
+		    rows[i].start);
+		CU_ASSERT_EQUAL(log_end_offset(rig.bench.log), 10);
+		rig_fini(&rig);
+	}
+}
+
+static void
+test_by_time(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	rig_start(&rig);
+	fill(&rig, 10);
+	/* Exactly as old as allowed, then a little more: stamps are 0..9 ms. */
+	run_to(&rig, HOUR_MS - 10000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 0);
+	run_to(&rig, HOUR_MS + 310000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 10);
+	CU_ASSERT_EQUAL(log_segment_count(rig.bench.log), 1);
+	CU_ASSERT_EQUAL(log_size_bytes(rig.bench.log), 0);
+	/* An empty one stays, and is not rolled. */
+	run_to(&rig, 3 * HOUR_MS);
+	CU_ASSERT_EQUAL(log_segment_count(rig.bench.log), 1);
+	CU_ASSERT_EQUAL(bench_size(&rig.bench,
+			    "t-0/00000000000000000010.log"),
+	    0);
+	rig_fini(&rig);
+}
+
+/* A young segment keeps the older ones behind it, whatever their stamps. */
+static void
+test_prefix_only(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	rig_start(&rig);
+	bench_append(&rig.bench,
+	    &(struct bench_batch){ .value_size = 2500,
+		.timestamp_ms = BENCH_NOW_MS - 2 * HOUR_MS }, NULL);
+	bench_append(&rig.bench,
+	    &(struct bench_batch){ .value_size = 2500,
+		.timestamp_ms = BENCH_NOW_MS + HOUR_MS }, NULL);
+	bench_append(&rig.bench,
+	    &(struct bench_batch){ .value_size = 2500,
+		.timestamp_ms = BENCH_NOW_MS - 2 * HOUR_MS }, NULL);
+	log_set_high_watermark(rig.bench.log, 3);
+	CU_ASSERT_EQUAL(log_segment_count(rig.bench.log), 3);
+	run_to(&rig, 40000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 1);
+	CU_ASSERT_EQUAL(log_segment_count(rig.bench.log), 2);
+	rig_fini(&rig);
+}
+
+/* DeleteRecords: segments wholly below the start go, without any limit. */
+static void
+test_by_start(void)
+{
+	struct rig rig;
+	uint8_t *text;
+	size_t size;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = -1;
+	rig_start(&rig);
+	fill(&rig, 10);
+	CU_ASSERT_EQUAL(log_advance_start(rig.bench.log, 5), ERR_NONE);
+	run_to(&rig, 70000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 5);
+	CU_ASSERT_EQUAL(log_segment_count(rig.bench.log), 3);
+	CU_ASSERT_EQUAL(bench_count(&rig.bench, 5), 5);
+	text = bench_read(&rig.bench, "log-start-offset-checkpoint", &size);
+	CU_ASSERT(slice_equal_text(slice_of(text, size), "0\n1\nt 0 5\n"));
+	mem_free(text);
+	rig_fini(&rig);
+}
+
+/* Who still sends from a deleted segment finds its bytes, though the file was
+ * closed and renamed; it goes when nobody does any more. */
+static void
+test_deleted_while_sent(void)
+{
+	struct log_read part;
+	struct log *other;
+	struct rig rig;
+	uint8_t byte;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	rig.bench.descriptors = 1;
+	rig_start(&rig);
+	fill(&rig, 10);
+	CU_ASSERT_EQUAL(log_read(rig.bench.log, 0, 10, 100, true, &part),
+	    ERR_NONE);
+	run_to(&rig, HOUR_MS + 310000);
+	CU_ASSERT_EQUAL(bench_size(&rig.bench, LOG0), -1);
+	CU_ASSERT_EQUAL(log_create(rig.bench.storage, "other", 0, UUID_ZERO,
+			    &other),
+	    ERR_NONE);
+	log_unref(other);
+	CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(part.extent.blob, &byte,
+			    1, part.extent.position),
+	    1);
+	run_to(&rig, HOUR_MS + 500000);
+	CU_ASSERT(bench_size(&rig.bench, LOG0 ".deleted") > 0);
+	CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(part.extent.blob, &byte,
+			    1, part.extent.position),
+	    1);
+	blob_unref(part.extent.blob);
+	run_to(&rig, HOUR_MS + 510000);
+	CU_ASSERT_EQUAL(bench_size(&rig.bench, LOG0 ".deleted"), -1);
+	rig_fini(&rig);
+}
+
+static void
+test_producers_expire(void)
+{
+	struct bench_batch batch = { .producer_id = 7, .sequence = 50,
+		.timestamp_ms = BENCH_NOW_MS };
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = -1;
+	rig.bench.options.producer_id_expiration_ms = 86400000;
+	rig_start(&rig);
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
+	run_to(&rig, 86400000 - 600000);
+	batch.sequence = 99;
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL),
+	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	run_to(&rig, 86400000 + 600000);
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
+	rig_fini(&rig);
+}
+
+/* Hours in which nothing happens ask nothing of the disk. */
+static void
+test_idle(void)
+{
+	struct rig rig;
+	size_t opened;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = 168 * HOUR_MS;
+	rig_start(&rig);
+	fill(&rig, 10);
+	run_to(&rig, HOUR_MS);
+	opened = files_faulty_calls(rig.bench.files, FILE_CALL_OPEN);
+	run_to(&rig, 3 * HOUR_MS);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.bench.files, FILE_CALL_OPEN),
+	    opened);
+	/* And what changes is written. */
+	bench_fill(&rig.bench, 1, 10);
+	log_set_high_watermark(rig.bench.log, 11);
+	run_to(&rig, 3 * HOUR_MS + 6000);
+	CU_ASSERT(files_faulty_calls(rig.bench.files, FILE_CALL_OPEN) >
+	    opened);
+	rig_fini(&rig);
+}
+
+static const struct unit_test tests[] = {
+	{ "by size", test_by_size },
+	{ "by time", test_by_time },
+	{ "a prefix only", test_prefix_only },
+	{ "by the log's start", test_by_start },
+	{ "deleted while it is sent", test_deleted_while_sent },
+	{ "producers expire", test_producers_expire },
+	{ "nothing to do", test_idle },
+};
+
+int
+main(void)
+{
+	return (unit_main("retention", tests, nelems(tests)));
+}
