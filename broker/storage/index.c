@@ -259,7 +259,7 @@ index_write(struct index *index, struct files *files, const char *path,
 		goto out;
 	index->written = index->count;
 	index->differs = false;
-	index->unsynced = !sync;
+	index->unsynced = !sync && index->count > 0;
 	answer = 0;
 out:
 	error = errno;

@@ -36,7 +36,7 @@ struct index {
 	enum index_kind kind;
 	bool in_memory;
 	bool differs;  /* from the file: it lacks entries, or is not there */
-	bool unsynced; /* the file was written and not synced */
+	bool unsynced; /* the file has entries that were not synced */
 };
 
 const char *index_suffix(enum index_kind kind);

@@ -194,7 +194,9 @@ recover_index(struct segment *segment, struct index *index)
 
 	index->written = same ? index->count : 0;
 	index->differs = !same;
-	index->unsynced = true; /* who wrote it may not have synced it */
+	/* Who wrote it may not have synced it. An empty one may as well be
+	 * missing. */
+	index->unsynced = index->count > 0;
 }
 
 static bool

@@ -54,10 +54,10 @@ pieces_find(struct segment *segment, struct pieces *pieces)
 
 	segment_walk(segment, &walk, 0, segment->size, false);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
-		struct piece *last = pieces->items + pieces->count - 1;
+		const size_t count = pieces->count;
 
-		if (pieces->count > 0 &&
-		    batch.last_offset - last->base_offset <= INT32_MAX)
+		if (count > 0 && batch.last_offset -
+			pieces->items[count - 1].base_offset <= INT32_MAX)
 			continue;
 		if (pieces->count == pieces->capacity) {
 			pieces->capacity = pieces->capacity * 2 + 4;
