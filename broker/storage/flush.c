@@ -183,7 +183,7 @@ log_close_clean(struct log *log)
 	    (!log_get_settings(log).preallocate ||
 		segment_truncate(active, active->size) == 0) &&
 	    segment_write_indexes(active, true) == 0 &&
-	    snapshot_write(log, true);
+	    snapshot_close(log);
 	/* A start that moved up has not written its epochs yet. */
 	if (good && log->epochs_differ)
 		good = log_set_epochs(log, &epochs);

@@ -33,6 +33,7 @@ struct producers {
 	struct hash by_id;
 	int64_t end_offset;      /* all below it is in here */
 	int64_t snapshot_offset; /* of the newest snapshot */
+	bool snapshot_unsynced;  /* that one was found, not written by us */
 };
 
 /* A transaction that a marker ended. */

@@ -98,11 +98,51 @@ snapshot_put(struct log *log, int64_t offset, struct slice bytes, bool sync)
 	return (good);
 }
 
+/* A recovery that comes to the same state as the one before. */
+static bool
+snapshot_same(struct log *log, int64_t offset, struct slice bytes)
+{
+	char name[PATH_MAX];
+	void *found;
+	size_t size;
+	bool same;
+
+	log_offset_file(log, offset, ".snapshot", name);
+	if (!log->has_snapshots ||
+	    file_load(log->storage->files, name, bytes.length, &found, &size) !=
+		0)
+		return (false);
+	same = size == bytes.length && memcmp(found, bytes.data, size) == 0;
+	mem_free(found);
+	return (same);
+}
+
+static bool
+snapshot_sync(struct log *log, int64_t offset)
+{
+	struct files *files = log->storage->files;
+	char name[PATH_MAX];
+	int descriptor;
+	bool good;
+	int error;
+
+	log_offset_file(log, offset, ".snapshot", name);
+	descriptor = files->ops->open(files, name, O_RDONLY, 0);
+	if (descriptor < 0)
+		return (errno == ENOENT);
+	good = files->ops->sync(files, descriptor) == 0;
+	error = errno;
+	files->ops->close(files, descriptor);
+	errno = error;
+	return (good);
+}
+
 bool
 snapshot_write(struct log *log, bool sync)
 {
 	struct buffer bytes = BUFFER_EMPTY;
 	int64_t offset;
+	bool same = false;
 	bool good;
 	int error;
 
@@ -114,16 +154,32 @@ snapshot_write(struct log *log, bool sync)
 	lock_release(&log->lock);
 	if (good)
 		return (true);
-	good = snapshot_put(log, offset, buffer_slice(&bytes), sync);
+	same = snapshot_same(log, offset, buffer_slice(&bytes));
+	good = same || snapshot_put(log, offset, buffer_slice(&bytes), sync);
 	error = errno;
 	buffer_fini(&bytes);
 	if (good) {
 		lock_take(&log->lock);
 		log->producers.snapshot_offset = offset;
+		log->producers.snapshot_unsynced = same || !sync;
 		lock_release(&log->lock);
 	}
 	errno = error;
 	return (good);
+}
+
+bool
+snapshot_close(struct log *log)
+{
+	struct producers *producers = &log->producers;
+
+	if (!snapshot_write(log, true))
+		return (false);
+	if (producers->snapshot_unsynced &&
+	    !snapshot_sync(log, producers->snapshot_offset))
+		return (false);
+	producers->snapshot_unsynced = false;
+	return (true);
 }
 
 bool

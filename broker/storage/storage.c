@@ -418,14 +418,8 @@ log_create(struct storage *storage, const char *topic, int32_t partition,
 static void
 close_dir(struct log_dir *dir)
 {
-	bool clean = dir->loaded;
+	bool clean = log_dir_close_logs(dir) && dir->loaded;
 
-	LIST_EACH(element, &dir->logs) {
-		struct log *log = list_entry(element, struct log, in_dir);
-
-		if (!log_dir_failed(dir) && !log_close_clean(log))
-			clean = false;
-	}
 	if (!log_dir_failed(dir) && dir->loaded)
 		clean = log_dir_write_checkpoint(dir,
 			    CHECKPOINT_RECOVERY_POINT) &&

@@ -288,8 +288,10 @@ enum error log_locate(struct log *log, struct segment *segment, int64_t offset,
 /* --- snapshot.c: files of producer state ---------------------------------- */
 
 /* At the state's end offset, unless nothing came since the last one. [writer]
- * False: errno. */
+ * A file that has these very bytes is left alone. False: errno. */
 bool snapshot_write(struct log *log, bool sync);
+/* The last one, at a clean stop: it is on the disk then. [writer] */
+bool snapshot_close(struct log *log);
 /* The file of what producers_encode() gave. */
 bool snapshot_put(struct log *log, int64_t offset, struct slice bytes,
     bool sync);
@@ -345,6 +347,8 @@ bool producers_replay(struct log *log, struct segment *const *items,
 enum error log_flush_to(struct log *log, int64_t offset);
 /* The same, later, on a worker (now, without a scheduler). */
 void log_flush_later(struct log *log, int64_t offset);
+/* All logs of a directory, several at once. False: not all are clean. */
+bool log_dir_close_logs(struct log_dir *dir);
 /* Flush, close indexes, snapshot. False: not clean. [worker] */
 bool log_close_clean(struct log *log);
 void log_retain(struct log *log);

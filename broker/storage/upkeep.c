@@ -424,11 +424,48 @@ chore_done(struct work *work)
 	upkeep_unref(chore->upkeep);
 }
 
+static bool
+any_changed(const struct storage *storage, enum checkpoint_kind kind)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (atomic_load(&storage->dirs[i]->changed[kind]))
+			return (true);
+	return (false);
+}
+
+/* On the loop: whether a worker would find nothing to do. */
+static bool
+chore_idle(const struct chore *chore)
+{
+	struct storage *storage = chore->upkeep->storage;
+	bool idle;
+
+	switch (chore - chore->upkeep->chores) {
+	case CHORE_RECOVERY_POINTS:
+		return (!any_changed(storage, CHECKPOINT_RECOVERY_POINT));
+	case CHORE_START_OFFSETS:
+		return (!any_changed(storage, CHECKPOINT_START_OFFSET));
+	case CHORE_HIGH_WATERMARKS:
+		return (!any_changed(storage, CHECKPOINT_HIGH_WATERMARK));
+	case CHORE_DELETION:
+		lock_take(&storage->deletions_lock);
+		idle = list_empty(&storage->deletions);
+		lock_release(&storage->deletions_lock);
+		return (idle);
+	default:
+		return (false);
+	}
+}
+
 static void
 chore_due(struct timer *timer)
 {
 	struct chore *chore = container_of(timer, struct chore, timer);
 
+	if (chore_idle(chore)) {
+		timer_arm_in(&chore->timer, chore->period_ms * 1000000);
+		return;
+	}
 	atomic_fetch_add(&chore->upkeep->references, 1);
 	work_submit(chore->upkeep->storage->work, &chore->work);
 }

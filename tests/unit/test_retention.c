@@ -222,14 +222,14 @@ test_producers_expire(void)
 
 	rig_init(&rig);
 	rig.bench.settings.retention_ms = -1;
-	rig.bench.options.producer_id_expiration_ms = 86400000;
+	rig.bench.options.producer_id_expiration_ms = 2 * HOUR_MS;
 	rig_start(&rig);
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
-	run_to(&rig, 86400000 - 600000);
+	run_to(&rig, 2 * HOUR_MS - 600000);
 	batch.sequence = 99;
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL),
 	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
-	run_to(&rig, 86400000 + 600000);
+	run_to(&rig, 2 * HOUR_MS + 660000);
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
 	rig_fini(&rig);
 }
@@ -242,7 +242,7 @@ test_idle(void)
 	size_t opened;
 
 	rig_init(&rig);
-	rig.bench.settings.retention_ms = 168 * HOUR_MS;
+	rig.bench.settings.retention_ms = 100 * HOUR_MS;
 	rig_start(&rig);
 	fill(&rig, 10);
 	run_to(&rig, HOUR_MS);
