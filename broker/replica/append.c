@@ -271,6 +271,9 @@ append_dir_took(struct replica *replica, int64_t began_ns, size_t size)
 
 	if (dir == NULL)
 		return;
+	if (atomic_load_explicit(&dir->began_ns, memory_order_relaxed) ==
+	    began_ns)
+		atomic_store_explicit(&dir->began_ns, 0, memory_order_relaxed);
 	if (now_ns - began_ns >= APPEND_SLOW_NS) {
 		atomic_store(&dir->quick_bytes, 0);
 		atomic_store(&dir->slow_until_ns, now_ns + DIR_SLOW_NS);

@@ -241,6 +241,7 @@ struct append_dir {
 	atomic_int_least64_t slow_until_ns; /* 0: it is not */
 	atomic_int_least64_t said_ns;       /* that it is slow; 0: never */
 	atomic_size_t quick_bytes;          /* since the last slow append */
+	atomic_int_least64_t began_ns; /* of one under way, 0: none */
 	struct work_queue *queue; /* one at a time */
 };
 struct append_dir *append_dir_of(struct replicas *replicas,
