@@ -4,8 +4,8 @@
  * stamped there and written from there; the frame goes back to net as soon as
  * all are in the log, and what the answer needs of it is copied before.
  *
- * Large records, and those that are made anew (message sets, another codec), are
- * looked at by a worker.  The next request waits for that, or it might be
+ * Large records, and those that are made anew (message sets, another codec),
+ * are looked at by a worker.  The next request waits for that, or it might be
  * appended first.
  */
 #include "api/api_int.h"

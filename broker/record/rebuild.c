@@ -4,8 +4,8 @@
  * for (compression.type), and for consumers that know magic 0 or 1 only.
  *
  *	magic 1, plain       message message ...    each with its offset
- *	magic 1, compressed  wrapper{ message ... } offsets from 0, the wrapper's
- *	                                            is the last one's
+ *	magic 1, compressed  wrapper{ message ...}  offsets from 0: its last
+ *	                                            is the wrapper's
  *	magic 0, compressed  the same, but inner offsets are the log's
  *
  * Source: LogValidator, RecordsUtil and MemoryRecordsBuilder of Kafka 3.9.

@@ -11,9 +11,9 @@
  *
  * crc32c covers 21 to the end, so base offset and leader epoch may be written
  * in place.  Older message sets (magic 0 and 1) are walked, read and converted;
- * they are made anew for old consumers only. All bytes here come from peers or disks: whatever is wrong is
- * an error code. Source: KIP-98, KIP-32; the rules of validation are
- * LogValidator's of 3.9.
+ * they are made anew for old consumers only. All bytes here come from peers or
+ * disks: whatever is wrong is an error code. Source: KIP-98, KIP-32; the rules
+ * of validation are LogValidator's of 3.9.
  */
 #ifndef RECORD_RECORD_H
 #define RECORD_RECORD_H
@@ -157,11 +157,11 @@ void batch_builder_fini(struct batch_builder *builder);
 /* --- for old consumers ---------------------------------------------------- */
 
 /*
- * One stored batch as messages of magic 0 or 1 (Fetch up to version 3), appended
- * to `out`: compressed in one wrapper, in its codec, at its default level; plain
- * ones below first_offset are left out. Headers go, and so do control batches. A
- * batch of that magic or an older one stays as it is. *count: records that were
- * converted.
+ * One stored batch as messages of magic 0 or 1 (Fetch up to version 3),
+ * appended to `out`: compressed in one wrapper, in its codec, at its default
+ * level; plain ones below first_offset are left out. Headers go, and so do
+ * control batches. A batch of that magic or an older one stays as it is.
+ * *count: records that were converted.
  * ERR_UNSUPPORTED_COMPRESSION_TYPE: zstd, which they could not say.
  * ERR_CORRUPT_MESSAGE, ERR_MESSAGE_TOO_LARGE (beyond limit_bytes, unpacked or
  * made), ERR_UNKNOWN_SERVER_ERROR (a time or an order of offsets that no such

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetch, versions 0 to 3: what lies in the log becomes messages of magic 0 or 1.
+ * Fetch, versions 0 to 3: what lies in the log becomes messages of magic 0, 1.
  *
  *	extent of a file   [batch][batch][batch][ba
  *	converted          [messages..][wrapper]         at most `limit` bytes
  *
- * Kafka promises as many bytes as it read, converts while it sends, and fills up
- * with a message that is cut short (KIP-283).  Here an answer is converted
- * before it is sent, on a worker, and holds no more than FETCH_CONVERTED_MAX: a
- * consumer goes on from the last message that it got.  So the size is known, and
- * nothing is to be filled up.  As in Kafka there is no more than was read, but
- * for the first batch, which comes whole; and one that holds nothing for these
+ * Kafka promises as many bytes as it read, converts while it sends, and fills
+ * up with a message that is cut short (KIP-283).  Here an answer is converted
+ * before it is sent, on a worker, and holds no more than FETCH_CONVERTED_MAX:
+ * a consumer goes on from the last message that it got.  So the size is known,
+ * and nothing is to be filled up.  As in Kafka there is no more than was
+ * read, but for the first batch, which comes whole; and one that holds nothing for these
  * consumers is answered with the head of a message that never comes.
  */
 #include "replica/fetch_int.h"
@@ -197,8 +197,8 @@ conversion_trim(struct conversion *c)
 	c->out.length = limit - rest.length;
 }
 
-/* There are batches, but nothing in them that these consumers could be told: the
- * head of a message that is longer than the answer, as from Kafka. */
+/* There are batches, but nothing in them that these consumers could be told:
+ * the head of a message that is longer than the answer, as from Kafka. */
 static void
 conversion_say_nothing(struct conversion *c)
 {

@@ -7,10 +7,10 @@
  *	message set (0-2)  --convert---------------> a new batch
  *
  * On the loop this is bounded in time: what is compressed may unpack to some
- * hundred times its size, so the loop gives up after a bound and a worker begins
- * anew; what is large, or has to be compressed, goes to a worker at once.  While
- * one is at it, the connection's next request waits, or it might be appended
- * first.
+ * hundred times its size, so the loop gives up after a bound and a worker
+ * begins anew; what is large, or has to be compressed, goes to a worker at
+ * once.  While one is at it, the connection's next request waits, or it
+ * might be appended first.
  */
 #include "replica/produce_int.h"
 

@@ -158,9 +158,9 @@ struct produce {
 	int api_version;
 	bool internal_allowed; /* the client is Kafka's admin client */
 	bool names_transaction; /* the request has a transactional id */
-	/* Records are being looked at by a worker: what is to be appended behind
-	 * these must wait. On the loop, in produce_run(); maybe more than once.
-	 * May be NULL. */
+	/* Records are being looked at by a worker: what is to be appended
+	 * behind these must wait. On the loop, in produce_run(), maybe more
+	 * than once. May be NULL. */
 	void (*held)(struct produce *produce);
 	/* All parts' bytes were appended or refused, but the answer has to
 	 * wait: the frame may go. On the loop, at most once, before `done`; not

@@ -17,8 +17,8 @@
  * sends one record a request at that rate, whatever the answers do, and another
  * connection fetches them; both latencies count from the sending.
  *
- *	(fill) -> request in parts -> sent, its time noted -> answer: one less in
- *	   ^                                                  flight --+
+ *	(fill) -> request in parts -> sent, its time noted -> answer: one fewer
+ *	   ^                                                  in flight -+
  *	   +-----------------------------------------------------------+
  */
 #include <errno.h>

@@ -263,7 +263,8 @@ check_down(const struct batch *was, struct slice made, int64_t first,
 	while (record_reader_next(expected, &want) == 1) {
 		if (want.offset < first)
 			continue;
-		while (reader == NULL || record_reader_next(reader, &got) != 1) {
+		while (reader == NULL ||
+		    record_reader_next(reader, &got) != 1) {
 			record_reader_free(&reader);
 			CU_ASSERT_EQUAL_FATAL(batch_next(&made, &message),
 			    BATCH_OK);

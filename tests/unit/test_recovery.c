@@ -408,6 +408,17 @@ test_load_asks_little(void)
 /* --- descriptors ---------------------------------------------------------- */
 
 static void
+few_fill(struct bench *bench, struct log *log, int count)
+{
+	struct log *own = bench->log;
+
+	bench->log = log;
+	bench_fill(bench, 1, 100);
+	CU_ASSERT_EQUAL(bench_count(bench, 0), count);
+	bench->log = own;
+}
+
+static void
 test_few_descriptors(void)
 {
 	struct log *logs[20];
@@ -426,12 +437,7 @@ test_few_descriptors(void)
 		    ERR_NONE);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 20; i++) {
-			struct log *own = bench.log;
-
-			bench.log = logs[i];
-			bench_fill(&bench, 1, 100);
-			CU_ASSERT_EQUAL(bench_count(&bench, 0), round + 1);
-			bench.log = own;
+			few_fill(&bench, logs[i], round + 1);
 		}
 		files = storage_files(bench.storage);
 		CU_ASSERT_EQUAL(files.bound, 4);
