@@ -9,9 +9,9 @@
  * up with a message that is cut short (KIP-283).  Here an answer is converted
  * before it is sent, on a worker, and holds no more than FETCH_CONVERTED_MAX:
  * a consumer goes on from the last message that it got.  So the size is known,
- * and nothing is to be filled up.  As in Kafka there is no more than was
- * read, but for the first batch, which comes whole; and one that holds nothing for these
- * consumers is answered with the head of a message that never comes.
+ * and nothing is to be filled up.  As in Kafka there is no more than was read,
+ * but for the first batch, which comes whole; and one that holds nothing for
+ * these consumers is answered with the head of a message that never comes.
  */
 #include "replica/fetch_int.h"
 
