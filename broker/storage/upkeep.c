@@ -449,7 +449,8 @@ chore_idle(const struct chore *chore)
 		return (!any_changed(storage, CHECKPOINT_HIGH_WATERMARK));
 	case CHORE_DELETION:
 		lock_take(&storage->deletions_lock);
-		idle = list_empty(&storage->deletions);
+		idle = list_empty(&storage->deletions) &&
+		    list_empty(&storage->doomed);
 		lock_release(&storage->deletions_lock);
 		return (idle);
 	default:
