@@ -193,15 +193,18 @@ describe_log_dirs_found(struct task *t)
 	struct describe_log_dirs_state *s =
 	    *(struct describe_log_dirs_state **)task_state(t);
 	struct describe_log_dirs_response response;
+	struct dirs_lookup lookup;
 
 	if (!s->lookup.done)
 		return (STEP_WAIT);
 	wire_init(&message_describe_log_dirs_response, &response);
-	/* Names are the logs' until it is sent. */
+	/* Names are the logs' until it is sent; the request's arena, and so
+	 * `s`, ends with the answer. */
+	lookup = s->lookup;
 	if (describe_log_dirs_fill(s, &response))
 		api_reply(s->apis, s->request, &response);
 	else
 		api_refuse_memory(s->apis, s->request);
-	dirs_lookup_fini(&s->lookup);
+	dirs_lookup_fini(&lookup);
 	return (STEP_DONE);
 }
