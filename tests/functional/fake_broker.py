@@ -14,7 +14,7 @@ import wire
 
 
 class FakeBroker:
-    """Registered in ZooKeeper as broker_id until stop().  `orders` are
+    """Listens at `address`; registered in ZooKeeper as broker_id until stop().  `orders` are
     (api, version, body) in the order in which they came; `stop_errors` answers
     StopReplica: {(topic, partition): error}."""
 
@@ -24,6 +24,7 @@ class FakeBroker:
         self.orders, self.stop_errors = [], {}
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
         self.zk = None
         self.epoch = -1
         threading.Thread(target=self._accept, daemon=True).start()
@@ -102,9 +103,22 @@ class FakeBroker:
             assert r.uvarint() == 0
         body = wire.decode(wire.REQUESTS[name], version, r)
         self.orders.append((name, version, body))
-        return (struct.pack(">i", correlation) + (b"\0" if flexible else b"")
+        tags = b"\0" if flexible and name != "ApiVersions" else b""  # KIP-511
+        return (struct.pack(">i", correlation) + tags
                 + wire.encode(wire.RESPONSES[name], version,
                               getattr(self, "_" + name)(body)))
+
+    def _ApiVersions(self, body):
+        """What it answers, in every version."""
+        return {"ErrorCode": 0, "ApiKeys": [
+            {"ApiKey": key, "MinVersion": min(wire.REQUESTS[name].valid),
+             "MaxVersion": max(wire.REQUESTS[name].valid)}
+            for key, name in wire.NAMES.items() if hasattr(self, "_" + name)]}
+
+    def _Metadata(self, body):
+        return {"Brokers": [{"NodeId": self.broker_id, "Host": "127.0.0.1",
+                             "Port": self.port}],
+                "ControllerId": self.broker_id, "Topics": []}
 
     @staticmethod
     def _LeaderAndIsr(body):

@@ -262,15 +262,8 @@ def test_deletion_survives_the_controller(client, broker, zk, fake):
         assert not known(other, name)
 
 
-def served(client, key):
-    answer = client.call("ApiVersions", 0)
-    return any(a["ApiKey"] == key for a in answer["ApiKeys"])
-
-
 def test_delete_with_its_logs(broker, client, zk):
     """The whole way, on the broker that holds the logs."""
-    if not served(client, wire.KEYS["StopReplica"]):
-        pytest.skip("this broker takes no StopReplica yet")
     ids = set()
     for i in range(3):
         harness.create_topic(broker, "t", 3)
