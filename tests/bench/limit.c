@@ -11,8 +11,8 @@
  *	limit sync FOLDER COUNT              append 4 KiB, fsync
  *
  * Each prints one line of key=value.  The peer is a thread of this program over
- * 127.0.0.1; `cpu` is that of the serving thread alone.  The file stays, so that
- * the next run does not get its pages back from the machine's host.
+ * 127.0.0.1; `cpu` is that of the serving thread alone.  The file stays, so
+ * that the next run does not get its pages back from the machine's host.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -14,9 +14,9 @@ import wire
 
 
 class FakeBroker:
-    """Listens at `address`; registered in ZooKeeper as broker_id until stop().  `orders` are
-    (api, version, body) in the order in which they came; `stop_errors` answers
-    StopReplica: {(topic, partition): error}."""
+    """Listens at `address`; registered in ZooKeeper as broker_id until stop().
+    `orders` are (api, version, body) in the order in which they came;
+    `stop_errors` answers StopReplica: {(topic, partition): error}."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
