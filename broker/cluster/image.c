@@ -105,10 +105,13 @@ image_copy(const struct image *old)
 {
 	struct image *image = mem_alloc(sizeof(*image));
 
-	*image = *old;
+	/* All but the count of references, which others move meanwhile. */
+	image->image = old->image;
+	image->image.buckets = &image->buckets;
 	atomic_init(&image->references, 1);
 	image->generation = old->generation + 1;
-	image->image.buckets = &image->buckets;
+	image->brokers = old->brokers;
+	image->buckets = old->buckets;
 	for (size_t b = 0; b < IMAGE_BUCKETS; b++) {
 		bucket_ref(image->buckets.by_name[b]);
 		bucket_ref(image->buckets.by_id[b]);

@@ -81,6 +81,17 @@ list_with(const struct segment_list *before, struct segment *made)
 	return (list);
 }
 
+static bool
+rolls_are_many(struct log *log)
+{
+	bool many;
+
+	lock_take(&log->lock);
+	many = log->roll_count >= ROLLS_PENDING_MAX;
+	lock_release(&log->lock);
+	return (many);
+}
+
 enum error
 log_roll(struct log *log, int64_t base_offset)
 {
@@ -91,7 +102,7 @@ log_roll(struct log *log, int64_t base_offset)
 
 	if (old->size == 0 && old->base_offset == base_offset)
 		return (ERR_NONE);
-	if (log->roll_count >= ROLLS_PENDING_MAX && !log_finish_rolls(log))
+	if (rolls_are_many(log) && !log_finish_rolls(log))
 		return (log_refuse(log, "could not close a segment"));
 	made = log_begin_segment(log, base_offset);
 	if (made == NULL)
