@@ -10,6 +10,9 @@ import wire
 from legacy import NOW, message, wrapper
 from test_takeover import swap
 
+# ListOffsets 0 goes by the clock and by the files' times: the records' own are
+# over.
+THEN = NOW - 3600000
 OLD = {"inter_broker_protocol_version": "2.8", "log_segment_bytes": 3000,
        "log_index_interval_bytes": 300, "log_retention_ms": -1}
 TOPICS = {"zero": "0.9.0", "one": "0.10.0"}
@@ -23,7 +26,7 @@ def fill(client, topic, first, headers=True):
         codec = packing.NAMES[n % 4]
         values = [b"%d-%s" % (at + i, b"." * (37 * (n + i) % 90))
                   for i in range(5)]
-        stamp = NOW + 1000 * at
+        stamp = THEN + 1000 * at
         if n % 3 == 0:
             data, version = wire.batch(
                 [(v, b"k", [(b"h", b"x")] * headers) for v in values],
@@ -52,17 +55,19 @@ def asked(broker, topic, end):
                     part = wire.fetch(c, topic, offset, version=version,
                                       max_wait_ms=0, partition_max_bytes=size)
                     out[offset, version, size] = part
-        for timestamp in [NOW + n for n in range(-1, 1000 * end, 777)] + [
-                -2, -3, 0]:
+        for timestamp in [THEN + n for n in range(-1, 1000 * end, 777)] + [
+                -1, -2, -3, 0]:
             found = wire.list_offset(c, topic, timestamp)
             found.pop("LeaderEpoch")
             out["time", timestamp] = found
-            if timestamp != -3:
-                out["segments", timestamp] = c.call(
-                    "ListOffsets", 0, ReplicaId=-1, Topics=[
-                        {"Name": topic, "Partitions": [
-                            {"PartitionIndex": 0, "Timestamp": timestamp,
-                             "MaxNumOffsets": 99}]}])
+        written = [p.stat().st_mtime_ns // 1000000
+                   for p in broker.log_files(topic)]
+        for timestamp in {-1, -2, THEN, *written, *[t - 1 for t in written]}:
+            out["segments", timestamp] = c.call(
+                "ListOffsets", 0, ReplicaId=-1, Topics=[
+                    {"Name": topic, "Partitions": [
+                        {"PartitionIndex": 0, "Timestamp": timestamp,
+                         "MaxNumOffsets": 99}]}])
     return out
 
 
