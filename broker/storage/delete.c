@@ -435,6 +435,22 @@ storage_remove_doomed(struct storage *storage)
 	}
 }
 
+/* The stop comes first.  A real Kafka that starts here loads it to delete it,
+ * and tells the operator of damage where a log has no index file; ours are made
+ * late.  Nothing is lost when one cannot be written. */
+static void
+doomed_leave(const struct doomed *doomed)
+{
+	const struct segment_list *list;
+
+	if (doomed->log == NULL || log_dir_failed(doomed->dir))
+		return;
+	list = doomed->log->segments;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i]->offsets.in_memory)
+			segment_write_indexes(list->items[i], false);
+}
+
 void
 storage_forget_doomed(struct storage *storage)
 {
@@ -442,6 +458,11 @@ storage_forget_doomed(struct storage *storage)
 	     (element = list_pop_head(&storage->futures)) != NULL;)
 		future_free(list_entry(element, struct future, link));
 	for (struct list *element;
-	     (element = list_pop_head(&storage->doomed)) != NULL;)
-		doomed_free(list_entry(element, struct doomed, link));
+	     (element = list_pop_head(&storage->doomed)) != NULL;) {
+		struct doomed *doomed = list_entry(element, struct doomed,
+		    link);
+
+		doomed_leave(doomed);
+		doomed_free(doomed);
+	}
 }

@@ -150,6 +150,32 @@ test_delete_and_make_again(void)
 	bench_fini(&bench);
 }
 
+/* What a stop leaves over: each .log has its indexes, or the real Kafka would
+ * speak of damage. */
+static void
+test_left_whole(void)
+{
+	static const char *const suffixes[] = { "index", "timeindex" };
+	struct bench bench;
+	char name[PATH_MAX];
+	char file[200];
+	int64_t last;
+
+	bench_with_old(&bench);
+	bench_fill(&bench, 40, 500); /* rolls: a young one is the last */
+	last = segment_list_last(bench.log->segments)->base_offset;
+	CU_ASSERT(last > OLD_RECORDS);
+	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
+	bench_stop(&bench);
+	CU_ASSERT_EQUAL_FATAL(dirs_like(&bench, "t-0.", "-delete", name), 1);
+	for (size_t i = 0; i < nelems(suffixes); i++) {
+		snprintf(file, sizeof(file), "%.99s/%020d.%s", name, (int)last,
+		    suffixes[i]);
+		CU_ASSERT(bench_size(&bench, file) >= 0);
+	}
+	bench_fini(&bench);
+}
+
 /* The files go after the delay; what a stop left over goes likewise. */
 static void
 test_delay(void)
@@ -410,6 +436,7 @@ test_dies_anywhere(void)
 static const struct unit_test tests[] = {
 	{ "delete", test_delete },
 	{ "delete and make again", test_delete_and_make_again },
+	{ "left over by a stop", test_left_whole },
 	{ "the delay", test_delay },
 	{ "retention before", test_retained_before },
 	{ "moves under way", test_futures },
