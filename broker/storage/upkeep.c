@@ -284,6 +284,19 @@ out:
 	return (count);
 }
 
+/* The writer's lock is held.  What else would be left to the next append; and
+ * whoever starts here after a kill is to find the epoch of the first record. */
+static bool
+retain_epochs(struct log *log)
+{
+	struct epochs epochs;
+
+	if (!log->epochs_differ)
+		return (true);
+	epochs_copy(&epochs, &log->epochs);
+	return (log_set_epochs_soon(log, &epochs));
+}
+
 /* Appends wait for the writer's lock, so it is given up now and then. */
 void
 log_retain(struct log *log)
@@ -298,10 +311,13 @@ log_retain(struct log *log)
 	if (total == 0 || log_failed(log))
 		return;
 	lock_take(&log->writer);
-	if (!log_deleted(log) &&
-	    !snapshot_prune(log, log->segments->items[0]->base_offset,
-		INT64_MAX))
-		log_fail(log, "could not delete a snapshot");
+	if (!log_deleted(log)) {
+		if (!retain_epochs(log))
+			log_fail(log, "could not write leader epochs");
+		else if (!snapshot_prune(log,
+			     log->segments->items[0]->base_offset, INT64_MAX))
+			log_fail(log, "could not delete a snapshot");
+	}
 	lock_release(&log->writer);
 	diag_info(log->storage->diag, storage,
 	    "partition=%s deleted segments=%zu starts at=%lld", log->name,

@@ -102,6 +102,38 @@ test_by_size(void)
 	}
 }
 
+/* The epoch of the first record that is left is written at once: after a kill
+ * the first segment's base is the start, of which no checkpoint speaks. */
+static void
+test_epochs(void)
+{
+	static const char epochs[] = "0\n2\n4 6\n5 9\n";
+	struct rig rig;
+	uint8_t *bytes;
+	size_t size;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	for (int i = 0; i < 10; i++)
+		bench_append(&rig.bench,
+		    &(struct bench_batch){
+			.value_size = 1000,
+			.leader_epoch = 3 + (i >= 4) + (i >= 9),
+		    },
+		    NULL);
+	log_set_high_watermark(rig.bench.log, 10);
+	rig.bench.settings.retention_bytes =
+	    log_size_bytes(rig.bench.log) / 5 * 2;
+	log_set_settings(rig.bench.log, &rig.bench.settings);
+	run_to(&rig, 40000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 6);
+	bytes = bench_read(&rig.bench, "t-0/leader-epoch-checkpoint", &size);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	CU_ASSERT(slice_equal_text(slice_of(bytes, size), epochs));
+	mem_free(bytes);
+	rig_fini(&rig);
+}
+
 static void
 test_by_time(void)
 {
@@ -261,6 +293,7 @@ test_idle(void)
 
 static const struct unit_test tests[] = {
 	{ "by size", test_by_size },
+	{ "leader epochs", test_epochs },
 	{ "by time", test_by_time },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
