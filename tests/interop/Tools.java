@@ -9,6 +9,7 @@
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -20,6 +21,28 @@ public class Tools {
     private static final class Ended extends RuntimeException {
         Ended() {
             super("ended");
+        }
+    }
+
+    /** A tool's output; set once, because Scala keeps the first it meets. */
+    private static final class Output extends OutputStream {
+        private ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+
+        @Override
+        public synchronized void write(int b) {
+            bytes.write(b);
+        }
+
+        @Override
+        public synchronized void write(byte[] b, int off, int len) {
+            bytes.write(b, off, len);
+        }
+
+        /** What was written since the last call. */
+        synchronized ByteArrayOutputStream take() {
+            ByteArrayOutputStream taken = bytes;
+            bytes = new ByteArrayOutputStream();
+            return taken;
         }
     }
 
@@ -43,6 +66,8 @@ public class Tools {
         BufferedReader in = new BufferedReader(
             new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream answers = System.out;
+        Output toOut = new Output();
+        Output toErr = new Output();
         String line;
 
         Exit.setExitProcedure((code, message) -> {
@@ -50,15 +75,14 @@ public class Tools {
                 status = code;
             throw new Ended();
         });
+        System.setOut(new PrintStream(toOut, true, "UTF-8"));
+        System.setErr(new PrintStream(toErr, true, "UTF-8"));
         while ((line = in.readLine()) != null) {
-            ByteArrayOutputStream out = new ByteArrayOutputStream();
-            ByteArrayOutputStream err = new ByteArrayOutputStream();
-
-            System.setOut(new PrintStream(out, true, "UTF-8"));
-            System.setErr(new PrintStream(err, true, "UTF-8"));
             int code = run(line.split("\t", -1));
             System.out.flush();
             System.err.flush();
+            ByteArrayOutputStream out = toOut.take();
+            ByteArrayOutputStream err = toErr.take();
             answers.printf("%d %d %d%n", code, out.size(), err.size());
             out.writeTo(answers);
             err.writeTo(answers);

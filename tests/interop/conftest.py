@@ -26,6 +26,15 @@ def real_jars():
 
 
 @pytest.fixture(scope="session")
+def java(tmp_path_factory):
+    """Kafka's own tools."""
+    import real_kafka
+    tools = real_kafka.Tools(tmp_path_factory.mktemp("java"))
+    yield tools
+    tools.end()
+
+
+@pytest.fixture(scope="session")
 def new_factory(zookeeper, tmp_path_factory):
     """new_factory(name): what make_broker is, for longer than a test; whoever
     asks for it calls its end()."""

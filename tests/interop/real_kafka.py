@@ -36,6 +36,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 """
 LOG4J = """log4j.rootLogger=WARN, out
+log4j.logger.kafka.log=INFO
+log4j.logger.org.apache.kafka.storage=INFO
 log4j.appender.out=org.apache.log4j.ConsoleAppender
 log4j.appender.out.Target=System.err
 log4j.appender.out.layout=org.apache.log4j.PatternLayout
@@ -113,7 +115,8 @@ class Tools:
             stdout=subprocess.PIPE, stderr=self.log)
 
     def run(self, name, *arguments):
-        """(exit status, standard output), with bytes."""
+        """(exit status, standard output), with bytes; `err` is what went to
+        the standard error then."""
         words = [MAINS[name], *map(str, arguments)]
         assert not any(c in word for word in words for c in "\t\n")
         self.process.stdin.write("\t".join(words).encode() + b"\n")
@@ -122,7 +125,7 @@ class Tools:
         assert len(head) == 3, f"the tools ended: see {self.log.name}"
         status, out, err = map(int, head)
         out = self.process.stdout.read(out)
-        self.process.stdout.read(err)
+        self.err = self.process.stdout.read(err)
         return status, out
 
     def end(self):

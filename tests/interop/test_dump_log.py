@@ -9,7 +9,6 @@ import pytest
 
 import harness
 import wire
-from real_kafka import tool
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 WRONG = re.compile(rb"isvalid: false|Mismatches|Non-consecutive|non-consec"
@@ -26,28 +25,28 @@ def fill(broker, topic, codec, count=3000):
                  "-H", "a=b", stdin=lines)
 
 
-def real_says_nothing(folder, broker, topic):
-    """The three kinds of files, with all its checks."""
-    for suffix in ("log", "index", "timeindex"):
-        files = broker.log_files(topic, 0, suffix)
-        assert files
-        for arguments in (("--deep-iteration",),
-                          ("--index-sanity-check",),
-                          ("--deep-iteration", "--index-sanity-check",
-                           "--verify-index-only")):
-            done = tool(folder, "kafka-dump-log", *arguments, "--files",
-                        ",".join(map(str, files)))
-            assert not WRONG.search(done.stdout), done.stdout[-3000:]
-            assert not WRONG.search(done.stderr), done.stderr[-3000:]
-    snapshots = broker.log_files(topic, 0, "snapshot")
-    if snapshots:
-        done = tool(folder, "kafka-dump-log", "--files",
-                    ",".join(map(str, snapshots)))
-        assert not WRONG.search(done.stdout + done.stderr)
+def real_says_nothing(java, files):
+    """With all its checks."""
+    for arguments in (("--deep-iteration",),
+                      ("--index-sanity-check",),
+                      ("--deep-iteration", "--index-sanity-check",
+                       "--verify-index-only")):
+        status, out = java.run("kafka-dump-log", *arguments, "--files",
+                               ",".join(map(str, files)))
+        assert status == 0 and not WRONG.search(out), out[-3000:]
+        assert not WRONG.search(java.err), java.err[-3000:]
+
+
+def files_of(broker, topic):
+    """Of the four kinds that it reads."""
+    kinds = [broker.log_files(topic, 0, suffix)
+             for suffix in ("log", "index", "timeindex", "snapshot")]
+    assert all(kinds[:3])
+    return sum(kinds, [])
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_ours_by_the_real_one(make_broker, tmp_path, codec):
+def test_ours_by_the_real_one(make_broker, java, codec):
     """Running, rolled, stopped, killed and recovered."""
     broker = make_broker(log_segment_bytes=60000,
                          log_index_interval_bytes=600).start()
@@ -55,7 +54,7 @@ def test_ours_by_the_real_one(make_broker, tmp_path, codec):
     fill(broker, "t", codec)
     assert len(broker.log_files("t")) > 1
     broker.stop()
-    real_says_nothing(tmp_path, broker, "t")
+    real_says_nothing(java, files_of(broker, "t"))
     if codec not in ("none", "lz4"):
         return
     broker.start()
@@ -65,10 +64,10 @@ def test_ours_by_the_real_one(make_broker, tmp_path, codec):
     broker.start()
     harness.wait_topic(broker, "t")
     broker.stop()
-    real_says_nothing(tmp_path, broker, "t")
+    real_says_nothing(java, files_of(broker, "t"))
 
 
-def test_the_real_one_would_tell(make_broker, tmp_path):
+def test_the_real_one_would_tell(make_broker, java):
     """So that silence means something: the same checks on damaged files."""
     broker = make_broker(log_segment_bytes=60000,
                          log_index_interval_bytes=600).start()
@@ -82,12 +81,12 @@ def test_the_real_one_would_tell(make_broker, tmp_path):
         bad[at] ^= 0x55
         path.write_bytes(bad)
         with pytest.raises(AssertionError):
-            real_says_nothing(tmp_path, broker, "t")
+            real_says_nothing(java, files_of(broker, "t"))
         path.write_bytes(good)
-    real_says_nothing(tmp_path, broker, "t")
+    real_says_nothing(java, files_of(broker, "t"))
 
 
-def test_idempotent_producers(make_broker, tmp_path):
+def test_idempotent_producers(make_broker, java):
     broker = make_broker(log_segment_bytes=30000).start()
     harness.create_topic(broker, "t")
     harness.kcat(broker, "-P", "-t", "t", "-p", 0, "-X",
@@ -95,7 +94,7 @@ def test_idempotent_producers(make_broker, tmp_path):
                  stdin=b"".join(b"%d %s\n" % (n, b"z" * 80)
                                 for n in range(1000)))
     broker.stop()
-    real_says_nothing(tmp_path, broker, "t")
+    real_says_nothing(java, files_of(broker, "t"))
 
 
 def rows(text):
@@ -108,7 +107,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_theirs_by_ours(make_kafka, make_broker, codec):
+def test_theirs_by_ours(make_kafka, make_broker, java, codec):
     kafka = make_kafka(0, log_segment_bytes=60000,
                        log_index_interval_bytes=600).start()
     harness.create_topic(kafka, "t")
@@ -117,7 +116,8 @@ def test_theirs_by_ours(make_kafka, make_broker, codec):
     ours = make_broker(1)   # never started: for its dump_log
     for suffix in ("log", "index", "timeindex"):
         for path in kafka.log_files("t", 0, suffix):
-            theirs = kafka.dump_log("--files", path)
+            theirs = java.run("kafka-dump-log", "--files",
+                              path)[1].decode()
             mine = ours.dump_log("--files", path)
             if suffix == "log":
                 assert rows(mine) == rows(theirs) and rows(mine)
@@ -129,7 +129,7 @@ def test_theirs_by_ours(make_kafka, make_broker, codec):
                         "--deep-iteration", "--files", path)
 
 
-def test_printed_records(broker, tmp_path):
+def test_printed_records(broker, java):
     harness.create_topic(broker, "t")
     with wire.Client(broker.address) as c:
         wire.produce(c, "t", wire.batch([(b"v1", b"k1", [(b"h", b"x")]),
@@ -137,6 +137,6 @@ def test_printed_records(broker, tmp_path):
     broker.stop()
     path = broker.log_files("t")[0]
     arguments = ("--print-data-log", "--files", path)
-    theirs = tool(tmp_path, "kafka-dump-log", *arguments).stdout.decode()
+    theirs = java.run("kafka-dump-log", *arguments)[1].decode()
     assert rows(broker.dump_log(*arguments)) == rows(theirs)
     assert "payload: v1" in broker.dump_log(*arguments)

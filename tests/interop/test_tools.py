@@ -15,13 +15,6 @@ NUMBER = re.compile(rb"\d+(\.\d+)?")
 OFFSET_ERROR = re.compile(rb"\terror: .*")
 
 
-@pytest.fixture(scope="module")
-def java(tmp_path_factory):
-    tools = real_kafka.Tools(tmp_path_factory.mktemp("java"))
-    yield tools
-    tools.end()
-
-
 @pytest.fixture(scope="module", params=("kafka", "barnabas"))
 def cluster(request, new_factory):
     """One broker, with topics that nobody changes."""
