@@ -137,6 +137,7 @@ class Broker:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.broker_id = broker_id
+        self.data = self.folder / "data"
         self.port = free_port()
         self.admin_port = free_port()
         self.process = None
@@ -144,7 +145,7 @@ class Broker:
             "broker.id": broker_id,
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "zookeeper.connect": zookeeper.address + chroot,
-            "log.dirs": self.folder / "data",
+            "log.dirs": self.data,
             "barnabas.admin.listener": f"127.0.0.1:{self.admin_port}",
             "offsets.topic.replication.factor": 1,
             "zookeeper.session.timeout.ms": 6000,
@@ -165,10 +166,6 @@ class Broker:
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def data(self):
-        return self.folder / "data"
 
     def log_files(self, topic, partition=0, suffix="log"):
         """The partition's files of that kind, by base offset."""
