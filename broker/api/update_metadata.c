@@ -28,7 +28,6 @@ api_update_metadata(struct apis *apis, struct request *request)
 {
 	struct update_metadata_state *s = arena_zalloc(&request->arena,
 	    sizeof(*s));
-	int64_t epoch = apis->setup.broker_epoch(apis->setup.broker_epoch_arg);
 
 	if (s == NULL) {
 		api_refuse_memory(apis, request);
@@ -37,15 +36,6 @@ api_update_metadata(struct apis *apis, struct request *request)
 	if (!api_decode(request, &message_update_metadata_request, &s->body))
 		return;
 	wire_init(&message_update_metadata_response, &s->response);
-	if (s->body.broker_epoch != -1 && s->body.broker_epoch < epoch)
-		s->response.error_code = ERR_STALE_BROKER_EPOCH;
-	else if (!replicas_accept_controller_epoch(apis->setup.replicas,
-		     s->body.controller_epoch))
-		s->response.error_code = ERR_STALE_CONTROLLER_EPOCH;
-	if (s->response.error_code != ERR_NONE) {
-		api_reply(apis, request, &s->response);
-		return;
-	}
 	api_go_away(apis, request, apis->setup.controller_loop,
 	    &(struct api_away){
 		.first = update_metadata_apply,
@@ -54,12 +44,31 @@ api_update_metadata(struct apis *apis, struct request *request)
 	    });
 }
 
+static int16_t
+update_metadata_check(struct apis *apis,
+    const struct update_metadata_request *body)
+{
+	int64_t epoch = apis->setup.broker_epoch(apis->setup.broker_epoch_arg);
+
+	if (body->broker_epoch != -1 && body->broker_epoch < epoch)
+		return (ERR_STALE_BROKER_EPOCH);
+	if (!replicas_accept_controller_epoch(apis->setup.replicas,
+		body->controller_epoch))
+		return (ERR_STALE_CONTROLLER_EPOCH);
+	return (ERR_NONE);
+}
+
+/* Checked on the one loop where it is applied: of two controllers' requests
+ * that come at once, on two loops, the older one must not be the last. */
 static enum verdict
 update_metadata_apply(struct task *t)
 {
 	struct api_away *away = api_away_of(t);
 	struct update_metadata_state *s = away->state;
 
+	s->response.error_code = update_metadata_check(away->apis, &s->body);
+	if (s->response.error_code != ERR_NONE)
+		return (api_go_home(t));
 	s->update = cluster_update(away->apis->setup.cluster, &s->body,
 	    task_ref(t));
 	return (task_next(t, update_metadata_swapped));
@@ -72,6 +81,8 @@ update_metadata_swapped(struct task *t)
 
 	if (!cluster_update_done(s->update))
 		return (STEP_WAIT);
+	if (cluster_update_failed(s->update))
+		s->response.error_code = ERR_UNKNOWN_SERVER_ERROR;
 	cluster_update_free(&s->update);
 	return (api_go_home(t));
 }

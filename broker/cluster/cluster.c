@@ -49,6 +49,7 @@ struct cluster_update {
 	struct image *image; /* a reference for each swap that is to come */
 	struct task_ref task;
 	size_t deleted;
+	bool failed; /* and so done */
 	atomic_size_t pending;
 	/* The swaps, and whoever called: the last one frees. */
 	atomic_uint references;
@@ -209,6 +210,7 @@ cluster_update(struct cluster *cluster,
 		    "update of metadata is too large for memory: dropped, the "
 		    "older view stays", request->controller_id,
 		    request->controller_epoch);
+		update->failed = true;
 		atomic_init(&update->pending, 0);
 		atomic_init(&update->references, 1);
 	} else {
@@ -226,6 +228,12 @@ cluster_update_done(const struct cluster_update *update)
 {
 	return (atomic_load_explicit(&update->pending, memory_order_acquire) ==
 	    0);
+}
+
+bool
+cluster_update_failed(const struct cluster_update *update)
+{
+	return (update->failed);
 }
 
 size_t

@@ -124,6 +124,8 @@ struct cluster_update; /* memory of its own; free after done */
 struct cluster_update *cluster_update(struct cluster *cluster,
     const struct update_metadata_request *request, struct task_ref task);
 bool cluster_update_done(const struct cluster_update *update);
+/* Memory for it was refused: done at once, and the older view stays. */
+bool cluster_update_failed(const struct cluster_update *update);
 /* Partitions that the update removed (leader -2), for who must know. */
 size_t cluster_update_deleted(const struct cluster_update *update);
 void cluster_update_free(struct cluster_update **update);

@@ -277,13 +277,13 @@ house_free(struct house **place)
 
 /* --- the client ----------------------------------------------------------- */
 
-static void
-peer_make(struct house *b, int id)
+struct peer *
+house_peer(struct house *b, int id)
 {
 	char name[16];
 
 	name_of(id, name);
-	b->peers[id] = peer_new(&(struct peer_setup){
+	return (peer_new(&(struct peer_setup){
 	    .loop = b->client,
 	    .sockets = fabric_sockets(b->world->fabric, "client"),
 	    .resolver = b->resolver,
@@ -296,14 +296,14 @@ peer_make(struct house *b, int id)
 	    .backoff_ms = 50,
 	    .response_bytes_max = 1 << 22,
 	    .in_flight_max = 4,
-	});
+	}));
 }
 
 bool
 house_ask(struct house *b, struct asking *a)
 {
 	if (b->peers[a->id] == NULL)
-		peer_make(b, a->id);
+		b->peers[a->id] = house_peer(b, a->id);
 	arena_init(&a->arena, 0);
 	a->call = (struct peer_call){ .arena = &a->arena,
 		.response = a->response };

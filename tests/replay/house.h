@@ -73,6 +73,9 @@ int house_controller(struct house *house);
 
 /* --- the client ----------------------------------------------------------- */
 
+/* A connection beside the client's own; the caller frees it. */
+struct peer *house_peer(struct house *house, int id);
+
 /* One request. */
 struct asking {
 	int id; /* of the broker */

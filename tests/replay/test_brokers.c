@@ -385,6 +385,57 @@ script_wiped(struct house *b)
 		    "records were acknowledged");
 }
 
+/* --- 8: two controllers at once ------------------------------------------- */
+
+struct controlling {
+	struct peer *peer;
+	struct peer_call call;
+	struct arena arena;
+	struct update_metadata_request request;
+	struct update_metadata_response response;
+};
+
+static void
+control(struct house *b, struct controlling *c, int32_t epoch)
+{
+	if (c->peer == NULL)
+		c->peer = house_peer(b, 1);
+	arena_init(&c->arena, 0);
+	wire_init(&message_update_metadata_request, &c->request);
+	c->request.controller_id = epoch;
+	c->request.controller_epoch = epoch;
+	c->call = (struct peer_call){ .arena = &c->arena,
+		.response = &c->response };
+	CHECK(peer_send(c->peer, &c->call, API_UPDATE_METADATA, 8,
+	    &c->request) == WIRE_OK);
+}
+
+/* Whichever comes first, the older one's view is not the last. */
+static void
+script_two_controllers(struct house *b)
+{
+	struct controlling c[2] = { { .peer = NULL }, { .peer = NULL } };
+	int32_t epoch = 100;
+
+	house_start_all(b);
+	for (int i = 0; i < 20; i++, epoch += 2) {
+		size_t older = (size_t)some_ms(b, 2);
+
+		control(b, &c[older], epoch);
+		control(b, &c[1 - older], epoch + 1);
+		while (!c[0].call.done || !c[1].call.done)
+			house_run(b, 5);
+		must(b, "the controller's epoch", cluster_image(
+		    b->at[1].broker->cluster)->controller_epoch, epoch + 1);
+		for (size_t k = 0; k < 2; k++) {
+			peer_call_fini(&c[k].call);
+			arena_fini(&c[k].arena);
+		}
+	}
+	for (size_t k = 0; k < 2; k++)
+		peer_free(&c[k].peer);
+}
+
 static const struct script scripts[] = {
 	{ "records", 1, script_records, 0 },
 	{ "expiry", 1, script_expiry, 0 },
@@ -394,6 +445,7 @@ static const struct script scripts[] = {
 	{ "stop-in-start", 1, script_stop_in_start, 0 },
 	{ "refusals", 2, script_refusals, 0 },
 	{ "wiped", 1, script_wiped, 0 },
+	{ "two-controllers", 1, script_two_controllers, 0 },
 };
 
 static size_t

@@ -386,6 +386,46 @@ test_publish(void)
 		publish_with(seed);
 }
 
+/* What memory cannot hold is refused, said so, and changes nothing. */
+static void
+test_refused(void)
+{
+	struct update_metadata_request_live_broker broker = { .id = 1 };
+	struct update_metadata_request_endpoint endpoint = { .port = 1 };
+	struct update_metadata_request request = request_of(NULL, 0);
+	struct clock_virtual clock;
+	struct scheduler *scheduler;
+	struct loop *loop;
+	struct cluster_update *update;
+	struct cluster *cluster;
+	size_t size = ARENA_DEFAULT_LIMIT + 1;
+	char *host = mem_zalloc(size);
+
+	clock_virtual_init(&clock, 1000000);
+	scheduler = scheduler_new_replay(&clock, 1);
+	loop = loop_new(scheduler, "l");
+	loop_start(loop);
+	cluster = cluster_new(&(struct cluster_setup){ .loops = &loop,
+	    .loop_count = 1, .cluster_id = "c", .broker_id = 1 });
+	endpoint.host = slice_of(host, size);
+	broker.endpoints = &endpoint;
+	broker.endpoints_count = 1;
+	request.live_brokers = &broker;
+	request.live_brokers_count = 1;
+	update = cluster_update(cluster, &request,
+	    (struct task_ref){ NULL, 0 });
+	CU_ASSERT(cluster_update_done(update));
+	CU_ASSERT(cluster_update_failed(update));
+	cluster_update_free(&update);
+	scheduler_run_until(scheduler, 1);
+	CU_ASSERT_EQUAL(cluster_image(cluster)->controller_id, -1);
+	loop_stop(loop);
+	loop_free(loop);
+	cluster_free(&cluster);
+	scheduler_free(scheduler);
+	mem_free(host);
+}
+
 /* Readers on threads of their own, while images follow one another. */
 struct reader {
 	struct cluster *cluster;
@@ -521,6 +561,7 @@ static const struct unit_test tests[] = {
 	{ "image: brokers", test_brokers },
 	{ "image: many topics", test_many },
 	{ "publication", test_publish },
+	{ "publication: refused", test_refused },
 	{ "publication: threads", test_threads },
 	{ "names", test_names },
 };
