@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DescribeConfigs: values of topics and of this broker, where each comes from,
- * and what it means.  All texts come from config's rows.
+ * and what it means.  All texts come from config's rows.  Configs of topics that
+ * are not known here are read first, so that any broker answers the same.
  */
 #include "api/api_int.h"
 
 #include <stdio.h>
 
 #include "base/text.h"
+
+/* So long may ZooKeeper take. */
+#define PATIENCE_NS ((int64_t)5 * 1000000000)
+
+static task_step describe_learn, describe_learnt;
 
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
 
@@ -16,6 +22,9 @@ struct describe_state {
 	struct request *request;
 	struct describe_configs_request body;
 	bool refused; /* the arena */
+	struct configs_wish *wishes; /* of each resource; empty: no topic's */
+	bool *known;                 /* likewise */
+	struct configs_fetch *fetch;
 };
 
 static bool
@@ -92,10 +101,11 @@ describe_rows(struct describe_state *s, size_t count,
 }
 
 static void
-describe_topic(struct describe_state *s,
-    const struct describe_configs_request_resource *asked,
+describe_topic(struct describe_state *s, int32_t index,
     struct describe_configs_response_result *out)
 {
+	const struct describe_configs_request_resource *asked =
+	    &s->body.resources[index];
 	const struct cluster_image *image =
 	    cluster_image(s->apis->setup.cluster);
 	const struct cluster_topic *topic = image_topic(image,
@@ -110,8 +120,14 @@ describe_topic(struct describe_state *s,
 		    &s->request->arena, asked->resource_name, why));
 		return;
 	}
-	if (topic == NULL) {
+	if (topic == NULL || s->wishes[index].topic.length == 0) {
 		out->error_code = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		return;
+	}
+	if (!s->known[index]) {
+		out->error_code = ERR_REQUEST_TIMED_OUT;
+		out->error_message = SLICE_LITERAL(
+		    "The topic's configs cannot be read from ZooKeeper now.");
 		return;
 	}
 	if (!describe_rows(s, topic_option_count(), out))
@@ -175,16 +191,18 @@ describe_broker(struct describe_state *s,
 }
 
 static void
-describe_resource(struct describe_state *s,
-    const struct describe_configs_request_resource *asked,
+describe_resource(struct describe_state *s, int32_t index,
     struct describe_configs_response_result *out)
 {
+	const struct describe_configs_request_resource *asked =
+	    &s->body.resources[index];
+
 	out->resource_type = asked->resource_type;
 	out->resource_name = asked->resource_name;
 	out->error_message = SLICE_EMPTY;
 	switch (asked->resource_type) {
 	case RESOURCE_TOPIC:
-		describe_topic(s, asked, out);
+		describe_topic(s, index, out);
 		break;
 	case RESOURCE_BROKER:
 		describe_broker(s, asked, out);
@@ -197,28 +215,119 @@ describe_resource(struct describe_state *s,
 	}
 }
 
-void
-api_describe_configs(struct apis *apis, struct request *request)
+static void
+describe_answer(struct describe_state *s)
 {
-	struct describe_state s = { .apis = apis, .request = request };
+	struct request *request = s->request;
 	struct describe_configs_response response;
 
-	if (!api_decode(request, &message_describe_configs_request, &s.body))
-		return;
 	wire_init(&message_describe_configs_response, &response);
 	response.results = wire_array(&request->arena,
 	    describe_configs_response_result_schema(),
-	    (size_t)s.body.resources_count);
+	    (size_t)s->body.resources_count);
 	if (response.results == NULL) {
+		api_refuse_memory(s->apis, request);
+		return;
+	}
+	response.results_count = s->body.resources_count;
+	for (int32_t i = 0; i < s->body.resources_count && !s->refused; i++)
+		describe_resource(s, i, &response.results[i]);
+	if (s->refused)
+		api_refuse_memory(s->apis, request);
+	else
+		api_reply(s->apis, request, &response);
+}
+
+/* --- what is not known yet ------------------------------------------------ */
+
+static void
+describe_home(struct api_away *away)
+{
+	describe_answer(away->state);
+}
+
+/* The topics among the resources; false: there are none. */
+static bool
+describe_wishes(struct describe_state *s)
+{
+	const struct cluster_image *image =
+	    cluster_image(s->apis->setup.cluster);
+	bool any = false;
+
+	for (int32_t i = 0; i < s->body.resources_count; i++) {
+		const struct describe_configs_request_resource *asked =
+		    &s->body.resources[i];
+		const struct cluster_topic *topic =
+		    asked->resource_type == RESOURCE_TOPIC ?
+		    image_topic(image, asked->resource_name) : NULL;
+
+		s->wishes[i] = (struct configs_wish){ SLICE_EMPTY, UUID_ZERO };
+		if (topic == NULL)
+			continue;
+		s->wishes[i] = (struct configs_wish){ asked->resource_name,
+			topic->id };
+		any = true;
+	}
+	return (any);
+}
+
+static enum verdict
+describe_learn(struct task *t)
+{
+	struct describe_state *s = api_away_of(t)->state;
+
+	task_set_deadline(t, loop_now_ns(task_loop(t)) + PATIENCE_NS);
+	s->fetch = configs_fetch(s->apis->setup.configs, s->wishes,
+	    (size_t)s->body.resources_count, task_ref(t));
+	return (task_next(t, describe_learnt));
+}
+
+static enum verdict
+describe_learnt(struct task *t)
+{
+	struct describe_state *s = api_away_of(t)->state;
+	bool done = configs_fetch_done(s->fetch), all;
+
+	if (!done && !task_expired(t))
+		return (STEP_WAIT);
+	all = done && !configs_fetch_failed(s->fetch);
+	for (int32_t i = 0; i < s->body.resources_count; i++)
+		s->known[i] = s->wishes[i].topic.length > 0 && (all ||
+		    configs_known(s->apis->setup.configs, s->wishes[i].topic,
+			s->wishes[i].id));
+	configs_fetch_free(&s->fetch);
+	return (api_go_home(t));
+}
+
+void
+api_describe_configs(struct apis *apis, struct request *request)
+{
+	struct describe_state *s = arena_zalloc(&request->arena, sizeof(*s));
+	size_t count;
+
+	if (s == NULL) {
 		api_refuse_memory(apis, request);
 		return;
 	}
-	response.results_count = s.body.resources_count;
-	for (int32_t i = 0; i < s.body.resources_count && !s.refused; i++)
-		describe_resource(&s, &s.body.resources[i],
-		    &response.results[i]);
-	if (s.refused)
+	*s = (struct describe_state){ .apis = apis, .request = request };
+	if (!api_decode(request, &message_describe_configs_request, &s->body))
+		return;
+	count = (size_t)s->body.resources_count;
+	s->wishes = arena_array(&request->arena, count, sizeof(*s->wishes));
+	s->known = arena_array(&request->arena, count, sizeof(*s->known));
+	if (s->wishes == NULL || s->known == NULL) {
 		api_refuse_memory(apis, request);
-	else
-		api_reply(apis, request, &response);
+		return;
+	}
+	memset(s->known, 0, count * sizeof(*s->known));
+	if (!describe_wishes(s)) {
+		describe_answer(s);
+		return;
+	}
+	(void)api_go_away(apis, request, apis->setup.controller_loop,
+	    &(struct api_away){
+		.first = describe_learn,
+		.home = describe_home,
+		.state = s,
+	    });
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * LeaderAndIsr: the controller gives partitions their leaders.  The configs of
- * topics that are new here are read first; the roles change on workers.
+ * topics that are not known here are read first, whether the controller calls
+ * them new or not: nobody leads by another topic's min.insync.replicas.  The
+ * roles change on workers.
  */
 #include "api/api_int.h"
 
@@ -46,35 +48,42 @@ api_leader_and_isr(struct apis *apis, struct request *request)
 	    });
 }
 
-/* The names of topics with a partition that is not hosted here yet. */
-static size_t
-leader_and_isr_new_topics(struct api_away *away, const char ***names)
+/* All topics that are named; NULL: no memory. */
+static struct configs_wish *
+leader_and_isr_wishes(struct api_away *away, size_t *count)
 {
-	struct leader_and_isr_state *s = away->state;
-	struct arena *arena = &away->request->arena;
-	size_t room = (size_t)s->body.topic_states_count +
-	    (size_t)s->body.ungrouped_partition_states_count;
-	size_t count = 0;
+	const struct leader_and_isr_request *body =
+	    &((struct leader_and_isr_state *)away->state)->body;
+	size_t room = (size_t)body->topic_states_count +
+	    (size_t)body->ungrouped_partition_states_count;
+	struct configs_wish *wishes = arena_array(&away->request->arena,
+	    room + 1, sizeof(*wishes));
 
-	*names = arena_array(arena, room + 1, sizeof(**names));
-	if (*names == NULL)
-		return (0);
-	for (int32_t i = 0; i < s->body.topic_states_count; i++) {
-		const struct leader_and_isr_request_topic_state *topic =
-		    &s->body.topic_states[i];
+	*count = 0;
+	if (wishes == NULL)
+		return (NULL);
+	for (int32_t i = 0; i < body->topic_states_count; i++)
+		wishes[(*count)++] = (struct configs_wish){
+			body->topic_states[i].topic_name,
+			body->topic_states[i].topic_id };
+	for (int32_t i = 0; i < body->ungrouped_partition_states_count; i++) {
+		struct slice name =
+		    body->ungrouped_partition_states[i].topic_name;
 
-		for (int32_t j = 0; j < topic->partition_states_count; j++)
-			if (topic->partition_states[j].is_new) {
-				(*names)[count++] = arena_slice_text(arena,
-				    topic->topic_name);
-				break;
-			}
+		if (*count == 0 || !slice_equal(wishes[*count - 1].topic, name))
+			wishes[(*count)++] = (struct configs_wish){ name,
+				UUID_ZERO };
 	}
-	for (int32_t i = 0; i < s->body.ungrouped_partition_states_count; i++)
-		if (s->body.ungrouped_partition_states[i].is_new)
-			(*names)[count++] = arena_slice_text(arena,
-			    s->body.ungrouped_partition_states[i].topic_name);
-	return (count);
+	return (wishes);
+}
+
+static enum verdict
+leader_and_isr_refuse(struct task *t, enum error error)
+{
+	struct leader_and_isr_state *s = api_away_of(t)->state;
+
+	s->response.error_code = (int16_t)error;
+	return (api_go_home(t));
 }
 
 static enum verdict
@@ -82,12 +91,14 @@ leader_and_isr_configs(struct task *t)
 {
 	struct api_away *away = api_away_of(t);
 	struct leader_and_isr_state *s = away->state;
-	const char **names;
-	size_t count = leader_and_isr_new_topics(away, &names);
+	size_t count;
+	const struct configs_wish *wishes = leader_and_isr_wishes(away,
+	    &count);
 
-	if (count > 0)
-		s->fetch = configs_fetch(away->apis->setup.configs, names,
-		    count, task_ref(t));
+	if (wishes == NULL)
+		return (leader_and_isr_refuse(t, ERR_UNKNOWN_SERVER_ERROR));
+	s->fetch = configs_fetch(away->apis->setup.configs, wishes, count,
+	    task_ref(t));
 	return (task_next(t, leader_and_isr_apply));
 }
 
@@ -97,10 +108,14 @@ leader_and_isr_apply(struct task *t)
 	struct api_away *away = api_away_of(t);
 	struct leader_and_isr_state *s = away->state;
 	struct apis *apis = away->apis;
+	bool failed;
 
-	if (s->fetch != NULL && !configs_fetch_done(s->fetch))
+	if (!configs_fetch_done(s->fetch))
 		return (STEP_WAIT);
+	failed = configs_fetch_failed(s->fetch);
 	configs_fetch_free(&s->fetch);
+	if (failed)
+		return (leader_and_isr_refuse(t, ERR_BROKER_NOT_AVAILABLE));
 	s->order = replicas_leader_and_isr(apis->setup.replicas, &s->body,
 	    away->request->head.api_version,
 	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg),

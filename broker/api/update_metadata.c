@@ -74,15 +74,32 @@ update_metadata_apply(struct task *t)
 	return (task_next(t, update_metadata_swapped));
 }
 
+/* What is no topic any more has no config: of what was named, and is gone. */
+static void
+update_metadata_forget(struct apis *apis,
+    const struct update_metadata_request *body)
+{
+	const struct cluster_image *image = cluster_image(apis->setup.cluster);
+
+	for (int32_t i = 0; i < body->topic_states_count; i++)
+		if (image_topic(image, body->topic_states[i].topic_name) ==
+		    NULL)
+			configs_forget(apis->setup.configs,
+			    body->topic_states[i].topic_name);
+}
+
 static enum verdict
 update_metadata_swapped(struct task *t)
 {
+	struct apis *apis = api_away_of(t)->apis;
 	struct update_metadata_state *s = api_away_of(t)->state;
 
 	if (!cluster_update_done(s->update))
 		return (STEP_WAIT);
 	if (cluster_update_failed(s->update))
 		s->response.error_code = ERR_UNKNOWN_SERVER_ERROR;
+	else
+		update_metadata_forget(apis, &s->body);
 	cluster_update_free(&s->update);
 	return (api_go_home(t));
 }

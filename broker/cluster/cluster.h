@@ -156,6 +156,7 @@ struct topic_options; /* config/topic.h */
 struct broker_options;
 struct config_map;
 struct zk;
+struct zk_op;
 
 struct topic_config {
 	char *topic;
@@ -170,8 +171,8 @@ struct configs_setup {
 	struct zk *zk;
 	const struct broker_options *options;
 	struct diag *diag;
-	/* A topic's config changed after all were loaded; on `loop`; the config
-	 * is borrowed. May be NULL. */
+	/* A topic's config changed after all were loaded, or somebody says that
+	 * it did; on `loop`; the config is borrowed. May be NULL. */
 	void (*changed)(void *arg, const struct topic_config *config);
 	void *changed_arg;
 };
@@ -180,6 +181,8 @@ struct configs *configs_new(const struct configs_setup *setup);
 void configs_free(struct configs **configs);
 /* Watches /config/changes from now on; reads every topic's config once. */
 void configs_start(struct configs *configs);
+/* Fetches under way, and all that come, end as failed. On the loop. */
+void configs_stop(struct configs *configs);
 bool configs_started(const struct configs *configs); /* loaded all once */
 struct waitq *configs_loaded(struct configs *configs);
 /* What is known; the defaults where nothing is. Never NULL; the caller unrefs.
@@ -187,12 +190,32 @@ struct waitq *configs_loaded(struct configs *configs);
 const struct topic_config *configs_topic(struct configs *configs,
     const char *topic);
 void topic_config_unref(const struct topic_config *config);
-/* Reads the configs of these topics again (a LeaderAndIsr names topics that
- * this broker did not know). Wakes the task; any thread. */
+
+/*
+ * A topic that is made is in no notification.  So whoever is to decide by the
+ * configs of topics wishes for them first, with their ids: what is not known of
+ * just these topics is read.  The task is woken; any thread.  Names are copied;
+ * those that no topic can have are passed over.
+ */
+struct configs_wish {
+	struct slice topic;
+	struct uuid id; /* zero: read in any case */
+};
 struct configs_fetch;
 struct configs_fetch *configs_fetch(struct configs *configs,
-    const char *const *topics, size_t count, struct task_ref task);
+    const struct configs_wish *wishes, size_t count, struct task_ref task);
 bool configs_fetch_done(const struct configs_fetch *fetch);
+/* Done since the broker stops: what is known may be another topic's. */
+bool configs_fetch_failed(const struct configs_fetch *fetch);
 void configs_fetch_free(struct configs_fetch **fetch);
+/* On the loop: whether it would be read. */
+bool configs_known(const struct configs *configs, struct slice topic,
+    struct uuid id);
+/* On the loop: the topic is gone. */
+void configs_forget(struct configs *configs, struct slice topic);
+/* On the loop: takes over what a GET of /config/topics/T answered. False: it
+ * cannot be read, which was said; what was known before stays. */
+bool configs_take(struct configs *configs, const char *topic,
+    const struct zk_op *op);
 
 #endif

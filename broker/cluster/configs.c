@@ -120,9 +120,10 @@ map_same(const struct config_map *a, const struct config_map *b)
 	return (true);
 }
 
-/* Puts the object in its topic's place, or drops it when nothing changed. */
+/* Puts the object in its topic's place, or drops it when nothing changed; that
+ * is told if somebody said that it did: we may know it by another way. */
 static void
-configs_put(struct configs *configs, struct config_object *object)
+configs_put(struct configs *configs, struct config_object *object, bool said)
 {
 	struct config_object *old;
 	const struct config_map *before;
@@ -143,20 +144,20 @@ configs_put(struct configs *configs, struct config_object *object)
 	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
 	if (!same && old != NULL)
 		topic_config_unref(&old->config);
-	if (!same && configs_started(configs)) {
+	if (!same && configs_started(configs))
 		diag_info(configs->setup.diag, cluster,
 		    "topic=%s has another config overrides=%zu",
 		    object->config.topic, config_map_count(&object->map));
-		if (configs->setup.changed != NULL)
-			configs->setup.changed(configs->setup.changed_arg,
-			    &object->config);
-	}
+	if ((!same || said) && configs_started(configs) &&
+	    configs->setup.changed != NULL)
+		configs->setup.changed(configs->setup.changed_arg,
+		    &object->config);
 	topic_config_unref(&object->config);
 }
 
-void
-configs_take(struct configs *configs, const char *topic,
-    const struct zk_op *op)
+static bool
+take(struct configs *configs, const char *topic, const struct zk_op *op,
+    bool said)
 {
 	struct config_object *object = config_object_new(configs, topic);
 	struct znode_config config;
@@ -174,13 +175,37 @@ configs_take(struct configs *configs, const char *topic,
 	if (ok) {
 		topic_options_resolve(configs->setup.options, &object->map,
 		    &object->options);
-		configs_put(configs, object);
-		return;
+		configs_put(configs, object, said);
+		return (true);
 	}
 	diag_error(configs->setup.diag, cluster, "topic=%s has a config in "
 	    "ZooKeeper that cannot be read: what was known before stays",
 	    topic);
 	topic_config_unref(&object->config);
+	return (false);
+}
+
+bool
+configs_take(struct configs *configs, const char *topic,
+    const struct zk_op *op)
+{
+	return (take(configs, topic, op, false));
+}
+
+void
+configs_forget(struct configs *configs, struct slice topic)
+{
+	struct hash_node *node;
+
+	configs_unknow(configs, topic);
+	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
+	node = hash_find(&configs->table, topic.data, topic.length);
+	if (node != NULL)
+		hash_remove(&configs->table, node);
+	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
+	if (node != NULL)
+		topic_config_unref(&container_of(node, struct config_object,
+		    node)->config);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -254,7 +279,8 @@ configs_free(struct configs **place)
 	task = configs->task.loop == NULL ? NULL : task_of_ref(configs->task);
 	if (task != NULL)
 		task_cancel(task);
-	configs_fetches_cancel(configs);
+	configs_stop(configs);
+	configs_unknow_all(configs);
 	HASH_EACH(node, &configs->table) {
 		struct config_object *object = container_of(node,
 		    struct config_object, node);
@@ -413,8 +439,8 @@ follow_read_done(struct task *t)
 
 		if (rc != ZK_OK && rc != ZK_NO_NODE)
 			return (follow_failed(t, rc));
-		configs_take(w->configs, w->topics[w->next_topic + i],
-		    w->ops[i]);
+		(void)take(w->configs, w->topics[w->next_topic + i],
+		    w->ops[i], !w->whole);
 	}
 	w->next_topic += w->op_count;
 	return (task_next(t, follow_read));

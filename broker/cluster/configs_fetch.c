@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A fetch: some topics' configs read again on somebody's wish.  Its task lives
- * on zk's loop; the asker may be on another and may go away before the end.
+ * A fetch: topics' configs read on somebody's wish, unless they are known of
+ * just these topics.  Its task lives on zk's loop; the asker may be on another
+ * and may go away before the end.
  *
- *	[posted] --> [reading] --> done, the asker's task is woken
- *	                ^ |
- *	                +-+ session lost: again in the next one
+ *	[posted] --> [turn] --> [read] --> all known: done, the asker is woken
+ *	                         ^  |
+ *	                         |  v a thousand at once
+ *	                       [take] <--> [pause] ZooKeeper refuses, or the
+ *	                                           session went: again
+ *
+ * One after another: what one of them learns the next need not read again, and
+ * whoever asks for much asks for it once.
+ *
+ * Known is a name with the topic's id: it was read since the topic of that id
+ * was first named, and every change from then on comes by notification or with
+ * the reading of all in a new session.  A topic made anew has another id; one
+ * without an id is read each time.
  */
 #include "cluster/configs_int.h"
 
@@ -13,15 +24,22 @@
 #include "base/mem.h"
 
 #define RETRY_NS ((int64_t)500 * 1000000)
+#define READ_AT_ONCE 1000
+
+struct fetch_topic {
+	char *name;
+	struct uuid id;
+};
 
 struct configs_fetch {
 	atomic_uint references; /* the asker, and the post or task */
 	atomic_bool done;
+	bool failed; /* set before `done` */
 	struct configs *configs;
 	struct task_ref asker;
 	struct post post;
 	size_t count;
-	char *topics[];
+	struct fetch_topic topics[];
 };
 
 struct fetch_state {
@@ -29,11 +47,82 @@ struct fetch_state {
 	struct list link; /* configs' */
 	struct task_ref self;
 	struct waitq_link state_changed;
+	size_t next;           /* all before it are known */
 	struct zk_batch *batch;
-	struct zk_op **ops;
+	struct zk_op **ops;    /* of `batch`; cookie: fetch_topic */
+	size_t op_count;
 };
 
-static task_step fetch_read, fetch_done, fetch_pause;
+static task_step fetch_turn, fetch_read, fetch_take, fetch_pause;
+
+/* --- what is known -------------------------------------------------------- */
+
+struct known {
+	struct hash_node node;
+	struct uuid id;
+	char topic[];
+};
+
+static struct known *
+known_find(const struct configs *configs, struct slice topic)
+{
+	struct hash_node *node = hash_find(&configs->known, topic.data,
+	    topic.length);
+
+	return (node == NULL ? NULL : container_of(node, struct known, node));
+}
+
+bool
+configs_known(const struct configs *configs, struct slice topic,
+    struct uuid id)
+{
+	const struct known *known = known_find(configs, topic);
+
+	return (known != NULL && uuid_equal(known->id, id));
+}
+
+static void
+known_set(struct configs *configs, const struct fetch_topic *topic)
+{
+	size_t length = strlen(topic->name);
+	struct known *known = known_find(configs, slice_of_text(topic->name));
+
+	if (uuid_is_zero(topic->id))
+		return;
+	if (known == NULL) {
+		known = mem_zalloc(sizeof(*known) + length + 1);
+		memcpy(known->topic, topic->name, length + 1);
+		hash_insert(&configs->known, &known->node, known->topic,
+		    length);
+	}
+	known->id = topic->id;
+}
+
+static void
+known_remove(struct configs *configs, struct known *known)
+{
+	hash_remove(&configs->known, &known->node);
+	mem_free(known);
+}
+
+void
+configs_unknow(struct configs *configs, struct slice topic)
+{
+	struct known *known = known_find(configs, topic);
+
+	if (known != NULL)
+		known_remove(configs, known);
+}
+
+void
+configs_unknow_all(struct configs *configs)
+{
+	HASH_EACH(node, &configs->known)
+		known_remove(configs, container_of(node, struct known, node));
+	hash_clear(&configs->known);
+}
+
+/* --- life ----------------------------------------------------------------- */
 
 static void
 fetch_unref(struct configs_fetch *fetch)
@@ -42,21 +131,51 @@ fetch_unref(struct configs_fetch *fetch)
 		memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < fetch->count; i++)
-		mem_free(fetch->topics[i]);
+		mem_free(fetch->topics[i].name);
 	mem_free(fetch);
+}
+
+static void
+fetch_end(struct configs_fetch *fetch, bool failed)
+{
+	if (atomic_load_explicit(&fetch->done, memory_order_relaxed))
+		return;
+	fetch->failed = failed;
+	atomic_store_explicit(&fetch->done, true, memory_order_release);
+	task_wake_ref(fetch->asker);
+}
+
+static void
+fetch_clear(struct fetch_state *s)
+{
+	mem_free(s->ops);
+	s->ops = NULL;
+	s->op_count = 0;
+	zk_batch_free(&s->batch);
+}
+
+/* The first of those that wait, if any, has its turn. */
+static void
+fetch_next(struct configs *configs)
+{
+	if (!list_empty(&configs->fetches))
+		task_wake_ref(list_entry(configs->fetches.next,
+		    struct fetch_state, link)->self);
 }
 
 static void
 fetch_fini(struct task *task)
 {
 	struct fetch_state *s = task_state(task);
+	struct configs *configs = s->fetch->configs;
 
 	list_remove(&s->link);
-	waitq_leave(zk_state_changed(s->fetch->configs->setup.zk),
-	    &s->state_changed);
-	zk_batch_free(&s->batch);
-	mem_free(s->ops);
+	waitq_leave(zk_state_changed(configs->setup.zk), &s->state_changed);
+	fetch_clear(s);
+	/* Cut short: nobody may take for known what is not. */
+	fetch_end(s->fetch, true);
 	fetch_unref(s->fetch);
+	fetch_next(configs);
 }
 
 static const struct task_class fetch_class = {
@@ -81,13 +200,28 @@ fetch_posted(struct post *post)
 	struct configs_fetch *fetch = container_of(post, struct configs_fetch,
 	    post);
 
-	task_start(fetch->configs->setup.loop, &fetch_class, fetch_read,
+	if (fetch->configs->stopped) {
+		fetch_end(fetch, true);
+		fetch_unref(fetch);
+		return;
+	}
+	task_start(fetch->configs->setup.loop, &fetch_class, fetch_turn,
 	    fetch_setup, fetch);
 }
 
+static char *
+text_of(struct slice slice)
+{
+	char *text = mem_alloc(slice.length + 1);
+
+	memcpy(text, slice.data, slice.length);
+	text[slice.length] = '\0';
+	return (text);
+}
+
 struct configs_fetch *
-configs_fetch(struct configs *configs, const char *const *topics, size_t count,
-    struct task_ref task)
+configs_fetch(struct configs *configs, const struct configs_wish *wishes,
+    size_t count, struct task_ref task)
 {
 	struct configs_fetch *fetch = mem_zalloc(sizeof(*fetch) +
 	    count * sizeof(fetch->topics[0]));
@@ -96,9 +230,10 @@ configs_fetch(struct configs *configs, const char *const *topics, size_t count,
 	atomic_init(&fetch->done, false);
 	fetch->configs = configs;
 	fetch->asker = task;
-	fetch->count = count;
 	for (size_t i = 0; i < count; i++)
-		fetch->topics[i] = mem_strdup(topics[i]);
+		if (topic_name_valid(wishes[i].topic, &(const char *){ NULL }))
+			fetch->topics[fetch->count++] = (struct fetch_topic){
+				text_of(wishes[i].topic), wishes[i].id };
 	fetch->post.run = fetch_posted;
 	loop_post(configs->setup.loop, &fetch->post);
 	return (fetch);
@@ -110,6 +245,12 @@ configs_fetch_done(const struct configs_fetch *fetch)
 	return (atomic_load_explicit(&fetch->done, memory_order_acquire));
 }
 
+bool
+configs_fetch_failed(const struct configs_fetch *fetch)
+{
+	return (configs_fetch_done(fetch) && fetch->failed);
+}
+
 void
 configs_fetch_free(struct configs_fetch **fetch)
 {
@@ -119,13 +260,44 @@ configs_fetch_free(struct configs_fetch **fetch)
 }
 
 void
-configs_fetches_cancel(struct configs *configs)
+configs_stop(struct configs *configs)
 {
-	LIST_EACH(element, &configs->fetches) {
-		struct fetch_state *s = list_entry(element, struct fetch_state,
-		    link);
+	configs->stopped = true;
+	LIST_EACH(element, &configs->fetches)
+		task_cancel(task_of_ref(list_entry(element, struct fetch_state,
+		    link)->self));
+}
 
-		task_cancel(task_of_ref(s->self));
+/* --- reading -------------------------------------------------------------- */
+
+static enum verdict
+fetch_turn(struct task *t)
+{
+	struct fetch_state *s = task_state(t);
+
+	return (s->fetch->configs->fetches.next == &s->link ?
+	    task_next(t, fetch_read) : STEP_WAIT);
+}
+
+/* The next ones that are not known, into the batch. */
+static void
+fetch_fill(struct fetch_state *s)
+{
+	struct configs_fetch *fetch = s->fetch;
+
+	s->ops = mem_zalloc(READ_AT_ONCE * sizeof(*s->ops));
+	s->batch = zk_batch_new(fetch->configs->setup.zk);
+	for (size_t i = s->next; i < fetch->count &&
+	    s->op_count < READ_AT_ONCE; i++) {
+		struct fetch_topic *topic = &fetch->topics[i];
+
+		if (configs_known(fetch->configs, slice_of_text(topic->name),
+			topic->id))
+			continue;
+		s->ops[s->op_count] = zk_batch_get(s->batch,
+		    znode_config_path(zk_batch_arena(s->batch), "topics",
+			topic->name), NULL);
+		s->ops[s->op_count++]->cookie = topic;
 	}
 }
 
@@ -135,44 +307,44 @@ fetch_read(struct task *t)
 	struct fetch_state *s = task_state(t);
 	struct zk *zk = s->fetch->configs->setup.zk;
 
+	fetch_clear(s);
+	fetch_fill(s);
+	if (s->op_count == 0) {
+		fetch_end(s->fetch, false);
+		return (STEP_DONE);
+	}
 	waitq_join(zk_state_changed(zk), &s->state_changed, t);
 	if (zk_state(zk) != ZK_CONNECTED)
 		return (STEP_WAIT);
-	zk_batch_free(&s->batch);
-	if (s->ops == NULL)
-		s->ops = mem_zalloc((s->fetch->count + 1) * sizeof(*s->ops));
-	s->batch = zk_batch_new(zk);
-	for (size_t i = 0; i < s->fetch->count; i++)
-		s->ops[i] = zk_batch_get(s->batch,
-		    znode_config_path(zk_batch_arena(s->batch), "topics",
-			s->fetch->topics[i]), NULL);
 	zk_batch_submit(s->batch, t);
-	return (task_next(t, fetch_done));
+	return (task_next(t, fetch_take));
 }
 
 static enum verdict
-fetch_done(struct task *t)
+fetch_take(struct task *t)
 {
 	struct fetch_state *s = task_state(t);
-	struct configs_fetch *fetch = s->fetch;
+	struct configs *configs = s->fetch->configs;
 
 	if (!zk_batch_done(s->batch))
 		return (STEP_WAIT);
-	for (size_t i = 0; i < fetch->count; i++)
-		if (s->ops[i]->rc != ZK_OK && s->ops[i]->rc != ZK_NO_NODE) {
-			if (s->ops[i]->rc != ZK_SESSION_EXPIRED)
-				diag_warn(fetch->configs->setup.diag, cluster,
-				    "topic=%s config is not to be read rc=%s: "
-				    "again soon", fetch->topics[i],
-				    zk_rc_name(s->ops[i]->rc));
-			task_sleep(t, RETRY_NS);
-			return (task_next(t, fetch_pause));
+	for (size_t i = 0; i < s->op_count; i++) {
+		const struct fetch_topic *topic = s->ops[i]->cookie;
+
+		if (s->ops[i]->rc == ZK_OK || s->ops[i]->rc == ZK_NO_NODE) {
+			(void)configs_take(configs, topic->name, s->ops[i]);
+			known_set(configs, topic);
+			s->next = (size_t)(topic - s->fetch->topics) + 1;
+			continue;
 		}
-	for (size_t i = 0; i < fetch->count; i++)
-		configs_take(fetch->configs, fetch->topics[i], s->ops[i]);
-	atomic_store_explicit(&fetch->done, true, memory_order_release);
-	task_wake_ref(fetch->asker);
-	return (STEP_DONE);
+		if (s->ops[i]->rc != ZK_SESSION_EXPIRED)
+			diag_warn(configs->setup.diag, cluster, "topic=%s "
+			    "config is not to be read rc=%s: again soon",
+			    topic->name, zk_rc_name(s->ops[i]->rc));
+		task_sleep(t, RETRY_NS);
+		return (task_next(t, fetch_pause));
+	}
+	return (task_next(t, fetch_read));
 }
 
 static enum verdict

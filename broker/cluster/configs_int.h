@@ -28,13 +28,14 @@ struct configs {
 	struct waitq loaded;
 	atomic_bool started;
 	struct task_ref task;
-	struct list fetches; /* tasks under way; the loop's */
+	/* The loop's: */
+	struct list fetches; /* tasks under way, the first has its turn */
+	struct hash known;   /* by name: of which topic the config was read */
+	bool stopped;
 };
 
-/* Takes over what a GET of /config/topics/T answered. */
-void configs_take(struct configs *configs, const char *topic,
-    const struct zk_op *op);
-/* Ends all of them. */
-void configs_fetches_cancel(struct configs *configs);
+/* What is known of the topic counts no more. */
+void configs_unknow(struct configs *configs, struct slice topic);
+void configs_unknow_all(struct configs *configs);
 
 #endif

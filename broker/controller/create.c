@@ -727,9 +727,11 @@ controller_auto_create(struct controller *controller, const char *topic,
 	struct topic_creation *automatic = automatic_new(topic, task);
 	struct creation_start start = { controller, NULL, automatic };
 
-	if (automatic_find(controller, topic) != NULL) {
+	/* A broker that stops begins nothing that waits for ZooKeeper. */
+	if (controller->halted || automatic_find(controller, topic) != NULL) {
 		automatic->done = true;
-		automatic->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		automatic->error = controller->halted ?
+		    ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 		task_wake_ref(task);
 		return (automatic);
 	}

@@ -12,6 +12,7 @@
 #define ANSWERS_NS ((int64_t)5 * 1000000000)
 #define WAITING_NS ((int64_t)500 * 1000000)
 #define LOOK_NS ((int64_t)5 * 1000000)
+#define PATIENCE_NS ((int64_t)10 * 1000000000)
 
 struct stop {
 	struct broker *broker;
@@ -21,6 +22,7 @@ struct stop {
 	bool settled; /* `last` has run */
 	bool departing;
 	bool closing;
+	int64_t patience_ns; /* until it is said that answers are waited for */
 };
 
 static task_step stop_depart, stop_doors, stop_waiting, stop_answers,
@@ -79,7 +81,8 @@ stop_net_done(const struct broker *b)
 	return (!b->doors_open || net_stopped(b->net));
 }
 
-/* Produce and fetch that still wait are ended after a moment. */
+/* Produce and fetch that still wait are ended after a moment, and what waits
+ * for topics' configs, which ZooKeeper may never give. */
 static enum verdict
 stop_waiting(struct task *t)
 {
@@ -89,6 +92,8 @@ stop_waiting(struct task *t)
 		return (STEP_WAIT);
 	if (b->replicas != NULL)
 		replicas_stop(b->replicas);
+	if (b->configs != NULL)
+		configs_stop(b->configs);
 	return (task_next(t, stop_answers));
 }
 
@@ -101,6 +106,22 @@ stop_last_run(struct post *post)
 	task_wake_ref(s->task);
 }
 
+/* All that waits was ended: what does not end is a fault, and is named. */
+static void
+stop_complain(struct stop *s, int64_t now_ns)
+{
+	struct broker *b = s->broker;
+
+	if (s->patience_ns == 0)
+		s->patience_ns = now_ns + PATIENCE_NS;
+	if (now_ns < s->patience_ns)
+		return;
+	s->patience_ns = now_ns + PATIENCE_NS;
+	diag_warn(b->setup.seams.diag, daemon, "the stop waits for the answers "
+	    "to requests=%zu", b->net == NULL ? (size_t)0 :
+	    net_requests_under_way(b->net));
+}
+
 /* Handlers look into all rooms: these stay until the last one has answered. */
 static enum verdict
 stop_answers(struct task *t)
@@ -109,6 +130,7 @@ stop_answers(struct task *t)
 	struct broker *b = s->broker;
 
 	task_sleep(t, LOOK_NS);
+	stop_complain(s, loop_now_ns(b->control));
 	if (!stop_net_done(b) ||
 	    (b->net != NULL && net_requests_under_way(b->net) > 0) ||
 	    (b->controller != NULL && !controller_stopped(b->controller)))

@@ -299,8 +299,8 @@ house_peer(struct house *b, int id)
 	}));
 }
 
-bool
-house_ask(struct house *b, struct asking *a)
+void
+house_send(struct house *b, struct asking *a)
 {
 	if (b->peers[a->id] == NULL)
 		b->peers[a->id] = house_peer(b, a->id);
@@ -309,6 +309,12 @@ house_ask(struct house *b, struct asking *a)
 		.response = a->response };
 	CHECK(peer_send(b->peers[a->id], &a->call, a->api_key, a->version,
 	    a->request) == WIRE_OK);
+}
+
+bool
+house_ask(struct house *b, struct asking *a)
+{
+	house_send(b, a);
 	for (int64_t ms = 0; !a->call.done && ms < PATIENCE_MS; ms += 5)
 		house_run(b, 5);
 	return (a->call.done && a->call.error == PEER_OK);

@@ -86,6 +86,8 @@ struct asking {
 	struct arena arena;    /* of the answer */
 	struct peer_call call; /* holds the answer's strings */
 };
+/* The answer is waited for by house_run(). */
+void house_send(struct house *house, struct asking *asking);
 /* False: no answer in a minute, or the connection broke. */
 bool house_ask(struct house *house, struct asking *asking);
 void asking_fini(struct asking *asking);

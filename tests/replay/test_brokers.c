@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config/map.h"
 #include "daemon/broker_int.h"
+#include "replica/replica_int.h"
 #include "tests/replay/house.h"
 
 #define SEEDS 12
@@ -436,6 +438,204 @@ script_two_controllers(struct house *b)
 		peer_free(&c[k].peer);
 }
 
+/* --- 9: topics' configs --------------------------------------------------- */
+
+static void
+put(struct house *b, const char *directory, const char *topic,
+    const char *text)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, topic);
+	zk_fake_put(b->world->fake, path, slice_of_text(text));
+}
+
+/* As a tool makes it: nothing is said in /config/changes. */
+static void
+put_topic(struct house *b, const char *topic, const char *config, int replica)
+{
+	struct znode_assignment one = { .replicas = (int32_t[]){ replica },
+		.replica_count = 1 };
+	struct znode_topic node = { .partitions = &one, .partition_count = 1,
+		.id = uuid_random(&b->world->random) };
+	struct buffer json = BUFFER_EMPTY;
+
+	put(b, "/config/topics", topic, config);
+	znode_topic_encode(&node, &json);
+	put(b, "/brokers/topics", topic, buffer_text(&json));
+	buffer_fini(&json);
+	house_run(b, 2000);
+}
+
+/* DescribeConfigs; the topic's error must be this one, and of ERR_NONE the
+ * retention. */
+static void
+must_retain(struct house *b, int id, const char *topic, int error,
+    const char *retention_ms)
+{
+	struct slice key = SLICE_LITERAL("retention.ms");
+	struct describe_configs_request_resource resource = {
+		.resource_type = 2, .resource_name = slice_of_text(topic),
+		.configuration_keys = &key, .configuration_keys_count = 1 };
+	struct describe_configs_request request;
+	struct describe_configs_response response;
+	struct asking a = { .id = id, .api_key = API_DESCRIBE_CONFIGS,
+		.version = 4, .request = &request, .response = &response };
+	struct slice found = SLICE_EMPTY;
+
+	wire_init(&message_describe_configs_request, &request);
+	request.resources = &resource;
+	request.resources_count = 1;
+	if (!house_ask(b, &a) || response.results_count != 1)
+		replay_fault(b->world, "no answer to DescribeConfigs");
+	else {
+		must(b, "describe", response.results[0].error_code, error);
+		if (response.results[0].configs_count == 1)
+			found = response.results[0].configs[0].value;
+	}
+	if (error == ERR_NONE && !slice_equal_text(found, retention_ms))
+		replay_fault(b->world, "b%d says retention.ms=%.*s of %s, it "
+		    "is %s", id, SLICE_ARGS(found), topic, retention_ms);
+	asking_fini(&a);
+}
+
+static void
+must_know_nothing(struct house *b, int id, const char *topic)
+{
+	const struct topic_config *config = configs_topic(
+	    b->at[id].broker->configs, topic);
+
+	must(b, "overrides", (int)config_map_count(config->map), 0);
+	topic_config_unref(config);
+}
+
+/* The one partition of `topic` to broker 1, not new, of a later controller. */
+static int
+order(struct house *b, const char *topic, bool awaited, struct asking *a)
+{
+	static int32_t self[] = { 1 };
+	static struct leader_and_isr_request_partition_state state;
+	static struct leader_and_isr_request_topic_state one;
+	static struct leader_and_isr_request request;
+	static struct leader_and_isr_response response;
+
+	state = (struct leader_and_isr_request_partition_state){
+		.controller_epoch = 100, .leader = 1, .isr = self,
+		.isr_count = 1, .replicas = self, .replicas_count = 1 };
+	one = (struct leader_and_isr_request_topic_state){
+		.topic_name = slice_of_text(topic),
+		.topic_id = uuid_random(&b->world->random),
+		.partition_states = &state, .partition_states_count = 1 };
+	wire_init(&message_leader_and_isr_request, &request);
+	request.controller_id = request.controller_epoch = 100;
+	request.topic_states = &one;
+	request.topic_states_count = 1;
+	*a = (struct asking){ .id = 1, .api_key = API_LEADER_AND_ISR,
+		.version = 7, .request = &request, .response = &response };
+	if (awaited)
+		(void)house_ask(b, a);
+	else
+		house_send(b, a);
+	return (a->call.done ? response.error_code : -1);
+}
+
+static void
+script_configs(struct house *b)
+{
+	static const char seven[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"7\"}}";
+	static const char none[] = "{\"version\":1,\"config\":{}}";
+	struct replica *replica;
+	struct asking a;
+
+	house_start_all(b);
+	put_topic(b, "t0", seven, 1);
+	for (int id = 1; id <= 2; id++)
+		must_retain(b, id, "t0", ERR_NONE, "7");
+	must_retain(b, 2, "t1", ERR_UNKNOWN_TOPIC_OR_PARTITION, NULL);
+	/* Another topic of that name. */
+	put(b, "/admin/delete_topics", "t0", "");
+	house_run(b, SETTLE_MS);
+	for (int id = 1; id <= 2; id++)
+		must_know_nothing(b, id, "t0");
+	put_topic(b, "t0", none, 2);
+	for (int id = 1; id <= 2; id++)
+		must_retain(b, id, "t0", ERR_NONE, "604800000");
+	/* The controller does not call it new, but it was never here. */
+	put(b, "/config/topics", "t9", "{\"version\":1,\"config\":"
+	    "{\"unclean.leader.election.enable\":\"true\","
+	    "\"min.insync.replicas\":\"2\"}}");
+	must(b, "order", order(b, "t9", true, &a), ERR_NONE);
+	asking_fini(&a);
+	replica = replicas_find(b->at[1].broker->replicas,
+	    SLICE_LITERAL("t9"), 0);
+	must(b, "min.insync.replicas", replica == NULL ? -1 :
+	    atomic_load(&replica->min_insync), 2);
+	must(b, "leads", replica != NULL && replica->leads, true);
+	replica_unref(replica);
+}
+
+/* ZooKeeper is away: nobody decides by configs that cannot be read, and a stop
+ * is not held up by who waits for them. */
+static void
+script_configs_away(struct house *b)
+{
+	static const char seven[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"7\"}}";
+	const struct leader_and_isr_response *response;
+	struct asking a;
+
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	put_topic(b, "t0", seven, 1);
+	put_topic(b, "t1", seven, 1);
+	must_retain(b, 1, "t0", ERR_NONE, "7");
+	zk_fake_cut(b->world->fake, b->at[1].driver, true);
+	must_retain(b, 1, "t0", ERR_NONE, "7");
+	must(b, "order", order(b, "t9", false, &a), -1);
+	house_run(b, some_ms(b, 8000));
+	must(b, "answered", a.call.done, false);
+	broker_stop(b->at[1].broker);
+	(void)house_await(b, 1, BROKER_STOPPED);
+	response = a.response;
+	must(b, "order", a.call.done && a.call.error == PEER_OK ?
+	    response->error_code : -1, ERR_BROKER_NOT_AVAILABLE);
+	asking_fini(&a);
+}
+
+/* Topics that clients wish for while the broker stops and ZooKeeper is away. */
+static void
+script_stop_creating(struct house *b)
+{
+	struct metadata_request request[4];
+	struct metadata_request_topic one[4];
+	struct metadata_response response[4];
+	struct asking a[4];
+	char name[4][8];
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	zk_fake_cut(b->world->fake, b->at[1].driver, true);
+	house_run(b, some_ms(b, 2000));
+	for (size_t i = 0; i < nelems(a); i++) {
+		(void)snprintf(name[i], sizeof(name[i]), "a%zu", i);
+		wire_init(&message_metadata_request, &request[i]);
+		one[i] = (struct metadata_request_topic){
+			.name = slice_of_text(name[i]) };
+		request[i].topics = &one[i];
+		request[i].topics_count = 1;
+		request[i].allow_auto_topic_creation = true;
+		a[i] = (struct asking){ .id = 1, .api_key = API_METADATA,
+			.version = 9, .request = &request[i],
+			.response = &response[i] };
+		house_send(b, &a[i]);
+	}
+	broker_stop(b->at[1].broker);
+	(void)house_await(b, 1, BROKER_STOPPED);
+	for (size_t i = 0; i < nelems(a); i++)
+		asking_fini(&a[i]);
+}
+
 static const struct script scripts[] = {
 	{ "records", 1, script_records, 0 },
 	{ "expiry", 1, script_expiry, 0 },
@@ -446,6 +646,9 @@ static const struct script scripts[] = {
 	{ "refusals", 2, script_refusals, 0 },
 	{ "wiped", 1, script_wiped, 0 },
 	{ "two-controllers", 1, script_two_controllers, 0 },
+	{ "configs", 2, script_configs, 0 },
+	{ "configs-away", 1, script_configs_away, 0 },
+	{ "stop-creating", 1, script_stop_creating, 0 },
 };
 
 static size_t
