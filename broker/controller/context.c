@@ -215,6 +215,7 @@ context_add_topic(struct controller *controller, const char *name)
 	topic->name = mem_strdup(name);
 	topic->found = true;
 	list_init(&topic->doomed);
+	list_init(&topic->reconfigured);
 	zk_watcher_init(&topic->watcher, controller->setup.zk);
 	zk_watch_group_add(&controller->topic_watches, &topic->watcher);
 	controller->context.unmeasured = true;
@@ -264,6 +265,7 @@ static void
 topic_free(struct topic *topic)
 {
 	list_remove(&topic->doomed);
+	list_remove(&topic->reconfigured);
 	zk_watcher_fini(&topic->watcher);
 	for (size_t i = 0; i < topic->partition_count; i++)
 		partition_free(topic->partitions[i]);

@@ -54,6 +54,7 @@ controller_new(const struct controller_setup *setup)
 	waitq_init(&c->quiet);
 	context_init(&c->context);
 	rewrite_init(&c->rewrite);
+	list_init(&c->reconfigured);
 	list_init(&c->creations);
 	list_init(&c->deletings);
 	list_init(&c->expansions);
@@ -493,6 +494,38 @@ watch_changed(const struct controller *c, enum controller_watch watch)
 	return (c->watches[watch].watcher.changed);
 }
 
+void
+controller_config_changed(struct controller *c, const char *name)
+{
+	struct topic *topic;
+
+	CHECK_MAGIC(c, CONTROLLER_MAGIC);
+	topic = c->state != CONTROLLER_ACTIVE ? NULL :
+	    context_topic(&c->context, slice_of_text(name));
+	if (topic == NULL || list_linked(&topic->reconfigured))
+		return;
+	list_push_tail(&c->reconfigured, &topic->reconfigured);
+	controller_look(c);
+}
+
+/* Whoever waits for a leader may be allowed one now. */
+static enum verdict
+configs_run(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct list *link;
+
+	while ((link = list_pop_head(&c->reconfigured)) != NULL) {
+		struct topic *topic = list_entry(link, struct topic,
+		    reconfigured);
+
+		for (size_t i = 0; i < topic->partition_count; i++)
+			if (topic->partitions[i]->state == PARTITION_OFFLINE)
+				rewrite_add(c, topic->partitions[i]);
+	}
+	return (rewrite_run(t, controller_idle));
+}
+
 static enum verdict
 dirs_run(struct task *t)
 {
@@ -517,6 +550,8 @@ controller_idle(struct task *t)
 		return (task_next(t, brokers_read));
 	if (c->dirs_changed)
 		return (task_next(t, dirs_run));
+	if (!list_empty(&c->reconfigured))
+		return (task_next(t, configs_run));
 	if (watch_changed(c, WATCH_LOG_DIRS))
 		return (task_next(t, notices_log_dirs));
 	if (watch_changed(c, WATCH_TOPICS))

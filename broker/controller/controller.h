@@ -55,6 +55,10 @@ void controller_stop(struct controller *controller, struct task_ref task);
 bool controller_stopped(const struct controller *controller);
 void controller_free(struct controller **controller);
 
+/* Somebody says that a topic's config changed. On its loop. */
+void controller_config_changed(struct controller *controller,
+    const char *topic);
+
 /* Any thread. */
 bool controller_active(const struct controller *controller);
 /* 0 before the first election is seen. */

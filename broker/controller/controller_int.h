@@ -127,6 +127,10 @@ struct topic {
 	bool found;                    /* in the listing at hand */
 	bool directory_made;
 	bool warned;                   /* of what is not done yet */
+	/* rewrite.c: in which row of writes its config was read. */
+	uint64_t config_read;
+	bool unclean_allowed;
+	struct list reconfigured;      /* linked: its config changed */
 	/* deletion.c */
 	struct list doomed;            /* linked: it is being deleted */
 	bool begun;                    /* its partitions are gone already */
@@ -295,6 +299,8 @@ struct watched {
 /* One write of a state under way. */
 struct rewrite {
 	struct list pending;         /* partitions to be looked at */
+	struct list undecided;       /* those that hang on a topic's config */
+	uint64_t number;             /* of this row of writes */
 	struct partition **flight;   /* of this batch */
 	struct znode_state *wanted;  /* of each of them */
 	size_t flight_count;
@@ -345,6 +351,7 @@ struct controller {
 	struct tree_walk tree;
 	bool dirs_changed;      /* a replica's dir_offline was set */
 	bool deletions_moved;   /* deletion.c has something to look at */
+	struct list reconfigured; /* topics whose config changed */
 	struct waitq deleted;   /* woken when a deletion ended or halted */
 	struct waitq quiet;     /* woken when a channel has nothing to do */
 
@@ -455,7 +462,8 @@ void rewrite_init(struct rewrite *rewrite);
 void rewrite_clear(struct controller *controller);
 void rewrite_add(struct controller *controller, struct partition *partition);
 /* Everything pending is decided and written; then orders are sent and `then`
- * runs. */
+ * runs. Before a leader from outside the ISR is elected, or not, the topic's
+ * config is read. */
 enum verdict rewrite_run(struct task *task, task_step *then);
 /* The same after what is pending was read again. */
 enum verdict rewrite_run_fresh(struct task *task, task_step *then);

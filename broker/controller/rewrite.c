@@ -5,7 +5,10 @@
  * and decided anew.
  *
  *	pending --> [decide] --> well as it is
- *	   ^           |
+ *	   ^   ^       |  |
+ *	   |   |       |  +--> a leader only from outside the ISR: when all else
+ *	   |   |       |       is written, [read the topics' configs] --+
+ *	   |   +-------|------------------------------------------------+
  *	   |           v multis of 50 partitions
  *	   |        [write] --> done: LeaderAndIsr, UpdateMetadata
  *	   |           |
@@ -15,12 +18,19 @@
  * finds its own result, which is read, found well, and announced.
  *
  * New partitions are made here too: /partitions, /partitions/P and its state.
+ *
+ * Whether acknowledged records may be lost for a leader is asked of ZooKeeper
+ * in the same step, as Kafka does: this broker may host nothing of the topic,
+ * and so never have heard of its config.
  */
 #include "controller/controller_int.h"
 
 #define ATTEMPTS_MAX 20
 
-static task_step rewrite_write, rewrite_written, rewrite_read;
+#define CONFIGS_AT_ONCE 1000
+
+static task_step rewrite_write, rewrite_written, rewrite_read,
+    rewrite_configs, rewrite_configs_read;
 
 /* One multi: the check, then the writes of `count` partitions in flight. */
 struct rewrite_group {
@@ -35,6 +45,7 @@ rewrite_init(struct rewrite *r)
 {
 	*r = (struct rewrite){ 0 };
 	list_init(&r->pending);
+	list_init(&r->undecided);
 }
 
 static void
@@ -54,6 +65,8 @@ rewrite_clear(struct controller *c)
 {
 	rewrite_land(&c->rewrite);
 	while (list_pop_head(&c->rewrite.pending) != NULL)
+		continue;
+	while (list_pop_head(&c->rewrite.undecided) != NULL)
 		continue;
 }
 
@@ -172,18 +185,22 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 	    wanted->isr_count != p->now.isr_count);
 }
 
+/* The topic's config makes the difference, and was not read yet. */
 static bool
-unclean_allowed(struct controller *c, const struct topic *topic)
+hangs_on_config(struct controller *c, const struct partition *p,
+    struct arena *arena)
 {
-	const struct topic_config *config;
-	bool allowed;
+	struct partition_view clean = { c, p, false }, unclean = { c, p, true };
+	struct znode_state wanted;
 
-	if (c->setup.configs == NULL)
+	if (!p->written || p->topic->config_read == c->rewrite.number ||
+	    c->setup.configs == NULL)
 		return (false);
-	config = configs_topic(c->setup.configs, topic->name);
-	allowed = config->options->unclean_leader_election_enable;
-	topic_config_unref(config);
-	return (allowed);
+	rewrite_decide(&clean, arena, &wanted);
+	if (wanted.leader >= 0)
+		return (false);
+	rewrite_decide(&unclean, arena, &wanted);
+	return (wanted.leader >= 0);
 }
 
 /* --- what follows from a state -------------------------------------------- */
@@ -251,6 +268,7 @@ enum verdict
 rewrite_run(struct task *t, task_step *then)
 {
 	controller_of(t)->rewrite.then = then;
+	controller_of(t)->rewrite.number++;
 	return (task_next(t, rewrite_write));
 }
 
@@ -269,9 +287,12 @@ rewrite_gather(struct controller *c)
 		struct partition *p = list_entry(link, struct partition,
 		    pending);
 		struct partition_view view = { c, p,
-			unclean_allowed(c, p->topic) };
+			p->topic->config_read == r->number &&
+			p->topic->unclean_allowed };
 
-		if (rewrite_decide(&view, arena, &r->wanted[r->flight_count]))
+		if (hangs_on_config(c, p, arena))
+			list_push_tail(&r->undecided, &p->pending);
+		else if (rewrite_decide(&view, arena, &r->wanted[r->flight_count]))
 			r->flight[r->flight_count++] = p;
 		else if (p->announce || p->state == PARTITION_NEW ||
 		    (p->state == PARTITION_ONLINE) !=
@@ -365,6 +386,8 @@ rewrite_write(struct task *t)
 		rewrite_land(r);
 		if (!list_empty(&r->pending))
 			return (STEP_RUN);
+		if (!list_empty(&r->undecided))
+			return (task_next(t, rewrite_configs));
 		orders_send(c);
 		return (task_next(t, r->then));
 	}
@@ -416,6 +439,7 @@ rewrite_run_fresh(struct task *t, task_step *then)
 
 	rewrite_land(r);
 	r->then = then;
+	r->number++;
 	r->flight = mem_zalloc(BATCH_OPERATIONS * sizeof(struct partition *));
 	while (r->flight_count < BATCH_OPERATIONS &&
 	    (link = list_pop_head(&r->pending)) != NULL) {
@@ -464,6 +488,62 @@ rewrite_written(struct task *t)
 		}
 	}
 	return (task_next(t, again ? rewrite_read : rewrite_write));
+}
+
+/* --- what a topic allows -------------------------------------------------- */
+
+/* Once a topic and row of writes; those beyond the bound come next time. */
+static enum verdict
+rewrite_configs(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct rewrite *r = &c->rewrite;
+
+	controller_batch(c);
+	controller_ops(c, CONFIGS_AT_ONCE);
+	LIST_EACH(element, &r->undecided) {
+		struct topic *topic = list_entry(element, struct partition,
+		    pending)->topic;
+
+		if (topic->config_read == r->number)
+			continue;
+		if (c->op_count == CONFIGS_AT_ONCE)
+			break;
+		topic->config_read = r->number;
+		topic->unclean_allowed = false;
+		c->ops[c->op_count] = zk_batch_get(c->batch,
+		    znode_config_path(zk_batch_arena(c->batch), "topics",
+			topic->name), NULL);
+		c->ops[c->op_count++]->cookie = topic;
+	}
+	return (controller_submit(t, rewrite_configs_read));
+}
+
+/* A config that cannot be read allows nothing. */
+static enum verdict
+rewrite_configs_read(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	enum verdict verdict;
+
+	if (!controller_answered(t, &verdict))
+		return (verdict);
+	for (size_t i = 0; i < c->op_count; i++) {
+		const struct zk_op *read = c->ops[i];
+		struct topic *topic = read->cookie;
+		const struct topic_config *config;
+
+		if (read->rc != ZK_OK && read->rc != ZK_NO_NODE)
+			return (controller_trouble(t, read));
+		if (!configs_take(c->setup.configs, topic->name, read))
+			continue;
+		config = configs_topic(c->setup.configs, topic->name);
+		topic->unclean_allowed =
+		    config->options->unclean_leader_election_enable;
+		topic_config_unref(config);
+	}
+	list_splice_tail(&c->rewrite.pending, &c->rewrite.undecided);
+	return (task_next(t, rewrite_write));
 }
 
 /* --- reading again -------------------------------------------------------- */

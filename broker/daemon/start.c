@@ -149,6 +149,8 @@ start_config_changed(void *arg, const struct topic_config *config)
 	storage_each_log(b->storage, start_log_changed, &change);
 	if (b->replicas != NULL)
 		replicas_config_changed(b->replicas, config);
+	if (b->controller != NULL)
+		controller_config_changed(b->controller, config->topic);
 }
 
 static void

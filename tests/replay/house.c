@@ -239,7 +239,7 @@ house_new(uint64_t seed, size_t count)
 {
 	struct house *b = mem_zalloc(sizeof(*b));
 
-	b->world = replay_new(seed, 0);
+	b->world = replay_new(seed, 0, NULL);
 	b->count = count;
 	(void)snprintf(b->directory, sizeof(b->directory),
 	    "test_brokers.XXXXXX");

@@ -33,8 +33,9 @@ plane_configure(struct plane *p)
 
 	snprintf(text, sizeof(text), "broker.id=%d\n"
 	    "zookeeper.connect=fake:2181\nzookeeper.session.timeout.ms=%d\n"
-	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n", p->id,
-	    REPLAY_SESSION_MS, p->name);
+	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n%s", p->id,
+	    REPLAY_SESSION_MS, p->name, p->replay->more == NULL ? "" :
+	    p->replay->more);
 	p->config = config_new();
 	CHECK(config_read(p->config, slice_of_text(text)));
 	if (!config_resolve(p->config))
@@ -47,6 +48,15 @@ plane_configure(struct plane *p)
 		p->name, 9092 };
 	p->node = (struct znode_broker){ .endpoints = &p->endpoint,
 		.endpoint_count = 1, .jmx_port = -1 };
+}
+
+static void
+plane_config_changed(void *arg, const struct topic_config *config)
+{
+	struct plane *p = arg;
+
+	if (p->controller != NULL)
+		controller_config_changed(p->controller, config->topic);
 }
 
 static void
@@ -68,7 +78,8 @@ plane_rooms(struct plane *p)
 	    .loop_count = 2, .cluster_id = "replay", .broker_id = p->id,
 	    .diag = r->diag });
 	p->configs = configs_new(&(struct configs_setup){ .loop = p->control,
-	    .zk = p->zk, .options = options, .diag = r->diag });
+	    .zk = p->zk, .options = options, .diag = r->diag,
+	    .changed = plane_config_changed, .changed_arg = p });
 	configs_start(p->configs);
 	p->controller = controller_new(&(struct controller_setup){
 	    .loop = p->control, .zk = p->zk, .cluster = p->cluster,
@@ -304,7 +315,7 @@ line(void *arg, const char *text)
 }
 
 struct replay *
-replay_new(uint64_t seed, size_t planes)
+replay_new(uint64_t seed, size_t planes, const char *more)
 {
 	struct replay *r = mem_zalloc(sizeof(*r));
 
@@ -315,6 +326,7 @@ replay_new(uint64_t seed, size_t planes)
 	r->fake = zk_fake_new(r->scheduler);
 	r->fabric = fabric_new(r->scheduler);
 	r->plane_count = planes;
+	r->more = more;
 	list_init(&r->late);
 	if (getenv("REPLAY_LOG") != NULL) {
 		r->diag = diag_new(&r->clock.clock, "/dev/null");

@@ -5,7 +5,7 @@
  * the loops, session, registration, cluster, configs, controller and server of
  * a broker.  Replicas are a table that takes LeaderAndIsr as a broker would.
  *
- *	struct replay *r = replay_new(seed, 3);
+ *	struct replay *r = replay_new(seed, 3, NULL);
  *	replay_run(r, 10000);            virtual milliseconds
  *	replay_kill(r, 2);               the process dies: nothing more gets out
  *	replay_start(r, 2);              and comes back, its disk as it was
@@ -56,6 +56,7 @@ struct replay {
 	struct hash replicas[REPLAY_PLANES_MAX + 1];
 	struct hash epochs; /* the highest seen, by path */
 	size_t plane_count;
+	const char *more;
 	size_t faults;      /* broken invariants */
 	bool written;       /* since epochs were looked at */
 	/* Writes of states by who is controller no longer: they must not get
@@ -72,7 +73,8 @@ struct replay {
 	void *script;       /* the test's own */
 };
 
-struct replay *replay_new(uint64_t seed, size_t planes);
+/* `more`: lines added to all planes' properties; NULL: none. */
+struct replay *replay_new(uint64_t seed, size_t planes, const char *more);
 void replay_free(struct replay **replay);
 void replay_run(struct replay *replay, int64_t ms);
 /* Starts a plane that is not there. */

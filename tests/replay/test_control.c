@@ -18,6 +18,7 @@ struct script {
 	const char *name;
 	void (*run)(struct replay *replay);
 	uint64_t share; /* of the seeds: one in so many; 0: all */
+	const char *more; /* properties */
 };
 
 static int64_t
@@ -966,6 +967,112 @@ script_partitions_znode(struct replay *r)
 	check_partitions(r, "t0", 6);
 }
 
+/* --- 13: what a topic's config allows ------------------------------------- */
+
+/* A topic of two replicas that the controller's own broker does not host; its
+ * config is there before it, and in no notification. */
+static void
+put_topic(struct replay *r, const char *name, int first, int second)
+{
+	struct znode_assignment one = { .replicas =
+	    (int32_t[]){ first, second }, .replica_count = 2 };
+	struct znode_topic node = { .partitions = &one, .partition_count = 1,
+		.id = uuid_random(&r->random) };
+	struct buffer json = BUFFER_EMPTY;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/brokers/topics/%s", name);
+	znode_topic_encode(&node, &json);
+	zk_fake_put(r->fake, path, buffer_slice(&json));
+	buffer_fini(&json);
+}
+
+static void
+put_unclean(struct replay *r, const char *value)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text), "{\"version\":1,\"config\":{%s%s%s}}",
+	    value == NULL ? "" : "\"unclean.leader.election.enable\":\"",
+	    value == NULL ? "" : value, value == NULL ? "" : "\"");
+	put(r, "/config/topics/t0", text);
+}
+
+static void
+must_lead(struct replay *r, int leader)
+{
+	struct arena arena;
+	struct znode_state state = { .leader = -9 };
+	int32_t version;
+
+	arena_init(&arena, 0);
+	if (!replay_state(r, "t0", 0, &arena, &state, &version) ||
+	    state.leader != leader)
+		replay_fault(r, "t0/0 is led by %d, it must be %d",
+		    (int)state.leader, leader);
+	arena_fini(&arena);
+}
+
+/* t0 with the ISR of a broker that is dead, and one out of it that lives: the
+ * number of the latter. */
+static int
+make_unclean(struct replay *r, const char *allowed)
+{
+	int active, first, second;
+
+	/* All configs were read long ago. */
+	replay_run(r, 3000);
+	put_unclean(r, allowed);
+	while ((active = replay_active(r)) == 0)
+		replay_run(r, 500);
+	first = some_plane(r, active);
+	second = 6 - active - first;
+	put_topic(r, "t0", first, second);
+	replay_run(r, 1000);
+	replay_kill_bounced(r, second);
+	replay_run(r, 1000);
+	must_lead(r, first);
+	replay_kill_bounced(r, first);
+	replay_run(r, 1000);
+	must_lead(r, -1);
+	replay_start(r, second);
+	replay_run(r, 2000);
+	return (second);
+}
+
+static void
+say_config_changed(struct replay *r)
+{
+	put(r, "/config/changes/config_change_0000000003",
+	    "{\"version\":2,\"entity_path\":\"topics/t0\"}");
+	replay_run(r, 1000);
+}
+
+static void
+script_unclean_topic(struct replay *r)
+{
+	must_lead(r, make_unclean(r, "true"));
+	replay_run(r, SETTLE_MS);
+}
+
+/* The brokers allow what the topic does not, until it does. */
+static void
+script_unclean_refused(struct replay *r)
+{
+	int other = make_unclean(r, "false");
+
+	must_lead(r, -1);
+	if (random_below(&r->random, 2) == 0) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+		must_lead(r, -1);
+	}
+	put_unclean(r, random_below(&r->random, 2) == 0 ? NULL : "true");
+	say_config_changed(r);
+	must_lead(r, other);
+	replay_run(r, SETTLE_MS);
+}
+
 static const struct script scripts[] = {
 	{ "lost-reply", script_lost_reply },
 	{ "expiry", script_expiry },
@@ -986,6 +1093,9 @@ static const struct script scripts[] = {
 	{ "departure", script_departure },
 	{ "partitions", script_partitions },
 	{ "partitions-znode", script_partitions_znode },
+	{ "unclean-topic", script_unclean_topic },
+	{ "unclean-refused", script_unclean_refused, 0,
+	    "unclean.leader.election.enable=true\n" },
 };
 
 static size_t
@@ -996,7 +1106,7 @@ run_script(const struct script *script, uint64_t first, uint64_t seeds)
 	if (script->share != 0)
 		seeds = (seeds + script->share - 1) / script->share;
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
-		struct replay *r = replay_new(seed, 3);
+		struct replay *r = replay_new(seed, 3, script->more);
 
 		script->run(r);
 		replay_check(r);
