@@ -5,11 +5,15 @@
  * together: nobody ever sees one of them without the others, and the name is
  * free from then on.
  *
- *	[sweep] --> all gone: forgotten
- *	   ^  |
- *	   |  +--> something was missing, or unexpected: [walk] the tree, delete
- *	   |                                                |   what is there
- *	   +------------------------------------------------+
+ *	[sweep] --> all gone: forgotten <----------------+
+ *	   ^  |                                          | no mark, another id
+ *	   |  +--> something was missing, or unexpected: [look]
+ *	   |                                               | the mark is there
+ *	   +------ [walk] the tree, delete what is there <-+
+ *
+ * What is missing may be the echo of our own last multi, whose answer was lost.
+ * The name was free from then on, and may be another topic's by now: it is not
+ * touched unless the mark, which went with the old one, is there.
  */
 #include "controller/controller_int.h"
 
@@ -20,7 +24,7 @@
 /* More than the largest topic has. */
 #define WALK_PATHS_MAX 500000
 
-static task_step sweep_written, walk_list, walk_listed, walk_delete,
+static task_step sweep_written, walk_look, walk_looked, walk_list, walk_listed, walk_delete,
     walk_deleted, walk_end, walk_ended;
 
 /* --- the nodes of topics that are gone ------------------------------------ */
@@ -111,7 +115,7 @@ sweep_run(struct task *t)
 	}
 	if (c->op_count > 0)
 		return (controller_submit(t, sweep_written));
-	return (task_next(t, c->tree.topic != NULL ? walk_list :
+	return (task_next(t, c->tree.topic != NULL ? walk_look :
 		controller_idle));
 }
 
@@ -194,6 +198,57 @@ sweep_clear(struct controller *c)
 	c->tree.topic = NULL;
 }
 
+static enum verdict
+walk_look(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	struct arena *arena;
+
+	controller_batch(c);
+	controller_ops(c, 2);
+	arena = zk_batch_arena(c->batch);
+	c->ops[c->op_count++] = zk_batch_exists(c->batch,
+	    znode_delete_topic_path(arena, c->tree.topic->name), NULL);
+	c->ops[c->op_count++] = zk_batch_get(c->batch,
+	    znode_topic_path(arena, c->tree.topic->name), NULL);
+	return (controller_submit(t, walk_looked));
+}
+
+/* Of the same name and another topic; one without an id may be ours still. */
+static bool
+is_another(struct controller *c, const struct topic *topic,
+    const struct zk_op *read)
+{
+	struct znode_topic node;
+
+	return (read->rc == ZK_OK && !uuid_is_zero(topic->id) &&
+	    znode_topic_decode(read->answer, zk_batch_arena(c->batch),
+		&node) &&
+	    !uuid_is_zero(node.id) && !uuid_equal(node.id, topic->id));
+}
+
+static enum verdict
+walk_looked(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	enum verdict verdict;
+
+	if (!controller_answered(t, &verdict))
+		return (verdict);
+	for (size_t i = 0; i < c->op_count; i++)
+		if (c->ops[i]->rc != ZK_OK && c->ops[i]->rc != ZK_NO_NODE)
+			return (controller_trouble(t, c->ops[i]));
+	if (c->ops[0]->rc == ZK_OK &&
+	    !is_another(c, c->tree.topic, c->ops[1]))
+		return (task_next(t, walk_list));
+	/* Whatever bears the name now is new to us. */
+	c->watches[WATCH_TOPICS].watcher.changed = true;
+	c->watches[WATCH_DELETIONS].watcher.changed = true;
+	forget(c, c->tree.topic);
+	sweep_clear(c);
+	return (task_next(t, sweep_run));
+}
+
 /*
  * c->tree: the topic's node, then the children of each that was listed,
  * level by level: backwards, every node comes after what lies below it.
@@ -240,8 +295,10 @@ walk_listed(struct task *t)
 static void
 walk_add_delete(struct controller *c, const char *path)
 {
-	struct zk_op *multi = controller_fenced(c, 1);
+	struct zk_op *multi = controller_fenced(c, 2);
 
+	zk_multi_check(c->batch, multi, znode_delete_topic_path(
+	    zk_batch_arena(c->batch), c->tree.topic->name), ZK_ANY_VERSION);
 	zk_multi_delete(c->batch, multi, path, ZK_ANY_VERSION);
 	c->ops[c->op_count++] = multi;
 }
@@ -265,7 +322,8 @@ walk_delete(struct task *t)
 	return (controller_submit(t, walk_deleted));
 }
 
-/* False: *verdict is to be returned. *again: somebody added to the tree. */
+/* False: *verdict is to be returned. *again: somebody added to the tree. No
+ * node: it went before, or the mark did, and with it all that was ours. */
 static bool
 walk_well(struct task *t, enum verdict *verdict, bool *again)
 {

@@ -307,6 +307,38 @@ put(struct replay *r, const char *path, const char *text)
 	zk_fake_put(r->fake, path, slice_of_text(text));
 }
 
+/* A topic of two replicas, as another tool or broker makes it. */
+static void
+put_topic(struct replay *r, const char *name, int first, int second)
+{
+	struct znode_assignment one = { .replicas =
+	    (int32_t[]){ first, second }, .replica_count = 2 };
+	struct znode_topic node = { .partitions = &one, .partition_count = 1,
+		.id = uuid_random(&r->random) };
+	struct buffer json = BUFFER_EMPTY;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/brokers/topics/%s", name);
+	znode_topic_encode(&node, &json);
+	zk_fake_put(r->fake, path, buffer_slice(&json));
+	buffer_fini(&json);
+}
+
+/* t0 with one config, or none; in no notification. */
+static void
+put_config(struct replay *r, const char *name, const char *value)
+{
+	char text[100];
+
+	if (value == NULL)
+		snprintf(text, sizeof(text), "{\"version\":1,\"config\":{}}");
+	else
+		snprintf(text, sizeof(text),
+		    "{\"version\":1,\"config\":{\"%s\":\"%s\"}}", name,
+		    value);
+	put(r, "/config/topics/t0", text);
+}
+
 static bool
 topic_id(struct replay *r, const char *path, struct uuid *id,
     struct znode_topic *node, struct arena *arena)
@@ -734,6 +766,55 @@ script_deletion_halted(struct replay *r)
 	check_gone(r, "t1");
 }
 
+struct losing {
+	int seen; /* tries of the last multi of a deletion */
+	struct uuid id;
+};
+
+/* The answer to it is lost, and before it comes again somebody makes a topic of
+ * the name that is free now. */
+static void
+lose_sweep(struct replay *r, int id, const struct zk_op *op)
+{
+	struct losing *l = r->script;
+
+	for (size_t i = 0; op->kind == ZK_OP_MULTI && i < op->part_count; i++) {
+		if (op->parts[i].kind != ZK_OP_DELETE || strcmp(
+		    op->parts[i].path, ZNODE_DELETE_TOPICS "/t0") != 0)
+			continue;
+		if (l->seen++ == 0) {
+			zk_fake_lose_next_reply(r->fake,
+			    replay_driver(r, id));
+		} else if (l->seen == 2) {
+			put_config(r, "retention.ms", "1");
+			put_topic(r, "t0", 1, 2);
+			replay_topic(r, "t0", &l->id);
+		}
+	}
+}
+
+static void
+script_deletion_lost(struct replay *r)
+{
+	struct losing l = { 0, UUID_ZERO };
+	struct uuid after;
+
+	replay_run(r, 3000);
+	make_topics(r, 1);
+	replay_run(r, 2000);
+	r->script = &l;
+	r->on_write = lose_sweep;
+	mark(r, "t0");
+	replay_run(r, SETTLE_MS);
+	if (l.seen != 2)
+		replay_fault(r, "the end was written %d times", l.seen);
+	if (!replay_topic(r, "t0", &after) || !uuid_equal(l.id, after) ||
+	    !zk_fake_get(r->fake, "/config/topics/t0",
+		&(struct slice){ NULL, 0 }, &(struct zk_stat){ 0 }))
+		replay_fault(r, "t0 of another is gone");
+	r->on_write = NULL;
+}
+
 /* Answered: the name is free at once. */
 static void
 script_deletion_anew(struct replay *r)
@@ -967,36 +1048,9 @@ script_partitions_znode(struct replay *r)
 	check_partitions(r, "t0", 6);
 }
 
+#define UNCLEAN "unclean.leader.election.enable"
+
 /* --- 13: what a topic's config allows ------------------------------------- */
-
-/* A topic of two replicas that the controller's own broker does not host; its
- * config is there before it, and in no notification. */
-static void
-put_topic(struct replay *r, const char *name, int first, int second)
-{
-	struct znode_assignment one = { .replicas =
-	    (int32_t[]){ first, second }, .replica_count = 2 };
-	struct znode_topic node = { .partitions = &one, .partition_count = 1,
-		.id = uuid_random(&r->random) };
-	struct buffer json = BUFFER_EMPTY;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/brokers/topics/%s", name);
-	znode_topic_encode(&node, &json);
-	zk_fake_put(r->fake, path, buffer_slice(&json));
-	buffer_fini(&json);
-}
-
-static void
-put_unclean(struct replay *r, const char *value)
-{
-	char text[100];
-
-	snprintf(text, sizeof(text), "{\"version\":1,\"config\":{%s%s%s}}",
-	    value == NULL ? "" : "\"unclean.leader.election.enable\":\"",
-	    value == NULL ? "" : value, value == NULL ? "" : "\"");
-	put(r, "/config/topics/t0", text);
-}
 
 static void
 must_lead(struct replay *r, int leader)
@@ -1013,8 +1067,8 @@ must_lead(struct replay *r, int leader)
 	arena_fini(&arena);
 }
 
-/* t0 with the ISR of a broker that is dead, and one out of it that lives: the
- * number of the latter. */
+/* t0, which the controller's own broker does not host, with the ISR of a broker
+ * that is dead, and one out of it that lives: the number of the latter. */
 static int
 make_unclean(struct replay *r, const char *allowed)
 {
@@ -1022,7 +1076,7 @@ make_unclean(struct replay *r, const char *allowed)
 
 	/* All configs were read long ago. */
 	replay_run(r, 3000);
-	put_unclean(r, allowed);
+	put_config(r, UNCLEAN, allowed);
 	while ((active = replay_active(r)) == 0)
 		replay_run(r, 500);
 	first = some_plane(r, active);
@@ -1067,7 +1121,7 @@ script_unclean_refused(struct replay *r)
 		replay_run(r, 3000);
 		must_lead(r, -1);
 	}
-	put_unclean(r, random_below(&r->random, 2) == 0 ? NULL : "true");
+	put_config(r, UNCLEAN, random_below(&r->random, 2) == 0 ? NULL : "true");
 	say_config_changed(r);
 	must_lead(r, other);
 	replay_run(r, SETTLE_MS);
@@ -1089,6 +1143,7 @@ static const struct script scripts[] = {
 	{ "overflow", script_overflow, 50 },
 	{ "deletion", script_deletion },
 	{ "deletion-halted", script_deletion_halted },
+	{ "deletion-lost", script_deletion_lost },
 	{ "deletion-anew", script_deletion_anew },
 	{ "departure", script_departure },
 	{ "partitions", script_partitions },
