@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DescribeConfigs: values of topics and of this broker, where each comes from,
- * and what it means.  All texts come from config's rows.  Configs of topics that
- * are not known here are read first, so that any broker answers the same.
+ * and what it means.  All texts come from config's rows.  Configs of topics
+ * that are not known here are read first: any broker answers the same.
  */
 #include "api/api_int.h"
 

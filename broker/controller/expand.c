@@ -9,7 +9,9 @@
  *
  * The node's new content makes the controller act, whoever wrote it (topics.c).
  * The write is not fenced, as any tool may do the same, but names the version
- * that was read: Kafka overwrites what another has added meanwhile.
+ * that was read: Kafka overwrites what another has added meanwhile.  Another
+ * version may be the echo of our own write, whose answer was lost: then the
+ * node holds what was sent.
  * Source of rules, order and words: KafkaApis.handleCreatePartitionsRequest,
  * ZkAdminManager.createPartitions, AdminZkClient of 3.9.
  */
@@ -33,6 +35,7 @@ struct expanding {
 	int32_t first_broker;
 	int32_t count;       /* wanted; kept, as the asker may go */
 	struct zk_op *op;
+	const struct zk_op *sent; /* of the last batch; its fate is unknown */
 	bool written;
 };
 
@@ -47,7 +50,7 @@ struct expansion {
 	bool validate_only;
 	int32_t timeout_ms;
 	int reads;
-	struct zk_batch *batch;
+	struct zk_batch *batch;   /* the last writes */
 	struct zk_batch *reading; /* what a plan borrows */
 	struct waitq_link changed;
 };
@@ -542,6 +545,29 @@ expand_topic(struct task *t, struct expanding *topic)
 	buffer_fini(&json);
 }
 
+static void
+expand_made(struct expansion *x, struct expanding *topic)
+{
+	topic->written = true;
+	diag_info(x->controller->setup.diag, controller, "topic=%s got "
+	    "partitions=%d, it had %d", topic->name, (int)topic->count,
+	    (int)topic->old_count);
+}
+
+/* Those whose write is found were written by us. */
+static void
+expand_find_sent(struct expansion *x)
+{
+	for (size_t i = 0; i < x->count; i++) {
+		struct expanding *topic = &x->topics[i];
+
+		if (topic->sent != NULL && topic->op->rc == ZK_OK &&
+		    slice_equal(topic->op->answer, topic->sent->data))
+			expand_made(x, topic);
+		topic->sent = NULL;
+	}
+}
+
 static enum verdict
 expand_plan(struct task *t)
 {
@@ -558,13 +584,16 @@ expand_plan(struct task *t)
 		    topic->op->rc != ZK_OK && topic->op->rc != ZK_NO_NODE)
 			return (expand_fail(t, ERR_NOT_CONTROLLER));
 	}
+	expand_find_sent(x);
 	zk_batch_free(&x->batch);
 	x->batch = zk_batch_new(x->controller->setup.zk);
 	for (size_t i = 0; i < x->count; i++)
 		if (x->topics[i].error == ERR_NONE && !x->topics[i].written)
 			expand_topic(t, &x->topics[i]);
-	if (x->validate_only || !expand_goes_on(x))
+	if (x->validate_only)
 		return (expansion_answer(t));
+	if (!expand_goes_on(x))
+		return (task_next(t, expand_wait));
 	zk_batch_submit(x->batch, t);
 	return (task_next(t, expand_written));
 }
@@ -585,15 +614,11 @@ expand_written(struct task *t)
 		if (topic->error != ERR_NONE || topic->written)
 			continue;
 		if (topic->op->rc == ZK_OK) {
-			topic->written = true;
-			diag_info(x->controller->setup.diag, controller,
-			    "topic=%s got partitions=%d, it had %d",
-			    topic->name, (int)topic->count,
-			    (int)topic->old_count);
+			expand_made(x, topic);
 		} else if (topic->op->rc == ZK_BAD_VERSION) {
 			/* Another's, or our own whose answer was lost. */
-			again = !topic->op->retried;
-			topic->written = topic->op->retried;
+			again = true;
+			topic->sent = topic->op->retried ? topic->op : NULL;
 		} else if (topic->op->rc == ZK_TOO_LARGE) {
 			refuse(topic, ERR_INVALID_PARTITIONS, "The assignment "
 			    "is too large for ZooKeeper");

@@ -292,7 +292,8 @@ rewrite_gather(struct controller *c)
 
 		if (hangs_on_config(c, p, arena))
 			list_push_tail(&r->undecided, &p->pending);
-		else if (rewrite_decide(&view, arena, &r->wanted[r->flight_count]))
+		else if (rewrite_decide(&view, arena,
+		    &r->wanted[r->flight_count]))
 			r->flight[r->flight_count++] = p;
 		else if (p->announce || p->state == PARTITION_NEW ||
 		    (p->state == PARTITION_ONLINE) !=

@@ -24,8 +24,8 @@
 /* More than the largest topic has. */
 #define WALK_PATHS_MAX 500000
 
-static task_step sweep_written, walk_look, walk_looked, walk_list, walk_listed, walk_delete,
-    walk_deleted, walk_end, walk_ended;
+static task_step sweep_written, walk_look, walk_looked, walk_list,
+    walk_listed, walk_delete, walk_deleted, walk_end, walk_ended;
 
 /* --- the nodes of topics that are gone ------------------------------------ */
 

@@ -946,29 +946,34 @@ script_departure(struct replay *r)
 
 /* --- 12: more partitions -------------------------------------------------- */
 
-/* CreatePartitions; the error, or -1: nobody answered. */
+/* CreatePartitions for a topic, and for another unless it is NULL; the first
+ * error, or -1: nobody answered. */
 static int
-add_partitions(struct replay *r, const char *topic, int32_t count)
+add_partitions(struct replay *r, const char *topic, const char *other,
+    int32_t count)
 {
 	struct create_partitions_request request;
 	struct create_partitions_response response;
-	struct create_partitions_request_topic asked = {
-		.name = slice_of_text(topic), .count = count };
+	struct create_partitions_request_topic asked[] = {
+		{ .name = slice_of_text(topic), .count = count },
+		{ .name = slice_of_text(other), .count = count } };
 	struct arena arena;
 	int error = -1;
 
 	arena_init(&arena, 0);
 	wire_init(&message_create_partitions_request, &request);
 	wire_init(&message_create_partitions_response, &response);
-	request.topics = &asked;
-	request.topics_count = 1;
+	request.topics = asked;
+	request.topics_count = other == NULL ? 1 : 2;
 	request.timeout_ms = 8000;
 	if (replay_ask(r, controller_create_partitions,
 		&(struct controller_call){ .arena = &arena,
 		    .request = &request, .response = &response,
 		    .version = 3 }))
-		error = response.results_count == 1 ?
-		    response.results[0].error_code : -1;
+		error = 0;
+	for (int32_t i = 0; error == 0 && i < request.topics_count; i++)
+		error = i < response.results_count ?
+		    response.results[i].error_code : -1;
 	arena_fini(&arena);
 	return (error);
 }
@@ -996,9 +1001,10 @@ script_partitions(struct replay *r)
 	replay_run(r, 3000);
 	make_topics(r, 2);
 	replay_run(r, 2000);
-	if (add_partitions(r, "t0", 4) != ERR_INVALID_PARTITIONS ||
-	    add_partitions(r, "t9", 4) != ERR_UNKNOWN_TOPIC_OR_PARTITION ||
-	    add_partitions(r, "t0", 6) != ERR_NONE)
+	if (add_partitions(r, "t0", NULL, 4) != ERR_INVALID_PARTITIONS ||
+	    add_partitions(r, "t9", NULL, 4) !=
+		ERR_UNKNOWN_TOPIC_OR_PARTITION ||
+	    add_partitions(r, "t0", NULL, 6) != ERR_NONE)
 		replay_fault(r, "t0 got no partitions");
 	check_partitions(r, "t0", 6);
 	replay_check(r);
@@ -1008,7 +1014,7 @@ script_partitions(struct replay *r)
 	d.victim = random_below(&r->random, 2) == 0 ? 0 :
 	    some_plane(r, replay_active(r));
 	d.countdown = (int)random_below(&r->random, 2);
-	add_partitions(r, "t1", 70);
+	add_partitions(r, "t1", NULL, 70);
 	d.countdown = -1;
 	replay_run(r, SETTLE_MS);
 	check_partitions(r, "t1", 70);
@@ -1016,6 +1022,64 @@ script_partitions(struct replay *r)
 	revive_all(r);
 	replay_run(r, SETTLE_MS);
 	r->on_write = NULL;
+}
+
+/* Once, another writes the first topic's node before us, and the answer to the
+ * second one's is lost; or another overtakes the second one's too. */
+struct racing {
+	int first;
+	int second;
+	bool overtaken;
+};
+
+static void
+touch(struct replay *r, const char *path)
+{
+	struct slice data;
+	struct zk_stat stat;
+	struct buffer copy = BUFFER_EMPTY;
+
+	if (!zk_fake_get(r->fake, path, &data, &stat))
+		return;
+	buffer_append_slice(&copy, data);
+	zk_fake_put(r->fake, path, buffer_slice(&copy));
+	buffer_fini(&copy);
+}
+
+static void
+race_partitions(struct replay *r, int id, const struct zk_op *op)
+{
+	struct racing *race = r->script;
+
+	if (op->kind != ZK_OP_SET)
+		return;
+	if (strcmp(op->path, "/brokers/topics/t0") == 0 && race->first++ == 0)
+		touch(r, "/brokers/topics/t0");
+	if (strcmp(op->path, "/brokers/topics/t1") != 0)
+		return;
+	if (race->second++ == 0) {
+		zk_fake_lose_next_reply(r->fake, replay_driver(r, id));
+		if (race->overtaken)
+			touch(r, "/brokers/topics/t1");
+	}
+}
+
+static void
+script_partitions_raced(struct replay *r)
+{
+	struct racing race = { .overtaken = random_below(&r->random, 2) == 0 };
+
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+	r->script = &race;
+	r->on_write = race_partitions;
+	if (add_partitions(r, "t0", "t1", 6) != ERR_NONE)
+		replay_fault(r, "no partitions were added");
+	check_partitions(r, "t0", 6);
+	check_partitions(r, "t1", 6);
+	r->on_write = NULL;
+	replay_run(r, SETTLE_MS);
 }
 
 /* As an old tool or another broker writes them. */
@@ -1147,6 +1211,7 @@ static const struct script scripts[] = {
 	{ "deletion-anew", script_deletion_anew },
 	{ "departure", script_departure },
 	{ "partitions", script_partitions },
+	{ "partitions-raced", script_partitions_raced },
 	{ "partitions-znode", script_partitions_znode },
 	{ "unclean-topic", script_unclean_topic },
 	{ "unclean-refused", script_unclean_refused, 0,
