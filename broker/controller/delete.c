@@ -274,7 +274,9 @@ mark_error(const struct zk_op *op)
 	case ZK_NODE_EXISTS: /* asked for before: waits for the same */
 		return (ERR_NONE);
 	case ZK_NO_NODE:
-		return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
+		/* The answer to the mark was lost, and the topic went since. */
+		return (op->retried ? ERR_NONE :
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION);
 	case ZK_SESSION_EXPIRED:
 	case ZK_CLOSED:
 		return (ERR_NOT_CONTROLLER);

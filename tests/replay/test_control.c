@@ -815,6 +815,57 @@ script_deletion_lost(struct replay *r)
 	r->on_write = NULL;
 }
 
+struct echo {
+	int marks; /* tries */
+	int id;    /* of who was asked */
+};
+
+/* The answer to the mark is lost; before the mark comes again, its writer is
+ * cut off until another controller has deleted the topic. */
+static void
+lose_mark(struct replay *r, int id, const struct zk_op *op)
+{
+	struct echo *e = r->script;
+
+	for (size_t i = 0; op->kind == ZK_OP_MULTI && i < op->part_count; i++) {
+		const struct zk_op *part = &op->parts[i];
+
+		if (strcmp(part->path, ZNODE_DELETE_TOPICS "/t0") != 0)
+			continue;
+		if (part->kind == ZK_OP_DELETE && id != e->id)
+			zk_fake_cut(r->fake, replay_driver(r, e->id), false);
+		if (part->kind != ZK_OP_CREATE)
+			continue;
+		e->id = id;
+		if (e->marks++ == 0) {
+			zk_fake_lose_next_reply(r->fake,
+			    replay_driver(r, id));
+		} else if (e->marks == 2) {
+			zk_fake_cut(r->fake, replay_driver(r, id), true);
+			zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		}
+	}
+}
+
+static void
+script_deletion_echo(struct replay *r)
+{
+	struct echo e = { 0, 0 };
+
+	replay_run(r, 3000);
+	make_topics(r, 1);
+	replay_run(r, 2000);
+	r->script = &e;
+	r->on_write = lose_mark;
+	if (delete_topic(r, "t0") != ERR_NONE)
+		replay_fault(r, "t0 was deleted, and answered otherwise");
+	check_gone(r, "t0");
+	r->on_write = NULL;
+	if (e.marks != 3)
+		replay_fault(r, "the mark was written %d times", e.marks);
+	replay_run(r, SETTLE_MS);
+}
+
 /* Answered: the name is free at once. */
 static void
 script_deletion_anew(struct replay *r)
@@ -1208,6 +1259,7 @@ static const struct script scripts[] = {
 	{ "deletion", script_deletion },
 	{ "deletion-halted", script_deletion_halted },
 	{ "deletion-lost", script_deletion_lost },
+	{ "deletion-echo", script_deletion_echo },
 	{ "deletion-anew", script_deletion_anew },
 	{ "departure", script_departure },
 	{ "partitions", script_partitions },
