@@ -3,14 +3,17 @@
  * Creations: plans carried out.  CreateTopics has one for all its topics, an
  * automatic creation one for its only topic.
  *
- *	[plan] --> [look] --> [configs] --> [nodes] --> [wait for leaders]
- *	             ^            |            |              |
- *	             +-- raced ---+            v              v
- *	                                 own echo?         answered
+ *	[plan] --> [look] --> [write] --> [wait for leaders]
+ *	             ^  |        |                |
+ *	             |  |        |                v
+ *	             |  +--------|----------> answered: it is there; ours, if the
+ *	             +-- raced --+            id is ours and only the answer was
+ *	                                      lost
  *
- * The config is written before the topic, whose node makes the controller act.
- * These writes are not fenced by the controller's epoch, as any broker may make
- * topics; configs are guarded by /controller's version, as Kafka's are.
+ * Config and topic are written at once, behind a check of /controller's version
+ * (any broker may make topics, so the epoch is no fence; Kafka guards configs
+ * so).  Kafka writes the config first: who loses the race there leaves it to
+ * the winner's topic.
  * Whoever asked may go away: what was begun is carried through.
  */
 #include "controller/plan_int.h"
@@ -19,8 +22,7 @@
 #define RETRY_NS ((int64_t)50 * 1000000)
 
 static task_step create_plan, create_auto_plan, create_look, create_looked,
-    create_configs_written, create_nodes, create_nodes_written, create_verify,
-    create_wait, create_pause;
+    create_written, create_wait, create_pause;
 
 struct creation {
 	struct list link; /* controller's creations */
@@ -274,7 +276,7 @@ create_look(struct task *t)
 
 		if (!plan_open(plan))
 			continue;
-		plan->ops[0] = zk_batch_exists(n->batch,
+		plan->ops[0] = zk_batch_get(n->batch,
 		    znode_topic_path(arena, plan->name), NULL);
 		plan->ops[1] = zk_batch_exists(n->batch,
 		    znode_delete_topic_path(arena, plan->name), NULL);
@@ -332,8 +334,34 @@ plan_check_collisions(struct task *t, struct plan *plan)
 }
 
 static void
+plan_made(struct creation *n, struct plan *plan)
+{
+	plan->done = true;
+	diag_info(n->controller->setup.diag, controller, "topic=%s created "
+	    "partitions=%d replication_factor=%d%s", plan->name,
+	    (int)plan->partition_count, (int)plan->replication_factor,
+	    n->automatic == NULL ? "" : " automatically");
+}
+
+/* The topic that is there has the id that we gave it. */
+static bool
+is_ours(const struct creation *n, const struct plan *plan)
+{
+	struct znode_topic node;
+
+	return (znode_topic_decode(plan->ops[0]->answer,
+	    zk_batch_arena(n->batch), &node) && uuid_equal(node.id, plan->id));
+}
+
+static void
 plan_check_nodes(struct task *t, struct plan *plan)
 {
+	struct creation *n = task_state(t);
+
+	if (plan->ops[0]->rc == ZK_OK && is_ours(n, plan)) {
+		plan_made(n, plan);
+		return;
+	}
 	if (plan->ops[0]->rc == ZK_OK)
 		plan_fail(plan, ERR_TOPIC_ALREADY_EXISTS, arena_printf(
 		    task_arena(t), "Topic '%s' already exists.", plan->name));
@@ -359,29 +387,35 @@ take_seat(struct creation *n)
 	return (true);
 }
 
+/* Config and topic at once: who loses the race has not touched the winner's
+ * config. */
 static void
-create_configs_submit(struct task *t)
+create_submit(struct task *t)
 {
 	struct creation *n = task_state(t);
+	struct arena *arena;
 
 	zk_batch_free(&n->batch);
 	n->batch = zk_batch_new(n->controller->setup.zk);
+	arena = zk_batch_arena(n->batch);
 	for (size_t i = 0; i < n->count; i++) {
 		struct plan *plan = &n->plans[i];
-		const char *path = znode_config_path(zk_batch_arena(n->batch),
-		    "topics", plan->name);
+		const char *config = znode_config_path(arena, "topics",
+		    plan->name);
 
-		if (!plan_open(plan) || plan->config_done)
+		if (!plan_open(plan))
 			continue;
-		plan->write = zk_batch_multi(n->batch, 2);
+		plan->write = zk_batch_multi(n->batch, 3);
 		zk_multi_check(n->batch, plan->write, ZNODE_CONTROLLER,
 		    n->seat_version);
 		if (plan->config_there)
-			zk_multi_set(n->batch, plan->write, path,
+			zk_multi_set(n->batch, plan->write, config,
 			    plan->config_json, ZK_ANY_VERSION);
 		else
-			zk_multi_create(n->batch, plan->write, path,
+			zk_multi_create(n->batch, plan->write, config,
 			    plan->config_json, ZK_PERSISTENT);
+		zk_multi_create(n->batch, plan->write, znode_topic_path(arena,
+		    plan->name), plan->topic_json, ZK_PERSISTENT);
 	}
 	zk_batch_submit(n->batch, t);
 }
@@ -417,18 +451,20 @@ create_looked(struct task *t)
 	for (size_t i = 0; i < n->count; i++)
 		if (plan_open(&n->plans[i]))
 			plan_check_nodes(t, &n->plans[i]);
-	if (n->validate_only || !creation_goes_on(n))
+	if (n->validate_only)
 		return (creation_answer(t));
+	if (!creation_goes_on(n))
+		return (task_next(t, create_wait));
 	if (!take_seat(n))
 		return (creation_look_again(t));
-	create_configs_submit(t);
-	return (task_next(t, create_configs_written));
+	create_submit(t);
+	return (task_next(t, create_written));
 }
 
 /* --- writing -------------------------------------------------------------- */
 
 static enum verdict
-create_configs_written(struct task *t)
+create_written(struct task *t)
 {
 	struct creation *n = task_state(t);
 	bool raced = false;
@@ -438,115 +474,29 @@ create_configs_written(struct task *t)
 	for (size_t i = 0; i < n->count; i++) {
 		struct plan *plan = &n->plans[i];
 
-		if (!plan_open(plan) || plan->config_done)
+		if (!plan_open(plan))
 			continue;
 		switch (plan->write->rc) {
 		case ZK_OK:
-			plan->config_done = true;
+			plan_made(n, plan);
 			break;
 		case ZK_NO_NODE:
 		case ZK_NODE_EXISTS:
 		case ZK_BAD_VERSION:
+			/* Another's, or our own whose answer was lost. */
 			raced = true;
 			break;
+		case ZK_TOO_LARGE:
+			plan_fail(plan, ERR_INVALID_PARTITIONS,
+			    "The assignment is too large for ZooKeeper");
+			break;
 		default:
-			return (creation_fail(t, n->automatic == NULL ?
-			    ERR_NOT_CONTROLLER : ERR_LEADER_NOT_AVAILABLE));
+			plan_fail(plan, n->automatic == NULL ?
+			    ERR_NOT_CONTROLLER : ERR_LEADER_NOT_AVAILABLE,
+			    NULL);
 		}
 	}
-	return (raced ? creation_look_again(t) : task_next(t, create_nodes));
-}
-
-static enum verdict
-create_nodes(struct task *t)
-{
-	struct creation *n = task_state(t);
-
-	zk_batch_free(&n->batch);
-	n->batch = zk_batch_new(n->controller->setup.zk);
-	for (size_t i = 0; i < n->count; i++) {
-		struct plan *plan = &n->plans[i];
-
-		if (!plan_open(plan))
-			continue;
-		plan->write = zk_batch_create(n->batch, znode_topic_path(
-		    zk_batch_arena(n->batch), plan->name), plan->topic_json,
-		    ZK_PERSISTENT);
-	}
-	zk_batch_submit(n->batch, t);
-	return (task_next(t, create_nodes_written));
-}
-
-static void
-plan_made(struct creation *n, struct plan *plan)
-{
-	plan->done = true;
-	diag_info(n->controller->setup.diag, controller, "topic=%s created "
-	    "partitions=%d replication_factor=%d%s", plan->name,
-	    (int)plan->partition_count, (int)plan->replication_factor,
-	    n->automatic == NULL ? "" : " automatically");
-}
-
-static enum verdict
-create_nodes_written(struct task *t)
-{
-	struct creation *n = task_state(t);
-	struct zk_batch *reads;
-	bool unsure = false;
-
-	if (!zk_batch_done(n->batch))
-		return (STEP_WAIT);
-	reads = zk_batch_new(n->controller->setup.zk);
-	for (size_t i = 0; i < n->count; i++) {
-		struct plan *plan = &n->plans[i];
-
-		if (!plan_open(plan))
-			continue;
-		if (plan->write->rc == ZK_OK) {
-			plan_made(n, plan);
-		} else if (plan->write->rc == ZK_NODE_EXISTS) {
-			/* Another's, or our own whose answer was lost. */
-			unsure = true;
-			plan->write = zk_batch_get(reads, znode_topic_path(
-			    zk_batch_arena(reads), plan->name), NULL);
-		} else {
-			plan_fail(plan, plan->write->rc == ZK_TOO_LARGE ?
-			    ERR_INVALID_PARTITIONS : ERR_REQUEST_TIMED_OUT,
-			    plan->write->rc == ZK_TOO_LARGE ?
-			    "The assignment is too large for ZooKeeper" : NULL);
-		}
-	}
-	zk_batch_free(&n->batch);
-	n->batch = reads;
-	if (!unsure)
-		return (task_next(t, create_wait));
-	zk_batch_submit(n->batch, t);
-	return (task_next(t, create_verify));
-}
-
-static enum verdict
-create_verify(struct task *t)
-{
-	struct creation *n = task_state(t);
-
-	if (!zk_batch_done(n->batch))
-		return (STEP_WAIT);
-	for (size_t i = 0; i < n->count; i++) {
-		struct plan *plan = &n->plans[i];
-		struct znode_topic node;
-
-		if (!plan_open(plan))
-			continue;
-		if (plan->write->rc == ZK_OK && znode_topic_decode(
-		    plan->write->answer, zk_batch_arena(n->batch), &node) &&
-		    uuid_equal(node.id, plan->id))
-			plan_made(n, plan);
-		else
-			plan_fail(plan, ERR_TOPIC_ALREADY_EXISTS, arena_printf(
-			    task_arena(t), "Topic '%s' already exists.",
-			    plan->name));
-	}
-	return (task_next(t, create_wait));
+	return (raced ? creation_look_again(t) : task_next(t, create_wait));
 }
 
 /* --- waiting and answering ------------------------------------------------ */

@@ -27,7 +27,6 @@ struct plan {
 	struct zk_op *ops[3];
 	struct zk_op *write;
 	bool config_there;
-	bool config_done;
 	bool done;       /* its node was made by us */
 };
 

@@ -69,6 +69,119 @@ is_state_write(const struct zk_op *op)
 	return (false);
 }
 
+/* --- nodes, and what is seen of them --------------------------------------- */
+
+static void
+put(struct replay *r, const char *path, const char *text)
+{
+	zk_fake_put(r->fake, path, slice_of_text(text));
+}
+
+/* A topic of two replicas, as another tool or broker makes it. */
+static void
+put_topic(struct replay *r, const char *name, int first, int second)
+{
+	struct znode_assignment one = { .replicas =
+	    (int32_t[]){ first, second }, .replica_count = 2 };
+	struct znode_topic node = { .partitions = &one, .partition_count = 1,
+		.id = uuid_random(&r->random) };
+	struct buffer json = BUFFER_EMPTY;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/brokers/topics/%s", name);
+	znode_topic_encode(&node, &json);
+	zk_fake_put(r->fake, path, buffer_slice(&json));
+	buffer_fini(&json);
+}
+
+/* t0 with one config, or none; in no notification. */
+static void
+put_config(struct replay *r, const char *name, const char *value)
+{
+	char text[100];
+
+	if (value == NULL)
+		snprintf(text, sizeof(text), "{\"version\":1,\"config\":{}}");
+	else
+		snprintf(text, sizeof(text),
+		    "{\"version\":1,\"config\":{\"%s\":\"%s\"}}", name,
+		    value);
+	put(r, "/config/topics/t0", text);
+}
+
+static bool
+topic_id(struct replay *r, const char *path, struct uuid *id,
+    struct znode_topic *node, struct arena *arena)
+{
+	struct slice data;
+	struct zk_stat stat;
+
+	if (!zk_fake_get(r->fake, path, &data, &stat) ||
+	    !znode_topic_decode(data, arena, node))
+		return (false);
+	*id = node->id;
+	return (true);
+}
+
+static void
+check_retention(struct replay *r, const char *expected)
+{
+	for (int id = 1; id <= (int)r->plane_count; id++) {
+		const struct topic_config *config;
+		const char *found;
+
+		if (!replay_lives(r, id))
+			continue;
+		config = configs_topic(replay_configs(r, id), "t0");
+		found = config_map_get(config->map, "retention.ms");
+		if (found == NULL || strcmp(found, expected) != 0)
+			replay_fault(r, "b%d has retention.ms %s, it is %s",
+			    id, found == NULL ? "(none)" : found, expected);
+		topic_config_unref(config);
+	}
+}
+
+static void
+check_partitions(struct replay *r, const char *topic, size_t count)
+{
+	struct znode_topic node = { .partition_count = 0 };
+	struct arena arena;
+	struct uuid id;
+
+	arena_init(&arena, 0);
+	if (!topic_id(r, znode_topic_path(&arena, topic), &id, &node, &arena) ||
+	    node.partition_count != count)
+		replay_fault(r, "%s has %zu partitions, not %zu", topic,
+		    node.partition_count, count);
+	arena_fini(&arena);
+}
+
+/* CreateTopics; the error, or -1: nobody answered. */
+static int
+create_topic(struct replay *r, const char *topic, int32_t partitions)
+{
+	struct create_topics_request request;
+	struct create_topics_response response;
+	struct create_topics_request_topic asked = {
+		.name = slice_of_text(topic), .num_partitions = partitions,
+		.replication_factor = 2 };
+	struct arena arena;
+	int error = -1;
+
+	arena_init(&arena, 0);
+	wire_init(&message_create_topics_request, &request);
+	wire_init(&message_create_topics_response, &response);
+	request.topics = &asked;
+	request.topics_count = 1;
+	request.timeout_ms = 8000;
+	if (replay_ask(r, controller_create_topics, &(struct controller_call){
+		.arena = &arena, .request = &request, .response = &response,
+		.version = 7 }) && response.topics_count == 1)
+		error = response.topics[0].error_code;
+	arena_fini(&arena);
+	return (error);
+}
+
 /* --- 1: answers to elections are lost ------------------------------------- */
 
 static void
@@ -239,6 +352,84 @@ script_creation_untold(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* Whether one of them is the path itself. */
+static bool
+is_written(const struct zk_op *op, const char *path)
+{
+	if (op->path != NULL && strcmp(op->path, path) == 0)
+		return (true);
+	for (size_t i = 0; op->kind == ZK_OP_MULTI && i < op->part_count; i++)
+		if (strcmp(op->parts[i].path, path) == 0)
+			return (true);
+	return (false);
+}
+
+static void
+overtake_creation(struct replay *r, int id, const struct zk_op *op)
+{
+	int *left = r->script;
+
+	(void)id;
+	if (*left == 0 || !is_written(op, "/config/topics/t0"))
+		return;
+	(*left)--;
+	put_config(r, "retention.ms", "1");
+	put_topic(r, "t0", 1, 2);
+}
+
+/* Somebody else makes the topic first: its config is its own. */
+static void
+script_creation_raced(struct replay *r)
+{
+	struct slice data = SLICE_EMPTY;
+	struct zk_stat stat;
+	int left = 1;
+
+	replay_run(r, 3000);
+	if (random_below(&r->random, 2) == 0)
+		put_config(r, NULL, NULL);
+	r->script = &left;
+	r->on_write = overtake_creation;
+	while (!replay_create_topic(r, "t0", 4, 2))
+		replay_run(r, 500);
+	replay_run(r, SETTLE_MS);
+	r->on_write = NULL;
+	check_partitions(r, "t0", 1);
+	if (!zk_fake_get(r->fake, "/config/topics/t0", &data, &stat) ||
+	    !slice_equal_text(data,
+		"{\"version\":1,\"config\":{\"retention.ms\":\"1\"}}"))
+		replay_fault(r, "t0's config is now %.*s", SLICE_ARGS(data));
+}
+
+static void
+lose_creation(struct replay *r, int id, const struct zk_op *op)
+{
+	int *left = r->script;
+
+	if (*left == 0 || !is_written(op, "/brokers/topics/t0"))
+		return;
+	(*left)--;
+	zk_fake_lose_next_reply(r->fake, replay_driver(r, id));
+}
+
+/* The answer is lost: what is there is ours. */
+static void
+script_creation_echo(struct replay *r)
+{
+	int left = 1;
+
+	replay_run(r, 3000);
+	r->script = &left;
+	r->on_write = lose_creation;
+	while (replay_active(r) == 0)
+		replay_run(r, 500);
+	if (create_topic(r, "t0", 4) != ERR_NONE)
+		replay_fault(r, "t0 was not created");
+	r->on_write = NULL;
+	check_partitions(r, "t0", 4);
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- 5: bounces ----------------------------------------------------------- */
 
 /* Gone and back while the controller cannot look. */
@@ -301,58 +492,6 @@ script_deaths(struct replay *r)
 
 /* --- 7: what else comes through ZooKeeper --------------------------------- */
 
-static void
-put(struct replay *r, const char *path, const char *text)
-{
-	zk_fake_put(r->fake, path, slice_of_text(text));
-}
-
-/* A topic of two replicas, as another tool or broker makes it. */
-static void
-put_topic(struct replay *r, const char *name, int first, int second)
-{
-	struct znode_assignment one = { .replicas =
-	    (int32_t[]){ first, second }, .replica_count = 2 };
-	struct znode_topic node = { .partitions = &one, .partition_count = 1,
-		.id = uuid_random(&r->random) };
-	struct buffer json = BUFFER_EMPTY;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/brokers/topics/%s", name);
-	znode_topic_encode(&node, &json);
-	zk_fake_put(r->fake, path, buffer_slice(&json));
-	buffer_fini(&json);
-}
-
-/* t0 with one config, or none; in no notification. */
-static void
-put_config(struct replay *r, const char *name, const char *value)
-{
-	char text[100];
-
-	if (value == NULL)
-		snprintf(text, sizeof(text), "{\"version\":1,\"config\":{}}");
-	else
-		snprintf(text, sizeof(text),
-		    "{\"version\":1,\"config\":{\"%s\":\"%s\"}}", name,
-		    value);
-	put(r, "/config/topics/t0", text);
-}
-
-static bool
-topic_id(struct replay *r, const char *path, struct uuid *id,
-    struct znode_topic *node, struct arena *arena)
-{
-	struct slice data;
-	struct zk_stat stat;
-
-	if (!zk_fake_get(r->fake, path, &data, &stat) ||
-	    !znode_topic_decode(data, arena, node))
-		return (false);
-	*id = node->id;
-	return (true);
-}
-
 /* As versions before 2.8 write it. */
 static void
 put_without_id(struct replay *r, const char *path,
@@ -395,24 +534,6 @@ erase_id(struct replay *r, bool with_controller)
 	    !uuid_equal(before, after))
 		replay_fault(r, "t0 did not get its own id back");
 	arena_fini(&arena);
-}
-
-static void
-check_retention(struct replay *r, const char *expected)
-{
-	for (int id = 1; id <= (int)r->plane_count; id++) {
-		const struct topic_config *config;
-		const char *found;
-
-		if (!replay_lives(r, id))
-			continue;
-		config = configs_topic(replay_configs(r, id), "t0");
-		found = config_map_get(config->map, "retention.ms");
-		if (found == NULL || strcmp(found, expected) != 0)
-			replay_fault(r, "b%d has retention.ms %s, it is %s",
-			    id, found == NULL ? "(none)" : found, expected);
-		topic_config_unref(config);
-	}
 }
 
 static void
@@ -1030,21 +1151,6 @@ add_partitions(struct replay *r, const char *topic, const char *other,
 }
 
 static void
-check_partitions(struct replay *r, const char *topic, size_t count)
-{
-	struct znode_topic node = { .partition_count = 0 };
-	struct arena arena;
-	struct uuid id;
-
-	arena_init(&arena, 0);
-	if (!topic_id(r, znode_topic_path(&arena, topic), &id, &node, &arena) ||
-	    node.partition_count != count)
-		replay_fault(r, "%s has %zu partitions, not %zu", topic,
-		    node.partition_count, count);
-	arena_fini(&arena);
-}
-
-static void
 script_partitions(struct replay *r)
 {
 	struct deaths d = { .countdown = -1 };
@@ -1248,6 +1354,8 @@ static const struct script scripts[] = {
 	{ "zombie", script_zombie },
 	{ "creation", script_creation },
 	{ "creation-untold", script_creation_untold },
+	{ "creation-raced", script_creation_raced },
+	{ "creation-echo", script_creation_echo },
 	{ "bounce", script_bounce },
 	{ "deaths", script_deaths },
 	{ "configs", script_configs },
