@@ -115,6 +115,10 @@ const struct cluster_endpoint *broker_endpoint(
 void image_each_topic(const struct cluster_image *image,
     bool (*each)(void *arg, const struct cluster_topic *topic), void *arg);
 
+/* The type of an UpdateMetadata that names all that there is: what it does not
+ * name is gone. Kafka takes it so from KRaft controllers only. */
+#define UPDATE_METADATA_FULL 2
+
 /*
  * Applies an UpdateMetadata of any version (its body decoded). Epoch checks are
  * the caller's. The task, if any, is woken when every loop has the new image:

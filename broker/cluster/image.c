@@ -6,7 +6,8 @@
  *	      -> 1,024 buckets by id   -> topics      shared with older images
  *	      -> brokers (whole with each update)
  *
- * A new image begins as a copy of the old one's bucket pointers.  The first
+ * A new image begins as a copy of the old one's bucket pointers, or, when all
+ * that there is is told, as an empty one.  The first
  * change of a bucket copies it (its generation becomes the image's), later ones
  * of the same update change that copy.
  */
@@ -109,7 +110,6 @@ image_copy(const struct image *old)
 	image->image = old->image;
 	image->image.buckets = &image->buckets;
 	atomic_init(&image->references, 1);
-	image->generation = old->generation + 1;
 	image->brokers = old->brokers;
 	image->buckets = old->buckets;
 	for (size_t b = 0; b < IMAGE_BUCKETS; b++) {
@@ -689,11 +689,13 @@ struct image *
 image_after(const struct image *old,
     const struct update_metadata_request *request, size_t *deleted)
 {
-	struct image *image = image_copy(old);
+	struct image *image = request->type == UPDATE_METADATA_FULL ?
+	    image_new_empty() : image_copy(old);
 	struct arena arena;
 	bool ok;
 
 	*deleted = 0;
+	image->generation = old->generation + 1;
 	arena_init(&arena, 0);
 	image->image.controller_id = request->controller_id;
 	image->image.controller_epoch = request->controller_epoch;

@@ -574,6 +574,8 @@ each_broker(struct controller *c, struct order *orders, size_t count,
 	}
 }
 
+/* To all, or everything to one: who missed that topics went, because it was away
+ * or took no orders, believes in them no more. */
 static void
 send_metadata(struct controller *c, struct partition **partitions,
     size_t count, struct live_broker *only)
@@ -582,6 +584,8 @@ send_metadata(struct controller *c, struct partition **partitions,
 
 	qsort(partitions, count, sizeof(struct partition *), compare_shown);
 	body = metadata_body(c, partitions, count);
+	if (only != NULL)
+		body->request.update_metadata.type = UPDATE_METADATA_FULL;
 	for (size_t b = 0; b < c->context.broker_count; b++)
 		if (only == NULL || only == c->context.brokers[b])
 			channel_send(c->context.brokers[b]->channel, body);

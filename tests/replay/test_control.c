@@ -156,6 +156,41 @@ check_partitions(struct replay *r, const char *topic, size_t count)
 	arena_fini(&arena);
 }
 
+static bool
+is_marked(struct replay *r, const char *topic)
+{
+	char path[64];
+	struct slice data;
+	struct zk_stat stat;
+
+	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
+	return (zk_fake_get(r->fake, path, &data, &stat));
+}
+
+static void
+mark(struct replay *r, const char *topic)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
+	zk_fake_put(r->fake, path, SLICE_NULL);
+}
+
+/* Nothing of it is left. */
+static void
+check_gone(struct replay *r, const char *topic)
+{
+	char path[64];
+	struct slice data;
+	struct zk_stat stat;
+
+	snprintf(path, sizeof(path), "/config/topics/%s", topic);
+	if (replay_topic(r, topic, NULL) || is_marked(r, topic) ||
+	    zk_fake_get(r->fake, path, &data, &stat))
+		replay_fault(r, "%s is not gone: topic %d mark %d", topic,
+		    replay_topic(r, topic, NULL), is_marked(r, topic));
+}
+
 /* CreateTopics; the error, or -1: nobody answered. */
 static int
 create_topic(struct replay *r, const char *topic, int32_t partitions)
@@ -696,6 +731,10 @@ script_overflow(struct replay *r)
 	replay_run(r, 1000);
 	active = replay_active(r);
 	deaf = some_plane(r, active);
+	/* It hosts nothing of t5, and never hears that it went. */
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", active, 6 - active - deaf);
+	replay_run(r, 1000);
 	snprintf(a, sizeof(a), "b%d", active);
 	snprintf(b, sizeof(b), "b%d", deaf);
 	fabric_cut(r->fabric, a, b, true);
@@ -709,48 +748,16 @@ script_overflow(struct replay *r)
 		replay_run(r, 1);
 		zk_fake_delete(r->fake, path);
 		replay_run(r, 1);
+		if (i == 10)
+			mark(r, "t5");
 	}
+	check_gone(r, "t5");
 	make_topics(r, 4);
 	fabric_cut(r->fabric, a, b, false);
 	replay_run(r, 3 * SETTLE_MS);
 }
 
 /* --- 10: deletion --------------------------------------------------------- */
-
-static bool
-is_marked(struct replay *r, const char *topic)
-{
-	char path[64];
-	struct slice data;
-	struct zk_stat stat;
-
-	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
-	return (zk_fake_get(r->fake, path, &data, &stat));
-}
-
-static void
-mark(struct replay *r, const char *topic)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), ZNODE_DELETE_TOPICS "/%s", topic);
-	zk_fake_put(r->fake, path, SLICE_NULL);
-}
-
-/* Nothing of it is left. */
-static void
-check_gone(struct replay *r, const char *topic)
-{
-	char path[64];
-	struct slice data;
-	struct zk_stat stat;
-
-	snprintf(path, sizeof(path), "/config/topics/%s", topic);
-	if (replay_topic(r, topic, NULL) || is_marked(r, topic) ||
-	    zk_fake_get(r->fake, path, &data, &stat))
-		replay_fault(r, "%s is not gone: topic %d mark %d", topic,
-		    replay_topic(r, topic, NULL), is_marked(r, topic));
-}
 
 /* DeleteTopics; the error, or -1: nobody answered. */
 static int

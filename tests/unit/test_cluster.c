@@ -175,6 +175,35 @@ test_recreated(void)
 	cluster_image_unref(&image->image);
 }
 
+/* What is told in full replaces all. */
+static void
+test_full(void)
+{
+	state states[] = { state_of("", 0, 1, 1), state_of("", 1, 1, 1) };
+	struct update_metadata_request_topic_state topics[] = {
+		topic_of("a", id_of(1), states, 2),
+		topic_of("b", id_of(2), states, 1),
+	};
+	struct update_metadata_request request = request_of(topics, 2);
+	struct image *image = image_new_empty();
+	size_t deleted;
+
+	image = next(image, &request, &deleted);
+	topics[0].partition_states_count = 1;
+	request = request_of(topics, 1);
+	request.type = UPDATE_METADATA_FULL;
+	image = next(image, &request, &deleted);
+	CU_ASSERT_EQUAL(image->image.topic_count, 1);
+	CU_ASSERT_EQUAL(image->image.partition_count, 1);
+	CU_ASSERT_PTR_NULL(image_topic(&image->image, SLICE_LITERAL("b")));
+	CU_ASSERT_PTR_NULL(image_topic_by_id(&image->image, id_of(2)));
+	/* And goes on from there. */
+	request = request_of(topics, 2);
+	image = next(image, &request, &deleted);
+	CU_ASSERT_EQUAL(image->image.topic_count, 2);
+	cluster_image_unref(&image->image);
+}
+
 static void
 test_ungrouped(void)
 {
@@ -557,6 +586,7 @@ static const struct unit_test tests[] = {
 	{ "image: grouped", test_grouped },
 	{ "image: merge, removal, older images", test_merge },
 	{ "image: another id", test_recreated },
+	{ "image: in full", test_full },
 	{ "image: ungrouped", test_ungrouped },
 	{ "image: brokers", test_brokers },
 	{ "image: many topics", test_many },
