@@ -41,29 +41,58 @@ load_begin(struct task *t)
 	return (controller_submit(t, load_feature));
 }
 
+#define FEATURE_VERSION 2
+
+/* As a cluster has it that was upgraded from before 3.3, or from before
+ * features were: enabled, in today's form. What a disabled node lists counts
+ * for nothing, as with Kafka; features that are in force stay as they are. */
+static bool
+feature_is_well(struct controller *c)
+{
+	struct znode_feature feature;
+
+	if (!znode_feature_decode(c->op->answer, &feature)) {
+		diag_warn(c->setup.diag, controller,
+		    "/feature cannot be read: left as it is");
+		return (true);
+	}
+	if (feature.enabled && feature.version < FEATURE_VERSION &&
+	    feature.feature_count > 0)
+		diag_warn(c->setup.diag, controller, "/feature has "
+		    "features=%zu of version=%d: left as it is",
+		    feature.feature_count, (int)feature.version);
+	return (feature.enabled && (feature.version >= FEATURE_VERSION ||
+	    feature.feature_count > 0));
+}
+
 static enum verdict
 load_feature(struct task *t)
 {
 	struct controller *c = controller_of(t);
-	struct znode_feature feature = { .enabled = true, .version = 2 };
+	const struct znode_feature feature = { .enabled = true,
+		.version = FEATURE_VERSION };
 	struct buffer json = BUFFER_EMPTY;
 	enum verdict verdict;
+	int32_t version;
+	bool there;
 
 	if (!controller_answered(t, &verdict))
 		return (verdict);
-	if (c->op->rc == ZK_OK && !znode_feature_decode(c->op->answer,
-	    &feature))
-		diag_warn(c->setup.diag, controller,
-		    "/feature cannot be read: left as it is");
-	if (c->op->rc == ZK_OK)
+	there = c->op->rc == ZK_OK;
+	version = c->op->stat.version;
+	if (there && feature_is_well(c))
 		return (task_next(t, load_watches));
-	if (c->op->rc != ZK_NO_NODE)
+	if (!there && c->op->rc != ZK_NO_NODE)
 		return (controller_trouble(t, c->op));
 	controller_batch(c);
 	c->op = controller_fenced(c, 1);
 	znode_feature_encode(&feature, &json);
-	zk_multi_create(c->batch, c->op, ZNODE_FEATURE, buffer_slice(&json),
-	    ZK_PERSISTENT);
+	if (there)
+		zk_multi_set(c->batch, c->op, ZNODE_FEATURE,
+		    buffer_slice(&json), version);
+	else
+		zk_multi_create(c->batch, c->op, ZNODE_FEATURE,
+		    buffer_slice(&json), ZK_PERSISTENT);
 	buffer_fini(&json);
 	return (controller_submit(t, load_watches));
 }

@@ -677,6 +677,40 @@ script_unserved(struct replay *r)
 		replay_fault(r, "what was pending is gone");
 }
 
+/* What older versions left, and what must stay. */
+static void
+script_feature(struct replay *r)
+{
+	static const char well[] =
+	    "{\"features\":{},\"version\":2,\"status\":1}";
+	static const char own[] = "{\"features\":{\"a\":"
+	    "{\"min_version_level\":1,\"max_version_level\":2}},"
+	    "\"version\":1,\"status\":1}";
+	static const char *const rows[][2] = {
+		{ "{\"features\":{},\"version\":1,\"status\":0}", well },
+		{ "{\"features\":{},\"version\":1,\"status\":1}", well },
+		{ "{\"features\":{},\"version\":2,\"status\":0}", well },
+		{ well, well },
+		{ own, own },
+		{ "what is this", "what is this" },
+	};
+
+	replay_run(r, 3000);
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct slice data = SLICE_EMPTY;
+		struct zk_stat stat;
+
+		put(r, "/feature", rows[i][0]);
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+		if (!zk_fake_get(r->fake, "/feature", &data, &stat) ||
+		    !slice_equal_text(data, rows[i][1]))
+			replay_fault(r, "/feature is %.*s, it was %s",
+			    SLICE_ARGS(data), rows[i][0]);
+	}
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- 8: calls ------------------------------------------------------------- */
 
 static void
@@ -1369,6 +1403,7 @@ static const struct script scripts[] = {
 	{ "ids", script_ids },
 	{ "log-dirs", script_log_dirs },
 	{ "unserved", script_unserved },
+	{ "feature", script_feature },
 	{ "calls", script_calls },
 	{ "overflow", script_overflow, 50 },
 	{ "deletion", script_deletion },
