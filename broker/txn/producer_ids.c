@@ -195,6 +195,12 @@ ids_find_controller(struct task *t)
 	return (task_next(t, ids_answered));
 }
 
+bool
+producer_ids_valid(int64_t start, int32_t count)
+{
+	return (start >= 0 && count > 0 && start <= INT64_MAX - count);
+}
+
 static enum verdict
 ids_answered(struct task *t)
 {
@@ -205,8 +211,8 @@ ids_answered(struct task *t)
 	if (!r->call.done)
 		return (STEP_WAIT);
 	good = r->call.error == PEER_OK && r->response.error_code == ERR_NONE &&
-	    r->response.producer_id_start >= 0 &&
-	    r->response.producer_id_len > 0;
+	    producer_ids_valid(r->response.producer_id_start,
+		r->response.producer_id_len);
 	if (!good) {
 		diag_info(ids->setup.diag, txn,
 		    "producer ids: the controller gave none (%s, %s); asking "

@@ -38,5 +38,7 @@ void producer_ids_free(struct producer_ids **ids);
 /* A fresh id, or -1 while no block is at hand: the client is to try again
  * (COORDINATOR_LOAD_IN_PROGRESS). Any thread. */
 int64_t producer_ids_next(struct producer_ids *ids);
+/* Whether an answer holds ids at all. */
+bool producer_ids_valid(int64_t start, int32_t count);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/unit.h"
+#include "txn/producer_ids.h"
 
 struct rig {
 	struct fetch_sessions *sessions;
@@ -268,6 +269,18 @@ test_no_slots(void)
 	rig_fini(&r);
 }
 
+static void
+test_producer_ids(void)
+{
+	CU_ASSERT(producer_ids_valid(0, 1000));
+	CU_ASSERT(producer_ids_valid(INT64_MAX - 1000, 1000));
+	CU_ASSERT(!producer_ids_valid(INT64_MAX - 999, 1000));
+	CU_ASSERT(!producer_ids_valid(INT64_MAX, INT32_MAX));
+	CU_ASSERT(!producer_ids_valid(-1, 1000));
+	CU_ASSERT(!producer_ids_valid(0, 0));
+	CU_ASSERT(!producer_ids_valid(0, -1));
+}
+
 static const struct unit_test tests[] = {
 	{ "a fetch without a session", test_sessionless },
 	{ "an incremental answer shows only news",
@@ -281,6 +294,7 @@ static const struct unit_test tests[] = {
 	{ "the cache is bounded by partitions too",
 	    test_bounded_by_partitions },
 	{ "no slots, no sessions", test_no_slots },
+	{ "blocks of producer ids", test_producer_ids },
 };
 
 int
