@@ -168,3 +168,47 @@ placement_assign(const struct placement_request *request, int32_t *replicas)
 	mem_free(circle.brokers);
 	return (true);
 }
+
+/* --- what others placed --------------------------------------------------- */
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+	return ((x > y) - (x < y));
+}
+
+/* Sorted: whoever asks may name a million. */
+bool
+placement_repeats(const int32_t *replicas, int32_t count)
+{
+	size_t n = count > 0 ? (size_t)count : 0;
+	int32_t *sorted = mem_alloc((n + 1) * sizeof(*sorted));
+	bool repeats = false;
+
+	if (n > 0) {
+		memcpy(sorted, replicas, n * sizeof(*sorted));
+		qsort(sorted, n, sizeof(*sorted), compare_ids);
+	}
+	for (size_t i = 1; i < n && !repeats; i++)
+		repeats = sorted[i] == sorted[i - 1];
+	mem_free(sorted);
+	return (repeats);
+}
+
+int32_t
+placement_unique(int32_t *replicas, int32_t count)
+{
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < count; i++) {
+		int32_t k = 0;
+
+		while (k < kept && replicas[k] != replicas[i])
+			k++;
+		if (k == kept)
+			replicas[kept++] = replicas[i];
+	}
+	return (kept);
+}

@@ -32,5 +32,9 @@ struct placement_request {
  * and some have none, or more replicas than brokers. */
 bool placement_assign(const struct placement_request *request,
     int32_t *replicas);
+/* One of them is there twice. */
+bool placement_repeats(const int32_t *replicas, int32_t count);
+/* Each but the first of its kind goes; how many are left. */
+int32_t placement_unique(int32_t *replicas, int32_t count);
 
 #endif

@@ -13,6 +13,7 @@
  * (KAFKA-14190).
  */
 #include "controller/controller_int.h"
+#include "controller/placement.h"
 
 #define TOPICS_AT_ONCE 1000
 
@@ -141,12 +142,37 @@ topic_take_partitions(struct controller *c, struct topic *topic,
 	}
 }
 
+/* A broker that a foreign tool names twice in one partition is one replica: two
+ * would wait for one another's deletion. */
+static void
+topic_unique(struct controller *c, const struct topic *topic,
+    struct znode_topic *node)
+{
+	bool repeats = false;
+
+	for (size_t i = 0; i < node->partition_count; i++) {
+		struct znode_assignment *a = &node->partitions[i];
+
+		if (!placement_repeats(a->replicas, a->replica_count))
+			continue;
+		a->replica_count = placement_unique(a->replicas,
+		    a->replica_count);
+		repeats = true;
+	}
+	if (repeats)
+		diag_warn(c->setup.diag, controller, "topic=%s has a partition "
+		    "whose assignment names a broker twice: it counts once",
+		    topic->name);
+}
+
 static bool
 topic_decode(struct controller *c, const struct topic *topic,
     const struct zk_op *read, struct znode_topic *node)
 {
-	if (znode_topic_decode(read->answer, zk_batch_arena(c->list), node))
+	if (znode_topic_decode(read->answer, zk_batch_arena(c->list), node)) {
+		topic_unique(c, topic, node);
 		return (true);
+	}
 	diag_error(c->setup.diag, controller, "topic=%s has a node that cannot "
 	    "be read: left out", topic->name);
 	return (false);

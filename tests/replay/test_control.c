@@ -1028,6 +1028,29 @@ script_deletion_echo(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* A foreign tool named a broker twice. */
+static void
+script_deletion_repeated(struct replay *r)
+{
+	struct arena arena;
+	struct znode_state state = { .isr_count = -1 };
+	int32_t version;
+
+	arena_init(&arena, 0);
+	replay_run(r, 3000);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t0", 1, 1);
+	replay_run(r, 2000);
+	if (!replay_state(r, "t0", 0, &arena, &state, &version) ||
+	    state.isr_count != 1)
+		replay_fault(r, "t0/0 has an ISR of %d",
+		    (int)state.isr_count);
+	mark(r, "t0");
+	replay_run(r, SETTLE_MS);
+	check_gone(r, "t0");
+	arena_fini(&arena);
+}
+
 /* Answered: the name is free at once. */
 static void
 script_deletion_anew(struct replay *r)
@@ -1410,6 +1433,7 @@ static const struct script scripts[] = {
 	{ "deletion-halted", script_deletion_halted },
 	{ "deletion-lost", script_deletion_lost },
 	{ "deletion-echo", script_deletion_echo },
+	{ "deletion-repeated", script_deletion_repeated },
 	{ "deletion-anew", script_deletion_anew },
 	{ "departure", script_departure },
 	{ "partitions", script_partitions },
