@@ -469,19 +469,36 @@ follow_changes(struct task *t)
 	return (task_next(t, follow_changes_read));
 }
 
-/* The topic that a notification names, once; other entities are not ours. */
+/* The topic that a notification names; other entities are not ours. */
 static void
 follow_name_topic(struct follow_state *w, const char *entity_path)
 {
 	static const char prefix[] = "topics/";
 
-	if (strncmp(entity_path, prefix, sizeof(prefix) - 1) != 0)
-		return;
-	entity_path += sizeof(prefix) - 1;
+	if (strncmp(entity_path, prefix, sizeof(prefix) - 1) == 0)
+		w->topics[w->topic_count++] = entity_path + sizeof(prefix) - 1;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return (strcmp(*(const char *const *)a, *(const char *const *)b));
+}
+
+/* Each is read once. */
+static void
+follow_unique(struct follow_state *w)
+{
+	size_t kept = 0;
+
+	if (w->topic_count > 1)
+		qsort(w->topics, w->topic_count, sizeof(*w->topics),
+		    compare_names);
 	for (size_t i = 0; i < w->topic_count; i++)
-		if (strcmp(w->topics[i], entity_path) == 0)
-			return;
-	w->topics[w->topic_count++] = entity_path;
+		if (kept == 0 || strcmp(w->topics[kept - 1],
+		    w->topics[i]) != 0)
+			w->topics[kept++] = w->topics[i];
+	w->topic_count = kept;
 }
 
 static enum verdict
@@ -512,6 +529,7 @@ follow_changes_read(struct task *t)
 			    "notification=%s cannot be read: ignored",
 			    op->path);
 	}
+	follow_unique(w);
 	w->highest = follow_highest(w);
 	return (task_next(t, follow_read));
 }

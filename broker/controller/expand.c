@@ -336,16 +336,6 @@ numbers_text(struct arena *arena, const int32_t *numbers, int32_t count)
 	return (copy);
 }
 
-static bool
-numbers_repeat(const int32_t *numbers, int32_t count)
-{
-	for (int32_t i = 0; i < count; i++)
-		for (int32_t j = 0; j < i; j++)
-			if (numbers[i] == numbers[j])
-				return (true);
-	return (false);
-}
-
 /* Brokers that nobody knows, each once. */
 static void
 check_unknown(struct arena *arena, const struct cluster_image *image,
@@ -406,6 +396,7 @@ check_assignments(struct arena *arena, const struct cluster_image *image,
 {
 	const struct create_partitions_request_topic *asked = topic->asked;
 	int32_t more = topic->count - topic->old_count;
+	int64_t assigned = 0;
 
 	check_unknown(arena, image, topic);
 	if (topic->error == ERR_NONE && asked->assignments_count != more)
@@ -418,6 +409,7 @@ check_assignments(struct arena *arena, const struct cluster_image *image,
 		    &asked->assignments[i];
 		int partition = (int)(topic->old_count + i);
 
+		assigned += a->broker_ids_count;
 		if (a->broker_ids_count == 0)
 			refuse(topic, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    arena_printf(arena, "Cannot have replication "
@@ -425,7 +417,11 @@ check_assignments(struct arena *arena, const struct cluster_image *image,
 		else if (a->broker_ids_count > PLAN_REPLICAS_MAX)
 			refuse(topic, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    "A partition has too many replicas");
-		else if (numbers_repeat(a->broker_ids, a->broker_ids_count))
+		else if (assigned > PLAN_ASSIGNED_MAX)
+			refuse(topic, ERR_INVALID_PARTITIONS, "The assignment "
+			    "is too large for ZooKeeper");
+		else if (placement_repeats(a->broker_ids,
+		    a->broker_ids_count))
 			refuse(topic, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    arena_printf(arena, "Duplicate brokers not "
 			    "allowed in replica assignment: %s for partition "

@@ -126,6 +126,11 @@ plan_numbers_well(struct plan *plan, const struct plan_surroundings *around)
 		plan_fail(plan, ERR_INVALID_PARTITIONS, arena_printf(
 		    around->arena, "Number of partitions must not be larger "
 		    "than %d.", PLAN_PARTITIONS_MAX));
+	else if (plan->replication_factor > 0 &&
+	    (int64_t)plan->partition_count * plan->replication_factor >
+		PLAN_ASSIGNED_MAX)
+		plan_fail(plan, ERR_INVALID_PARTITIONS,
+		    "The assignment is too large for ZooKeeper");
 	else if (plan->replication_factor <= 0)
 		plan_fail(plan, ERR_INVALID_REPLICATION_FACTOR,
 		    "Replication factor must be larger than 0.");
@@ -184,16 +189,6 @@ plan_place(struct plan *plan, const struct plan_surroundings *around)
 	plan_encode_topic(plan, around, partitions);
 }
 
-static bool
-has_duplicates(const struct create_topics_request_assignment *a)
-{
-	for (int32_t i = 0; i < a->broker_ids_count; i++)
-		for (int32_t j = 0; j < i; j++)
-			if (a->broker_ids[i] == a->broker_ids[j])
-				return (true);
-	return (false);
-}
-
 /* One place for each partition: ids from 0 without a gap, none twice. */
 static bool
 plan_sort_manual(struct plan *plan,
@@ -227,16 +222,22 @@ plan_place_manual(struct plan *plan, const struct plan_surroundings *around,
 	    &asked->assignments[0];
 	struct znode_assignment *partitions = arena_array(around->arena,
 	    (size_t)asked->assignments_count, sizeof(*partitions));
+	int64_t assigned = 0;
 
 	if (partitions == NULL) {
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 		return;
 	}
-	for (int32_t i = 0; i < asked->assignments_count; i++) {
+	for (int32_t i = 0; i < asked->assignments_count &&
+	    plan->error == ERR_NONE; i++) {
 		const struct create_topics_request_assignment *a =
 		    &asked->assignments[i];
 
-		if (a->broker_ids_count != first->broker_ids_count)
+		assigned += a->broker_ids_count;
+		if (assigned > PLAN_ASSIGNED_MAX)
+			plan_fail(plan, ERR_INVALID_PARTITIONS,
+			    "The assignment is too large for ZooKeeper");
+		else if (a->broker_ids_count != first->broker_ids_count)
 			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    "All partitions should have the same number of "
 			    "replicas");
@@ -246,7 +247,8 @@ plan_place_manual(struct plan *plan, const struct plan_surroundings *around,
 		else if (a->broker_ids_count == 0)
 			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    "A partition should have at least one replica");
-		else if (has_duplicates(a))
+		else if (placement_repeats(a->broker_ids,
+		    a->broker_ids_count))
 			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
 			    arena_printf(around->arena, "Duplicate replica "
 			    "assignment found for partition %d",

@@ -91,6 +91,25 @@ test_placement_rounds(void)
 }
 
 static void
+test_placement_of_others(void)
+{
+	int32_t ids[100];
+
+	for (int32_t i = 0; i < 100; i++)
+		ids[i] = 1000 - i * 7 % 100;
+	CU_ASSERT(!placement_repeats(ids, 100));
+	CU_ASSERT(!placement_repeats(ids, 0));
+	CU_ASSERT_EQUAL(placement_unique(ids, 100), 100);
+	ids[99] = ids[3];
+	ids[50] = ids[3];
+	CU_ASSERT(placement_repeats(ids, 100));
+	CU_ASSERT_EQUAL(placement_unique(ids, 100), 98);
+	CU_ASSERT(!placement_repeats(ids, 98));
+	CU_ASSERT_EQUAL(ids[0], 1000);
+	CU_ASSERT_EQUAL(ids[50], 1000 - 51 * 7 % 100);
+}
+
+static void
 test_placement_racks_example(void)
 {
 	struct placement_broker brokers[] = { { 0, "rack1" }, { 1, "rack3" },
@@ -591,6 +610,32 @@ test_plan_manual(void)
 	planning_fini(&p);
 }
 
+/* Larger than any node may be: refused before it costs the loop's time. */
+static void
+test_plan_too_large(void)
+{
+	struct planning p;
+	int32_t ids[PLAN_REPLICAS_MAX];
+	size_t count = 2 * PLAN_ASSIGNED_MAX / PLAN_REPLICAS_MAX;
+	struct create_topics_request_assignment *a = mem_zalloc(count *
+	    sizeof(*a));
+
+	planning_init(&p);
+	for (int32_t i = 0; i < PLAN_REPLICAS_MAX; i++)
+		ids[i] = i;
+	for (size_t i = 0; i < count; i++)
+		a[i] = (struct create_topics_request_assignment){
+			.partition_index = (int32_t)i, .broker_ids = ids,
+			.broker_ids_count = PLAN_REPLICAS_MAX };
+	p.asked.assignments = a;
+	p.asked.assignments_count = (int32_t)count;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_PARTITIONS);
+	p.asked.assignments_count = 10;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_NONE);
+	planning_fini(&p);
+	mem_free(a);
+}
+
 static void
 test_plan_automatic(void)
 {
@@ -619,6 +664,7 @@ static const struct unit_test tests[] = {
 	{ "election: offline", test_election_offline },
 	{ "election: others", test_election_others },
 	{ "placement: rounds", test_placement_rounds },
+	{ "placement: of others", test_placement_of_others },
 	{ "placement: racks", test_placement_racks_example },
 	{ "placement: refusals", test_placement_refusals },
 	{ "placement: all small clusters", test_placement_all },
@@ -630,6 +676,7 @@ static const struct unit_test tests[] = {
 	{ "plan: defaults", test_plan_defaults },
 	{ "plan: refusals", test_plan_refusals },
 	{ "plan: manual", test_plan_manual },
+	{ "plan: too large", test_plan_too_large },
 	{ "plan: automatic", test_plan_automatic },
 };
 
