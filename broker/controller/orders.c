@@ -281,12 +281,15 @@ compare_numbers(const void *a, const void *b)
 	return ((x > y) - (x < y));
 }
 
-/* Where the leaders among them are to be found. */
+/* Where the leaders among them are to be found by followers: not where the
+ * controller finds them. */
 static void
 fill_live_leaders(struct controller *c, struct order_body *body,
     const struct order *orders, size_t count)
 {
 	struct leader_and_isr_request *r = &body->request.leader_and_isr;
+	const char *listener =
+	    c->setup.broker_options->net.inter_broker_listener->name;
 	int32_t *leaders = mem_alloc((count + 1) * sizeof(*leaders));
 
 	for (size_t i = 0; i < count; i++)
@@ -303,7 +306,7 @@ fill_live_leaders(struct controller *c, struct order_body *body,
 			continue;
 		broker = context_broker(&c->context, leaders[i]);
 		endpoint = broker == NULL ? NULL :
-		    live_broker_endpoint(broker, c->setup.listener);
+		    live_broker_endpoint(broker, listener);
 		if (endpoint == NULL)
 			continue;
 		r->live_leaders[r->live_leaders_count++] =

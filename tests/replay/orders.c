@@ -127,6 +127,17 @@ take_topic(struct plane *p, struct request *request,
 }
 
 static void
+check_live_leaders(struct plane *p, const struct leader_and_isr_request *body)
+{
+	for (int32_t i = 0; i < body->live_leaders_count; i++)
+		if (body->live_leaders[i].port != REPLAY_FOLLOWER_PORT)
+			replay_fault(p->replay, "b%d was told to follow b%d at "
+			    "port %d", p->id,
+			    (int)body->live_leaders[i].broker_id,
+			    (int)body->live_leaders[i].port);
+}
+
+static void
 on_leader_and_isr(struct plane *p, struct request *request)
 {
 	struct leader_and_isr_request body;
@@ -134,6 +145,7 @@ on_leader_and_isr(struct plane *p, struct request *request)
 
 	CHECK(wire_decode(request->api->request, request->head.api_version,
 	    request->body, &request->arena, &body, NULL) == WIRE_OK);
+	check_live_leaders(p, &body);
 	wire_init(&message_leader_and_isr_response, &response);
 	response.error_code = epochs_well(p, body.broker_epoch,
 	    body.controller_epoch);

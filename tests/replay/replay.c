@@ -44,10 +44,13 @@ plane_configure(struct plane *p)
 			    config_finding_at(p->config, i)->subject,
 			    config_finding_at(p->config, i)->message);
 	p->listener = *config_options(p->config)->net.inter_broker_listener;
-	p->endpoint = (struct znode_endpoint){ "PLAINTEXT", "PLAINTEXT",
+	/* Orders come on a listener of their own. */
+	p->endpoints[0] = (struct znode_endpoint){ "PLAINTEXT", "PLAINTEXT",
+		p->name, REPLAY_FOLLOWER_PORT };
+	p->endpoints[1] = (struct znode_endpoint){ "CONTROL", "PLAINTEXT",
 		p->name, 9092 };
-	p->node = (struct znode_broker){ .endpoints = &p->endpoint,
-		.endpoint_count = 1, .jmx_port = -1 };
+	p->node = (struct znode_broker){ .endpoints = p->endpoints,
+		.endpoint_count = 2, .jmx_port = -1 };
 }
 
 static void
@@ -85,7 +88,7 @@ plane_rooms(struct plane *p)
 	    .loop = p->control, .zk = p->zk, .cluster = p->cluster,
 	    .configs = p->configs, .sockets = sockets, .resolver = p->workers,
 	    .options = &options->controller, .broker_options = options,
-	    .config = p->config, .listener = "PLAINTEXT",
+	    .config = p->config, .listener = "CONTROL",
 	    .broker_id = p->id, .diag = r->diag, .random = &p->random });
 	p->net = net_new(&(struct net_setup){ .options = &options->net,
 	    .sockets = sockets, .loops = loops, .loop_count = 1,

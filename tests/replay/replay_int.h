@@ -8,6 +8,8 @@
 #include "tests/replay/replay.h"
 
 #define MS ((int64_t)1000000)
+/* Where a plane's followers would find it. */
+#define REPLAY_FOLLOWER_PORT 9093
 
 struct plane {
 	struct replay *replay;
@@ -15,7 +17,7 @@ struct plane {
 	char name[16];
 	struct config *config;
 	struct config_listener listener;
-	struct znode_endpoint endpoint;
+	struct znode_endpoint endpoints[2];
 	struct znode_broker node;
 	struct loop *control;
 	struct loop *network;
