@@ -6,9 +6,9 @@
  *	[plan] --> [look] --> [write] --> [wait for leaders]
  *	             ^  |        |                |
  *	             |  |        |                v
- *	             |  +--------|----------> answered: it is there; ours, if the
- *	             +-- raced --+            id is ours and only the answer was
- *	                                      lost
+ *	             |  +--------|--------> answered: it is there; ours, if
+ *	             +-- raced --+          the id is ours and only the answer
+ *	                                    was lost
  *
  * Config and topic are written at once, behind a check of /controller's version
  * (any broker may make topics, so the epoch is no fence; Kafka guards configs

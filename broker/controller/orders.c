@@ -577,8 +577,8 @@ each_broker(struct controller *c, struct order *orders, size_t count,
 	}
 }
 
-/* To all, or everything to one: who missed that topics went, because it was away
- * or took no orders, believes in them no more. */
+/* To all, or everything to one: who missed that topics went, because it was
+ * away or took no orders, believes in them no more. */
 static void
 send_metadata(struct controller *c, struct partition **partitions,
     size_t count, struct live_broker *only)

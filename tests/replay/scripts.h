@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the scripts of test_control.c and scripts_topics.c share. */
+#ifndef TESTS_REPLAY_SCRIPTS_H
+#define TESTS_REPLAY_SCRIPTS_H
+
+#include "tests/replay/replay.h"
+
+/* Beyond session time-outs and retries. */
+#define SETTLE_MS 20000
+
+struct script {
+	const char *name;
+	void (*run)(struct replay *replay);
+	uint64_t share; /* of the seeds: one in so many; 0: all */
+	const char *more; /* properties */
+};
+/* Of topics' creation, deletion, partitions and configs; a row of zeros is
+ * last. */
+extern const struct script topic_scripts[];
+
+int64_t some_ms(struct replay *replay, int64_t bound_ms);
+/* One of the planes, but not this one. */
+int some_plane(struct replay *replay, int except);
+/* t0, t1, ...: of four partitions and two or three replicas. */
+void make_topics(struct replay *replay, int count);
+void revive_all(struct replay *replay);
+
+/* The controller, or another, dies at one of the next writes of states. */
+struct deaths {
+	int victim;     /* 0: whoever writes */
+	int countdown;  /* negative: nobody dies */
+};
+void die_at_write(struct replay *replay, int id, const struct zk_op *op);
+bool is_state_write(const struct zk_op *op);
+
+/* --- nodes, as somebody else writes them ---------------------------------- */
+
+void put(struct replay *replay, const char *path, const char *text);
+/* A topic of two replicas, as another tool or broker makes it. */
+void put_topic(struct replay *replay, const char *name, int first, int second);
+/* t0 with one config, or none; in no notification. */
+void put_config(struct replay *replay, const char *name, const char *value);
+/* As versions before 2.8 write it. */
+void put_without_id(struct replay *replay, const char *path,
+    const struct znode_topic *node);
+/* False: there is none. The node is the arena's. */
+bool topic_id(struct replay *replay, const char *path, struct uuid *id,
+    struct znode_topic *node, struct arena *arena);
+/* Dooms the topic. */
+void mark(struct replay *replay, const char *topic);
+bool is_marked(struct replay *replay, const char *topic);
+/* Nothing of it is left. */
+void check_gone(struct replay *replay, const char *topic);
+void check_partitions(struct replay *replay, const char *topic, size_t count);
+
+#endif
