@@ -13,6 +13,9 @@
 
 #include "base/mem.h"
 
+/* How often the servers' names are looked up; at a lost connection anyway. */
+#define RESOLVE_EVERY_MS 1000
+
 static void inbox_drain(struct post *post);
 
 /* --- notes ---------------------------------------------------------------- */
@@ -254,6 +257,9 @@ library_open(struct zk_driver *driver, const struct zk_session_setup *setup)
 		errno = error;
 		return (NULL);
 	}
+	/* It would ask the resolver before each look at its socket. */
+	(void)zoo_set_servers_resolution_delay(session->handle,
+	    RESOLVE_EVERY_MS);
 	return (&session->base);
 }
 
