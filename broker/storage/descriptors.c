@@ -304,6 +304,12 @@ layer_sync(struct files *files, int descriptor)
 	return (of(files)->below->ops->sync(of(files)->below, descriptor));
 }
 
+static void
+layer_write_out(struct files *files, int descriptor)
+{
+	of(files)->below->ops->write_out(of(files)->below, descriptor);
+}
+
 static int
 layer_rename(struct files *files, const char *from, const char *to)
 {
@@ -388,6 +394,7 @@ descriptors_new(struct files *below, size_t bound)
 		.truncate = layer_truncate,
 		.allocate = layer_allocate,
 		.sync = layer_sync,
+		.write_out = layer_write_out,
 		.rename = layer_rename,
 		.unlink = layer_unlink,
 		.mkdir = layer_mkdir,

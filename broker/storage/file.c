@@ -70,6 +70,13 @@ system_sync(struct files *files, int descriptor)
 	return (fsync(descriptor));
 }
 
+static void
+system_write_out(struct files *files, int descriptor)
+{
+	(void)files;
+	(void)sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static int
 system_rename(struct files *files, const char *from, const char *to)
 {
@@ -257,6 +264,7 @@ files_system(void)
 		.truncate = system_truncate,
 		.allocate = system_allocate,
 		.sync = system_sync,
+		.write_out = system_write_out,
 		.rename = system_rename,
 		.unlink = system_unlink,
 		.mkdir = system_mkdir,
@@ -361,36 +369,77 @@ file_sync_directory(struct files *files, const char *path)
 	return (answer);
 }
 
+/* PATH.tmp; mem_free. */
+static char *
+temporary_of(const char *path)
+{
+	size_t size = strlen(path) + sizeof(".tmp");
+	char *temporary = mem_alloc(size);
+
+	snprintf(temporary, size, "%s.tmp", path);
+	return (temporary);
+}
+
+int
+file_replace_begin(struct files *files, const char *path, const void *bytes,
+    size_t size)
+{
+	char *temporary = temporary_of(path);
+	struct iovec part = { (void *)(uintptr_t)bytes, size };
+	int descriptor = files->ops->open(files, temporary,
+	    O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	int error = errno;
+
+	if (descriptor >= 0 &&
+	    file_write_full(files, descriptor, &part, 1, 0) != 0) {
+		error = errno;
+		files->ops->close(files, descriptor);
+		descriptor = -1;
+	}
+	mem_free(temporary);
+	errno = error;
+	return (descriptor);
+}
+
+int
+file_replace_sync(struct files *files, int descriptor)
+{
+	int answer = files->ops->sync(files, descriptor);
+	int error = errno;
+
+	if (files->ops->close(files, descriptor) != 0 && answer == 0)
+		return (-1);
+	errno = error;
+	return (answer);
+}
+
+int
+file_replace_rename(struct files *files, const char *path)
+{
+	char *temporary = temporary_of(path);
+	int answer = files->ops->rename(files, temporary, path);
+	int error = errno;
+
+	mem_free(temporary);
+	errno = error;
+	return (answer);
+}
+
 int
 file_replace(struct files *files, const char *path, const void *bytes,
     size_t size)
 {
-	size_t path_size = strlen(path) + sizeof(".tmp");
-	char *temporary = mem_alloc(path_size);
-	char *directory = directory_of(path);
-	struct iovec part = { (void *)(uintptr_t)bytes, size };
-	int descriptor;
-	int answer = -1;
+	int descriptor = file_replace_begin(files, path, bytes, size);
+	char *directory;
+	int answer;
 	int error;
 
-	snprintf(temporary, path_size, "%s.tmp", path);
-	descriptor = files->ops->open(files, temporary,
-	    O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (descriptor >= 0) {
-		bool written =
-		    file_write_full(files, descriptor, &part, 1, 0) == 0 &&
-		    files->ops->sync(files, descriptor) == 0;
-
-		error = errno;
-		if (files->ops->close(files, descriptor) == 0 && written &&
-		    files->ops->rename(files, temporary, path) == 0 &&
-		    file_sync_directory(files, directory) == 0)
-			answer = 0;
-		else if (!written)
-			errno = error;
-	}
+	if (descriptor < 0 || file_replace_sync(files, descriptor) != 0 ||
+	    file_replace_rename(files, path) != 0)
+		return (-1);
+	directory = directory_of(path);
+	answer = file_sync_directory(files, directory);
 	error = errno;
-	mem_free(temporary);
 	mem_free(directory);
 	errno = error;
 	return (answer);

@@ -34,6 +34,9 @@ struct files_ops {
 	int (*allocate)(struct files *files, int descriptor, int64_t size);
 	/* Data and size; the directory by a descriptor of its own. */
 	int (*sync)(struct files *files, int descriptor);
+	/* Begins to write out what is dirty, so that a sync finds less to do;
+	 * promises nothing. */
+	void (*write_out)(struct files *files, int descriptor);
 	int (*rename)(struct files *files, const char *from, const char *to);
 	int (*unlink)(struct files *files, const char *path);
 	int (*mkdir)(struct files *files, const char *path, int mode);
@@ -77,6 +80,15 @@ int file_write_full(struct files *files, int descriptor, struct iovec *parts,
 /* Writes PATH.tmp, syncs, renames, syncs the directory: all or nothing. */
 int file_replace(struct files *files, const char *path, const void *bytes,
     size_t size);
+/*
+ * The same in steps, for many files step by step: PATH.tmp is written (its
+ * descriptor); it is synced and closed; it is renamed.  Durable after a
+ * file_sync_directory() behind that.
+ */
+int file_replace_begin(struct files *files, const char *path,
+    const void *bytes, size_t size);
+int file_replace_sync(struct files *files, int descriptor);
+int file_replace_rename(struct files *files, const char *path);
 /* The whole small file into memory of the caller's (mem_free), at most limit
  * bytes (EFBIG). */
 int file_load(struct files *files, const char *path, size_t limit,

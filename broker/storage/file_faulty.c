@@ -196,6 +196,15 @@ faulty_sync(struct files *files, int descriptor)
 	return (faulty->below->ops->sync(faulty->below, descriptor));
 }
 
+static void
+faulty_write_out(struct files *files, int descriptor)
+{
+	struct files_faulty *faulty = faulty_of(files);
+
+	if (!faulty_dead(faulty))
+		faulty->below->ops->write_out(faulty->below, descriptor);
+}
+
 static int
 faulty_rename(struct files *files, const char *from, const char *to)
 {
@@ -316,6 +325,7 @@ files_faulty_new(struct files *below)
 		.truncate = faulty_truncate,
 		.allocate = faulty_allocate,
 		.sync = faulty_sync,
+		.write_out = faulty_write_out,
 		.rename = faulty_rename,
 		.unlink = faulty_unlink,
 		.mkdir = faulty_mkdir,

@@ -179,8 +179,7 @@ log_fail(struct log *log, const char *what)
 	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
-/* Whether an errno is a want that passes: of room or of descriptors. */
-static bool
+bool
 log_wants_room(int error)
 {
 	return (error == ENOSPC || error == EDQUOT ||
@@ -355,23 +354,31 @@ log_topic_id(const struct log *log)
 	return (id);
 }
 
+size_t
+log_metadata_text(struct uuid topic_id, char text[LOG_METADATA_TEXT_SIZE])
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_to_text(topic_id, id);
+	return ((size_t)snprintf(text, LOG_METADATA_TEXT_SIZE,
+	    "version: 0\ntopic_id: %s", id));
+}
+
 bool
 log_set_topic_id(struct log *log, struct uuid topic_id)
 {
 	struct uuid known = log_topic_id(log);
 	char name[PATH_MAX];
-	char id[UUID_TEXT_SIZE];
-	char text[64];
-	int length;
+	char text[LOG_METADATA_TEXT_SIZE];
+	size_t length;
 
 	if (!uuid_is_zero(known) || uuid_is_zero(topic_id))
 		return (uuid_equal(known, topic_id) || uuid_is_zero(topic_id));
-	uuid_to_text(topic_id, id);
-	length = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s", id);
+	length = log_metadata_text(topic_id, text);
 	log_file(log, LOG_METADATA_NAME, name);
 	/* For want of room the id is known to this process alone; the next one
 	 * is told it again. */
-	if (file_replace(log->storage->files, name, text, (size_t)length) != 0)
+	if (file_replace(log->storage->files, name, text, length) != 0)
 		(void)log_refuse(log, "could not write partition.metadata");
 	lock_take(&log->lock);
 	log->topic_id = topic_id;
@@ -476,26 +483,43 @@ log_epoch_of(const struct log *log, int64_t offset)
 	return (epoch);
 }
 
-static bool
-epochs_write(struct log *log, const struct epochs *epochs)
+/* Their text by `put`, which answers as file_replace() does. */
+static int
+epochs_put(struct log *log, const struct epochs *epochs,
+    int (*put)(struct files *files, const char *path, const void *bytes,
+	size_t size))
 {
 	struct buffer text = BUFFER_EMPTY;
 	char name[PATH_MAX];
 	int answer;
 	int error;
 
+	/* Whoever wrote a .tmp before and has not renamed it is too late. */
+	log->epochs_turn++;
+	log->epochs_cut.epoch = -1;
 	epochs_encode(epochs, &text);
 	log_file(log, LOG_EPOCHS_NAME, name);
-	answer = file_replace(log->storage->files, name, text.data,
-	    text.length);
+	answer = put(log->storage->files, name, text.data, text.length);
 	error = errno;
 	buffer_fini(&text);
 	errno = error;
-	return (answer == 0);
+	return (answer);
 }
 
-static void
-epochs_show(struct log *log, const struct epochs *epochs, bool written)
+static bool
+epochs_write(struct log *log, const struct epochs *epochs)
+{
+	return (epochs_put(log, epochs, file_replace) == 0);
+}
+
+int
+log_begin_epochs(struct log *log, const struct epochs *epochs)
+{
+	return (epochs_put(log, epochs, file_replace_begin));
+}
+
+void
+log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 {
 	struct epochs before;
 
@@ -513,7 +537,7 @@ log_set_epochs(struct log *log, struct epochs *epochs)
 	int error;
 
 	if (epochs_write(log, epochs)) {
-		epochs_show(log, epochs, true);
+		log_show_epochs(log, epochs, true);
 		return (true);
 	}
 	error = errno;
@@ -533,7 +557,7 @@ log_set_epochs_soon(struct log *log, struct epochs *epochs)
 	}
 	if (!written)
 		(void)log_refuse(log, "leader epochs are written later");
-	epochs_show(log, epochs, written);
+	log_show_epochs(log, epochs, written);
 	return (true);
 }
 
@@ -551,7 +575,10 @@ log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 	else if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
-		if (!log_set_epochs_soon(log, &epochs))
+		if (log_epochs_in_file(log, leader_epoch, start_offset) &&
+		    file_sync_directory(log->storage->files, log->path) == 0)
+			log_show_epochs(log, &epochs, true);
+		else if (!log_set_epochs_soon(log, &epochs))
 			error = log_fail(log, "could not write leader epochs");
 	}
 	lock_release(&log->writer);

@@ -345,71 +345,94 @@ place_take(struct storage *storage)
 	return (best);
 }
 
-static void
-place_give(struct log_dir *dir)
+struct log *
+storage_place_log(struct storage *storage, const char *topic,
+    int32_t partition)
 {
-	lock_take(&dir->storage->lock);
-	dir->placed_count--;
-	lock_release(&dir->storage->lock);
+	char name[LOG_NAME_SIZE];
+	struct log_dir *dir;
+
+	if (storage_log_name(topic, partition, name) < 0 ||
+	    storage_settle(storage, name) != ERR_NONE ||
+	    (dir = place_take(storage)) == NULL)
+		return (NULL);
+	return (log_new(dir, topic, partition));
 }
 
-/* NULL: it could not be made, which was said. */
-static struct log *
-log_make(struct log_dir *dir, const char *topic, int32_t partition,
-    struct uuid topic_id)
+void
+storage_displace_log(struct log *log)
 {
-	struct storage *storage = dir->storage;
-	struct files *files = storage->files;
-	struct log *log = log_new(dir, topic, partition);
+	struct storage *storage = log->storage;
+
+	lock_take(&storage->lock);
+	log->dir->placed_count--;
+	lock_release(&storage->lock);
+	log_unref(log);
+}
+
+bool
+storage_admit_log(struct log *log)
+{
+	struct storage *storage = log->storage;
+
+	if (log_failed(log) || !storage_add_log(storage, log))
+		return (false);
+	diag_info(storage->diag, storage, "partition=%s made in dir=%s",
+	    log->name, log->dir->path);
+	return (true);
+}
+
+bool
+log_make_files(struct log *log)
+{
+	struct files *files = log->storage->files;
 	struct segment *first;
 
 	if ((files->ops->mkdir(files, log->path, 0755) != 0 &&
 		errno != EEXIST) ||
-	    file_sync_directory(files, dir->path) != 0 ||
-	    (first = log_new_segment(log, 0)) == NULL) {
-		if (errno == ENOSPC || errno == EDQUOT)
-			diag_error(storage->diag, storage,
-			    "partition=%s could not be made: dir=%s is full",
-			    log->name, dir->path);
-		else
-			(void)log_refuse(log, "could not make the log");
-		log_unref(log);
-		return (NULL);
-	}
+	    (first = log_new_segment(log, 0)) == NULL)
+		return (false);
 	lock_take(&log->lock);
 	log_publish_segments(log, segment_list_new(&first, 1));
 	lock_release(&log->lock);
 	segment_unref(first);
-	if (!log_set_topic_id(log, topic_id) || log_dir_failed(dir) ||
-	    !storage_add_log(storage, log)) {
-		log_unref(log);
-		return (NULL);
-	}
-	diag_info(storage->diag, storage, "partition=%s made in dir=%s",
-	    log->name, dir->path);
-	return (log_ref(log));
+	return (true);
+}
+
+static void
+log_say_unmade(struct log *log)
+{
+	if (errno == ENOSPC || errno == EDQUOT)
+		diag_error(log->storage->diag, storage,
+		    "partition=%s could not be made: dir=%s is full",
+		    log->name, log->dir->path);
+	else
+		(void)log_refuse(log, "could not make the log");
 }
 
 enum error
 log_create(struct storage *storage, const char *topic, int32_t partition,
     struct uuid topic_id, struct log **out)
 {
-	char name[LOG_NAME_SIZE];
-	struct log_dir *dir;
+	struct log *log;
 
 	*out = storage_find(storage, topic, partition);
 	if (*out != NULL)
 		return (ERR_NONE);
-	if (storage_log_name(topic, partition, name) < 0 ||
-	    storage_settle(storage, name) != ERR_NONE)
+	log = storage_place_log(storage, topic, partition);
+	if (log == NULL)
 		return (ERR_KAFKA_STORAGE_ERROR);
-	dir = place_take(storage);
-	if (dir == NULL)
-		return (ERR_KAFKA_STORAGE_ERROR);
-	*out = log_make(dir, topic, partition, topic_id);
-	if (*out != NULL)
-		return (ERR_NONE);
-	place_give(dir);
+	if (!log_make_files(log) ||
+	    file_sync_directory(storage->files, log->dir->path) != 0)
+		log_say_unmade(log);
+	else if (log_set_topic_id(log, topic_id)) {
+		*out = log_ref(log); /* the first one is the table's */
+		if (storage_admit_log(log))
+			return (ERR_NONE);
+		log_unref(*out);
+		*out = NULL;
+	}
+	storage_displace_log(log);
 	return (ERR_KAFKA_STORAGE_ERROR);
 }
 

@@ -161,6 +161,35 @@ void storage_set_high_watermarks(struct storage *storage,
 enum error log_create(struct storage *storage, const char *topic,
     int32_t partition, struct uuid topic_id, struct log **out);
 /*
+ * Many logs at once: each new or old one with the epoch that begins at its end,
+ * all synced together, which costs a file system little more than one of them.
+ * It is a help for what follows and answers nothing: log_create() and
+ * log_assign_epoch() are called for each log afterwards all the same, find most
+ * of it done and do, or say, the rest.
+ *
+ * log_batch_add() writes and syncs nothing: a new log cannot be found yet, a
+ * new epoch is not known.  When log_batch_commit() has returned, what
+ * storage_find() and log_latest_epoch() tell of it is on the disk, as after
+ * log_create() and log_assign_epoch().  In between nobody makes or deletes the
+ * log, or appends to it.  A directory that fails meanwhile goes offline, with
+ * its logs alone. [worker]
+ */
+#define LOG_BATCH_MAX 32 /* each may hold two descriptors */
+struct log_batch;
+struct log_wish {
+	struct log *log;       /* NULL: one to be made, */
+	const char *topic;     /* of this name, */
+	int32_t partition;
+	struct uuid topic_id;  /* with partition.metadata unless zero */
+	int32_t leader_epoch;  /* -1: none */
+};
+struct log_batch *log_batch_new(struct storage *storage);
+/* At most LOG_BATCH_MAX until the commit. */
+void log_batch_add(struct log_batch *batch, const struct log_wish *wish);
+void log_batch_commit(struct log_batch *batch);
+/* Nothing waits for a commit. */
+void log_batch_free(struct log_batch **batch);
+/*
  * Takes the log away: out of the table at once, its directory renamed to
  * TOPIC-P.HEX32-delete; readers that hold it finish; the files go after
  * file.delete.delay.ms.  No such log is no error.  Writing to it answers

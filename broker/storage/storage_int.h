@@ -35,6 +35,7 @@
 #define RECENT_COUNT 32
 #define RETRY_FULL_MS 100
 #define LOG_METADATA_NAME "partition.metadata"
+#define LOG_METADATA_TEXT_SIZE 64
 #define LOG_EPOCHS_NAME "leader-epoch-checkpoint"
 /* Bytes of an entry of .txnindex. */
 #define ABORTED_ENTRY 34
@@ -158,6 +159,10 @@ struct log {
 	bool has_aborted;   /* .txnindex files, as the load found them */
 	bool has_snapshots; /* likewise */
 	bool epochs_differ; /* the file has entries that are cut; writer's */
+	/* All that the file has too much, cut off by the load, for nothing was
+	 * ever appended in that epoch; of epoch -1: nothing, or more. */
+	struct epoch_entry epochs_cut;
+	unsigned epochs_turn; /* goes up with each change; the writer's */
 	bool closed; /* the writer's */
 	/* Set by the writer and never taken back: what lies at `path` is not
 	 * ours any more. */
@@ -178,6 +183,17 @@ uint64_t storage_segment_id(struct storage *storage);
 int64_t storage_jitter_ms(struct storage *storage, int64_t bound_ms);
 /* Puts a loaded or new log in the tables; false: there is one of its name. */
 bool storage_add_log(struct storage *storage, struct log *log);
+/* A new log, in no table, that counts for the directory chosen; nothing of it
+ * is made. NULL: there is none, which was said. [worker] */
+struct log *storage_place_log(struct storage *storage, const char *topic,
+    int32_t partition);
+/* Its directory and first segment, nothing of them synced. False: errno. */
+bool log_make_files(struct log *log);
+/* What was made is on the disk: the log is found from now on, by the reference
+ * that storage_place_log() gave. False: its directory has failed. */
+bool storage_admit_log(struct log *log);
+/* It is not made after all. Takes the reference. */
+void storage_displace_log(struct log *log);
 
 /* --- log_dir.c ------------------------------------------------------------ */
 
@@ -239,13 +255,41 @@ enum error log_fail(struct log *log, const char *what);
  * room, of descriptors) only refuses, anything else takes the directory
  * offline. By errno; answers ERR_KAFKA_STORAGE_ERROR. */
 enum error log_refuse(struct log *log, const char *what);
+/* Whether an errno is a want that passes: of room or of descriptors. */
+bool log_wants_room(int error);
 bool log_read_metadata(struct log *log);
+/* What partition.metadata holds; its length. */
+size_t log_metadata_text(struct uuid topic_id,
+    char text[LOG_METADATA_TEXT_SIZE]);
 /* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
  * them. */
 bool log_set_epochs(struct log *log, struct epochs *epochs);
 /* The same, but where room or descriptors are wanted the file follows later:
  * before the next append at the latest. [writer] */
 bool log_set_epochs_soon(struct log *log, struct epochs *epochs);
+/* The same in steps: leader-epoch-checkpoint.tmp (file_replace_begin()), and,
+ * when it was renamed and synced, what readers see; takes them. [writer] */
+int log_begin_epochs(struct log *log, const struct epochs *epochs);
+void log_show_epochs(struct log *log, const struct epochs *epochs,
+    bool written);
+/* `epochs` was changed and the file was not. [writer] */
+static inline void
+log_epochs_changed(struct log *log)
+{
+	log->epochs_differ = true;
+	log->epochs_cut.epoch = -1;
+	log->epochs_turn++;
+}
+/* The file has what the epochs are with that entry, which they lack; only its
+ * name may not be on the disk, if the process before was killed. [writer] */
+static inline bool
+log_epochs_in_file(const struct log *log, int32_t leader_epoch,
+    int64_t start_offset)
+{
+	return (log->epochs_differ && leader_epoch >= 0 &&
+	    log->epochs_cut.epoch == leader_epoch &&
+	    log->epochs_cut.start_offset == start_offset);
+}
 /* A new, empty segment with all its files. NULL: errno. */
 struct segment *log_new_segment(struct log *log, int64_t base_offset);
 /* The same with its .log alone. */

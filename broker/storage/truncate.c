@@ -308,7 +308,7 @@ log_advance_start(struct log *log, int64_t offset)
 		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
 		/* The file follows: what it has too much is cut at a load. */
 		if (epochs_cut_start(&log->epochs, offset))
-			log->epochs_differ = true;
+			log_epochs_changed(log);
 	}
 	lock_release(&log->lock);
 	lock_release(&log->writer);

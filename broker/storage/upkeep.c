@@ -272,7 +272,7 @@ retain_some(struct log *log)
 		    list->items[0]->base_offset, memory_order_release);
 		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
 		if (epochs_cut_start(&log->epochs, list->items[0]->base_offset))
-			log->epochs_differ = true;
+			log_epochs_changed(log);
 	}
 	lock_release(&log->lock);
 	storage_delete_later(log->storage, log,
