@@ -77,3 +77,36 @@ lock_release(struct lock *lock)
 	error = pthread_mutex_unlock(&lock->mutex);
 	CHECK(error == 0);
 }
+
+void
+lock_news_init(struct lock_news *news)
+{
+	CHECK(pthread_cond_init(&news->told, NULL) == 0);
+}
+
+void
+lock_news_fini(struct lock_news *news)
+{
+	int error = pthread_cond_destroy(&news->told);
+
+	CHECK(error == 0);
+}
+
+void
+lock_news_await(struct lock_news *news, struct lock *lock)
+{
+	int error;
+
+	rank_forget(lock);
+	error = pthread_cond_wait(&news->told, &lock->mutex);
+	CHECK(error == 0);
+	rank_note(lock);
+}
+
+void
+lock_news_tell(struct lock_news *news)
+{
+	int error = pthread_cond_broadcast(&news->told);
+
+	CHECK(error == 0);
+}

@@ -33,4 +33,17 @@ void lock_take(struct lock *lock);
 bool lock_try(struct lock *lock);
 void lock_release(struct lock *lock);
 
+/* To wait, on a worker, for what another thread changes under a lock. */
+struct lock_news {
+	pthread_cond_t told;
+};
+
+void lock_news_init(struct lock_news *news);
+void lock_news_fini(struct lock_news *news);
+/* The lock is held, and is free meanwhile. Look again afterwards: it may return
+ * without any news. */
+void lock_news_await(struct lock_news *news, struct lock *lock);
+/* All who wait look again. */
+void lock_news_tell(struct lock_news *news);
+
 #endif

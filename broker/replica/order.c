@@ -3,32 +3,17 @@
  * LeaderAndIsr: the controller gives partitions their leaders.
  *
  *	loop:    epochs of broker and controller; rows; which leaders live
- *	workers: each a share of the rows, under the partitions' locks
+ *	workers: each a share of the rows (order_rows.c)
  *	loop:    the last share back: the answer, in its version's form
  *
  * All rows of one partition are in one share, so they keep their order.
- * Source: Kafka 3.9's ReplicaManager.becomeLeaderOrFollower; KIP-516 for topic
- * ids; KAFKA-14617 and the design's rule on logs that are not there.
  */
-#include "replica/replica_int.h"
+#include "replica/order_int.h"
 
 #include "base/mem.h"
-#include "config/topic.h"
 
 /* Shares of one order that run at once. */
 #define ORDER_SHARES 8
-/* Replicas of one partition; Kafka's own bound is far below. */
-#define ORDER_REPLICAS_MAX 1024
-
-struct order_row {
-	struct slice topic;
-	struct uuid topic_id; /* zero: none given */
-	const struct leader_and_isr_request_partition_state *state;
-	bool leader_lives;
-	enum error error;
-	struct order_row *next; /* in its share */
-};
-
 struct order_share {
 	struct work work;
 	struct replicas_order *order;
@@ -55,8 +40,6 @@ static void order_share_out(struct replicas_order *order);
 static void order_share_run(struct work *work);
 static void order_share_done(struct work *work);
 static void order_answer(struct replicas_order *order);
-static enum error order_apply(struct replicas *replicas,
-    const struct order_row *row);
 
 static enum error
 order_check(struct replicas *replicas,
@@ -201,9 +184,7 @@ order_share_run(struct work *work)
 	struct order_share *share = container_of(work, struct order_share,
 	    work);
 
-	for (struct order_row *row = share->first; row != NULL;
-	     row = row->next)
-		row->error = order_apply(share->order->replicas, row);
+	order_rows_run(share->order->replicas, share->first);
 }
 
 static void
@@ -287,249 +268,4 @@ order_answer(struct replicas_order *order)
 		return;
 	response->topics_count = 0;
 	response->error_code = ERR_UNKNOWN_SERVER_ERROR;
-}
-
-/* --- one row, on a worker ------------------------------------------------- */
-
-static bool
-order_is_ours(const struct replicas *replicas,
-    const struct leader_and_isr_request_partition_state *state)
-{
-	for (int32_t i = 0; i < state->replicas_count; i++)
-		if (state->replicas[i] == replicas->setup.broker_id)
-			return (true);
-	return (false);
-}
-
-/* It is to lead, or would be the one to lead when nobody else is there. */
-static bool
-order_counts_on_us(const struct replicas *replicas,
-    const struct order_row *row)
-{
-	const struct leader_and_isr_request_partition_state *state =
-	    row->state;
-	const int32_t own = replicas->setup.broker_id;
-
-	if (state->leader == own)
-		return (true);
-	for (int32_t i = 0; !row->leader_lives && i < state->isr_count; i++)
-		if (state->isr[i] == own)
-			return (true);
-	return (false);
-}
-
-/*
- * A log that is not there, though others may count on it, is not made anew: as
- * leader this broker would have followers cut off what they hold.  Nor is it
- * made while the partition has no leader and we are in the ISR: after the next
- * restart it would not be missing any more.  A new partition is made, one that
- * was never here (its maker died before it came to that), and one whose topic
- * rather loses records than waits.
- */
-static enum error
-order_make_log(struct replica *replica, const struct order_row *row,
-    struct log **out)
-{
-	struct replicas *replicas = replica->replicas;
-	const struct topic_config *config;
-	bool unclean;
-
-	if (!row->state->is_new &&
-	    storage_has_failed_dir(replicas->setup.storage))
-		return (ERR_KAFKA_STORAGE_ERROR);
-	config = configs_topic(replicas->setup.configs, replica->topic);
-	unclean = config->options->unclean_leader_election_enable;
-	topic_config_unref(config);
-	if (!row->state->is_new && !unclean &&
-	    order_counts_on_us(replicas, row) &&
-	    !storage_never_had(replicas->setup.storage, replica->topic,
-		replica->partition)) {
-		diag_error(replicas->setup.diag, replica,
-		    "partition=%s/%d epoch=%d: in the ISR of a partition that "
-		    "is not new and has no other leader, but its log is not "
-		    "here; answering KAFKA_STORAGE_ERROR. To accept the loss "
-		    "of its records, set unclean.leader.election.enable=true "
-		    "for the topic",
-		    replica->topic, (int)replica->partition,
-		    (int)row->state->leader_epoch);
-		return (ERR_KAFKA_STORAGE_ERROR);
-	}
-	return (log_create(replicas->setup.storage, replica->topic,
-	    replica->partition, row->topic_id, out));
-}
-
-/* `lock` is held. The log, found or made, with the topic id that it shall have;
- * ERR_KAFKA_STORAGE_ERROR also marks the replica. */
-static enum error
-order_find_log(struct replica *replica, const struct order_row *row)
-{
-	struct log *log = atomic_load_explicit(&replica->log,
-	    memory_order_relaxed);
-	enum error error = ERR_NONE;
-	bool news = log == NULL;
-
-	if (log == NULL)
-		log = storage_find(replica->replicas->setup.storage,
-		    replica->topic, replica->partition);
-	if (log == NULL)
-		error = order_make_log(replica, row, &log);
-	if (error == ERR_NONE && log_failed(log))
-		error = ERR_KAFKA_STORAGE_ERROR;
-	if (error == ERR_NONE && !uuid_is_zero(row->topic_id) &&
-	    !log_set_topic_id(log, row->topic_id))
-		error = log_failed(log) ? ERR_KAFKA_STORAGE_ERROR :
-					  ERR_INCONSISTENT_TOPIC_ID;
-	if (news && error == ERR_NONE) {
-		atomic_store_explicit(&replica->dir,
-		    append_dir_of(replica->replicas, log_directory(log)),
-		    memory_order_release);
-		atomic_store_explicit(&replica->log, log,
-		    memory_order_release);
-	} else if (news && log != NULL)
-		log_unref(log);
-	if (error == ERR_KAFKA_STORAGE_ERROR)
-		replica_set_offline(replica);
-	return (error);
-}
-
-/* Another id than the log's means another topic of the same name. */
-static bool
-order_id_differs(const struct replica *replica, const struct order_row *row)
-{
-	struct log *log = atomic_load_explicit(&replica->log,
-	    memory_order_relaxed);
-	struct log *found = NULL;
-	struct uuid id;
-
-	if (log == NULL)
-		log = found = storage_find(replica->replicas->setup.storage,
-		    replica->topic, replica->partition);
-	id = log == NULL ? UUID_ZERO : log_topic_id(log);
-	if (found != NULL)
-		log_unref(found);
-	return (!uuid_is_zero(id) && !uuid_is_zero(row->topic_id) &&
-	    !uuid_equal(id, row->topic_id));
-}
-
-/* The epoch is the one that is held here: nothing is to change, but a log may
- * be given the id that it lacks. */
-static enum error
-order_same_epoch(struct replica *replica, const struct order_row *row)
-{
-	struct log *log = atomic_load_explicit(&replica->log,
-	    memory_order_relaxed);
-	bool has_id = log != NULL && !uuid_is_zero(log_topic_id(log));
-	bool given = !uuid_is_zero(row->topic_id);
-
-	if (log != NULL && given && !has_id)
-		return (log_set_topic_id(log, row->topic_id) ?
-			    ERR_NONE :
-			    ERR_KAFKA_STORAGE_ERROR);
-	if (!given && has_id && !replica->leads)
-		return (ERR_NONE);
-	return (ERR_STALE_CONTROLLER_EPOCH);
-}
-
-static enum error
-order_take_role(struct replica *replica, const struct order_row *row)
-{
-	const struct leader_and_isr_request_partition_state *state =
-	    row->state;
-	bool leads = state->leader ==
-	    replica->replicas->setup.broker_id;
-	struct role role = {
-		.leader = state->leader,
-		.leader_epoch = state->leader_epoch,
-		.partition_epoch = state->partition_epoch,
-		.replicas = state->replicas,
-		.isr = state->isr,
-		.replica_count = state->replicas_count,
-		.isr_count = state->isr_count,
-	};
-	enum error error = order_find_log(replica, row);
-
-	if (error != ERR_NONE)
-		return (error);
-	/* News that were overtaken by an answer to AlterPartition. */
-	if (state->partition_epoch < replica->partition_epoch)
-		return (ERR_NONE);
-	if (leads)
-		return (replica_lead(replica, &role));
-	if (row->leader_lives)
-		return (replica_follow(replica, &role));
-	/* The state stays as it was, so that the same order, sent again when
-	 * the leader is known, still is news. */
-	diag_warn(replica->replicas->setup.diag, replica,
-	    "partition=%s/%d epoch=%d leader=%d: the leader is not among the "
-	    "live brokers; not following it until the controller says so again",
-	    replica->topic, (int)replica->partition,
-	    (int)state->leader_epoch, (int)state->leader);
-	return (ERR_NONE);
-}
-
-static enum error
-order_apply_locked(struct replica *replica, const struct order_row *row)
-{
-	const struct leader_and_isr_request_partition_state *state =
-	    row->state;
-	struct log *log = atomic_load_explicit(&replica->log,
-	    memory_order_relaxed);
-
-	if (log != NULL && log_failed(log))
-		return (ERR_KAFKA_STORAGE_ERROR);
-	if (order_id_differs(replica, row))
-		return (ERR_INCONSISTENT_TOPIC_ID);
-	if (state->leader_epoch < replica->leader_epoch)
-		return (ERR_STALE_CONTROLLER_EPOCH);
-	if (state->leader_epoch == replica->leader_epoch)
-		return (order_same_epoch(replica, row));
-	if (!order_is_ours(replica->replicas, state))
-		return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
-	return (order_take_role(replica, row));
-}
-
-static void
-order_note_config(struct replica *replica)
-{
-	const struct topic_config *config = configs_topic(
-	    replica->replicas->setup.configs, replica->topic);
-
-	atomic_store_explicit(&replica->min_insync,
-	    config->options->min_insync_replicas, memory_order_relaxed);
-	topic_config_unref(config);
-}
-
-static enum error
-order_apply(struct replicas *replicas, const struct order_row *row)
-{
-	const struct leader_and_isr_request_partition_state *state =
-	    row->state;
-	struct replica *replica;
-	enum error error = ERR_NONE;
-	bool gone;
-
-	if (state->replicas_count > ORDER_REPLICAS_MAX ||
-	    state->isr_count > ORDER_REPLICAS_MAX ||
-	    state->partition_index < 0 || state->leader_epoch < 0)
-		return (ERR_INVALID_REQUEST);
-	if (!topic_name_valid(row->topic, &(const char *){ NULL }))
-		return (ERR_INVALID_TOPIC_EXCEPTION);
-	do {
-		replica = order_is_ours(replicas, state) ?
-		    replicas_find_or_add(replicas, row->topic,
-			state->partition_index) :
-		    replicas_find(replicas, row->topic,
-			state->partition_index);
-		if (replica == NULL)
-			return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
-		order_note_config(replica);
-		replica_lock(replica);
-		/* Deleted since it was found: the next look finds none. */
-		gone = atomic_load(&replica->gone);
-		if (!gone)
-			error = order_apply_locked(replica, row);
-		replica_unlock(replica);
-		replica_unref(replica);
-	} while (gone);
-	return (error);
 }

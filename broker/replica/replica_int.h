@@ -77,6 +77,7 @@ struct replica {
 	/* (+) Deleted and out of the table, for good: who finds it so, with
 	 * `lock` held, looks for another. Any thread may look. */
 	atomic_bool gone;
+	bool claimed;              /* by an order; the shard's lock */
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
@@ -105,6 +106,7 @@ struct replica {
 struct table_shard {
 	struct lock lock; /* a leaf */
 	struct hash replicas;
+	struct lock_news unclaimed; /* one of them was */
 };
 
 /* Windows for decompression that no thread uses just now. */
@@ -146,6 +148,14 @@ void replicas_each(struct replicas *replicas,
     bool (*each)(void *arg, struct replica *replica), void *arg);
 bool replicas_stopped(const struct replicas *replicas);
 int64_t replicas_now_ms(const struct replicas *replicas);
+/*
+ * An order (LeaderAndIsr, StopReplica) has the partition for itself from here
+ * to the end of the claim, also where it does not hold `lock`: nobody else
+ * makes or deletes its log, or changes who leads.  False: another has it, and
+ * `wait` was not allowed.  Who waits holds no claim and no lock. [worker]
+ */
+bool replica_claim(struct replica *replica, bool wait);
+void replica_unclaim(struct replica *replica);
 /* `lock` is held: out of the table, for good. */
 void replicas_remove(struct replica *replica);
 /* NOT_LEADER_OR_FOLLOWER, or UNKNOWN_TOPIC_OR_PARTITION of one that was deleted

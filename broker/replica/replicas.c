@@ -16,6 +16,13 @@
 static int64_t high_watermark_of(void *arg, struct log *log);
 static void replica_free(struct replica *replica);
 
+static void
+table_shard_init(struct table_shard *shard)
+{
+	lock_init(&shard->lock, LOCK_RANK_LEAF);
+	lock_news_init(&shard->unclaimed);
+}
+
 struct replicas *
 replicas_new(const struct replicas_setup *setup)
 {
@@ -25,7 +32,7 @@ replicas_new(const struct replicas_setup *setup)
 	replicas->setup = *setup;
 	replicas->clock = scheduler_clock(setup->scheduler);
 	for (size_t i = 0; i < TABLE_SHARDS; i++)
-		lock_init(&replicas->shards[i].lock, LOCK_RANK_LEAF);
+		table_shard_init(&replicas->shards[i]);
 	lock_init(&replicas->scratch_lock, LOCK_RANK_LEAF);
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
@@ -85,6 +92,7 @@ replicas_free(struct replicas **replicas)
 			replica_unref(replica);
 		}
 		hash_clear(hash);
+		lock_news_fini(&gone->shards[i].unclaimed);
 		lock_fini(&gone->shards[i].lock);
 	}
 	for (size_t i = 0; i < gone->scratch_count; i++)
@@ -282,6 +290,35 @@ replicas_remove(struct replica *replica)
 	hash_remove(&shard->replicas, &replica->node);
 	lock_release(&shard->lock);
 	replica_unref(replica);
+}
+
+bool
+replica_claim(struct replica *replica, bool wait)
+{
+	struct table_shard *shard = table_shard_of(replica->replicas,
+	    replica->key, replica->key_length);
+	bool free;
+
+	lock_take(&shard->lock);
+	while (replica->claimed && wait)
+		lock_news_await(&shard->unclaimed, &shard->lock);
+	free = !replica->claimed;
+	replica->claimed = true;
+	lock_release(&shard->lock);
+	return (free);
+}
+
+void
+replica_unclaim(struct replica *replica)
+{
+	struct table_shard *shard = table_shard_of(replica->replicas,
+	    replica->key, replica->key_length);
+
+	lock_take(&shard->lock);
+	CHECK(replica->claimed);
+	replica->claimed = false;
+	lock_news_tell(&shard->unclaimed);
+	lock_release(&shard->lock);
 }
 
 /* A shard's replicas, each with a reference. */

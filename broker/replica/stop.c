@@ -343,11 +343,13 @@ stop_apply(struct replicas *replicas, const struct stop_row *row)
 		    replicas_find(replicas, row->topic, row->partition);
 		if (replica == NULL)
 			return (ERR_NONE);
+		(void)replica_claim(replica, true);
 		replica_lock(replica);
 		gone = atomic_load(&replica->gone);
 		if (!gone)
 			error = stop_locked(replica, row);
 		replica_unlock(replica);
+		replica_unclaim(replica);
 		replica_wake(replica);
 		replica_unref(replica);
 	} while (gone);

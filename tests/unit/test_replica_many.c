@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LeaderAndIsr for many partitions: what is done together, what fails alone,
+ * and orders that meet. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "replica_rig.h"
+
+#define TOPIC SLICE_LITERAL(RIG_TOPIC)
+#define MANY 70  /* more than a batch */
+#define SHARES 8 /* as order.c makes them of so many partitions */
+
+/* --- one order ------------------------------------------------------------ */
+
+struct many {
+	struct replica_rig *rig;
+	int loop;
+	bool stops; /* StopReplica with deletion */
+	struct arena arena;
+	union {
+		struct leader_and_isr_request lead;
+		struct stop_replica_request stop;
+	} request;
+	struct leader_and_isr_request_topic_state topic;
+	struct leader_and_isr_request_partition_state states[MANY];
+	struct stop_replica_request_topic_state stop_topic;
+	struct stop_replica_request_partition_state stop_states[MANY];
+	int32_t replica;
+	struct leader_and_isr_response led;
+	struct stop_replica_response stopped;
+	struct replicas_order *order;
+	struct replicas_stop_order *stop_order;
+	bool done;
+	struct gate gate;
+};
+
+static task_step many_apply, many_applied;
+
+static enum verdict
+many_apply(struct task *t)
+{
+	struct many *m = *(struct many **)task_state(t);
+
+	if (m->stops) {
+		wire_init(&message_stop_replica_response, &m->stopped);
+		m->stop_order = replicas_stop_replica(m->rig->replicas,
+		    &m->request.stop, 3, 10, &m->arena, &m->stopped,
+		    task_ref(t));
+	} else {
+		wire_init(&message_leader_and_isr_response, &m->led);
+		m->order = replicas_leader_and_isr(m->rig->replicas,
+		    &m->request.lead, 7, 10, &m->arena, &m->led, task_ref(t));
+	}
+	return (task_next(t, many_applied));
+}
+
+static enum verdict
+many_applied(struct task *t)
+{
+	struct many *m = *(struct many **)task_state(t);
+
+	if (m->stops ? !replicas_stop_order_done(m->stop_order) :
+		       !replicas_order_done(m->order))
+		return (STEP_WAIT);
+	if (m->stops)
+		replicas_stop_order_free(&m->stop_order);
+	else
+		replicas_order_free(&m->order);
+	m->done = true;
+	gate_open(&m->gate);
+	return (STEP_DONE);
+}
+
+static void
+many_setup(struct task *task, void *arg)
+{
+	*(struct many **)task_state(task) = arg;
+}
+
+static void
+many_begin(void *arg)
+{
+	static const struct task_class class = {
+		.name = "many",
+		.state_size = sizeof(struct many *),
+	};
+	struct many *m = arg;
+
+	task_start(m->rig->loops[m->loop], &class, many_apply, many_setup, m);
+}
+
+static void
+many_send(struct many *m, struct replica_rig *rig)
+{
+	m->rig = rig;
+	arena_init(&m->arena, 0);
+	gate_init(&m->gate);
+	loop_post_call(rig->loops[m->loop], many_begin, m);
+}
+
+static struct many *
+many_lead(struct replica_rig *rig, int loop, int32_t leader, int32_t epoch)
+{
+	struct many *m = mem_zalloc(sizeof(*m));
+
+	m->loop = loop;
+	m->replica = 1;
+	wire_init(&message_leader_and_isr_request, &m->request.lead);
+	m->request.lead.controller_epoch = 1;
+	m->request.lead.broker_epoch = -1;
+	m->request.lead.topic_states = &m->topic;
+	m->request.lead.topic_states_count = 1;
+	m->topic.topic_name = TOPIC;
+	m->topic.topic_id = (struct uuid){ { 1 } };
+	m->topic.partition_states = m->states;
+	m->topic.partition_states_count = MANY;
+	for (int32_t i = 0; i < MANY; i++)
+		m->states[i] = (struct leader_and_isr_request_partition_state){
+			/* Those of odd loops from the other end on. */
+			.partition_index = loop % 2 == 0 ? i : MANY - 1 - i,
+			.leader = leader,
+			.leader_epoch = epoch,
+			.replicas = &m->replica,
+			.replicas_count = 1,
+			.isr = &m->replica,
+			.isr_count = 1,
+			.is_new = true,
+		};
+	many_send(m, rig);
+	return (m);
+}
+
+static struct many *
+many_stop(struct replica_rig *rig, int loop, int32_t first, int32_t step)
+{
+	struct many *m = mem_zalloc(sizeof(*m));
+	int32_t count = 0;
+
+	m->loop = loop;
+	m->stops = true;
+	wire_init(&message_stop_replica_request, &m->request.stop);
+	m->request.stop.controller_epoch = 1;
+	m->request.stop.broker_epoch = -1;
+	m->request.stop.topic_states = &m->stop_topic;
+	m->request.stop.topic_states_count = 1;
+	for (int32_t i = first; i < MANY; i += step)
+		m->stop_states[count++] =
+		    (struct stop_replica_request_partition_state){
+			.partition_index = i,
+			.leader_epoch = -2,
+			.delete_partition = true,
+		    };
+	m->stop_topic = (struct stop_replica_request_topic_state){ TOPIC,
+		m->stop_states, count };
+	many_send(m, rig);
+	return (m);
+}
+
+static enum error
+many_error(const struct many *m, int32_t partition)
+{
+	return ((enum error)
+	    m->led.topics[0].partition_errors[partition].error_code);
+}
+
+static void
+many_await(struct many *m)
+{
+	if (m->rig->threads)
+		gate_await(&m->gate);
+	else
+		CHECK(scheduler_run_while_not(m->rig->scheduler, &m->done,
+		    INT64_MAX / 4));
+	CU_ASSERT_EQUAL_FATAL(m->stops ? m->stopped.error_code :
+					 m->led.error_code, ERR_NONE);
+}
+
+static void
+many_free(struct many *m)
+{
+	arena_fini(&m->arena);
+	mem_free(m);
+}
+
+/* All rows answer this. */
+static void
+many_end(struct many *m, enum error error)
+{
+	many_await(m);
+	for (int32_t i = 0; i < MANY; i++)
+		CU_ASSERT_EQUAL(many_error(m, i), error);
+	many_free(m);
+}
+
+static bool
+leads(struct replica_rig *rig, int32_t partition, int32_t epoch)
+{
+	struct replica *replica = replicas_find(rig->replicas, TOPIC,
+	    partition);
+	struct replica_view view = { .leads = false };
+
+	if (replica != NULL) {
+		replica_view(replica, &view);
+		replica_unref(replica);
+	}
+	return (view.leads && view.leader_epoch == epoch && !view.offline);
+}
+
+/* --- together ------------------------------------------------------------- */
+
+static void
+test_syncs(void)
+{
+	struct replica_rig rig;
+	size_t syncs;
+
+	replica_rig_init(&rig, false, NULL);
+	/* Two files and a directory a log, and one more for each batch. */
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	many_end(many_lead(&rig, 0, 1, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC) - syncs,
+	    3 * MANY + SHARES);
+	/* Nothing was appended: the same epoch is in the files. */
+	replica_rig_restart(&rig);
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	many_end(many_lead(&rig, 0, 1, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC) - syncs,
+	    MANY);
+	/* A follower's log is there; nothing is written. */
+	replica_rig_restart(&rig);
+	replica_rig_image(&rig, RIG_TOPIC, MANY, 2);
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	many_end(many_lead(&rig, 0, 2, 6), ERR_NONE);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC), syncs);
+	/* From follower to leader; and again, one by one. */
+	many_end(many_lead(&rig, 0, 1, 7), ERR_NONE);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC) - syncs,
+	    2 * MANY);
+	many_end(many_lead(&rig, 0, 1, 8), ERR_NONE);
+	for (int32_t i = 0; i < MANY; i++)
+		CU_ASSERT(leads(&rig, i, 8));
+	many_end(many_lead(&rig, 0, 1, 7), ERR_STALE_CONTROLLER_EPOCH);
+	replica_rig_fini(&rig);
+}
+
+/* Whatever call it fails at: who answers well leads, and nobody else does. */
+static void
+test_disk_fails_between(void)
+{
+	static const enum file_call calls[] = { FILE_CALL_SYNC,
+		FILE_CALL_RENAME };
+
+	/* A batch has 9 partitions: 27 syncs there, 18 renames. */
+	for (int i = 0; i < 2 * 14; i++) {
+		struct replica_rig rig;
+		struct many *m;
+		int failed = 0;
+
+		replica_rig_init(&rig, false, NULL);
+		files_faulty_set(rig.files, RIG_TOPIC, calls[i % 2], i / 2 * 3,
+		    -1, EIO);
+		m = many_lead(&rig, 0, 1, 5);
+		many_await(m);
+		for (int32_t n = 0; n < MANY; n++) {
+			enum error error = many_error(m, n);
+
+			failed += error == ERR_KAFKA_STORAGE_ERROR;
+			CU_ASSERT(error == ERR_NONE ||
+			    error == ERR_KAFKA_STORAGE_ERROR);
+			CU_ASSERT(error == ERR_NONE || !leads(&rig, n, 5));
+		}
+		CU_ASSERT(failed >= MANY - 27);
+		CU_ASSERT(storage_has_failed_dir(rig.storage));
+		many_free(m);
+		replica_rig_fini(&rig);
+	}
+}
+
+/* --- while it leads ------------------------------------------------------- */
+
+static struct held {
+	struct replica *replica;
+	const struct files_ops *ops;
+	int syncs;
+	int unlocked;
+} held;
+
+static int
+held_sync(struct files *files, int descriptor)
+{
+	held.syncs++;
+	if (held.replica->leads &&
+	    pthread_mutex_trylock(&held.replica->lock.mutex) == 0) {
+		held.unlocked++;
+		pthread_mutex_unlock(&held.replica->lock.mutex);
+	}
+	return (held.ops->sync(files, descriptor));
+}
+
+/* A new epoch of a partition that is written to: nobody may come between the
+ * epoch's start and the role. */
+static void
+test_leader_goes_on(void)
+{
+	struct replica_rig rig;
+	struct files_ops ops;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 10), ERR_NONE);
+	held = (struct held){ .ops = rig.files->ops,
+		.replica = replicas_find(rig.replicas, TOPIC, 0) };
+	ops = *rig.files->ops;
+	ops.sync = held_sync;
+	rig.files->ops = &ops;
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .old = true }), ERR_NONE);
+	CU_ASSERT_EQUAL(held.syncs, 2);
+	CU_ASSERT_EQUAL(held.unlocked, 0);
+	CU_ASSERT_EQUAL(rig_view(&rig).leader_epoch_start, 3);
+	rig.files->ops = held.ops;
+	replica_unref(held.replica);
+	replica_rig_fini(&rig);
+}
+
+/* --- alone ---------------------------------------------------------------- */
+
+static void
+test_one_row_fails(void)
+{
+	struct replica_rig rig;
+	struct many *m;
+
+	replica_rig_init(&rig, false, NULL);
+	files_faulty_set(rig.files, RIG_TOPIC "-33", FILE_CALL_OPEN, 0, -1,
+	    ENOSPC);
+	m = many_lead(&rig, 0, 1, 5);
+	many_await(m);
+	for (int32_t i = 0; i < MANY; i++) {
+		CU_ASSERT_EQUAL(many_error(m, i),
+		    i == 33 ? ERR_KAFKA_STORAGE_ERROR : ERR_NONE);
+		CU_ASSERT_EQUAL(leads(&rig, i, 5), i != 33);
+	}
+	many_free(m);
+	/* To lead needs no room; the epoch is written before an append. */
+	files_faulty_clear(rig.files);
+	many_end(many_lead(&rig, 0, 2, 6), ERR_NONE);
+	replica_rig_restart(&rig);
+	files_faulty_set(rig.files, "-7/leader-epoch", FILE_CALL_SYNC, 0, -1,
+	    ENOSPC);
+	many_end(many_lead(&rig, 0, 1, 9), ERR_NONE);
+	for (int32_t i = 0; i < MANY; i++)
+		CU_ASSERT(leads(&rig, i, 9));
+	CU_ASSERT_FALSE(storage_has_failed_dir(rig.storage));
+	replica_rig_fini(&rig);
+}
+
+/* --- orders that meet ----------------------------------------------------- */
+
+#define ROUNDS 10
+
+static void
+test_orders_meet(void)
+{
+	struct replica_rig rig;
+	int32_t epoch = 0;
+
+	replica_rig_init(&rig, true, NULL);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct many *all[5];
+
+		for (int i = 0; i < 3; i++)
+			all[i] = many_lead(&rig, i, 1, ++epoch);
+		all[3] = many_stop(&rig, 1, round % 3, 3);
+		all[4] = many_lead(&rig, 3, 1, ++epoch);
+		for (int i = 0; i < 5; i++) {
+			many_await(all[i]);
+			many_free(all[i]);
+		}
+		many_end(many_lead(&rig, 0, 1, ++epoch), ERR_NONE);
+		for (int32_t i = 0; i < MANY; i++) {
+			struct log *log = storage_find(rig.storage, RIG_TOPIC,
+			    i);
+
+			CU_ASSERT(leads(&rig, i, epoch));
+			CU_ASSERT_PTR_NOT_NULL_FATAL(log);
+			CU_ASSERT_EQUAL(log_latest_epoch(log), epoch);
+			log_unref(log);
+		}
+	}
+	CU_ASSERT_FALSE(storage_has_failed_dir(rig.storage));
+	/* What is on the disk is what was shown. */
+	replica_rig_restart(&rig);
+	many_end(many_lead(&rig, 0, 1, epoch), ERR_NONE);
+	replica_rig_fini(&rig);
+}
+
+static const struct unit_test tests[] = {
+	{ "syncs", test_syncs },
+	{ "a disk that fails between", test_disk_fails_between },
+	{ "a leader goes on", test_leader_goes_on },
+	{ "one row fails", test_one_row_fails },
+	{ "orders that meet", test_orders_meet },
+};
+
+int
+main(void)
+{
+	return (unit_main("replica-many", tests, nelems(tests)));
+}
