@@ -140,6 +140,42 @@ producers_add_data(struct producers *producers, const struct batch *batch)
 		producer->txn_first_offset = batch->base_offset;
 }
 
+bool
+producers_lack(const struct producers *producers, int64_t offset)
+{
+	HASH_EACH(node, &producers->by_id) {
+		const struct producer *producer =
+		    (const struct producer *)(const void *)node;
+
+		if (producer->batch_count == 1 &&
+		    producer->batches[0].last_offset >= offset)
+			return (true);
+	}
+	return (false);
+}
+
+void
+producers_complete(struct producers *producers, const struct producers *found)
+{
+	HASH_EACH(node, &producers->by_id) {
+		struct producer *producer = (struct producer *)(void *)node;
+		const struct producer *other = producers_find(found,
+		    producer->id);
+		const struct producer_batch *last;
+
+		if (producer->batch_count != 1 || other == NULL ||
+		    other->epoch != producer->epoch)
+			continue;
+		last = &other->batches[other->batch_count - 1];
+		if (last->last_offset != producer->batches[0].last_offset ||
+		    last->last_sequence != producer->batches[0].last_sequence)
+			continue;
+		memcpy(producer->batches, other->batches,
+		    sizeof(producer->batches));
+		producer->batch_count = other->batch_count;
+	}
+}
+
 /* Key: int16 version, int16 type; value: int16 version, int32 epoch. */
 static bool
 marker_decode(const struct batch *batch, int *type, int32_t *coordinator_epoch,

@@ -57,6 +57,13 @@ void producers_add_data(struct producers *producers,
 /* A control batch, whole. False: no transaction marker. */
 bool producers_add_marker(struct producers *producers,
     const struct batch *batch, struct producers_ended *ended);
+/* Whether of someone whose last batch lies at `offset` or behind only that one
+ * is known. */
+bool producers_lack(const struct producers *producers, int64_t offset);
+/* Takes the batches before a producer's last one over, of which only that one
+ * is known, from where it is the last one too. */
+void producers_complete(struct producers *producers,
+    const struct producers *found);
 /* Forgets who was idle for `expiration_ms`, unless in a transaction. */
 size_t producers_expire(struct producers *producers, int64_t now_ms,
     int64_t expiration_ms);

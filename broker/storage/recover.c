@@ -227,7 +227,7 @@ producers_replay(struct log *log, struct segment *const *items, size_t count,
     int64_t to)
 {
 	int64_t from = log->producers.end_offset;
-	bool good = true;
+	bool good = producers_recall(log, items, count);
 
 	for (size_t i = 0; good && i < count; i++) {
 		struct segment *segment = items[i];

@@ -385,6 +385,13 @@ bool segment_recover(struct log *log, struct segment *segment, bool replay,
 bool producers_replay(struct log *log, struct segment *const *items,
     size_t count, int64_t to);
 
+/* --- recall.c ------------------------------------------------------------- */
+
+/* Completes what a snapshot said of producers by the records in front of it.
+ * False: errno. */
+bool producers_recall(struct log *log, struct segment *const *items,
+    size_t count);
+
 /* --- upkeep.c, flush.c ---------------------------------------------------- */
 
 /* All before `offset` is on the disk then. [worker] */

@@ -809,6 +809,111 @@ test_full_disk_refuses(void)
 	files_faulty_free(bench.files);
 }
 
+/* What is a retry of the last five of producer 7, whose batches have one
+ * record and lie behind others; none is behind five. */
+static void
+check_retries(struct bench *bench, int32_t next_sequence)
+{
+	struct log_appended appended;
+	struct bench_batch batch = { .value_size = 1000, .producer_id = 7 };
+	int64_t end = log_end_offset(bench->log);
+
+	for (int back = 1; back <= 5; back++) {
+		batch.sequence = next_sequence - back;
+		CU_ASSERT_EQUAL(bench_append(bench, &batch, &appended),
+		    ERR_NONE);
+		CU_ASSERT(appended.duplicate);
+		CU_ASSERT_EQUAL(appended.base_offset,
+		    3 * (int64_t)batch.sequence);
+	}
+	batch.sequence = next_sequence - 6;
+	CU_ASSERT_EQUAL(bench_append(bench, &batch, &appended),
+	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	CU_ASSERT_EQUAL(log_end_offset(bench->log), end);
+}
+
+/* Of producer 7 one batch, of another one, of nobody one; 3,000 bytes make a
+ * segment. */
+static void
+append_threes(struct bench *bench, int32_t *sequence, int count)
+{
+	struct bench_batch batch = { .value_size = 1000 };
+
+	for (; count > 0; count--, (*sequence)++) {
+		batch.sequence = *sequence;
+		for (int i = 0; i < 3; i++) {
+			batch.producer_id = i == 2 ? 0 : 7 + i;
+			CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL),
+			    ERR_NONE);
+		}
+	}
+}
+
+static void
+test_retries_after_stops(void)
+{
+	struct bench bench;
+	char mark[PATH_MAX];
+	int32_t next = 0;
+
+	bench_start_small(&bench);
+	bench_start(&bench);
+	append_threes(&bench, &next, 8);
+	check_retries(&bench, next);
+	/* A clean stop: the snapshot at the end has the last ones only. */
+	bench_stop(&bench);
+	bench_start(&bench);
+	check_retries(&bench, next);
+	/* A crash right behind a roll, all before it being on the disk. */
+	append_threes(&bench, &next, 3);
+	CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+	bench_stop(&bench);
+	bench_file(&bench, MARK, mark);
+	unlink(mark);
+	bench_start(&bench);
+	check_retries(&bench, next);
+	/* Five that are on both sides of where the recovery begins. */
+	append_threes(&bench, &next, 2);
+	bench_stop(&bench);
+	unlink(mark);
+	bench_start(&bench);
+	check_retries(&bench, next);
+	/* A truncation goes back to an older snapshot. */
+	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 3 * (next - 1) - 1),
+	    ERR_NONE);
+	check_retries(&bench, next - 1);
+	bench_fini(&bench);
+}
+
+/* As far back as 4 MiB: what lies further is not read for it. */
+static void
+test_retries_far_back(void)
+{
+	struct bench bench;
+	struct log_appended appended;
+	struct bench_batch batch = { .value_size = 30000, .producer_id = 7 };
+
+	bench_init(&bench);
+	bench_start(&bench);
+	bench_append(&bench, &batch, NULL);
+	bench_fill(&bench, 100, 50000);
+	batch.sequence = 1;
+	bench_append(&bench, &batch, NULL);
+	bench_fill(&bench, 60, 50000);
+	batch.sequence = 2;
+	bench_append(&bench, &batch, NULL);
+	bench_stop(&bench);
+	bench_start(&bench);
+	batch.sequence = 1;
+	CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended), ERR_NONE);
+	CU_ASSERT(appended.duplicate);
+	CU_ASSERT_EQUAL(appended.base_offset, 101);
+	batch.sequence = 0;
+	CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended),
+	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	bench_fini(&bench);
+}
+
 static const struct unit_test tests[] = {
 	{ "killed at every file call", test_killed_at_every_call },
 	{ "killed in recovery", test_killed_in_recovery },
@@ -818,6 +923,8 @@ static const struct unit_test tests[] = {
 	{ "loading asks little of the disk", test_load_asks_little },
 	{ "few descriptors", test_few_descriptors },
 	{ "snapshots after a recovery", test_snapshots_after_recovery },
+	{ "retries after stops", test_retries_after_stops },
+	{ "retries of what lies far back", test_retries_far_back },
 	{ "damaged checkpoints", test_damaged_checkpoints },
 	{ "damaged indexes", test_damaged_indexes },
 	{ "a damaged middle", test_damaged_middle },
