@@ -118,8 +118,13 @@ connection_settle(struct connection *c)
 	else if (!c->closed && c->input_end_why != NULL &&
 	    list_empty(&c->requests) && list_empty(&c->output))
 		connection_close(c, c->input_end_why);
-	if (!c->closed)
-		connection_watch(c);
+	if (c->closed)
+		return;
+	connection_watch(c);
+	/* What held the next request back may have gone with the last write,
+	 * and then nothing else would come back to it. */
+	if (input_may_resume(c))
+		hub_turn_soon(c);
 }
 
 void

@@ -280,6 +280,15 @@ input_resume(struct connection *c)
 	c->stash_at = at;
 }
 
+bool
+input_may_resume(const struct connection *c)
+{
+	return (c->stalled &&
+	    c->stash_length - c->stash_at >= FRAME_PEEK_BYTES &&
+	    may_begin(c, bytes_get_i16(c->stash + c->stash_at +
+		FRAME_SIZE_BYTES)));
+}
+
 /* --- reading -------------------------------------------------------------- */
 
 bool

@@ -313,6 +313,8 @@ void connection_touch(struct connection *connection);
 void input_read(struct connection *connection);
 /* Begins what lies in the stash. */
 void input_resume(struct connection *connection);
+/* Whether something lies there that was held back and now may begin. */
+bool input_may_resume(const struct connection *connection);
 void input_fini(struct connection *connection);
 /* Whether reading the socket makes sense now. */
 bool input_wanted(const struct connection *connection);

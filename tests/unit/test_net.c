@@ -253,6 +253,71 @@ test_requests_bound(void)
 	rig_fini(&rig);
 }
 
+/* A kernel with room for any answer: a write takes it whole. */
+static ssize_t
+eager_write(struct socket *socket, const struct iovec *parts, int count,
+    bool more)
+{
+	const struct sockets_ops *system = sockets_system()->ops;
+	ssize_t sum = 0;
+
+	for (int i = 0; i < count; i++) {
+		struct iovec rest = parts[i];
+
+		while (rest.iov_len > 0) {
+			ssize_t n = system->write(socket, &rest, 1, more);
+
+			if (n < 0 && errno != EAGAIN)
+				return (-1);
+			if (n < 0) {
+				(void)usleep(100);
+				continue;
+			}
+			rest.iov_base = (uint8_t *)rest.iov_base + n;
+			rest.iov_len -= (size_t)n;
+			sum += n;
+		}
+	}
+	return (sum);
+}
+
+/* A request that was held back because too much was unsent begins when all was
+ * sent in the same turn: no event will come for it. */
+static void
+test_behind_a_large_answer(void)
+{
+	struct sockets_ops ops = *sockets_system()->ops;
+	struct sockets eager = { .ops = &ops };
+	struct scheduler *scheduler = scheduler_new_threads(clock_system(), 1,
+	    NULL);
+	struct buffer out = BUFFER_EMPTY;
+	struct buffer body = BUFFER_EMPTY;
+	uint8_t large[5] = { 'z' };
+	struct rig rig;
+	int32_t id = 0;
+	int fd;
+
+	ops.write = eager_write;
+	rig_init_on(&rig, scheduler, &eager, 1);
+	rig.clock = clock_system();
+	rig_start(&rig);
+	fd = client_connect(&rig);
+	bytes_put_i32(large + 1, (1 << 20) + 1);
+	for (int32_t i = 0; i < 3; i++)
+		rig_frame(&out, API_METADATA, 1, i, large, sizeof(large));
+	rig_frame(&out, API_METADATA, 1, 3, "ehello", 6);
+	client_send(fd, out.data, out.length);
+	for (int32_t i = 0; i < 3; i++) {
+		CU_ASSERT(client_answer(fd, &id, &body));
+		CU_ASSERT_EQUAL(id, i);
+	}
+	CU_ASSERT(client_expect(fd, 3, "hello"));
+	close(fd);
+	buffer_fini(&out);
+	buffer_fini(&body);
+	rig_fini(&rig);
+}
+
 static void
 test_byte_by_byte(void)
 {
@@ -857,6 +922,7 @@ static const struct unit_test tests[] = {
 	{ "pipelining keeps order", test_pipelining },
 	{ "pipelined requests wait together", test_pipelined_together },
 	{ "requests of one connection are bounded", test_requests_bound },
+	{ "behind a large answer", test_behind_a_large_answer },
 	{ "byte by byte", test_byte_by_byte },
 	{ "frames of many sizes", test_sizes },
 	{ "wrong frames", test_wrong_frames },
