@@ -536,14 +536,17 @@ static bool
 answer_take(struct peer *peer)
 {
 	struct slice rest = buffer_slice(&peer->frame);
-	struct ticket *t = list_entry(peer->under_way.next, struct ticket,
-	    link);
-	struct peer_call *call = t->call;
 	enum peer_error error = PEER_OK;
+	struct peer_call *call;
+	struct ticket *t;
 	int32_t correlation_id;
 
-	if (list_empty(&peer->under_way) || wire_read_response_head(t->api,
-		t->version, &rest, &correlation_id) != WIRE_OK ||
+	if (list_empty(&peer->under_way))
+		return (false);
+	t = list_entry(peer->under_way.next, struct ticket, link);
+	call = t->call;
+	if (wire_read_response_head(t->api, t->version, &rest,
+		&correlation_id) != WIRE_OK ||
 	    correlation_id != t->correlation_id)
 		return (false);
 	if (call != NULL) {
