@@ -40,6 +40,7 @@ static void metadata_home(struct api_away *away);
 void
 api_metadata(struct apis *apis, struct request *request)
 {
+	const struct cluster_image *image = cluster_image(apis->setup.cluster);
 	struct metadata_state *s = arena_zalloc(&request->arena, sizeof(*s));
 
 	if (s == NULL) {
@@ -48,7 +49,7 @@ api_metadata(struct apis *apis, struct request *request)
 	}
 	s->apis = apis;
 	s->request = request;
-	s->image = cluster_image(apis->setup.cluster);
+	s->image = image;
 	if (!api_decode(request, &message_metadata_request, &s->body))
 		return;
 	wire_init(&message_metadata_response, &s->response);
@@ -70,14 +71,14 @@ api_metadata(struct apis *apis, struct request *request)
 		return;
 	}
 	/* The answer borrows names from it, and is written after the way. */
-	(void)cluster_image_ref(s->image);
+	(void)cluster_image_ref(image);
 	if (!api_go_away(apis, request, apis->setup.controller_loop,
 		&(struct api_away){
 		    .first = metadata_create,
 		    .home = metadata_home,
 		    .state = s,
 		}))
-		cluster_image_unref(s->image);
+		cluster_image_unref(image); /* `s` went with the request */
 }
 
 /* Ids and null names are for version 12 (KIP-516); before, the whole request is
