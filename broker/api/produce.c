@@ -5,8 +5,8 @@
  * all are in the log, and what the answer needs of it is copied before.
  *
  * Large records, and those that are made anew (message sets, another codec),
- * are looked at by a worker.  The next request waits for that, or it might be
- * appended first.
+ * are looked at by a worker.  The next request waits for that, not for the
+ * replicas, or it might be appended first.
  */
 #include "api/api_int.h"
 
@@ -112,7 +112,8 @@ produce_held(struct produce *produce)
 	request_hold_next(s->request);
 }
 
-/* Called when the answer has to wait: the frame's memory is wanted back. */
+/* Called when the answer has to wait: the frame's memory is wanted back, and
+ * the next request cannot overtake this one any more. */
 static void
 produce_appended(struct produce *produce)
 {
@@ -120,6 +121,7 @@ produce_appended(struct produce *produce)
 	struct produce_part *part = produce->parts;
 	bool ok = true;
 
+	request_release_next(s->request);
 	for (int32_t i = 0; i < s->body.topic_data_count; i++) {
 		struct produce_request_topic *topic = &s->body.topic_data[i];
 

@@ -71,6 +71,8 @@ void request_release_frame(struct request *request);
 /* The connection's next one begins after this one's answer, though its API is
  * pipelined. Called in on_request. */
 void request_hold_next(struct request *request);
+/* That is over: it may begin. */
+void request_release_next(struct request *request);
 
 /* --- connections ---------------------------------------------------------- */
 

@@ -143,3 +143,13 @@ request_hold_next(struct request *request)
 {
 	exchange_of(request)->pipelined = false;
 }
+
+void
+request_release_next(struct request *request)
+{
+	struct exchange *x = exchange_of(request);
+
+	x->pipelined = (request->api->flags & API_PIPELINED) != 0;
+	if (!request->connection->busy)
+		hub_turn_soon(request->connection);
+}

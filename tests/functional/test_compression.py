@@ -10,6 +10,7 @@ import pytest
 import harness
 import packing
 import wire
+from fake_broker import FakeBroker
 from legacy import NOW, messages, wrapper
 from wire import batch, produce, read_all
 
@@ -190,3 +191,39 @@ def test_a_bomb_stops_nobody(client, shared_broker, topic):
         part = other.receive(correlation)["Responses"][0][
             "PartitionResponses"][0]
         assert part["ErrorCode"] in (TOO_LARGE, INVALID_RECORD, -1)
+
+
+@pytest.mark.ours
+def test_the_next_waits_for_the_append_only(broker):
+    """A worker makes the batches anew, so the second request waits for that;
+    it does not wait until the replicas have the first."""
+    other = 7
+    with FakeBroker(broker, other) as follower, \
+            wire.Client(broker.address) as client, \
+            wire.Client(broker.address) as looker:
+        harness.wait_until(lambda: follower.orders, what="the first order")
+        answer = looker.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
+            "Name": "two", "NumPartitions": -1, "ReplicationFactor": -1,
+            "Assignments": [{"PartitionIndex": 0, "BrokerIds": [0, other]}],
+            "Configs": [{"Name": "compression.type", "Value": "gzip"}]}])
+        assert answer["Topics"][0]["ErrorCode"] == 0, answer
+        harness.wait_until(
+            lambda: looker.call("Metadata", 7, Topics=[{"Name": "two"}])
+            ["Topics"][0]["ErrorCode"] == 0, what="a leader")
+        sent = [client.send("Produce", 9, Acks=-1, TimeoutMs=30000, TopicData=[
+            {"Name": "two", "PartitionData": [
+                {"Index": 0, "Records": batch([b"%d" % n])}]}])
+            for n in range(3)]
+        harness.wait_until(
+            lambda: looker.call("ListOffsets", 7, ReplicaId=other, Topics=[
+                {"Name": "two", "Partitions": [
+                    {"PartitionIndex": 0, "Timestamp": -1}]}])
+            ["Topics"][0]["Partitions"][0]["Offset"] == 3, seconds=10,
+            what="all three in the log")
+        assert wire.list_offset(looker, "two", -1)["Offset"] == 0
+        looker.call("Fetch", 11, ReplicaId=other,
+                    **wire.fetch_request("two", 3, max_wait_ms=0))
+        for n, correlation in enumerate(sent):
+            part = client.receive(correlation)["Responses"][0][
+                "PartitionResponses"][0]
+            assert (part["ErrorCode"], part["BaseOffset"]) == (0, n)
