@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ListOffsets: offsets by time or by name (latest, earliest, ...).  May have to
- * read indexes and batches, so the lookup runs on a worker. */
+/* ListOffsets: offsets by name (latest, earliest, ...), which are known, or by
+ * time, for which a worker reads indexes and batches. */
 #include "api/api_int.h"
 
 #include <stdlib.h>
@@ -8,9 +8,6 @@
 #include "replica/replica.h"
 
 static task_step list_offsets_look, list_offsets_found;
-
-/* Offsets of one partition that a version 0 answer may carry. */
-#define OFFSETS_V0_MAX 100000
 
 struct list_offsets_state {
 	struct apis *apis;
@@ -22,6 +19,7 @@ struct list_offsets_state {
 };
 
 static bool list_offsets_queries(struct list_offsets_state *s);
+static void list_offsets_reply(struct list_offsets_state *s);
 
 static const struct task_class list_offsets_class = {
 	.name = "list-offsets",
@@ -50,6 +48,16 @@ api_list_offsets(struct apis *apis, struct request *request)
 		return;
 	if (!list_offsets_queries(s)) {
 		api_refuse_memory(apis, request);
+		return;
+	}
+	s->lookup = (struct offset_lookup){
+		.replicas = apis->setup.replicas,
+		.arena = &request->arena,
+		.queries = s->queries,
+		.count = s->query_count,
+	};
+	if (offset_lookup_at_once(&s->lookup)) {
+		list_offsets_reply(s);
 		return;
 	}
 	task_start(request->loop, &list_offsets_class, list_offsets_look,
@@ -90,32 +98,25 @@ list_offsets_mark_twins(struct list_offsets_state *s)
 	return (true);
 }
 
-static bool
-list_offsets_query(struct list_offsets_state *s, struct slice topic,
+static struct offset_query
+list_offsets_query(const struct list_offsets_state *s, struct slice topic,
     const struct list_offsets_request_partition *asked)
 {
-	struct offset_query *q = &s->queries[s->query_count++];
+	bool negative = s->request->head.api_version == 0 &&
+	    asked->max_num_offsets < 0;
 
-	*q = (struct offset_query){
-		.topic = topic,
-		.partition = asked->partition_index,
-		.current_leader_epoch = asked->current_leader_epoch,
-		.replica_id = s->body.replica_id,
-		.timestamp = asked->timestamp,
-		.isolation = s->body.isolation_level,
-		.version = s->request->head.api_version,
-		.found = { -1, -1, -1 },
-	};
-	if (q->version > 0)
-		return (true);
-	if (asked->max_num_offsets < 0)
-		q->error = ERR_UNKNOWN_SERVER_ERROR;
-	q->max_offsets = asked->max_num_offsets < 0 ? 0 :
-	    asked->max_num_offsets > OFFSETS_V0_MAX ? OFFSETS_V0_MAX :
-						      asked->max_num_offsets;
-	q->offsets = arena_array(&s->request->arena, (size_t)q->max_offsets,
-	    sizeof(*q->offsets));
-	return (q->offsets != NULL);
+	return ((struct offset_query){
+	    .topic = topic,
+	    .partition = asked->partition_index,
+	    .current_leader_epoch = asked->current_leader_epoch,
+	    .replica_id = s->body.replica_id,
+	    .timestamp = asked->timestamp,
+	    .isolation = s->body.isolation_level,
+	    .version = s->request->head.api_version,
+	    .max_offsets = negative ? 0 : asked->max_num_offsets,
+	    .error = negative ? ERR_UNKNOWN_SERVER_ERROR : ERR_NONE,
+	    .found = { -1, -1, -1 },
+	});
 }
 
 static bool
@@ -132,9 +133,9 @@ list_offsets_queries(struct list_offsets_state *s)
 	for (int32_t i = 0; i < s->body.topics_count; i++)
 		for (int32_t j = 0; j < s->body.topics[i].partitions_count;
 		    j++)
-			if (!list_offsets_query(s, s->body.topics[i].name,
-				&s->body.topics[i].partitions[j]))
-				return (false);
+			s->queries[s->query_count++] = list_offsets_query(s,
+			    s->body.topics[i].name,
+			    &s->body.topics[i].partitions[j]);
 	return (list_offsets_mark_twins(s));
 }
 
@@ -144,14 +145,8 @@ list_offsets_look(struct task *t)
 	struct list_offsets_state *s =
 	    *(struct list_offsets_state **)task_state(t);
 
-	s->lookup = (struct offset_lookup){
-		.replicas = s->apis->setup.replicas,
-		.queries = s->queries,
-		.count = s->query_count,
-		.task = task_ref(t),
-	};
-	offset_lookup_start(s->apis->setup.replicas, &s->lookup,
-	    task_loop(t));
+	s->lookup.task = task_ref(t);
+	offset_lookup_start(&s->lookup, task_loop(t));
 	return (task_next(t, list_offsets_found));
 }
 
@@ -202,19 +197,26 @@ list_offsets_fill(struct list_offsets_state *s,
 	return (true);
 }
 
-static enum verdict
-list_offsets_found(struct task *t)
+static void
+list_offsets_reply(struct list_offsets_state *s)
 {
-	struct list_offsets_state *s =
-	    *(struct list_offsets_state **)task_state(t);
 	struct list_offsets_response response;
 
-	if (!s->lookup.done)
-		return (STEP_WAIT);
 	wire_init(&message_list_offsets_response, &response);
 	if (list_offsets_fill(s, &response))
 		api_reply(s->apis, s->request, &response);
 	else
 		api_refuse_memory(s->apis, s->request);
+}
+
+static enum verdict
+list_offsets_found(struct task *t)
+{
+	struct list_offsets_state *s =
+	    *(struct list_offsets_state **)task_state(t);
+
+	if (!s->lookup.done)
+		return (STEP_WAIT);
+	list_offsets_reply(s);
 	return (STEP_DONE);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ListOffsets: by name (latest, earliest, ...) or by time.  The cluster's image
- * is asked on the loop, logs on a worker.  And where a leader epoch ended.
+ * ListOffsets: by name (latest, earliest, ...), which the loop answers at once,
+ * or by time, for which a worker reads logs.  And where a leader epoch ended.
  * Source: Kafka 3.9's Partition.fetchOffsetForTimestamp; KIP-320, KIP-734,
  * KIP-405 for the special timestamps.
  */
@@ -26,39 +26,105 @@ static const int special_since[] = {
 
 #define OFFSETS_NOT_AVAILABLE_VERSION 5 /* KIP-207 */
 
+/* Segments that may come between the counting and the look at them. */
+#define SEGMENTS_ROLLED 8
+
 static void offset_lookup_run(struct work *work);
 static void offset_lookup_done(struct work *work);
 
-void
-offset_lookup_start(struct replicas *replicas, struct offset_lookup *lookup,
-    struct loop *home)
+static bool query_is_known(const struct offset_query *q);
+static bool query_reads(const struct offset_query *q);
+static void query_look(struct offset_query *q, struct replica *replica);
+static void query_room(struct offset_lookup *lookup, struct offset_query *q,
+    struct replica *replica);
+
+/* Of a partition that is not here: what the loop's image says. */
+static enum error
+query_refusal(struct replicas *replicas, const struct offset_query *q)
 {
+	return (replicas_in_image(replicas, q->topic, q->partition) ?
+		    ERR_NOT_LEADER_OR_FOLLOWER :
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+bool
+offset_lookup_at_once(struct offset_lookup *lookup)
+{
+	bool all = true;
+
 	for (size_t i = 0; i < lookup->count; i++) {
 		struct offset_query *q = &lookup->queries[i];
-		struct replica *replica = replicas_find(replicas, q->topic,
-		    q->partition);
+		struct replica *replica;
 
 		q->found = (struct log_found){ -1, -1, -1 };
 		q->offset_count = 0;
-		if (replica != NULL)
-			replica_unref(replica);
-		else if (q->error == ERR_NONE)
-			q->error = replicas_in_image(replicas, q->topic,
-				       q->partition) ?
-			    ERR_NOT_LEADER_OR_FOLLOWER :
-			    ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		q->reads = false;
+		if (q->error == ERR_NONE && !query_is_known(q))
+			q->error = ERR_UNSUPPORTED_VERSION;
+		if (q->error != ERR_NONE)
+			continue;
+		replica = replicas_find(lookup->replicas, q->topic,
+		    q->partition);
+		if (replica == NULL) {
+			q->error = query_refusal(lookup->replicas, q);
+			continue;
+		}
+		q->reads = query_reads(q);
+		if (q->version == 0)
+			query_room(lookup, q, replica);
+		if (!q->reads)
+			query_look(q, replica);
+		all &= !q->reads;
+		replica_unref(replica);
 	}
+	return (all);
+}
+
+void
+offset_lookup_start(struct offset_lookup *lookup, struct loop *home)
+{
 	lookup->done = false;
 	lookup->work.run = offset_lookup_run;
 	lookup->work.done = offset_lookup_done;
 	lookup->work.home = home;
-	work_submit(replicas->setup.workers, &lookup->work);
+	work_submit(lookup->replicas->setup.workers, &lookup->work);
 }
 
+/* Version 0 has an offset a segment, and a client may ask for any number: no
+ * more memory than there are segments, and those that roll meanwhile. */
+static void
+query_room(struct offset_lookup *lookup, struct offset_query *q,
+    struct replica *replica)
+{
+	struct log *log = replica_log(replica);
+	int32_t most = log == NULL ? 0 :
+				     log_segment_count(log) + SEGMENTS_ROLLED;
+
+	if (q->max_offsets > most)
+		q->max_offsets = most;
+	q->offsets = arena_array(lookup->arena, (size_t)q->max_offsets,
+	    sizeof(*q->offsets));
+	if (q->offsets == NULL) {
+		q->reads = false;
+		q->max_offsets = 0;
+		q->error = ERR_UNKNOWN_SERVER_ERROR;
+	}
+}
+
+/* Whether an index, a batch or a file's time must be read. */
+static bool
+query_reads(const struct offset_query *q)
+{
+	if (q->version == 0)
+		return (q->timestamp >= OFFSETS_LATEST);
+	return (q->timestamp >= 0 || q->timestamp == OFFSETS_MAX_TIMESTAMP);
+}
+
+/* Version 0 knew two special ones; before any other, there is nothing. */
 static bool
 query_is_known(const struct offset_query *q)
 {
-	return (q->timestamp >= 0 ||
+	return (q->timestamp >= 0 || q->version == 0 ||
 	    (q->timestamp >= OFFSETS_LATEST_TIERED &&
 		q->version >= special_since[-q->timestamp]));
 }
@@ -150,6 +216,8 @@ query_segments(struct offset_query *q, const struct replica_view *view,
 {
 	int64_t bound = query_bound(q, view);
 
+	if (q->timestamp < OFFSETS_EARLIEST)
+		return;
 	if (q->timestamp == OFFSETS_EARLIEST) {
 		if (q->max_offsets > 0)
 			q->offsets[q->offset_count++] =
@@ -165,24 +233,13 @@ query_segments(struct offset_query *q, const struct replica_view *view,
 }
 
 static void
-query_run(struct replicas *replicas, struct offset_query *q)
+query_look(struct offset_query *q, struct replica *replica)
 {
-	struct replica *replica;
+	struct log *log = replica_log(replica);
 	struct replica_sight sight;
-	struct log *log;
 
 	if (q->error != ERR_NONE)
 		return;
-	if (!query_is_known(q)) {
-		q->error = ERR_UNSUPPORTED_VERSION;
-		return;
-	}
-	replica = replicas_find(replicas, q->topic, q->partition);
-	if (replica == NULL) {
-		q->error = ERR_NOT_LEADER_OR_FOLLOWER;
-		return;
-	}
-	log = replica_log(replica);
 	replica_look(replica, &sight);
 	/* -2 is for debugging, and may ask a follower. */
 	q->error = offsets_check(&sight.view, log, q->current_leader_epoch,
@@ -193,7 +250,6 @@ query_run(struct replicas *replicas, struct offset_query *q)
 		query_answer(q, &sight.view, log);
 	if (q->error != ERR_NONE)
 		q->found = (struct log_found){ -1, -1, -1 };
-	replica_unref(replica);
 }
 
 static void
@@ -202,8 +258,21 @@ offset_lookup_run(struct work *work)
 	struct offset_lookup *lookup = container_of(work, struct offset_lookup,
 	    work);
 
-	for (size_t i = 0; i < lookup->count; i++)
-		query_run(lookup->replicas, &lookup->queries[i]);
+	for (size_t i = 0; i < lookup->count; i++) {
+		struct offset_query *q = &lookup->queries[i];
+		struct replica *replica;
+
+		if (!q->reads)
+			continue;
+		replica = replicas_find(lookup->replicas, q->topic,
+		    q->partition);
+		if (replica == NULL) {
+			q->error = ERR_NOT_LEADER_OR_FOLLOWER;
+			continue;
+		}
+		query_look(q, replica);
+		replica_unref(replica);
+	}
 }
 
 static void

@@ -232,7 +232,7 @@ void fetch_abandon(struct fetch *fetch);
 
 /* --- offsets -------------------------------------------------------------- */
 
-/* ListOffsets for one partition; may wait for a disk: on workers. */
+/* ListOffsets for one partition. */
 struct offset_query {
 	struct slice topic;
 	int32_t partition;
@@ -245,19 +245,24 @@ struct offset_query {
 	enum error error; /* set by the asker before: not looked up */
 	/* the answer */
 	struct log_found found;
-	int64_t *offsets; /* v0; the caller's array of max_offsets */
+	int64_t *offsets; /* v0, at most max_offsets; from the arena */
 	int32_t offset_count;
+	bool reads; /* hidden: not answered yet */
 };
 struct offset_lookup {
 	struct work work; /* hidden */
 	struct replicas *replicas;
+	struct arena *arena;
 	struct offset_query *queries;
 	size_t count;
 	struct task_ref task;
 	bool done;
 };
-void offset_lookup_start(struct replicas *replicas,
-    struct offset_lookup *lookup, struct loop *home);
+/* On a loop that has an image. Answers what needs no disk; true: that was
+ * all. */
+bool offset_lookup_at_once(struct offset_lookup *lookup);
+/* The rest, on a worker: `done`, and the task is woken. */
+void offset_lookup_start(struct offset_lookup *lookup, struct loop *home);
 
 /* OffsetForLeaderEpoch for one partition (KIP-101). */
 struct epoch_query {

@@ -156,3 +156,9 @@ def test_list_offsets_version_0(client, topic):
     assert [p["ErrorCode"] for p in twins] == [0, 0]
     assert [p["OldStyleOffsets"] for p in twins] == [[1, 0], [0]]
     assert ask((-1, -1))[0]["ErrorCode"] == UNKNOWN_SERVER_ERROR
+    # nor any other special time: nothing is older
+    assert [(p["ErrorCode"], p["OldStyleOffsets"]) for p in ask(
+        (-3, 5), (-77, 5))] == [(0, [])] * 2
+    # as many as there are, whatever number may be told
+    assert [p["OldStyleOffsets"] for p in ask(
+        *[(-1, 2**31 - 1)] * 200)] == [[1, 0]] * 200

@@ -417,6 +417,8 @@ def test_wrong_queries(client, topic):
     assert list_offset(client, topic, -3, version=6)["ErrorCode"] == \
         UNSUPPORTED_VERSION
     assert list_offset(client, topic, -77)["ErrorCode"] == UNSUPPORTED_VERSION
+    assert list_offset(client, "no-such", -77)["ErrorCode"] == \
+        UNSUPPORTED_VERSION
     answer = client.call("ListOffsets", 7, ReplicaId=-1, Topics=[
         {"Name": topic, "Partitions": [
             {"PartitionIndex": 0, "Timestamp": -1, "CurrentLeaderEpoch": 5}]}])

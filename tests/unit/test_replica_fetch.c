@@ -433,7 +433,8 @@ struct lookup {
 	struct replica_rig *rig;
 	struct offset_lookup lookup;
 	struct offset_query query;
-	int64_t offsets[4];
+	struct arena arena;
+	bool at_once;
 };
 
 static void
@@ -441,7 +442,11 @@ lookup_begin(void *arg)
 {
 	struct lookup *l = arg;
 
-	offset_lookup_start(l->rig->replicas, &l->lookup, l->rig->loops[0]);
+	l->at_once = offset_lookup_at_once(&l->lookup);
+	if (l->at_once)
+		l->lookup.done = true;
+	else
+		offset_lookup_start(&l->lookup, l->rig->loops[0]);
 }
 
 static enum error
@@ -450,14 +455,38 @@ look_up(struct lookup *l, int64_t timestamp, int version)
 	l->query.timestamp = timestamp;
 	l->query.version = version;
 	l->query.error = ERR_NONE;
-	l->query.offsets = l->offsets;
-	l->query.max_offsets = 4;
+	l->query.max_offsets = INT32_MAX; /* far more than there is room for */
 	l->lookup = (struct offset_lookup){ .replicas = l->rig->replicas,
-		.queries = &l->query, .count = 1 };
+		.arena = &l->arena, .queries = &l->query, .count = 1 };
 	replica_rig_on(l->rig, 0, lookup_begin, l);
 	CU_ASSERT(scheduler_run_while_not(l->rig->scheduler, &l->lookup.done,
 	    MS));
 	return (l->query.error);
+}
+
+/* Starts of segments, and no more memory than these need. */
+static void
+test_offsets_of_segments(void)
+{
+	struct replica_rig rig;
+	struct lookup l = { .rig = &rig, .query = {
+	    .topic = SLICE_LITERAL(RIG_TOPIC), .replica_id = -1,
+	    .current_leader_epoch = -1 } };
+
+	arena_init(&l.arena, 8192);
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 2, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 2), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.offset_count, 2);
+	CU_ASSERT_EQUAL(l.query.offsets[0], 2);
+	CU_ASSERT_EQUAL(l.query.offsets[1], 0);
+	/* Nothing is older than what has no time; no error in version 0. */
+	CU_ASSERT_EQUAL(look_up(&l, -3, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.offset_count, 0);
+	arena_fini(&l.arena);
+	replica_rig_fini(&rig);
 }
 
 static void
@@ -473,13 +502,16 @@ test_offsets(void)
 	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 10), ERR_NONE);
 	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 2), ERR_NONE);
 	CU_ASSERT_EQUAL(look_up(&l, -1, 9), ERR_NONE);
+	CU_ASSERT_TRUE(l.at_once);
 	CU_ASSERT_EQUAL(l.query.found.offset, 2);
 	CU_ASSERT_EQUAL(l.query.found.timestamp_ms, -1);
 	CU_ASSERT_EQUAL(l.query.found.leader_epoch, 5);
 	CU_ASSERT_EQUAL(look_up(&l, -2, 9), ERR_NONE);
+	CU_ASSERT_TRUE(l.at_once);
 	CU_ASSERT_EQUAL(l.query.found.offset, 0);
 	CU_ASSERT_EQUAL(l.query.found.leader_epoch, 5);
 	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 1, 9), ERR_NONE);
+	CU_ASSERT_FALSE(l.at_once);
 	CU_ASSERT_EQUAL(l.query.found.offset, 1);
 	CU_ASSERT_EQUAL(l.query.found.timestamp_ms, RIG_WALL_MS + 1);
 	/* Above the mark: as if it were not there. */
@@ -494,6 +526,7 @@ test_offsets(void)
 	CU_ASSERT_EQUAL(look_up(&l, INT64_MIN, 9), ERR_UNSUPPORTED_VERSION);
 	l.query.replica_id = -2;
 	CU_ASSERT_EQUAL(look_up(&l, -3, 7), ERR_NONE);
+	CU_ASSERT_FALSE(l.at_once);
 	CU_ASSERT_EQUAL(l.query.found.offset, 2);
 	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_NONE);
 	CU_ASSERT_EQUAL(l.query.found.offset, 3);
@@ -503,10 +536,6 @@ test_offsets(void)
 	l.query.current_leader_epoch = 6;
 	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_UNKNOWN_LEADER_EPOCH);
 	l.query.current_leader_epoch = -1;
-	CU_ASSERT_EQUAL(look_up(&l, -1, 0), ERR_NONE);
-	CU_ASSERT_EQUAL(l.query.offset_count, 2);
-	CU_ASSERT_EQUAL(l.offsets[0], 2);
-	CU_ASSERT_EQUAL(l.offsets[1], 0);
 	/* A new epoch begins above the mark: no answer yet. */
 	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
 	    .epoch = 6, .replica_count = 2 }), ERR_NONE);
@@ -522,6 +551,7 @@ test_offsets(void)
 	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_NOT_LEADER_OR_FOLLOWER);
 	l.query.partition = 9;
 	CU_ASSERT_EQUAL(look_up(&l, -1, 5), ERR_UNKNOWN_TOPIC_OR_PARTITION);
+	CU_ASSERT_EQUAL(look_up(&l, -6, 5), ERR_UNSUPPORTED_VERSION);
 	replica_rig_fini(&rig);
 }
 
@@ -536,6 +566,7 @@ static const struct unit_test tests[] = {
 	{ "fetch: a roll", test_fetch_rolls },
 	{ "fetch: a cold disk", test_disk_cold },
 	{ "stop", test_stop },
+	{ "offsets of segments", test_offsets_of_segments },
 	{ "offsets", test_offsets },
 };
 
