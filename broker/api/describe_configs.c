@@ -31,7 +31,8 @@ static bool
 describe_wanted(const struct describe_configs_request_resource *asked,
     const char *name)
 {
-	if (asked->configuration_keys == NULL)
+	/* Null or empty: all of them. */
+	if (asked->configuration_keys_count == 0)
 		return (true);
 	for (int32_t i = 0; i < asked->configuration_keys_count; i++)
 		if (slice_equal_text(asked->configuration_keys[i], name))

@@ -2,7 +2,8 @@
 /*
  * InitProducerId for idempotent producers (KIP-98): a fresh id, epoch 0.  With
  * a transactional id it is the transaction coordinator's, which is not
- * there yet.
+ * there yet.  What the producer had before is told whole or not at all
+ * (KIP-360).
  */
 #include "api/api_int.h"
 
@@ -19,7 +20,9 @@ api_init_producer_id(struct apis *apis, struct request *request)
 		return;
 	wire_init(&message_init_producer_id_response, &response);
 	response.producer_epoch = -1;
-	if (body.transactional_id.data != NULL) {
+	if ((body.producer_id == -1) != (body.producer_epoch == -1)) {
+		response.error_code = ERR_INVALID_REQUEST;
+	} else if (body.transactional_id.data != NULL) {
 		response.error_code = body.transactional_id.length == 0 ?
 		    ERR_INVALID_REQUEST : ERR_COORDINATOR_NOT_AVAILABLE;
 	} else if ((id = producer_ids_next(apis->setup.producer_ids)) < 0) {

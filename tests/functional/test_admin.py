@@ -480,6 +480,9 @@ def test_describe_some_configs(shared_broker, client):
                              IncludeSynonyms=True, IncludeDocumentation=True)
     row = found["Configs"][0]
     assert row["Documentation"]
+    every = describe_configs(client, 2, name)["Configs"]
+    assert len(every) > 20
+    assert describe_configs(client, 2, name, keys=[])["Configs"] == every
 
 
 def test_describe_configs_of_nothing(client):

@@ -13,7 +13,7 @@ import wire
 from wire import batch, produce, read_all
 
 NONE, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE = 0, 2, 3, 10
-INVALID_ACKS, INVALID_TIMESTAMP = 21, 32
+INVALID_ACKS, INVALID_TIMESTAMP, INVALID_REQUEST = 21, 32, 42
 OUT_OF_ORDER, INVALID_EPOCH = 45, 47
 UNSUPPORTED_COMPRESSION, INVALID_RECORD = 76, 87
 
@@ -372,6 +372,18 @@ def producer_id(client):
     answer = harness.wait_until(ask, what="a producer id")
     assert answer["ProducerId"] >= 0 and answer["ProducerEpoch"] == 0
     return answer["ProducerId"]
+
+
+@pytest.mark.parametrize("version", (3, 4, 5))
+def test_half_a_producer(client, version):
+    """What it was before is told whole, or not at all (KIP-360)."""
+    for had in ({"ProducerId": 5}, {"ProducerEpoch": 0}):
+        for transactional_id in (None, "t"):
+            answer = client.call("InitProducerId", version,
+                                 TransactionalId=transactional_id,
+                                 TransactionTimeoutMs=60000, **had)
+            assert (answer["ErrorCode"], answer["ProducerId"],
+                    answer["ProducerEpoch"]) == (INVALID_REQUEST, -1, -1)
 
 
 def sequenced(value, producer_id, sequence, epoch=0, count=1):
