@@ -5,6 +5,8 @@
 #include "base/crc32c.h"
 #include "record/record_int.h"
 
+static int64_t builder_delta(const struct batch_builder *builder,
+    int64_t timestamp_ms);
 static size_t varint_size(int64_t value);
 static size_t bytes_size(struct slice bytes);
 static void bytes_write(struct buffer *out, struct slice bytes);
@@ -39,7 +41,7 @@ batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms,
 		builder->base_timestamp_ms = timestamp_ms;
 	if (timestamp_ms > builder->max_timestamp_ms)
 		builder->max_timestamp_ms = timestamp_ms;
-	delta = timestamp_ms - builder->base_timestamp_ms;
+	delta = builder_delta(builder, timestamp_ms);
 	size = 1 + varint_size(delta) + varint_size(builder->count) +
 	    bytes_size(key) + bytes_size(value) +
 	    varint_size((int64_t)header_count);
@@ -91,7 +93,7 @@ batch_builder_add_record(struct batch_builder *builder,
 		builder->base_timestamp_ms = record->timestamp_ms;
 	if (record->timestamp_ms > builder->max_timestamp_ms)
 		builder->max_timestamp_ms = record->timestamp_ms;
-	delta = record->timestamp_ms - builder->base_timestamp_ms;
+	delta = builder_delta(builder, record->timestamp_ms);
 	record_write_varlong(out,
 	    (int64_t)(1 + varint_size(delta) + varint_size(builder->count) +
 		bytes_size(record->key) + bytes_size(record->value) +
@@ -154,6 +156,15 @@ void
 batch_builder_fini(struct batch_builder *builder)
 {
 	buffer_fini(&builder->records);
+}
+
+/* Foreign times, which nobody has checked where the log's own count: the
+ * difference wraps, and a reader's sum wraps back. */
+static int64_t
+builder_delta(const struct batch_builder *builder, int64_t timestamp_ms)
+{
+	return ((int64_t)((uint64_t)timestamp_ms -
+	    (uint64_t)builder->base_timestamp_ms));
 }
 
 static size_t

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
-#include "record/record.h"
+#include "record/record_int.h"
 #include "unit.h"
 
 #define NOW 1700000000000
@@ -212,6 +212,46 @@ static const uint8_t one_message[] = {
 	0, 0, 0, 2, 'v', 'w',      /* value */
 };
 
+/* Foreign times as far apart as can be, in both ways of adding. */
+static void
+test_far_times(void)
+{
+	const int64_t times[] = { -1, INT64_MAX, INT64_MIN, 0 };
+	struct buffer bytes = BUFFER_EMPTY, again = BUFFER_EMPTY;
+	struct batch_builder builder, second;
+	struct record_reader *reader;
+	struct record record;
+	struct batch batch;
+
+	batch_builder_init(&builder, 0, CODEC_NONE);
+	batch_builder_init(&second, 0, CODEC_NONE);
+	for (size_t i = 0; i < 4; i++)
+		batch_builder_add(&builder, times[i], SLICE_NULL, SLICE_NULL,
+		    NULL, 0);
+	CU_ASSERT_EQUAL(batch_builder_finish(&builder, &bytes), ERR_NONE);
+	for (int pass = 0; pass < 2; pass++) {
+		batch = first_of(pass == 0 ? &bytes : &again);
+		CU_ASSERT_EQUAL_FATAL(record_reader_new(&batch, LIMIT,
+		    &reader), ERR_NONE);
+		for (size_t i = 0; i < 4; i++) {
+			CU_ASSERT_EQUAL(record_reader_next(reader, &record),
+			    1);
+			CU_ASSERT_EQUAL(record.timestamp_ms, times[i]);
+			if (pass == 0)
+				CU_ASSERT_TRUE(batch_builder_add_record(
+				    &second, &record));
+		}
+		record_reader_free(&reader);
+		if (pass == 0)
+			CU_ASSERT_EQUAL(batch_builder_finish(&second, &again),
+			    ERR_NONE);
+	}
+	batch_builder_fini(&builder);
+	batch_builder_fini(&second);
+	buffer_fini(&bytes);
+	buffer_fini(&again);
+}
+
 static void
 test_one_message(void)
 {
@@ -385,6 +425,7 @@ test_lz4_header(void)
 static const struct unit_test tests[] = {
 	{ "every codec becomes every other", test_every_codec },
 	{ "what is refused when written anew", test_rebuild_refuses },
+	{ "times far apart", test_far_times },
 	{ "one message, byte by byte", test_one_message },
 	{ "every codec goes to magic 0 and 1", test_down },
 	{ "what old consumers cannot be told", test_down_refuses },
