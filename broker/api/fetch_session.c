@@ -55,6 +55,8 @@ struct session_shard {
 	size_t count;
 	size_t parts;
 	size_t slots;
+	size_t shown_count; /* in the metrics */
+	size_t shown_parts;
 };
 
 struct fetch_sessions {
@@ -79,6 +81,21 @@ fetch_sessions_new(int32_t slots, uint64_t seed, struct metrics *metrics)
 		    (i < (size_t)slots % SHARDS);
 	}
 	return (s);
+}
+
+/* Every way out of a shard's lock that may have changed what is in it. */
+static void
+session_shard_leave(struct fetch_sessions *s, struct session_shard *shard)
+{
+	if (shard->count != shard->shown_count)
+		metrics_add(s->metrics, METRIC_FETCH_SESSIONS,
+		    (int64_t)shard->count - (int64_t)shard->shown_count);
+	if (shard->parts != shard->shown_parts)
+		metrics_add(s->metrics, METRIC_FETCH_SESSION_PARTITIONS,
+		    (int64_t)shard->parts - (int64_t)shard->shown_parts);
+	shard->shown_count = shard->count;
+	shard->shown_parts = shard->parts;
+	lock_release(&shard->lock);
 }
 
 static struct session_shard *
@@ -320,7 +337,7 @@ session_create(struct fetch_sessions *s, const struct fetch_plan *plan,
 			part->log_start_offset = sent[i].log_start_offset;
 		}
 	}
-	lock_release(&shard->lock);
+	session_shard_leave(s, shard);
 	return (id);
 }
 
@@ -367,7 +384,7 @@ fetch_plan_close(struct fetch_sessions *s, int32_t id)
 	session = session_find(shard, id);
 	if (session != NULL)
 		session_end(shard, session);
-	lock_release(&shard->lock);
+	session_shard_leave(s, shard);
 }
 
 /* Adds, changes and forgets what the request says. */
@@ -418,6 +435,22 @@ fetch_plan_of_session(const struct session *session, struct arena *arena,
 	return (ok);
 }
 
+/* Whether there is room for those that the session does not have yet. */
+static bool
+session_may_grow(const struct session_shard *shard,
+    const struct session *session, const struct fetch_plan *named)
+{
+	size_t count = 0;
+
+	if (session_parts_fit(shard, named->part_count))
+		return (true);
+	for (size_t i = 0; i < named->part_count; i++)
+		count += session_part_find(session, named->parts[i].topic,
+			     named->parts[i].topic_id,
+			     named->parts[i].asked.partition) == NULL;
+	return (count == 0 || session_parts_fit(shard, count));
+}
+
 /* With the shard's lock held. */
 static bool
 fetch_plan_incremental(struct session_shard *shard,
@@ -439,7 +472,7 @@ fetch_plan_incremental(struct session_shard *shard,
 		return (true);
 	}
 	/* The client starts again with a full fetch, and gets no session. */
-	if (out->part_count > 0 && !session_parts_fit(shard, out->part_count)) {
+	if (!session_may_grow(shard, session, out)) {
 		session_end(shard, session);
 		out->error = ERR_FETCH_SESSION_ID_NOT_FOUND;
 		return (true);
@@ -483,7 +516,7 @@ fetch_plan_make(struct fetch_sessions *s, const struct fetch_request *request,
 	shard = session_shard_of(s, request->session_id);
 	lock_take(&shard->lock);
 	ok = fetch_plan_incremental(shard, request, arena, out);
-	lock_release(&shard->lock);
+	session_shard_leave(s, shard);
 	return (ok);
 }
 
@@ -540,28 +573,10 @@ fetch_plan_note(struct fetch_sessions *s, const struct fetch_plan *plan,
 	lock_release(&shard->lock);
 }
 
-static void
-fetch_sessions_publish(struct fetch_sessions *s)
-{
-	int64_t count = 0;
-	int64_t parts = 0;
-
-	for (size_t i = 0; i < SHARDS; i++) {
-		lock_take(&s->shards[i].lock);
-		count += (int64_t)s->shards[i].count;
-		parts += (int64_t)s->shards[i].parts;
-		lock_release(&s->shards[i].lock);
-	}
-	metrics_set(s->metrics, METRIC_FETCH_SESSIONS, count);
-	metrics_set(s->metrics, METRIC_FETCH_SESSION_PARTITIONS, parts);
-}
-
 int32_t
 fetch_plan_finish(struct fetch_sessions *s, const struct fetch_plan *plan,
     struct fetch_sent *sent, int64_t now_ms)
 {
-	int32_t id;
-
 	if (plan->kind == FETCH_INCREMENTAL) {
 		fetch_plan_note(s, plan, sent, now_ms);
 		return (plan->session_id);
@@ -570,7 +585,5 @@ fetch_plan_finish(struct fetch_sessions *s, const struct fetch_plan *plan,
 		sent[i].include = true;
 	if (plan->kind == FETCH_SESSIONLESS)
 		return (0);
-	id = session_create(s, plan, sent, now_ms);
-	fetch_sessions_publish(s);
-	return (id);
+	return (session_create(s, plan, sent, now_ms));
 }

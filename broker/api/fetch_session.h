@@ -64,7 +64,6 @@ struct fetch_sent {
 	enum error error;
 	bool diverging;
 	bool preferred_replica;
-	bool unresolved; /* the topic's id has no name yet */
 	bool include; /* out: belongs into the answer */
 };
 /* Notes what is sent and decides what belongs into an incremental answer (into

@@ -4,11 +4,13 @@
 
 #include <stdlib.h>
 
+#include "metrics/metrics.h"
 #include "tests/unit/unit.h"
 #include "txn/producer_ids.h"
 
 struct rig {
 	struct fetch_sessions *sessions;
+	struct metrics *metrics;
 	struct arena arena;
 	struct fetch_request request;
 	struct fetch_request_topic topic;
@@ -23,7 +25,8 @@ static void
 rig_init(struct rig *r, int32_t slots)
 {
 	*r = (struct rig){ .now_ms = 1000 };
-	r->sessions = fetch_sessions_new(slots, 7, NULL);
+	r->metrics = metrics_new();
+	r->sessions = fetch_sessions_new(slots, 7, r->metrics);
 	arena_init(&r->arena, 0);
 	wire_init(&message_fetch_request, &r->request);
 	r->topic.topic = SLICE_LITERAL("orders");
@@ -37,6 +40,7 @@ rig_fini(struct rig *r)
 {
 	arena_fini(&r->arena);
 	fetch_sessions_free(&r->sessions);
+	metrics_free(r->metrics);
 }
 
 static void
@@ -59,6 +63,15 @@ static int32_t
 rig_finish(struct rig *r)
 {
 	return (fetch_plan_finish(r->sessions, &r->plan, r->sent, r->now_ms));
+}
+
+/* What the metrics show. */
+static bool
+rig_shows(const struct rig *r, int64_t sessions, int64_t partitions)
+{
+	return (metrics_value(r->metrics, METRIC_FETCH_SESSIONS) == sessions &&
+	    metrics_value(r->metrics, METRIC_FETCH_SESSION_PARTITIONS) ==
+		partitions);
 }
 
 static void
@@ -159,6 +172,7 @@ test_forgetting_all_ends_it(void)
 	rig_init(&r, 8);
 	rig_ask(&r, 0, 0, 2);
 	id = rig_finish(&r);
+	CU_ASSERT_TRUE(rig_shows(&r, 1, 2));
 	r.forgotten.topic = SLICE_LITERAL("orders");
 	r.forgotten.partitions = forgotten;
 	r.forgotten.partitions_count = 2;
@@ -168,6 +182,7 @@ test_forgetting_all_ends_it(void)
 	CU_ASSERT_EQUAL(r.plan.kind, FETCH_SESSIONLESS);
 	CU_ASSERT_EQUAL(r.plan.part_count, 0);
 	CU_ASSERT_EQUAL(rig_finish(&r), 0);
+	CU_ASSERT_TRUE(rig_shows(&r, 0, 0));
 	r.request.forgotten_topics_data_count = 0;
 	rig_ask(&r, id, 2, 0);
 	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
@@ -185,6 +200,7 @@ test_closing(void)
 	id = rig_finish(&r);
 	rig_ask(&r, id, -1, 1);
 	CU_ASSERT_EQUAL(r.plan.kind, FETCH_SESSIONLESS);
+	CU_ASSERT_TRUE(rig_shows(&r, 0, 0));
 	rig_ask(&r, id, 1, 0);
 	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
 	rig_ask(&r, 0, 0, 1);
@@ -247,9 +263,17 @@ test_bounded_by_partitions(void)
 	    0);
 	CU_ASSERT(fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms + 1) >
 	    0);
-	/* Nor may the first one grow: its client begins again. */
+	/* New values for what it has are no growth. */
 	r.request.session_id = id;
 	r.request.session_epoch = 1;
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
+	    &r.arena, &r.plan));
+	CU_ASSERT_EQUAL(r.plan.error, ERR_NONE);
+	CU_ASSERT_EQUAL(r.plan.part_count, MANY);
+	/* It may not grow, though: its client begins again. */
+	for (int32_t i = 0; i < MANY; i++)
+		many[i].partition = MANY + i;
+	r.request.session_epoch = 2;
 	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
 	    &r.arena, &r.plan));
 	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
