@@ -14,7 +14,6 @@
 
 #include "base/bytes.h"
 #include "config/options.h"
-#include "config/topic.h"
 
 #define PRODUCE_ZSTD_VERSION 7 /* KIP-110 */
 
@@ -244,25 +243,23 @@ produce_check_role(const struct produce *p, struct replica *replica,
 
 static void
 produce_rules(struct produce *p, struct produce_part *part,
-    const struct topic_options *options, struct record_rules *out)
+    const struct replica_rules *rules, struct record_rules *out)
 {
 	*out = (struct record_rules){
-		.max_message_bytes = options->max_message_bytes,
-		.segment_bytes = options->segment_bytes,
-		.compacted = (options->cleanup & CLEANUP_COMPACT) != 0,
-		.log_append_time = options->log_append_time,
-		.timestamp_before_max_ms =
-		    options->message_timestamp_before_max_ms,
-		.timestamp_after_max_ms =
-		    options->message_timestamp_after_max_ms,
+		.max_message_bytes = rules->max_message_bytes,
+		.segment_bytes = rules->segment_bytes,
+		.compacted = rules->compacted,
+		.log_append_time = rules->log_append_time,
+		.timestamp_before_max_ms = rules->timestamp_before_max_ms,
+		.timestamp_after_max_ms = rules->timestamp_after_max_ms,
 		.now_ms = loop_wall_ms(p->loop),
 		.api_version = p->api_version,
 		.topic = part->replica->topic,
 		.partition = part->partition,
-		.codec_fixed = options->codec >= 0,
-		.codec = options->codec >= 0 ? (enum codec)options->codec
-					     : CODEC_NONE,
-		.codec_level = options->codec_level,
+		.codec_fixed = rules->codec >= 0,
+		.codec = rules->codec >= 0 ? (enum codec)rules->codec
+					   : CODEC_NONE,
+		.codec_level = rules->codec_level,
 	};
 }
 
@@ -286,7 +283,7 @@ static void
 produce_append_part(struct produce *p, struct produce_part *part)
 {
 	struct append *append = &part->state->append;
-	const struct topic_config *config;
+	struct replica_rules rules;
 
 	part->replica = replicas_find(p->replicas, part->topic,
 	    part->partition);
@@ -294,21 +291,17 @@ produce_append_part(struct produce *p, struct produce_part *part)
 		part->error = ERR_NOT_LEADER_OR_FOLLOWER;
 		return;
 	}
-	config = configs_topic(p->replicas->setup.configs,
-	    part->replica->topic);
+	replica_rules(part->replica, &rules);
 	*append = (struct append){
 		.replica = part->replica,
 		.bytes = part->bytes,
 		.acks = p->acks,
-		.min_insync = config->options->min_insync_replicas,
+		.min_insync = rules.min_insync,
 		.done = produce_append_done,
 		.owner = p,
 		.log_start_offset = -1,
 	};
-	produce_rules(p, part, config->options, &append->rules);
-	topic_config_unref(config);
-	atomic_store_explicit(&part->replica->min_insync, append->min_insync,
-	    memory_order_relaxed);
+	produce_rules(p, part, &rules, &append->rules);
 	append->error = produce_check_role(p, part->replica,
 	    append->min_insync);
 	if (append->error == ERR_NONE)

@@ -53,10 +53,13 @@ produce_validate(struct produce *p, struct produce_part *part,
 {
 	struct append *append = &part->state->append;
 
-	append->rules.scratch = replicas_scratch_take(p->replicas);
+	/* The pool of them is shared by all loops. */
+	if (produce_batch_codec(part) != CODEC_NONE)
+		append->rules.scratch = replicas_scratch_take(p->replicas);
 	record_validate(&append->rules, slice_of(part->bytes, part->size),
 	    arena, &append->verdict);
-	replicas_scratch_give(p->replicas, append->rules.scratch);
+	if (append->rules.scratch != NULL)
+		replicas_scratch_give(p->replicas, append->rules.scratch);
 	append->rules.scratch = NULL;
 	append->error = append->verdict.error;
 	part->error_message = append->verdict.message;

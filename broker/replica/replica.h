@@ -62,7 +62,8 @@ const char *replica_topic(const struct replica *replica);
 int32_t replica_partition(const struct replica *replica);
 struct log *replica_log(struct replica *replica); /* NULL: offline */
 
-/* The daemon tells of storage's failed directory and of topics' new configs.
+/* The daemon tells of storage's failed directory and of topics' new configs,
+ * after configs_topic() answers them: what was resolved is kept till then.
  * Any thread. */
 void replicas_dir_failed(struct replicas *replicas, struct log_dir *dir);
 void replicas_config_changed(struct replicas *replicas,

@@ -8,6 +8,7 @@
  *	         change under `state`, those marked (+) only with `lock` held
  *	         as well
  *	sight    a copy for readers, under a seqlock whose writer holds `state`
+ *	rules    likewise
  *
  * A follower's fetch needs `state` alone: it moves the high watermark while an
  * append is being written.
@@ -39,7 +40,21 @@ struct replica_sight {
 };
 #define SIGHT_WORDS ((sizeof(struct replica_sight) + 7) / 8)
 
-/* The topic's settings that matter outside of a produce; any thread. */
+/* What the topic's config says to those who append. */
+struct replica_rules {
+	int64_t timestamp_before_max_ms;
+	int64_t timestamp_after_max_ms;
+	int32_t max_message_bytes;
+	int32_t segment_bytes;
+	int32_t min_insync;
+	int32_t codec; /* -1: as it comes */
+	int32_t codec_level;
+	bool compacted;
+	bool log_append_time;
+};
+#define RULES_WORDS ((sizeof(struct replica_rules) + 7) / 8)
+
+/* Counts for the metrics' page; any thread. */
 struct replica_traffic {
 	atomic_uint_least64_t messages_in;
 	atomic_uint_least64_t bytes_in;
@@ -91,6 +106,8 @@ struct replica {
 
 	atomic_uint sight_sequence; /* odd while it is being written */
 	atomic_uint_least64_t sight[SIGHT_WORDS];
+	atomic_uint rules_sequence; /* the same; 0: nobody has asked yet */
+	atomic_uint_least64_t rules[RULES_WORDS];
 
 	/* Appends that found `lock` held, oldest first. */
 	struct lock queue_lock; /* a leaf */
@@ -101,6 +118,45 @@ struct replica {
 
 	struct replica_traffic traffic;
 };
+
+/*
+ * Words that one writer at a time changes and any reader takes whole:
+ *
+ *	writer (holds `state`)            reader (holds nothing)
+ *	sequence odd                      sequence, again while odd
+ *	words                             words
+ *	sequence even                     same sequence? else again
+ *
+ * Release and acquire on every word, where fences would do, because
+ * ThreadSanitizer knows no fences; on x86 they are plain moves all the same.
+ */
+static inline void
+words_write(atomic_uint *sequence, atomic_uint_least64_t *words,
+    const uint64_t *from, size_t count)
+{
+	unsigned before = atomic_load_explicit(sequence, memory_order_relaxed);
+
+	atomic_store_explicit(sequence, before + 1, memory_order_relaxed);
+	for (size_t i = 0; i < count; i++)
+		atomic_store_explicit(&words[i], from[i],
+		    memory_order_release);
+	atomic_store_explicit(sequence, before + 2, memory_order_release);
+}
+
+static inline void
+words_read(const atomic_uint *sequence, const atomic_uint_least64_t *words,
+    uint64_t *to, size_t count)
+{
+	unsigned before, after;
+
+	do {
+		before = atomic_load_explicit(sequence, memory_order_acquire);
+		for (size_t i = 0; i < count; i++)
+			to[i] = atomic_load_explicit(&words[i],
+			    memory_order_acquire);
+		after = atomic_load_explicit(sequence, memory_order_relaxed);
+	} while ((before & 1) != 0 || before != after);
+}
 
 #define TABLE_SHARDS 64
 struct table_shard {
@@ -176,6 +232,14 @@ struct leader_hint replicas_leader_hint(struct replicas *replicas,
 /* In the loop's image of the cluster. */
 bool replicas_in_image(struct replicas *replicas, struct slice topic,
     int32_t partition);
+
+/* --- rules.c -------------------------------------------------------------- */
+
+/* Takes no lock, but for the first of all. */
+void replica_rules(struct replica *replica, struct replica_rules *out);
+/* `state` is held. */
+void replica_set_rules(struct replica *replica,
+    const struct topic_options *options);
 
 /* --- role.c --------------------------------------------------------------- */
 
@@ -269,7 +333,8 @@ void traffic_register(struct replicas *replicas);
 static inline void
 traffic_add(atomic_uint_least64_t *count, uint64_t n)
 {
-	atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+	if (n != 0)
+		atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
 #endif

@@ -400,10 +400,9 @@ config_changed_one(void *arg, struct replica *replica)
 
 	if (strcmp(config->topic, replica->topic) != 0)
 		return (true);
-	atomic_store_explicit(&replica->min_insync,
-	    config->options->min_insync_replicas, memory_order_relaxed);
-	/* A lower demand may be met already. */
 	lock_take(&replica->state);
+	replica_set_rules(replica, config->options);
+	/* A lower demand may be met already. */
 	moved = replica_advance(replica);
 	replica_publish(replica);
 	lock_release(&replica->state);

@@ -3,11 +3,6 @@
  * One partition's role: how it changes, what of it readers see, and the high
  * watermark.
  *
- *	writer (holds `state`)            reader (holds nothing)
- *	sequence odd                      sequence, again while odd
- *	words                             words
- *	sequence even                     same sequence? else again
- *
  * Source: Kafka 3.9's Partition (makeLeader, makeFollower,
  * maybeIncrementLeaderHW); KIP-101 for the epoch that a leader begins with.
  */
@@ -15,32 +10,12 @@
 
 #include "config/options.h"
 
-/* --- the seqlock ---------------------------------------------------------- */
-
-/* Release and acquire on every word, where fences would do, because
- * ThreadSanitizer knows no fences; on x86 they are plain moves all the same. */
-static void
-sight_write(struct replica *replica, const struct replica_sight *sight)
-{
-	uint64_t words[SIGHT_WORDS] = { 0 };
-	unsigned sequence = atomic_load_explicit(&replica->sight_sequence,
-	    memory_order_relaxed);
-
-	memcpy(words, sight, sizeof(*sight));
-	atomic_store_explicit(&replica->sight_sequence, sequence + 1,
-	    memory_order_relaxed);
-	for (size_t i = 0; i < SIGHT_WORDS; i++)
-		atomic_store_explicit(&replica->sight[i], words[i],
-		    memory_order_release);
-	atomic_store_explicit(&replica->sight_sequence, sequence + 2,
-	    memory_order_release);
-}
+/* --- what readers see ----------------------------------------------------- */
 
 void
 replica_look(const struct replica *replica, struct replica_sight *out)
 {
 	uint64_t words[SIGHT_WORDS];
-	unsigned before, after;
 	int64_t start = -1;
 	struct log *log = atomic_load_explicit(&replica->log,
 	    memory_order_acquire);
@@ -49,15 +24,8 @@ replica_look(const struct replica *replica, struct replica_sight *out)
 	 * high watermark: read first, it is not above the one read next. */
 	if (log != NULL)
 		start = log_start_offset(log);
-	do {
-		before = atomic_load_explicit(&replica->sight_sequence,
-		    memory_order_acquire);
-		for (size_t i = 0; i < SIGHT_WORDS; i++)
-			words[i] = atomic_load_explicit(&replica->sight[i],
-			    memory_order_acquire);
-		after = atomic_load_explicit(&replica->sight_sequence,
-		    memory_order_relaxed);
-	} while ((before & 1) != 0 || before != after);
+	words_read(&replica->sight_sequence, replica->sight, words,
+	    SIGHT_WORDS);
 	memcpy(out, words, sizeof(*out));
 	out->view.log_start_offset = start;
 	if (log != NULL && log_failed(log))
@@ -85,8 +53,11 @@ replica_publish(struct replica *replica)
 		    replica->isr.isr_count + replica->isr.joining_count,
 		.replica_count = replica->isr.replica_count,
 	};
+	uint64_t words[SIGHT_WORDS] = { 0 };
 
-	sight_write(replica, &sight);
+	memcpy(words, &sight, sizeof(sight));
+	words_write(&replica->sight_sequence, replica->sight, words,
+	    SIGHT_WORDS);
 }
 
 void
@@ -161,6 +132,17 @@ replica_end_moved(struct replica *replica)
 	return (moved);
 }
 
+/* One word of the sight, which is whole by itself. */
+static int64_t
+sight_high_watermark(const struct replica *replica)
+{
+	_Static_assert(offsetof(struct replica_sight, view.high_watermark) %
+		8 == 0, "a word of its own");
+	return ((int64_t)atomic_load_explicit(
+	    &replica->sight[offsetof(struct replica_sight,
+		view.high_watermark) / 8], memory_order_acquire));
+}
+
 /* Two may come here at once, the one with the older value last: whoever has
  * told looks again. */
 void
@@ -168,14 +150,13 @@ replica_tell_high_watermark(struct replica *replica)
 {
 	struct log *log = atomic_load_explicit(&replica->log,
 	    memory_order_acquire);
-	struct replica_sight sight;
+	int64_t known = sight_high_watermark(replica);
 	int64_t told = -1;
 
-	replica_look(replica, &sight);
-	while (log != NULL && sight.view.high_watermark != told) {
-		told = sight.view.high_watermark;
+	while (log != NULL && known != told) {
+		told = known;
 		log_set_high_watermark(log, told);
-		replica_look(replica, &sight);
+		known = sight_high_watermark(replica);
 	}
 }
 

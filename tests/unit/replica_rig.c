@@ -14,6 +14,7 @@ const struct topic_config *
 configs_topic(struct configs *configs, const char *topic)
 {
 	(void)topic;
+	atomic_fetch_add(&configs->asked, 1);
 	return (&configs->config);
 }
 

@@ -22,6 +22,7 @@
 struct configs {
 	struct topic_config config;
 	struct topic_options options;
+	atomic_uint asked;
 };
 
 struct replica_rig {

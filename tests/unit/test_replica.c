@@ -480,6 +480,39 @@ test_produce_epoch_gap(void)
 	replica_rig_fini(&rig);
 }
 
+/* What all loops share is not asked for each batch: not the topic's config,
+ * which is resolved once and when it changes, nor the pool for unpacking, when
+ * there is nothing to unpack. */
+static void
+test_produce_rules(void)
+{
+	struct replica_rig rig;
+	unsigned asked;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	asked = atomic_load(&rig.configs.asked);
+	for (int i = 0; i < 10; i++)
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 100), ERR_NONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.configs.asked), asked + 1);
+	CU_ASSERT_EQUAL(rig.replicas->scratch_count, 0);
+	rig.configs.options.max_message_bytes = 300;
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 100), ERR_NONE);
+	rig.configs.config.topic = (char *)(uintptr_t) "another";
+	replicas_config_changed(rig.replicas, &rig.configs.config);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 100), ERR_NONE);
+	rig.configs.config.topic = (char *)(uintptr_t)RIG_TOPIC;
+	replicas_config_changed(rig.replicas, &rig.configs.config);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 100),
+	    ERR_MESSAGE_TOO_LARGE);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 100), ERR_NONE);
+	rig.configs.options.max_message_bytes = 1000;
+	replicas_config_changed(rig.replicas, &rig.configs.config);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 100), ERR_NONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.configs.asked), asked + 1);
+	replica_rig_fini(&rig);
+}
+
 struct demand {
 	struct replica_rig *rig;
 	struct rig_fetch fetch;
@@ -710,6 +743,7 @@ static const struct unit_test tests[] = {
 	{ "produce: waits for replicas", test_produce_awaits_replicas },
 	{ "produce: leadership lost", test_produce_leadership_lost },
 	{ "produce: leadership with a gap", test_produce_epoch_gap },
+	{ "produce: rules", test_produce_rules },
 	{ "produce: min.insync.replicas", test_produce_min_isr },
 	{ "produce: flush.messages", test_produce_flush },
 	{ "a disk fails", test_disk_fails },
