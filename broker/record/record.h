@@ -206,11 +206,13 @@ struct record_fault {
 };
 /* What was found. `faults` comes from the arena. */
 struct record_verdict {
+	enum batch_walk first;  /* what the bytes begin with: `batch` */
+	enum batch_walk second; /* what comes behind it */
 	enum error error;
 	const char *message; /* Produce v8's global message, or NULL */
 	struct record_fault *faults;
 	int32_t fault_count;
-	struct batch batch;  /* the one batch, when error is ERR_NONE */
+	struct batch batch;  /* the first one, if `first` says there is one */
 	bool rebuild;        /* good, but the rules want another codec */
 	int64_t max_timestamp_ms; /* as it will be stored */
 	int32_t offset_of_max_timestamp; /* delta in the batch */
@@ -225,6 +227,11 @@ struct record_verdict {
  */
 void record_validate(const struct record_rules *rules, struct slice bytes,
     struct arena *arena, struct record_verdict *out);
+/* The same in two steps: the headers, which others want to see as well, then
+ * all else, which may be asked again by other rules. */
+void record_begin(struct slice bytes, struct record_verdict *out);
+void record_check(const struct record_rules *rules, struct arena *arena,
+    struct record_verdict *verdict);
 /*
  * Checks what a Produce up to v2 may bring instead, a set of messages of magic
  * 0 or 1 of which the first is whole, and makes one batch of magic 2 of it,

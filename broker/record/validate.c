@@ -30,7 +30,7 @@ struct check {
 };
 
 static enum error check_request(const struct record_rules *rules,
-    struct slice bytes, struct batch *out);
+    const struct record_verdict *verdict);
 static enum error check_batch(const struct record_rules *rules,
     const struct batch *batch);
 static enum error check_records(struct check *check);
@@ -70,10 +70,34 @@ void
 record_validate(const struct record_rules *rules, struct slice bytes,
     struct arena *arena, struct record_verdict *out)
 {
+	record_begin(bytes, out);
+	record_check(rules, arena, out);
+}
+
+void
+record_begin(struct slice bytes, struct record_verdict *out)
+{
+	struct batch second;
+
+	*out = (struct record_verdict){ .second = BATCH_END };
+	out->first = batch_next(&bytes, &out->batch);
+	if (out->first == BATCH_OK)
+		out->second = batch_next(&bytes, &second);
+}
+
+void
+record_check(const struct record_rules *rules, struct arena *arena,
+    struct record_verdict *out)
+{
 	struct check check = { .rules = rules, .arena = arena, .verdict = out };
 
-	*out = (struct record_verdict){ .max_timestamp_ms = -1 };
-	out->error = check_request(rules, bytes, &out->batch);
+	out->message = NULL;
+	out->faults = NULL;
+	out->fault_count = 0;
+	out->rebuild = false;
+	out->max_timestamp_ms = -1;
+	out->offset_of_max_timestamp = 0;
+	out->error = check_request(rules, out);
 	if (out->error == ERR_NONE)
 		out->error = check_batch(rules, &out->batch);
 	if (out->error == ERR_NONE) {
@@ -113,12 +137,12 @@ record_stamp(const struct record_rules *rules,
 
 /* Exactly one batch, and of magic 2. */
 static enum error
-check_request(const struct record_rules *rules, struct slice bytes,
-    struct batch *out)
+check_request(const struct record_rules *rules,
+    const struct record_verdict *verdict)
 {
-	struct batch second;
+	const struct batch *batch = &verdict->batch;
 
-	switch (batch_next(&bytes, out)) {
+	switch (verdict->first) {
 	case BATCH_CORRUPT:
 		return (ERR_CORRUPT_MESSAGE);
 	case BATCH_END:
@@ -127,13 +151,13 @@ check_request(const struct record_rules *rules, struct slice bytes,
 	case BATCH_OK:
 		break;
 	}
-	if (out->magic != 2)
+	if (batch->magic != 2)
 		return (ERR_INVALID_RECORD);
-	if (batch_codec(out) == CODEC_ZSTD &&
+	if (batch_codec(batch) == CODEC_ZSTD &&
 	    rules->api_version >= ZSTD_REFUSED_FIRST &&
 	    rules->api_version <= ZSTD_REFUSED_LAST)
 		return (ERR_UNSUPPORTED_COMPRESSION_TYPE);
-	switch (batch_next(&bytes, &second)) {
+	switch (verdict->second) {
 	case BATCH_CORRUPT:
 		return (ERR_CORRUPT_MESSAGE);
 	case BATCH_OK:

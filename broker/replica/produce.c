@@ -71,15 +71,15 @@ produce_run(struct produce *p)
 	state->deadline_ns = loop_now_ns(p->loop) +
 	    (int64_t)p->timeout_ms * NANOS_PER_MILLI;
 	atomic_init(&state->outstanding, 1);
+	for (size_t i = 0; i < p->part_count; i++)
+		p->parts[i].state = &parts[i];
 	if (!produce_check_all(p)) {
 		produce_finish(p);
 		return;
 	}
-	for (size_t i = 0; i < p->part_count; i++) {
-		p->parts[i].state = &parts[i];
+	for (size_t i = 0; i < p->part_count; i++)
 		if (p->parts[i].error == ERR_NONE)
 			produce_append_part(p, &p->parts[i]);
-	}
 	/* Else the last append posts. */
 	if (atomic_fetch_sub(&state->outstanding, 1) == 1)
 		produce_appended(p);
@@ -126,6 +126,16 @@ produce_refuse_corrupt(struct produce *p, const struct produce_part *part)
 		p->parts[i].error_message = message;
 }
 
+/* The first batch's header is decoded once, for all who ask. */
+static const struct record_verdict *
+produce_look(struct produce_part *part)
+{
+	struct record_verdict *verdict = &part->state->append.verdict;
+
+	record_begin(slice_of(part->bytes, part->size), verdict);
+	return (verdict);
+}
+
 /* False: the whole request was refused. Null records fail all of it, and so do
  * records of a transaction in a request that names none. */
 static bool
@@ -139,22 +149,17 @@ produce_check_all(struct produce *p)
 			return (false);
 		}
 	for (size_t i = 0; i < p->part_count; i++) {
-		struct slice bytes = slice_of(p->parts[i].bytes,
-		    p->parts[i].size);
-		struct batch first;
+		const struct record_verdict *verdict = produce_look(
+		    &p->parts[i]);
 
-		switch (batch_next(&bytes, &first)) {
-		case BATCH_CORRUPT:
+		if (verdict->first == BATCH_CORRUPT) {
 			produce_refuse_corrupt(p, &p->parts[i]);
 			return (false);
-		case BATCH_OK:
-			transactional |= first.magic == 2 &&
-			    (first.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
-			break;
-		case BATCH_END:
-		case BATCH_PARTIAL:
-			break;
 		}
+		transactional |= verdict->first == BATCH_OK &&
+		    verdict->batch.magic == 2 &&
+		    (verdict->batch.attributes & BATCH_ATTR_TRANSACTIONAL) !=
+			0;
 	}
 	if (transactional && !p->names_transaction) {
 		produce_refuse_all(p,
@@ -171,21 +176,20 @@ produce_check_all(struct produce *p)
 static enum error
 produce_check_form(const struct produce *p, const struct produce_part *part)
 {
-	struct slice bytes = slice_of(part->bytes, part->size);
-	struct batch first, second;
-	enum batch_walk found = batch_next(&bytes, &first);
+	const struct record_verdict *verdict = &part->state->append.verdict;
+	const struct batch *first = &verdict->batch;
 
 	if (p->api_version < PRODUCE_BATCH_VERSION)
-		return (found == BATCH_OK && first.magic == 2 &&
-			(first.attributes & BATCH_ATTR_TRANSACTIONAL) != 0
+		return (verdict->first == BATCH_OK && first->magic == 2 &&
+			(first->attributes & BATCH_ATTR_TRANSACTIONAL) != 0
 			? ERR_INVALID_TXN_STATE
 			: ERR_NONE);
-	if (found != BATCH_OK || first.magic != 2)
+	if (verdict->first != BATCH_OK || first->magic != 2)
 		return (ERR_INVALID_RECORD);
-	if (batch_codec(&first) == CODEC_ZSTD &&
+	if (batch_codec(first) == CODEC_ZSTD &&
 	    p->api_version < PRODUCE_ZSTD_VERSION)
 		return (ERR_UNSUPPORTED_COMPRESSION_TYPE);
-	switch (batch_next(&bytes, &second)) {
+	switch (verdict->second) {
 	case BATCH_OK:
 		return (ERR_INVALID_RECORD);
 	case BATCH_CORRUPT:
@@ -196,7 +200,7 @@ produce_check_form(const struct produce *p, const struct produce_part *part)
 	}
 	/* Nothing can have been verified: no coordinator gave the transaction
 	 * its partitions (KIP-890). */
-	if ((first.attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
+	if ((first->attributes & BATCH_ATTR_TRANSACTIONAL) != 0)
 		return (ERR_INVALID_TXN_STATE);
 	return (ERR_NONE);
 }
@@ -292,15 +296,13 @@ produce_append_part(struct produce *p, struct produce_part *part)
 		return;
 	}
 	replica_rules(part->replica, &rules);
-	*append = (struct append){
-		.replica = part->replica,
-		.bytes = part->bytes,
-		.acks = p->acks,
-		.min_insync = rules.min_insync,
-		.done = produce_append_done,
-		.owner = p,
-		.log_start_offset = -1,
-	};
+	append->replica = part->replica;
+	append->bytes = part->bytes;
+	append->acks = p->acks;
+	append->min_insync = rules.min_insync;
+	append->done = produce_append_done;
+	append->owner = p;
+	append->log_start_offset = -1;
 	produce_rules(p, part, &rules, &append->rules);
 	append->error = produce_check_role(p, part->replica,
 	    append->min_insync);
@@ -566,10 +568,12 @@ produce_count(struct produce *p)
 		bytes += part->state->append.verdict.batch.size;
 	}
 	metrics_add(metrics, METRIC_PRODUCE_REQUESTS, (int64_t)p->part_count);
-	metrics_add(metrics, METRIC_FAILED_PRODUCE_REQUESTS, failed);
+	if (failed > 0)
+		metrics_add(metrics, METRIC_FAILED_PRODUCE_REQUESTS, failed);
 	metrics_add(metrics, METRIC_MESSAGES_IN, messages);
 	metrics_add(metrics, METRIC_BYTES_IN, bytes);
-	metrics_add(metrics, METRIC_BYTES_REJECTED, rejected);
+	if (rejected > 0)
+		metrics_add(metrics, METRIC_BYTES_REJECTED, rejected);
 	if (converted > 0)
 		metrics_add(metrics, METRIC_PRODUCE_CONVERSIONS, converted);
 }

@@ -29,20 +29,10 @@
 /* Words about records at fault, until the answer. */
 #define PRODUCE_FAULTS_MAX ((size_t)16 << 20)
 
-#define AT_ATTRIBUTES 22 /* of magic 2: the byte that has the codec */
-
 static bool
-produce_is_batch(const struct produce *p, const struct produce_part *part)
+produce_is_batch(const struct produce_part *part)
 {
-	/* From version 3 on the form was checked. */
-	return (p->api_version >= PRODUCE_BATCH_VERSION ||
-	    part->bytes[BATCH_PEEK_SIZE - 1] == 2);
-}
-
-static enum codec
-produce_batch_codec(const struct produce_part *part)
-{
-	return ((enum codec)(part->bytes[AT_ATTRIBUTES] & BATCH_ATTR_CODEC));
+	return (part->state->append.verdict.batch.magic == 2);
 }
 
 /* --- the work ------------------------------------------------------------- */
@@ -54,10 +44,9 @@ produce_validate(struct produce *p, struct produce_part *part,
 	struct append *append = &part->state->append;
 
 	/* The pool of them is shared by all loops. */
-	if (produce_batch_codec(part) != CODEC_NONE)
+	if (batch_codec(&append->verdict.batch) != CODEC_NONE)
 		append->rules.scratch = replicas_scratch_take(p->replicas);
-	record_validate(&append->rules, slice_of(part->bytes, part->size),
-	    arena, &append->verdict);
+	record_check(&append->rules, arena, &append->verdict);
 	if (append->rules.scratch != NULL)
 		replicas_scratch_give(p->replicas, append->rules.scratch);
 	append->rules.scratch = NULL;
@@ -115,7 +104,7 @@ produce_prepare_run(struct work *work)
 	struct produce_part *part = state->part;
 	struct produce *p = state->append.owner;
 
-	if (produce_is_batch(p, part)) {
+	if (produce_is_batch(part)) {
 		/* The request's arena is the loop's. */
 		state->faults = mem_alloc(sizeof(*state->faults));
 		arena_init(state->faults, PRODUCE_FAULTS_MAX);
@@ -156,7 +145,7 @@ static void
 produce_take_batch(struct produce *p, struct produce_part *part)
 {
 	struct append *append = &part->state->append;
-	enum codec codec = produce_batch_codec(part);
+	enum codec codec = batch_codec(&append->verdict.batch);
 	bool plain = codec == CODEC_NONE;
 	bool rebuild = append->rules.codec_fixed &&
 	    append->rules.codec != codec;
@@ -177,20 +166,15 @@ void
 produce_take_records(struct produce *p, struct produce_part *part)
 {
 	struct append *append = &part->state->append;
-	struct slice bytes = slice_of(part->bytes, part->size);
-	struct batch first;
-
-	if (p->api_version >= PRODUCE_BATCH_VERSION) {
-		produce_take_batch(p, part);
-		return;
-	}
-	if (batch_next(&bytes, &first) != BATCH_OK) {
+	if (p->api_version < PRODUCE_BATCH_VERSION &&
+	    append->verdict.first != BATCH_OK) {
 		part->state->nothing = true;
 		return;
 	}
-	if (first.magic == 2)
+	/* From version 3 on the form was checked. */
+	if (produce_is_batch(part))
 		produce_take_batch(p, part);
-	else if (batch_codec(&first) == CODEC_NONE &&
+	else if (batch_codec(&append->verdict.batch) == CODEC_NONE &&
 	    (!append->rules.codec_fixed ||
 		append->rules.codec == CODEC_NONE) &&
 	    part->size < PRODUCE_CONVERTED_ON_LOOP) {
