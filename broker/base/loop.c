@@ -56,7 +56,8 @@ scheduler_init(struct scheduler *scheduler, const struct scheduler_ops *ops,
 	atomic_init(&scheduler->loop_count, 0);
 	CHECK(pthread_mutex_init(&scheduler->work_mutex, NULL) == 0);
 	list_init(&scheduler->work_queues);
-	list_init(&scheduler->work_runnable);
+	scheduler->crew.scheduler = scheduler;
+	list_init(&scheduler->crew.runnable);
 }
 
 void

@@ -154,6 +154,9 @@ struct work {
 struct work_queue;
 struct work_queue *work_queue_new(struct scheduler *scheduler,
     const char *name, int parallel);
+/* One with so many workers of its own, which never wait for what others do. */
+struct work_queue *work_queue_new_apart(struct scheduler *scheduler,
+    const char *name, int parallel);
 /* Until what is queued has run; the caller runs some of it. May be called from
  * a piece of another queue. */
 void work_queue_free(struct work_queue *queue);

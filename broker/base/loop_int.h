@@ -24,6 +24,19 @@
 /* Spent memory of loop_post_call() that a loop keeps for the next ones. */
 #define LOOP_CALLS_KEPT 256
 
+/* Workers, and the queues that they serve. Under work_mutex. */
+struct crew {
+	struct scheduler *scheduler;
+	/* Queues that have a piece to start, and may: served in turn. */
+	struct list runnable;
+	/* What a scheduler with threads has besides. */
+	pthread_cond_t ready;
+	int idle_count;
+	bool stopping;
+	int thread_count;
+	pthread_t *threads;
+};
+
 struct scheduler_ops {
 	void (*destroy)(struct scheduler *scheduler);
 	void (*loop_attach)(struct loop *loop);
@@ -35,8 +48,12 @@ struct scheduler_ops {
 	void (*loop_rouse)(struct loop *loop);
 	/* True when no callback at all runs; NULL: cannot be told. */
 	bool (*idle)(const struct scheduler *scheduler);
-	/* Under work_mutex: `queue` has become runnable. */
-	void (*work_ready)(struct scheduler *scheduler);
+	/* So many workers serve the crew's queues. NULL: whoever runs work runs
+	 * that of all crews. */
+	void (*crew_start)(struct crew *crew, int count);
+	void (*crew_stop)(struct crew *crew);
+	/* Under work_mutex: a queue of the crew has become runnable. */
+	void (*work_ready)(struct crew *crew);
 	/* Returns when the queue is empty and none of its pieces runs. */
 	void (*work_drain)(struct work_queue *queue);
 };
@@ -50,8 +67,7 @@ struct scheduler {
 	atomic_uint loop_count;
 	pthread_mutex_t work_mutex; /* a leaf lock, over all queues */
 	struct list work_queues;
-	/* Queues that have a piece to start, and may: served in turn. */
-	struct list work_runnable;
+	struct crew crew; /* of all queues without one of their own */
 };
 
 void scheduler_init(struct scheduler *scheduler,
@@ -188,8 +204,10 @@ bool loop_inbox_empty(const struct loop *loop);
 
 struct work_queue {
 	struct list link;	/* in scheduler.work_queues */
-	struct list runnable;	/* in scheduler.work_runnable, or alone */
+	struct list runnable;	/* in its crew's, or alone */
 	struct scheduler *scheduler;
+	struct crew *crew;
+	bool apart;		/* the crew is its own */
 	char *name;
 	struct list pending;
 	size_t length;

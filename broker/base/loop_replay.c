@@ -336,9 +336,9 @@ replay_idle(const struct scheduler *scheduler)
 }
 
 static void
-replay_work_ready(struct scheduler *scheduler)
+replay_work_ready(struct crew *crew)
 {
-	(void)scheduler;
+	(void)crew;
 }
 
 static void

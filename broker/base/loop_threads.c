@@ -31,15 +31,6 @@ struct loop_thread {
 	pthread_t thread;
 };
 
-struct scheduler_threads {
-	struct scheduler scheduler; /* first */
-	pthread_cond_t work_ready;  /* with work_mutex, as all below */
-	int idle_count;
-	bool stopping;
-	int worker_count;
-	pthread_t *workers;
-};
-
 /* The two take turns, see watch_want(). */
 struct watch_event {
 	struct event *events[2];
@@ -93,36 +84,59 @@ run_first(struct work_queue *queue)
 static void *
 worker_main(void *arg)
 {
-	struct scheduler_threads *threads = arg;
-	struct scheduler *scheduler = &threads->scheduler;
+	struct crew *crew = arg;
+	pthread_mutex_t *mutex = &crew->scheduler->work_mutex;
 
 	(void)pthread_setname_np(pthread_self(), "worker");
-	leaf_lock(&scheduler->work_mutex);
+	leaf_lock(mutex);
 	for (;;) {
-		if (list_empty(&scheduler->work_runnable)) {
-			if (threads->stopping)
+		if (list_empty(&crew->runnable)) {
+			if (crew->stopping)
 				break;
-			threads->idle_count++;
-			pthread_cond_wait(&threads->work_ready,
-			    &scheduler->work_mutex);
-			threads->idle_count--;
+			crew->idle_count++;
+			pthread_cond_wait(&crew->ready, mutex);
+			crew->idle_count--;
 			continue;
 		}
-		run_first(list_entry(scheduler->work_runnable.next,
-		    struct work_queue, runnable));
+		run_first(list_entry(crew->runnable.next, struct work_queue,
+		    runnable));
 	}
-	leaf_unlock(&scheduler->work_mutex);
+	leaf_unlock(mutex);
 	return (NULL);
 }
 
 static void
-threads_work_ready(struct scheduler *scheduler)
+threads_work_ready(struct crew *crew)
 {
-	struct scheduler_threads *threads = container_of(scheduler,
-	    struct scheduler_threads, scheduler);
+	if (crew->idle_count > 0)
+		pthread_cond_signal(&crew->ready);
+}
 
-	if (threads->idle_count > 0)
-		pthread_cond_signal(&threads->work_ready);
+static void
+threads_crew_start(struct crew *crew, int count)
+{
+	CHECK(pthread_cond_init(&crew->ready, NULL) == 0);
+	crew->thread_count = count;
+	crew->threads = mem_alloc((size_t)count * sizeof(*crew->threads));
+	for (int i = 0; i < count; i++)
+		thread_start(crew->scheduler, &crew->threads[i], worker_main,
+		    crew);
+}
+
+static void
+threads_crew_stop(struct crew *crew)
+{
+	leaf_lock(&crew->scheduler->work_mutex);
+	crew->stopping = true;
+	pthread_cond_broadcast(&crew->ready);
+	leaf_unlock(&crew->scheduler->work_mutex);
+	for (int i = 0; i < crew->thread_count; i++) {
+		int error = pthread_join(crew->threads[i], NULL);
+
+		CHECK(error == 0);
+	}
+	pthread_cond_destroy(&crew->ready);
+	mem_free(crew->threads);
 }
 
 /* Who waits takes part, or a worker that waits for its own kind, when all the
@@ -151,40 +165,20 @@ struct scheduler *
 scheduler_new_threads(const struct clock *clock, int worker_count,
     struct diag *diag)
 {
-	struct scheduler_threads *threads = mem_zalloc(sizeof(*threads));
-	struct scheduler *scheduler = &threads->scheduler;
+	struct scheduler *scheduler = mem_zalloc(sizeof(*scheduler));
 
 	CHECK(worker_count >= 1);
 	scheduler_init(scheduler, &threads_ops, clock, diag);
-	CHECK(pthread_cond_init(&threads->work_ready, NULL) == 0);
-	threads->worker_count = worker_count;
-	threads->workers = mem_alloc((size_t)worker_count *
-	    sizeof(*threads->workers));
-	for (int i = 0; i < worker_count; i++)
-		thread_start(scheduler, &threads->workers[i], worker_main,
-		    threads);
+	threads_crew_start(&scheduler->crew, worker_count);
 	return (scheduler);
 }
 
 static void
 threads_destroy(struct scheduler *scheduler)
 {
-	struct scheduler_threads *threads = container_of(scheduler,
-	    struct scheduler_threads, scheduler);
-
-	leaf_lock(&scheduler->work_mutex);
-	threads->stopping = true;
-	pthread_cond_broadcast(&threads->work_ready);
-	leaf_unlock(&scheduler->work_mutex);
-	for (int i = 0; i < threads->worker_count; i++) {
-		int error = pthread_join(threads->workers[i], NULL);
-
-		CHECK(error == 0);
-	}
-	pthread_cond_destroy(&threads->work_ready);
+	threads_crew_stop(&scheduler->crew);
 	scheduler_fini(scheduler);
-	mem_free(threads->workers);
-	mem_free(threads);
+	mem_free(scheduler);
 }
 
 /* --- loops: sleeping and waking ------------------------------------------- */
@@ -371,6 +365,8 @@ static const struct scheduler_ops threads_ops = {
 	.loop_stop = threads_loop_stop,
 	.loop_detach = threads_loop_detach,
 	.loop_rouse = threads_loop_rouse,
+	.crew_start = threads_crew_start,
+	.crew_stop = threads_crew_stop,
 	.work_ready = threads_work_ready,
 	.work_drain = threads_work_drain,
 };

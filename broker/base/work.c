@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Work queues: order among pieces of work, whatever runs them.  A queue with a
- * piece to start, and fewer than `parallel` running, is in the scheduler's
- * list of runnable queues, which workers serve in turn, a piece each.
+ * piece to start, and fewer than `parallel` running, is in its crew's list of
+ * runnable queues, which that crew's workers serve in turn, a piece each.
  */
 #include "base/loop_int.h"
 #include "base/mem.h"
+
+struct work_queue *
+work_queue_new_apart(struct scheduler *scheduler, const char *name,
+    int parallel)
+{
+	struct work_queue *queue = work_queue_new(scheduler, name, parallel);
+
+	queue->apart = true;
+	queue->crew = mem_zalloc(sizeof(*queue->crew));
+	queue->crew->scheduler = scheduler;
+	list_init(&queue->crew->runnable);
+	if (scheduler->ops->crew_start != NULL)
+		scheduler->ops->crew_start(queue->crew, parallel);
+	return (queue);
+}
 
 struct work_queue *
 work_queue_new(struct scheduler *scheduler, const char *name, int parallel)
@@ -15,6 +30,7 @@ work_queue_new(struct scheduler *scheduler, const char *name, int parallel)
 	CHECK_MAGIC(scheduler, SCHEDULER_MAGIC);
 	CHECK(parallel >= 1);
 	queue->scheduler = scheduler;
+	queue->crew = &scheduler->crew;
 	queue->name = mem_strdup(name);
 	queue->parallel = parallel;
 	list_init(&queue->pending);
@@ -39,6 +55,11 @@ work_queue_free(struct work_queue *queue)
 	CHECK(queue->running == 0 && list_empty(&queue->pending));
 	list_remove(&queue->link);
 	leaf_unlock(&scheduler->work_mutex);
+	if (queue->apart) {
+		if (scheduler->ops->crew_stop != NULL)
+			scheduler->ops->crew_stop(queue->crew);
+		mem_free(queue->crew);
+	}
 	pthread_cond_destroy(&queue->idle);
 	mem_free(queue->name);
 	mem_free(queue);
@@ -57,8 +78,7 @@ queue_offer(struct work_queue *queue)
 	if (list_empty(&queue->pending) || queue->running >= queue->parallel)
 		return (false);
 	if (!list_linked(&queue->runnable))
-		list_push_tail(&queue->scheduler->work_runnable,
-		    &queue->runnable);
+		list_push_tail(&queue->crew->runnable, &queue->runnable);
 	return (true);
 }
 
@@ -83,7 +103,7 @@ work_submit(struct work_queue *queue, struct work *work)
 	list_push_tail(&queue->pending, &work->link);
 	queue->length++;
 	if (queue_offer(queue))
-		scheduler->ops->work_ready(scheduler);
+		scheduler->ops->work_ready(queue->crew);
 	leaf_unlock(&scheduler->work_mutex);
 }
 

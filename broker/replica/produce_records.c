@@ -9,8 +9,8 @@
  * On the loop this is bounded in time: what is compressed may unpack to some
  * hundred times its size, so the loop gives up after a bound and a worker
  * begins anew; what is large, or has to be compressed, goes to a worker at
- * once.  While one is at it, the connection's next request waits, or it
- * might be appended first.
+ * once: to one that does nothing else and so never waits for a disk.  While it
+ * is at it, the connection's next request waits, or it might be appended first.
  */
 #include "replica/produce_int.h"
 
@@ -95,7 +95,6 @@ produce_convert(struct produce_part *part)
 
 /* --- on a worker ---------------------------------------------------------- */
 
-/* The outstanding one that stands for this is given back last. */
 static void
 produce_prepare_run(struct work *work)
 {
@@ -104,17 +103,28 @@ produce_prepare_run(struct work *work)
 	struct produce_part *part = state->part;
 	struct produce *p = state->append.owner;
 
-	if (produce_is_batch(part)) {
-		/* The request's arena is the loop's. */
-		state->faults = mem_alloc(sizeof(*state->faults));
-		arena_init(state->faults, PRODUCE_FAULTS_MAX);
-		state->append.rules.decompressed_limit_bytes =
-		    PRODUCE_DECOMPRESSED_MAX;
-		produce_validate(p, part, state->faults);
-		produce_rebuild(part);
-	} else
+	if (!produce_is_batch(part)) {
 		produce_convert(part);
-	produce_submit(p, part);
+		return;
+	}
+	/* The request's arena is the loop's. */
+	state->faults = mem_alloc(sizeof(*state->faults));
+	arena_init(state->faults, PRODUCE_FAULTS_MAX);
+	state->append.rules.decompressed_limit_bytes =
+	    PRODUCE_DECOMPRESSED_MAX;
+	produce_validate(p, part, state->faults);
+	produce_rebuild(part);
+}
+
+/* Back on the loop: an append may wait for a disk, and those who prepare must
+ * not. The outstanding one that stands for this is given back last. */
+static void
+produce_prepare_done(struct work *work)
+{
+	struct produce_part_int *state = container_of(work,
+	    struct produce_part_int, prepare);
+
+	produce_submit(state->append.owner, state->part);
 	produce_append_done(&state->append);
 }
 
@@ -125,10 +135,12 @@ produce_prepare_later(struct produce *p, struct produce_part *part)
 
 	state->part = part;
 	state->prepare.run = produce_prepare_run;
+	state->prepare.done = produce_prepare_done;
+	state->prepare.home = p->loop;
 	atomic_fetch_add(&p->state->outstanding, 1);
 	if (p->held != NULL)
 		p->held(p);
-	work_submit(p->replicas->setup.workers, &state->prepare);
+	work_submit(p->replicas->records, &state->prepare);
 }
 
 /* --- on the loop ---------------------------------------------------------- */

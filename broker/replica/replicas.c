@@ -36,6 +36,8 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->scratch_lock, LOCK_RANK_LEAF);
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
+	replicas->records = work_queue_new_apart(setup->scheduler, "records",
+	    (setup->broker_options->daemon.background_threads + 1) / 2);
 	atomic_init(&replicas->controller_epoch, -1);
 	storage_set_high_watermarks(setup->storage, high_watermark_of,
 	    replicas);
@@ -78,6 +80,7 @@ replicas_free(struct replicas **replicas)
 		return;
 	CHECK_MAGIC(gone, REPLICAS_MAGIC);
 	work_queue_free(gone->drains);
+	work_queue_free(gone->records);
 	append_dirs_free(gone);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);
 	for (size_t i = 0; i < TABLE_SHARDS; i++) {

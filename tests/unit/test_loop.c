@@ -597,6 +597,46 @@ test_work_queues_take_turns(void)
 	mem_free(c);
 }
 
+static void
+await_run(struct work *work)
+{
+	gate_await(&container_of(work, struct piece, work)->owner->rig.gate);
+}
+
+static void
+open_run(struct work *work)
+{
+	gate_open(&container_of(work, struct piece, work)->owner->rig.gate);
+}
+
+/* The only worker waits for what a queue with its own is to do. */
+static void
+test_work_apart(void)
+{
+	struct work_case *c = mem_zalloc(sizeof(*c));
+	struct work_queue *apart;
+
+	gate_init(&c->rig.gate);
+	c->rig.scheduler = scheduler_new_threads(clock_system(), 1, NULL);
+	c->queue = work_queue_new(c->rig.scheduler, "common", 1);
+	apart = work_queue_new_apart(c->rig.scheduler, "apart", 2);
+	for (int i = 0; i < 2; i++) {
+		c->pieces[i] = (struct piece) {
+			.work = { .run = i == 0 ? await_run : open_run },
+			.owner = c,
+		};
+		work_submit(i == 0 ? c->queue : apart, &c->pieces[i].work);
+	}
+	work_queue_free(c->queue);
+	/* This one goes with the scheduler. */
+	c->pieces[2] = (struct piece) { .work = { .run = piece_run },
+		.owner = c };
+	work_submit(apart, &c->pieces[2].work);
+	scheduler_free(c->rig.scheduler);
+	CU_ASSERT_EQUAL(c->begun, 1);
+	mem_free(c);
+}
+
 /* The home is freed while its work is queued: done is dropped. */
 static void
 test_work_outlives_no_home(void)
@@ -632,6 +672,7 @@ static const struct unit_test tests[] = {
 	{ "work: one by one", test_work_in_order },
 	{ "work: two at once", test_work_parallel },
 	{ "work: queues take turns", test_work_queues_take_turns },
+	{ "work: a queue with workers of its own", test_work_apart },
 	{ "work: home freed first", test_work_outlives_no_home },
 };
 

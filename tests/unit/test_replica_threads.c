@@ -316,6 +316,52 @@ test_held(void)
 	replica_rig_fini(&rig);
 }
 
+struct hung {
+	struct work work;
+	struct gate held;
+	struct gate release;
+};
+
+static void
+hung_run(struct work *work)
+{
+	struct hung *hung = container_of(work, struct hung, work);
+
+	gate_open(&hung->held);
+	gate_await(&hung->release);
+}
+
+/* All who may wait for a disk do: what only costs the processor goes on. */
+static void
+test_workers_hang(void)
+{
+	struct replica_rig rig;
+	struct rig_produce p;
+	struct hung hung[3];
+
+	replica_rig_init(&rig, true, NULL);
+	rig.configs.options.codec = CODEC_GZIP;
+	replica_rig_lead(&rig, 1, 1);
+	for (size_t i = 0; i < nelems(hung); i++) {
+		hung[i] = (struct hung){ .work.run = hung_run };
+		gate_init(&hung[i].held);
+		gate_init(&hung[i].release);
+		work_submit(rig.workers, &hung[i].work);
+		gate_await(&hung[i].held);
+	}
+	rig_produce_init(&p, &rig, 1);
+	rig_produce_start(&p);
+	gate_await(&rig.gate);
+	CU_ASSERT_TRUE(p.done);
+	CU_ASSERT_EQUAL(p.part.error, ERR_NONE);
+	CU_ASSERT_EQUAL(p.part.base_offset, 0);
+	for (size_t i = 0; i < nelems(hung); i++)
+		gate_open(&hung[i].release);
+	work_queue_wait(rig.workers);
+	rig_produce_fini(&p);
+	replica_rig_fini(&rig);
+}
+
 static void
 abandon_all(void *arg)
 {
@@ -385,6 +431,7 @@ static const struct unit_test tests[] = {
 	{ "many loops, one partition", test_storm },
 	{ "the same with a follower", test_storm_replicated },
 	{ "a partition that is held", test_held },
+	{ "workers that hang", test_workers_hang },
 	{ "an asker that goes meanwhile", test_held_abandoned },
 	{ "a leader that changes meanwhile", test_storm_leader_moves },
 };
