@@ -26,6 +26,23 @@ describe_cluster_brokers(const struct cluster_image *image,
 	return (true);
 }
 
+static bool
+describe_cluster_refuse(struct request *request, int8_t endpoint_type,
+    struct describe_cluster_response *response)
+{
+	if (endpoint_type == ENDPOINT_CONTROLLER) {
+		response->error_code = ERR_MISMATCHED_ENDPOINT_TYPE;
+		response->error_message = SLICE_LITERAL(
+		    "The request was sent to an endpoint of type BROKER, but "
+		    "we wanted an endpoint of type CONTROLLER");
+		return (true);
+	}
+	response->error_code = ERR_UNSUPPORTED_ENDPOINT_TYPE;
+	response->error_message = slice_of_text(arena_printf(&request->arena,
+	    "Unsupported endpoint type %d", (int)endpoint_type));
+	return (response->error_message.data != NULL);
+}
+
 void
 api_describe_cluster(struct apis *apis, struct request *request)
 {
@@ -37,19 +54,11 @@ api_describe_cluster(struct apis *apis, struct request *request)
 		return;
 	wire_init(&message_describe_cluster_response, &response);
 	if (body.endpoint_type != ENDPOINT_BROKER) {
-		response.error_code =
-		    body.endpoint_type == ENDPOINT_CONTROLLER ?
-		    ERR_MISMATCHED_ENDPOINT_TYPE :
-		    ERR_UNSUPPORTED_ENDPOINT_TYPE;
-		response.error_message = body.endpoint_type ==
-			ENDPOINT_CONTROLLER ?
-		    SLICE_LITERAL("The request was sent to an endpoint of type "
-				  "BROKER, but we wanted an endpoint of type "
-				  "CONTROLLER") :
-		    slice_of_text(arena_printf(&request->arena,
-			"Unsupported endpoint type %d",
-			(int)body.endpoint_type));
-		api_reply(apis, request, &response);
+		if (describe_cluster_refuse(request, body.endpoint_type,
+			&response))
+			api_reply(apis, request, &response);
+		else
+			api_refuse_memory(apis, request);
 		return;
 	}
 	if (!describe_cluster_brokers(image, request, &response)) {

@@ -446,6 +446,16 @@ def test_describe_cluster(shared_broker, client, version):
         "Metadata", 9, Topics=[])["ClusterId"]
 
 
+@pytest.mark.parametrize("kind, error", ((2, 114), (7, 115), (-1, 115)))
+def test_describe_cluster_of_another_kind(client, kind, error):
+    answer = client.call("DescribeCluster", 1, EndpointType=kind)
+    assert (answer["ErrorCode"], answer["Brokers"]) == (error, [])
+    assert answer["ErrorMessage"] in (
+        "The request was sent to an endpoint of type BROKER, but we wanted "
+        "an endpoint of type CONTROLLER",
+        f"Unsupported endpoint type {kind}")
+
+
 def describe_configs(client, kind, name, version=4, keys=None, **more):
     answer = client.call("DescribeConfigs", version, Resources=[
         {"ResourceType": kind, "ResourceName": name,
