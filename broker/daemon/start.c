@@ -480,8 +480,13 @@ start_logs(struct task *t)
 {
 	struct start *s = task_state(t);
 
-	if (!s->work.done)
+	if (!s->work.done) {
+		if (atomic_load(&s->broker->stop_wanted))
+			storage_load_abandon(s->broker->storage);
 		return (STEP_WAIT);
+	}
+	if (atomic_load(&s->broker->stop_wanted))
+		return (start_go(t, NULL));
 	if (!s->work.good)
 		return (start_fail(s->broker, "no log directory is usable"));
 	storage_start_upkeep(s->broker->storage, s->broker->control);

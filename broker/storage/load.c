@@ -156,7 +156,8 @@ load_once(struct log_dir *dir, const struct load_name *name, bool clean,
 	if (!good) {
 		*again = errno == EOVERFLOW && log->segments == NULL &&
 		    split_first(log, items, count);
-		if (!*again && !log_dir_failed(dir))
+		if (!*again && !log_dir_failed(dir) &&
+		    !storage_load_is_abandoned(dir->storage))
 			log_fail(log, "could not load the log");
 		for (size_t i = 0; log->segments == NULL && i < count; i++)
 			segment_unref(items[i]);

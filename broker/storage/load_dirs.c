@@ -9,6 +9,10 @@
  *	      \              of its logs is left alone
  *	       \--> a name that is no log's: the start ends
  *
+ * A load that is abandoned, because the broker is to stop, leaves alone what it
+ * has not claimed, and ends recoveries between two batches: what they have
+ * written so far is as good as what a death there would have left.
+ *
  * Without threads (replay) the first loader takes them all, in their order.
  */
 #include <errno.h>
@@ -84,7 +88,7 @@ storage_load(struct storage *storage,
 		.arg = arg,
 	};
 	size_t usable = 0;
-	bool fatal;
+	bool whole;
 
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
 	load.dirs = mem_zalloc((storage->dir_count + 1) * sizeof(*load.dirs));
@@ -93,23 +97,39 @@ storage_load(struct storage *storage,
 	if (!atomic_load(&load.fatal))
 		load_run(&load);
 	storage->load = NULL;
-	fatal = atomic_load(&load.fatal);
+	whole = !atomic_load(&load.fatal) &&
+	    !atomic_load(&storage->load_abandoned);
 	for (size_t i = 0; i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
-		dir->loaded = !fatal && !log_dir_failed(dir);
+		dir->loaded = whole && !log_dir_failed(dir);
 		/* A start that ends here takes nothing from a clean stop. */
-		if (fatal && dir->marked && !log_dir_failed(dir))
+		if (!whole && dir->marked && !log_dir_failed(dir))
 			log_dir_mark_clean(dir);
 		usable += !log_dir_failed(dir);
 	}
-	if (!fatal && progress != NULL)
+	if (whole && progress != NULL)
 		progress(arg, load.total, load.total);
 	load_free(&load);
-	if (!fatal && usable == 0)
+	if (whole && usable == 0)
 		diag_fatal(storage->diag, storage,
 		    "none of the log directories could be loaded");
-	return (!fatal && usable > 0);
+	return (whole && usable > 0);
+}
+
+void
+storage_load_abandon(struct storage *storage)
+{
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	atomic_store(&storage->load_abandoned, true);
+}
+
+bool
+storage_load_is_abandoned(const struct storage *storage)
+{
+	return (storage->load != NULL &&
+	    atomic_load_explicit(&storage->load_abandoned,
+		memory_order_relaxed));
 }
 
 static void
@@ -303,12 +323,14 @@ load_claim(struct work *work)
 
 	while ((at = atomic_fetch_add(&dir->next, 1)) < dir->count) {
 		if (!log_dir_failed(dir->dir) &&
-		    !atomic_load(&dir->load->fatal))
+		    !atomic_load(&dir->load->fatal) &&
+		    !storage_load_is_abandoned(storage))
 			load_one(dir, &dir->jobs[at]);
 		atomic_fetch_add(&dir->load->done, 1);
 		storage_load_goes_on(storage);
 		if (atomic_fetch_sub(&dir->left, 1) == 1 &&
-		    !log_dir_failed(dir->dir))
+		    !log_dir_failed(dir->dir) &&
+		    !storage_load_is_abandoned(storage))
 			diag_info(storage->diag, storage,
 			    "dir=%s loaded logs=%zu ms=%" PRId64,
 			    dir->dir->path, dir->count,

@@ -120,6 +120,10 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 		return (false);
 	segment_walk(segment, &walk, 0, end, true);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
+		if (storage_load_is_abandoned(log->storage)) {
+			good = false;
+			break;
+		}
 		if (batch.last_offset < next_offset) {
 			/* Offsets that go back: nothing here can be trusted. */
 			valid = 0;

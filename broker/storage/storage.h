@@ -89,9 +89,12 @@ bool storage_set_identity(struct storage *storage, int32_t broker_id,
  * num.recovery.threads.per.data.dir says, or as there are cores.  `progress`
  * may be NULL; it is told how many are done and in all, at most once a second,
  * by any thread, but never by two at once; the last call says all.
- * False: no directory is usable. [worker] */
+ * False: no directory is usable, or it was abandoned. [worker] */
 bool storage_load(struct storage *storage,
     void (*progress)(void *arg, size_t done, size_t total), void *arg);
+/* A load that is under way, or begins later, ends soon, in the middle of a
+ * recovery too; no directory counts as loaded or as failed then. Any thread. */
+void storage_load_abandon(struct storage *storage);
 /* Periodic work: checkpoints, retention, flush by time, deletion. On workers,
  * from `loop`'s timers. Both calls on that loop, or while no thread runs it;
  * a scheduler is needed. */

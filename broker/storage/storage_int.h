@@ -101,6 +101,7 @@ struct storage {
 	struct index_cache *cache;
 	struct work_queue *work; /* NULL without a scheduler */
 	struct load *load;       /* while storage_load() runs */
+	atomic_bool load_abandoned;
 	atomic_ullong next_segment_id;
 	struct lock lock; /* guards what follows */
 	struct hash logs; /* by name */
@@ -351,6 +352,8 @@ bool snapshot_remove_strays(struct log *log);
 
 /* A sign of life while logs load, told and said now and then. */
 void storage_load_goes_on(struct storage *storage);
+/* Whether what is being loaded is wanted no more. */
+bool storage_load_is_abandoned(const struct storage *storage);
 
 /* NULL with *fatal unset: its directory has failed. */
 struct log *log_load(struct log_dir *dir, const char *topic,

@@ -126,3 +126,29 @@ def test_progress_is_told(make_broker, tmp_path):
     loading = [h for h in heard if b"loading logs" in h]
     assert all(b"EXTEND_TIMEOUT_USEC=" in h for h in loading)
     assert b"STATUS=loading logs: %d of %d" % (count, count) in loading[-1]
+
+
+@pytest.mark.ours
+def test_stop_while_recovering(make_broker):
+    """A stop does not wait until all is recovered, and is a good one; what was
+    there is there afterwards."""
+    count = 1500
+    broker = make_broker(log_segment_bytes=150).start()
+    harness.create_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        for n in range(count):
+            assert wire.produce(c, "t", wire.batch([b"%050d" % n]))[
+                "ErrorCode"] == 0
+    broker.kill()
+    for _ in range(3):
+        seen = len(broker.log())
+        broker.launch()
+        harness.wait_until(lambda: "is recovered from" in broker.log()[seen:],
+                           what="a recovery has begun")
+        broker.stop()
+        said = broker.log()[seen:]
+        assert "loaded logs" not in said
+        assert " ERROR " not in said and " FATAL " not in said
+    broker.start()
+    harness.wait_topic(broker, "t")
+    assert values(broker, "t", 0) == [b"%050d" % n for n in range(count)]

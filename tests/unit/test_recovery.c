@@ -364,6 +364,79 @@ test_load_in_parallel(void)
 	}
 }
 
+/* Files whose n-th read has the load abandoned; 0: none has. */
+struct impatient {
+	struct files files;
+	struct files_ops ops;
+	struct bench *bench;
+	int reads;
+	int patience;
+};
+
+static ssize_t
+impatient_pread(struct files *files, int descriptor, void *to, size_t size,
+    int64_t position)
+{
+	struct impatient *i = container_of(files, struct impatient, files);
+
+	if (++i->reads == i->patience)
+		storage_load_abandon(i->bench->storage);
+	return (files_system()->ops->pread(files_system(), descriptor, to,
+	    size, position));
+}
+
+/* Loads, and says whether that came to its end. */
+static bool
+impatient_load(struct impatient *i, struct bench *bench, int patience)
+{
+	i->ops = *files_system()->ops;
+	i->ops.pread = impatient_pread;
+	i->files.ops = &i->ops;
+	i->bench = bench;
+	i->patience = 0;
+	bench->files = &i->files;
+	CU_ASSERT_FATAL(bench_open(bench));
+	i->reads = 0;
+	i->patience = patience;
+	return (storage_load(bench->storage, NULL, NULL));
+}
+
+/* A stop in the middle of a recovery does not wait for its end, and takes
+ * nothing: not a record, not a directory, not the mark of a clean stop. */
+static void
+test_load_abandoned(void)
+{
+	struct impatient i;
+	struct bench bench;
+	int reads;
+
+	bench_init(&bench);
+	bench_start(&bench);
+	bench_fill(&bench, 300, 60000);
+	bench_crash(&bench);
+	CU_ASSERT(impatient_load(&i, &bench, 0));
+	reads = i.reads;
+	bench_crash(&bench);
+	for (int patience = 1; patience < reads; patience += reads / 13) {
+		CU_ASSERT_FALSE(impatient_load(&i, &bench, patience));
+		CU_ASSERT(i.reads < patience + reads / 10);
+		CU_ASSERT_FALSE(storage_has_failed_dir(bench.storage));
+		bench_stop(&bench);
+		CU_ASSERT_EQUAL(bench_size(&bench, MARK), -1);
+	}
+	CU_ASSERT(impatient_load(&i, &bench, 0));
+	bench.log = storage_find(bench.storage, "t", 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bench.log);
+	CU_ASSERT_EQUAL(bench_count(&bench, 0), 300);
+	bench_stop(&bench);
+	CU_ASSERT(bench_size(&bench, MARK) > 0);
+	CU_ASSERT_FALSE(impatient_load(&i, &bench, 1));
+	bench_stop(&bench);
+	CU_ASSERT(bench_size(&bench, MARK) > 0);
+	CU_ASSERT(impatient_load(&i, &bench, 0));
+	bench_fini(&bench);
+}
+
 /* What a start asks of the disk for each empty log. */
 static void
 test_load_asks_little(void)
@@ -920,6 +993,7 @@ static const struct unit_test tests[] = {
 	{ "rolls that are pending", test_pending_rolls },
 	{ "a roll makes one file", test_roll_makes_one_file },
 	{ "loading in parallel", test_load_in_parallel },
+	{ "loading is abandoned", test_load_abandoned },
 	{ "loading asks little of the disk", test_load_asks_little },
 	{ "few descriptors", test_few_descriptors },
 	{ "snapshots after a recovery", test_snapshots_after_recovery },
