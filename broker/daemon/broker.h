@@ -48,7 +48,9 @@ enum broker_state {
 	BROKER_RUNNING,
 	BROKER_STOPPING,
 	BROKER_STOPPED,
-	BROKER_FAILED /* it could not start, or lost all disks; stopped */
+	/* It could not start, lost all disks or its place in the cluster; it
+	 * has stopped. */
+	BROKER_FAILED
 };
 
 struct broker_setup {
@@ -78,7 +80,8 @@ void broker_free(struct broker **broker);
 void broker_ping(struct broker *broker);
 bool broker_alive(const struct broker *broker);
 
-/* Registered, and the controller has told this broker of itself. Any thread. */
+/* RUNNING and registered: the controller has told this broker of itself, and its
+ * session has not been lost since, or it is registered again. Any thread. */
 bool broker_ready(const struct broker *broker);
 /* For tests: the port that a listener is bound to, -1: no such listener. */
 int32_t broker_port(const struct broker *broker, const char *listener);

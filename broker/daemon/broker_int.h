@@ -68,8 +68,9 @@ struct broker {
 	struct registration *registration;
 
 	struct task_ref task; /* start, then stop */
+	struct task_ref running; /* readiness, from the start's end on */
 	bool departed;     /* the controlled shutdown is over, or was none */
-	bool failed;             /* it could not start, or no disk is left */
+	bool failed; /* no start, no disk left, or no place in the cluster */
 	uint64_t dir_failures;   /* log dirs that went offline */
 	struct task_ref dir_event; /* tells the controller of them */
 	bool logs_closing; /* a worker frees replicas and logs */
@@ -78,6 +79,9 @@ struct broker {
 void broker_enter(struct broker *broker, enum broker_state state);
 void broker_start_task(struct broker *broker);
 void broker_stop_task(struct broker *broker);
+/* From RUNNING on, and before the registration is freed. */
+void broker_run_task(struct broker *broker);
+void broker_end_run_task(struct broker *broker);
 /* The controlled shutdown; wakes the task after `departed` became true. */
 void broker_depart_task(struct broker *broker, struct task *stop);
 /* Where brokers reach the controller: the control plane's, else their own. */

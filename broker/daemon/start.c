@@ -698,9 +698,10 @@ start_told(struct task *t)
 	start_join(t, cluster_changed(b->cluster));
 	if (image_broker(cluster_image(b->cluster), b->broker_id) == NULL)
 		return (start_wait(t));
-	atomic_store(&b->ready, true);
 	b->task = (struct task_ref){ NULL, 0 };
+	atomic_store(&b->ready, true);
 	broker_enter(b, BROKER_RUNNING);
+	broker_run_task(b);
 	if (atomic_load(&b->stop_wanted))
 		broker_stop_task(b);
 	return (STEP_DONE);

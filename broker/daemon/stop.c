@@ -159,6 +159,7 @@ stop_rooms(struct task *t)
 {
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
+	broker_end_run_task(b);
 	registration_free(&b->registration);
 	broker_end_dir_event(b);
 	feature_free(&b->feature);

@@ -537,6 +537,59 @@ def test_session_expires(own_zookeeper, make_broker):
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("twin", ("0", "5"))
+def test_session_expires_and_a_twin_comes(make_broker, twin):
+    """Its place is taken when it comes back, by its id or by its address: it
+    does not go on as if nothing were, it ends as one that failed."""
+    import signal
+    broker = make_broker().start()
+    harness.create_topic(broker, "t")
+    client = connect_zk(broker)
+    value = json.loads(client.get("/brokers/ids/0")[0])
+    broker.process.send_signal(signal.SIGSTOP)
+    harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
+                       "its node goes")
+    if twin == "0":
+        value.update(port=1, endpoints=["PLAINTEXT://127.0.0.1:1"])
+    client.create(f"/brokers/ids/{twin}", json.dumps(value).encode(),
+                  ephemeral=True)
+    broker.process.send_signal(signal.SIGCONT)
+    assert broker.process.wait(60) == 1
+    broker.process = None
+    assert " FATAL " in broker.log()
+    client.delete(f"/brokers/ids/{twin}")
+    client.stop()
+    client.close()
+    broker.start()
+    controlled(broker)
+
+
+@pytest.mark.ours
+def test_not_ready_while_unregistered(make_broker):
+    """Readiness follows the registration."""
+    import signal
+    broker = make_broker().start()
+    client = connect_zk(broker)
+    value = json.loads(client.get("/brokers/ids/0")[0])
+    broker.process.send_signal(signal.SIGSTOP)
+    harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
+                       "its node goes")
+    # as left by a process that died at the same address: it waits
+    client.create("/brokers/ids/0", json.dumps(value).encode(),
+                  ephemeral=True)
+    broker.process.send_signal(signal.SIGCONT)
+    harness.wait_until(lambda: broker.http("/readyz")[0] == 503,
+                       what="it is not ready")
+    assert broker.http("/healthz")[0] == 200
+    client.delete("/brokers/ids/0")
+    harness.wait_until(lambda: broker.http("/readyz")[0] == 200,
+                       what="it is ready again")
+    client.stop()
+    client.close()
+    controlled(broker)
+
+
+@pytest.mark.ours
 def test_zookeeper_hangs(own_zookeeper, make_broker):
     """Answers nothing for longer than the session, then goes on."""
     broker = make_broker(zk=own_zookeeper).start()
