@@ -322,6 +322,9 @@ rc_final(struct library_call *call, int rc, const struct zk_op *op)
 		diag_warn(driver->diag, zkglue,
 		    "path=%s refused rc=%d error=%s", op->path, rc,
 		    zerror(rc));
+	else if (result == ZK_NO_AUTH)
+		diag_warn(driver->diag, zkglue,
+		    "path=%s refused: its ACL does not let us", op->path);
 	return (result);
 }
 

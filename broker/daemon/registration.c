@@ -9,6 +9,8 @@
 #include "base/text.h"
 
 #define RETRY_NS ((int64_t)500 * 1000000)
+/* Attempts that ZooKeeper itself may refuse. */
+#define REFUSALS_MAX 10
 
 struct registration {
 	struct registration_setup setup;
@@ -20,6 +22,7 @@ struct registration {
 	uint64_t ordinal;
 	int64_t session_id;
 	int64_t patience_until_ns; /* 0: nobody stood in the way yet */
+	int refusals; /* by ZooKeeper, since it was registered last */
 	/* The attempt that is under way. */
 	uint64_t attempt_ordinal;
 	struct waitq_link link;
@@ -118,10 +121,20 @@ static enum verdict
 registration_refuse(struct registration *r, const char *why)
 {
 	diag_fatal(r->setup.diag, daemon,
-	    "broker=%d cannot register: %s; give it another broker.id or end "
-	    "the other one", r->setup.broker_id, why);
+	    "broker=%d cannot register: %s", r->setup.broker_id, why);
 	registration_enter(r, REGISTRATION_REFUSED);
 	return (STEP_DONE);
+}
+
+/* Another broker is in the way. */
+static enum verdict
+registration_occupied(struct registration *r, const char *why)
+{
+	char text[500];
+
+	snprintf(text, sizeof(text), "%s; give it another broker.id or end "
+	    "the other one", why);
+	return (registration_refuse(r, text));
 }
 
 /* Submits r->batch; its answers are looked at in `step`. */
@@ -145,6 +158,27 @@ registration_again(struct task *t)
 {
 	task_sleep(t, RETRY_NS);
 	return (task_next(t, registration_pause));
+}
+
+/* An answer that no attempt can go on with: again, in the next session at once,
+ * else some times, for what was meant may have been changed meanwhile. */
+static enum verdict
+registration_failed(struct task *t, const char *path, enum zk_rc rc)
+{
+	struct registration *r = registration_of(t);
+	char why[300];
+
+	if (rc == ZK_SESSION_EXPIRED)
+		return (registration_again(t));
+	snprintf(why, sizeof(why), "ZooKeeper refuses path=%s rc=%s", path,
+	    zk_rc_name(rc));
+	if (r->refusals++ == REFUSALS_MAX)
+		return (registration_refuse(r, why));
+	if (r->refusals == 1)
+		diag_warn(r->setup.diag, daemon,
+		    "broker=%d is not registered yet: %s; it tries again",
+		    r->setup.broker_id, why);
+	return (registration_again(t));
 }
 
 /* Both while registered, for the next session, and before. */
@@ -214,7 +248,7 @@ registration_twins(struct task *t)
 			snprintf(why, sizeof(why),
 			    "%s:%d is registered already by %s", same->host,
 			    (int)same->port, op->path);
-			return (registration_refuse(r, why));
+			return (registration_occupied(r, why));
 		}
 		op = op->cookie;
 	}
@@ -233,7 +267,7 @@ registration_compare(struct task *t)
 	if (!zk_batch_done(r->batch))
 		return (STEP_WAIT);
 	if (r->op->rc != ZK_OK)
-		return (registration_again(t));
+		return (registration_failed(t, ZNODE_BROKER_IDS, r->op->rc));
 	reads = zk_batch_new(r->setup.zk);
 	for (size_t i = 0; i < r->op->child_count; i++) {
 		struct zk_op *op;
@@ -287,6 +321,7 @@ registration_done(struct task *t, int64_t epoch)
 	r->ordinal = r->attempt_ordinal;
 	r->session_id = zk_session_id(r->setup.zk);
 	r->patience_until_ns = 0;
+	r->refusals = 0;
 	atomic_store_explicit(&r->broker_epoch, epoch, memory_order_release);
 	diag_info(r->setup.diag, daemon,
 	    "broker=%d registered epoch=%" PRId64, r->setup.broker_id, epoch);
@@ -313,7 +348,7 @@ registration_created(struct task *t)
 			r->setup.broker_id), NULL);
 		return (registration_submit(t, registration_owner));
 	}
-	return (registration_again(t));
+	return (registration_failed(t, r->op->parts[0].path, r->op->rc));
 }
 
 /* A node of our id is there. Ours by a lost reply; or left by our own earlier
@@ -328,8 +363,10 @@ registration_owner(struct task *t)
 
 	if (!zk_batch_done(r->batch))
 		return (STEP_WAIT);
+	if (r->op->rc == ZK_NO_NODE)
+		return (registration_again(t)); /* it has just gone */
 	if (r->op->rc != ZK_OK)
-		return (registration_again(t));
+		return (registration_failed(t, r->op->path, r->op->rc));
 	owner = r->op->stat.ephemeral_owner;
 	if (owner == zk_session_id(r->setup.zk))
 		return (registration_done(t, r->op->stat.czxid));
@@ -347,7 +384,7 @@ registration_owner(struct task *t)
 	if (!znode_broker_decode(r->op->answer, zk_batch_arena(r->batch),
 		&other) ||
 	    registration_same_address(r->setup.broker, &other) == NULL)
-		return (registration_refuse(r,
+		return (registration_occupied(r,
 		    "another broker is registered with this id"));
 	if (r->patience_until_ns == 0) {
 		r->patience_until_ns = loop_now_ns(r->setup.loop) +
@@ -358,7 +395,7 @@ registration_owner(struct task *t)
 		    r->setup.broker_id);
 	}
 	if (loop_now_ns(r->setup.loop) > r->patience_until_ns)
-		return (registration_refuse(r,
+		return (registration_occupied(r,
 		    "a broker with this id and address keeps its session"));
 	return (registration_again(t));
 }
@@ -366,8 +403,12 @@ registration_owner(struct task *t)
 static enum verdict
 registration_removed(struct task *t)
 {
-	if (!zk_batch_done(registration_of(t)->batch))
+	struct registration *r = registration_of(t);
+
+	if (!zk_batch_done(r->batch))
 		return (STEP_WAIT);
+	if (r->op->rc != ZK_OK && r->op->rc != ZK_NO_NODE)
+		return (registration_failed(t, r->op->path, r->op->rc));
 	return (task_next(t, registration_wait_session));
 }
 

@@ -41,7 +41,8 @@ void registration_free(struct registration **registration);
 enum registration_state {
 	REGISTRATION_PENDING,
 	REGISTRATION_DONE,
-	REGISTRATION_REFUSED /* another broker has our id or our address */
+	/* Another broker has our id or our address, or ZooKeeper refuses. */
+	REGISTRATION_REFUSED
 };
 /* On the loop. */
 enum registration_state registration_state(

@@ -24,14 +24,16 @@ struct start {
 	struct broker_work work;
 	struct zk_batch *batch;
 	struct zk_op *op;
+	struct zk_op **ops; /* the batch's */
+	size_t op_count;
 	struct waitq_link link;
 	struct waitq *joined;
 	bool cluster_id_made;
 };
 
 static task_step start_directories, start_zookeeper, start_connected,
-    start_tree, start_tree_made, start_cluster_id, start_cluster_id_read,
-    start_cluster_id_made, start_broker_id, start_broker_id_made,
+    start_tree, start_tree_read, start_tree_made, start_cluster_id,
+    start_cluster_id_read, start_cluster_id_made, start_broker_id, start_broker_id_made,
     start_identity, start_configs, start_logs, start_rooms, start_listeners,
     start_registration, start_registered, start_told;
 
@@ -276,25 +278,86 @@ start_batch(struct start *s)
 	return (s->batch);
 }
 
-/* Every prefix of every path; ZooKeeper keeps the order of a session's
- * requests, so parents are there in time. */
+/* What ZooKeeper refuses at the start it refuses for good: said by name. */
+static enum verdict
+start_refused(struct task *t, const struct zk_op *op)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+	char why[400];
+
+	if (op->rc == ZK_SESSION_EXPIRED)
+		return (start_go(t, start_connected));
+	snprintf(why, sizeof(why), "ZooKeeper refuses path=%s rc=%s%s",
+	    op->path, zk_rc_name(op->rc), op->rc != ZK_NO_AUTH ? "" :
+	    ": its ACL must let this broker read and write, which does not "
+	    "authenticate itself");
+	return (start_fail(b, why));
+}
+
+/* Only what is not there is made: making what is there needs rights, too. */
 static enum verdict
 start_tree(struct task *t)
 {
 	struct start *s = task_state(t);
 	struct zk_batch *batch = start_batch(s);
+	const char *const *paths = znode_static_paths();
 
-	for (const char *const *path = znode_static_paths(); *path != NULL;
-	    path++)
-		for (const char *end = *path; *end != '\0';) {
-			end = strchr(end + 1, '/');
-			if (end == NULL)
-				end = *path + strlen(*path);
-			zk_batch_create(batch, arena_slice_text(
-			    zk_batch_arena(batch), slice_of(*path,
-				(size_t)(end - *path))), SLICE_NULL,
-			    ZK_PERSISTENT);
-		}
+	s->op_count = 0;
+	while (paths[s->op_count] != NULL)
+		s->op_count++;
+	s->ops = arena_array(zk_batch_arena(batch), s->op_count,
+	    sizeof(struct zk_op *));
+	CHECK(s->ops != NULL);
+	for (size_t i = 0; i < s->op_count; i++)
+		s->ops[i] = zk_batch_exists(batch, paths[i], NULL);
+	zk_batch_submit(batch, t);
+	return (task_next(t, start_tree_read));
+}
+
+/* Every prefix; ZooKeeper keeps the order of a session's requests, so parents
+ * are there in time. */
+static struct zk_op *
+start_tree_make(struct zk_batch *batch, const char *path)
+{
+	struct zk_op *op = NULL;
+
+	for (const char *end = path; *end != '\0';) {
+		end = strchr(end + 1, '/');
+		if (end == NULL)
+			end = path + strlen(path);
+		op = zk_batch_create(batch, arena_slice_text(
+		    zk_batch_arena(batch), slice_of(path,
+			(size_t)(end - path))), SLICE_NULL, ZK_PERSISTENT);
+	}
+	return (op);
+}
+
+static enum verdict
+start_tree_read(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct zk_batch *batch;
+	struct zk_op **made;
+	size_t count = 0;
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	for (size_t i = 0; i < s->op_count; i++)
+		if (s->ops[i]->rc != ZK_OK && s->ops[i]->rc != ZK_NO_NODE)
+			return (start_refused(t, s->ops[i]));
+	batch = zk_batch_new(s->broker->zk);
+	made = arena_array(zk_batch_arena(batch), s->op_count, sizeof(*made));
+	CHECK(made != NULL);
+	for (size_t i = 0; i < s->op_count; i++)
+		if (s->ops[i]->rc == ZK_NO_NODE)
+			made[count++] = start_tree_make(batch,
+			    znode_static_paths()[i]);
+	zk_batch_free(&s->batch);
+	s->batch = batch;
+	s->ops = made;
+	s->op_count = count;
+	if (count == 0)
+		return (start_go(t, start_cluster_id));
 	zk_batch_submit(batch, t);
 	return (task_next(t, start_tree_made));
 }
@@ -306,8 +369,9 @@ start_tree_made(struct task *t)
 
 	if (!zk_batch_done(s->batch))
 		return (start_wait(t));
-	if (zk_batch_worst(s->batch) == ZK_SESSION_EXPIRED)
-		return (start_go(t, start_connected));
+	for (size_t i = 0; i < s->op_count; i++)
+		if (s->ops[i]->rc != ZK_OK && s->ops[i]->rc != ZK_NODE_EXISTS)
+			return (start_refused(t, s->ops[i]));
 	return (start_go(t, start_cluster_id));
 }
 
@@ -354,7 +418,7 @@ start_cluster_id_read(struct task *t)
 	if (s->op->rc == ZK_NO_NODE)
 		return (start_cluster_id_new(t));
 	if (s->op->rc != ZK_OK)
-		return (start_go(t, start_connected));
+		return (start_refused(t, s->op));
 	if (!znode_cluster_id_decode(s->op->answer, zk_batch_arena(s->batch),
 		&id) || strlen(id) >= sizeof(b->cluster_id))
 		return (start_fail(b, "/cluster/id holds no cluster id"));
@@ -369,6 +433,8 @@ start_cluster_id_made(struct task *t)
 
 	if (!zk_batch_done(s->batch))
 		return (start_wait(t));
+	if (s->op->rc != ZK_OK && s->op->rc != ZK_NODE_EXISTS)
+		return (start_refused(t, s->op));
 	return (start_go(t, start_cluster_id)); /* whoever made it: read it */
 }
 
@@ -401,7 +467,7 @@ start_broker_id_made(struct task *t)
 	if (!zk_batch_done(s->batch))
 		return (start_wait(t));
 	if (s->op->rc != ZK_OK)
-		return (start_go(t, start_connected));
+		return (start_refused(t, s->op));
 	b->broker_id = b->options->cluster.reserved_broker_max_id +
 	    s->op->stat.version;
 	return (start_go(t, start_identity));

@@ -9,6 +9,7 @@ import threading
 import time
 
 import kazoo.client
+import kazoo.security
 import pytest
 
 import harness
@@ -615,6 +616,46 @@ def test_start_without_zookeeper(own_zookeeper, make_broker):
     time.sleep(1)
     own_zookeeper.start()
     broker.wait_ready(60)
+
+
+def read_only(broker, path):
+    """As a cluster with zookeeper.set.acl=true leaves it to others."""
+    client = connect_zk(broker)
+    client.set_acls(path, [kazoo.security.make_acl("world", "anyone",
+                                                   read=True)])
+    client.stop()
+    client.close()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("path,refused", (
+    ("/brokers/ids", "/brokers/ids/0"),
+    ("/", "/cluster/id"),
+    ("/config", "/config/brokers"),
+))
+def test_zookeeper_refuses(make_broker, path, refused):
+    """Nodes that only others may write: the start ends, and says which."""
+    broker = make_broker().start()
+    broker.stop()
+    client = connect_zk(broker)
+    if path != "/brokers/ids":
+        client.delete("/cluster" if path == "/" else refused, recursive=True)
+    client.stop()
+    client.close()
+    read_only(broker, path)
+    text = ends_badly(broker)
+    assert [line for line in text.splitlines()
+            if " FATAL " in line and f"path={refused} " in line]
+
+
+@pytest.mark.ours
+def test_zookeeper_refuses_what_is_not_needed(make_broker):
+    """Folders that others may not write to do no harm once all is there."""
+    broker = make_broker().start()
+    broker.stop()
+    for path in ("/brokers", "/config", "/cluster", "/cluster/id"):
+        read_only(broker, path)
+    broker.start()
 
 
 @pytest.mark.ours
