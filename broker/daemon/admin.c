@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/diag.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -28,6 +29,8 @@ struct admin {
 	struct evhttp *http;
 	pthread_t thread;
 	bool running;
+	pthread_mutex_t metrics_mutex; /* over a page that is being made */
+	bool metrics_ended;
 };
 
 static void
@@ -47,16 +50,40 @@ admin_answer(struct evhttp_request *request, int status, const char *type,
 		evbuffer_free(body);
 }
 
+/* False: there are none any more. */
+static bool
+admin_expose(struct admin *a, struct buffer *page)
+{
+	bool good;
+
+	CHECK(pthread_mutex_lock(&a->metrics_mutex) == 0);
+	good = !a->metrics_ended;
+	if (good)
+		metrics_expose(a->setup.metrics, page);
+	CHECK(pthread_mutex_unlock(&a->metrics_mutex) == 0);
+	return (good);
+}
+
 static void
 admin_metrics(struct evhttp_request *request, void *arg)
 {
-	struct admin *a = arg;
 	struct buffer page = BUFFER_EMPTY;
 
-	metrics_expose(a->setup.metrics, &page);
-	admin_answer(request, HTTP_OK, METRICS_CONTENT_TYPE,
-	    buffer_slice(&page));
+	if (admin_expose(arg, &page))
+		admin_answer(request, HTTP_OK, METRICS_CONTENT_TYPE,
+		    buffer_slice(&page));
+	else
+		admin_answer(request, HTTP_SERVUNAVAIL, "text/plain",
+		    SLICE_LITERAL("stopping\n"));
 	buffer_fini(&page);
+}
+
+void
+admin_end_metrics(struct admin *a)
+{
+	CHECK(pthread_mutex_lock(&a->metrics_mutex) == 0);
+	a->metrics_ended = true;
+	CHECK(pthread_mutex_unlock(&a->metrics_mutex) == 0);
 }
 
 static void
@@ -167,6 +194,7 @@ admin_new(const struct admin_setup *setup)
 	struct admin *a = mem_zalloc(sizeof(*a));
 
 	a->setup = *setup;
+	CHECK(pthread_mutex_init(&a->metrics_mutex, NULL) == 0);
 	evthread_use_pthreads();
 	if (!admin_start(a))
 		admin_free(&a);
@@ -190,6 +218,7 @@ admin_free(struct admin **admin)
 		evhttp_free(a->http);
 	if (a->base != NULL)
 		event_base_free(a->base);
+	CHECK(pthread_mutex_destroy(&a->metrics_mutex) == 0);
 	mem_free(a);
 	*admin = NULL;
 }

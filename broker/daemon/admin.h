@@ -25,6 +25,9 @@ struct admin_setup {
 
 /* NULL: said in the log. */
 struct admin *admin_new(const struct admin_setup *setup);
+/* From now on /metrics says 503, and no page is in the making; /healthz and
+ * /readyz go on. Any thread but its own. */
+void admin_end_metrics(struct admin *admin);
 /* After it no page is made any more. Any thread but its own. */
 void admin_free(struct admin **admin);
 

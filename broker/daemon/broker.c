@@ -88,7 +88,17 @@ broker_enter(struct broker *b, enum broker_state state)
 	diag_info(b->setup.seams.diag, daemon, "broker=%d %s", b->broker_id,
 	    names[state]);
 	if (b->setup.changed != NULL)
-		b->setup.changed(b->setup.changed_arg, state, 0, 0);
+		b->setup.changed(b->setup.arg, state);
+}
+
+void
+broker_goes_on(struct broker *b, const char *what, uint64_t done,
+    uint64_t total, int64_t patience_ms)
+{
+	struct broker_progress progress = { what, done, total, patience_ms };
+
+	if (b->setup.progress != NULL)
+		b->setup.progress(b->setup.arg, &progress);
 }
 
 void

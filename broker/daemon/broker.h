@@ -53,17 +53,29 @@ enum broker_state {
 	BROKER_FAILED
 };
 
+/* Something that takes its time, and goes on. */
+struct broker_progress {
+	const char *what; /* "loading logs" */
+	uint64_t done;    /* of total */
+	uint64_t total;
+	int64_t patience_ms; /* may pass before the next sign, beyond the usual */
+};
+
 struct broker_setup {
 	struct seams seams;
 	const struct config *config; /* resolved; outlives the broker */
 	struct metrics *metrics;
 	int loop_count;
 	size_t log_files; /* that may stay open; 0: some hundred */
-	/* At each change of state, and while logs load (done of total); on the
-	 * controller's loop. */
-	void (*changed)(void *arg, enum broker_state state, uint64_t done,
-	    uint64_t total);
-	void *changed_arg;
+	/* These may be NULL.  At each change of state; on the controller's
+	 * loop. */
+	void (*changed)(void *arg, enum broker_state state);
+	/* While the start and the stop go on. Any thread. */
+	void (*progress)(void *arg, const struct broker_progress *progress);
+	/* What collectors of metrics look into goes: none is in it any more,
+	 * nor called again, when this returns. */
+	void (*rooms_go)(void *arg);
+	void *arg;
 };
 
 /* Starts to start. */

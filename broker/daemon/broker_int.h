@@ -74,9 +74,16 @@ struct broker {
 	uint64_t dir_failures;   /* log dirs that went offline */
 	struct task_ref dir_event; /* tells the controller of them */
 	bool logs_closing; /* a worker frees replicas and logs */
+	_Atomic bool collected;     /* collectors may look into the rooms */
+	_Atomic uint64_t logs_closed;
+	uint64_t logs_to_close;
+	_Atomic int64_t closing_told_ms;
 };
 
 void broker_enter(struct broker *broker, enum broker_state state);
+/* A sign of progress, to whoever might lose patience. Any thread. */
+void broker_goes_on(struct broker *broker, const char *what, uint64_t done,
+    uint64_t total, int64_t patience_ms);
 void broker_start_task(struct broker *broker);
 void broker_stop_task(struct broker *broker);
 /* From RUNNING on, and before the registration is freed. */
@@ -88,6 +95,8 @@ void broker_depart_task(struct broker *broker, struct task *stop);
 const char *broker_control_listener(const struct broker *broker);
 /* storage's dir_failed; any thread. */
 void broker_dir_failed(void *arg, struct log_dir *dir);
+/* storage's log_closed; any thread. */
+void broker_log_closed(void *arg);
 /* Before the session closes; on the controller's loop. */
 void broker_end_dir_event(struct broker *broker);
 

@@ -101,7 +101,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	metrics_sample(scrape, METRIC_WORK_QUEUE_LENGTH,
 	    METRICS_VALUES("resolver"),
 	    (int64_t)work_queue_length(b->resolver));
-	if (broker_state(b) != BROKER_RUNNING)
+	if (!atomic_load(&b->collected))
 		return;
 	collect_files(b, m);
 	collect_dirs(b, scrape);

@@ -194,6 +194,10 @@ depart_attempt(struct task *t)
 		return (depart_give_up(t, why));
 	if (d->attempts++ >= b->options->daemon.controlled_shutdown_max_retries)
 		return (depart_give_up(t, "controlled.shutdown.max.retries"));
+	broker_goes_on(b, "handing over, attempt", (uint64_t)d->attempts,
+	    (uint64_t)b->options->daemon.controlled_shutdown_max_retries,
+	    b->options->controller.socket_timeout_ms +
+	    b->options->daemon.controlled_shutdown_retry_backoff_ms);
 	if (!depart_connect(d))
 		return (depart_again(t, "it is not known where it is"));
 	wire_init(&message_controlled_shutdown_request, &d->request);

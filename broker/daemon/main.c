@@ -48,6 +48,7 @@ struct process {
 	int signals;
 	int changes; /* eventfd: the broker's state changed */
 	bool told_ready;
+	bool told_stopping;
 	size_t log_files; /* half of the descriptors that we may have */
 };
 
@@ -161,19 +162,30 @@ process_open_log(struct process *p)
 /* --- the broker ----------------------------------------------------------- */
 
 static void
-process_changed(void *arg, enum broker_state state, uint64_t done,
-    uint64_t total)
+process_changed(void *arg, enum broker_state state)
 {
 	struct process *p = arg;
 	uint64_t one = 1;
 
-	if (total > 0)
-		notify_progress(done, total);
-	/* Pages look into rooms, which go from now on. */
-	if (state == BROKER_STOPPING)
-		admin_free(&p->admin);
+	(void)state;
 	if (write(p->changes, &one, sizeof(one)) < 0)
 		return; /* full: the main thread will look anyway */
+}
+
+static void
+process_progress(void *arg, const struct broker_progress *progress)
+{
+	(void)arg;
+	notify_progress(progress);
+}
+
+static void
+process_rooms_go(void *arg)
+{
+	struct process *p = arg;
+
+	if (p->admin != NULL)
+		admin_end_metrics(p->admin);
 }
 
 static bool
@@ -182,7 +194,7 @@ process_healthy(void *arg)
 	struct broker *b = atomic_load(&((struct process *)arg)->broker);
 	enum broker_state state = b == NULL ? BROKER_STARTING : broker_state(b);
 
-	return (state == BROKER_STARTING || state == BROKER_RUNNING);
+	return (state != BROKER_STOPPED && state != BROKER_FAILED);
 }
 
 static bool
@@ -260,11 +272,23 @@ process_start(struct process *p)
 	    .loop_count = loops < 1 ? 1 : loops,
 	    .log_files = p->log_files,
 	    .changed = process_changed,
-	    .changed_arg = p,
+	    .progress = process_progress,
+	    .rooms_go = process_rooms_go,
+	    .arg = p,
 	});
 }
 
 /* --- waiting -------------------------------------------------------------- */
+
+/* A signal came, or the broker ends by itself. */
+static void
+process_tell_stopping(struct process *p)
+{
+	if (p->told_stopping)
+		return;
+	p->told_stopping = true;
+	notify_stopping();
+}
 
 static void
 process_signal(struct process *p)
@@ -283,7 +307,7 @@ process_signal(struct process *p)
 	}
 	diag_info(p->diag, daemon, "signal %s: stopping",
 	    info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
-	notify_stopping();
+	process_tell_stopping(p);
 	broker_stop(p->broker);
 }
 
@@ -298,6 +322,8 @@ process_look(struct process *p)
 		p->told_ready = true;
 		notify_ready();
 	}
+	if (broker_state(p->broker) == BROKER_STOPPING)
+		process_tell_stopping(p);
 }
 
 static bool
@@ -372,6 +398,7 @@ process_run(struct process *p)
 		process_wait(p);
 		if (broker_state(p->broker) == BROKER_STOPPED)
 			status = EXIT_GOOD;
+		admin_free(&p->admin);
 		process_free_broker(p);
 	}
 	metrics_free(p->metrics);

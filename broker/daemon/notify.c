@@ -4,11 +4,12 @@
 #include <inttypes.h>
 
 #include "config.h"
+#include "daemon/broker.h"
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 
-/* The start may take so much longer after each sign of progress. */
-#define EXTEND_US 60000000
+/* Start and stop may take so much longer after each sign of progress. */
+#define EXTEND_US INT64_C(60000000)
 
 void
 notify_ready(void)
@@ -23,11 +24,12 @@ notify_stopping(void)
 }
 
 void
-notify_progress(uint64_t done, uint64_t total)
+notify_progress(const struct broker_progress *p)
 {
 	sd_notifyf(0,
-	    "EXTEND_TIMEOUT_USEC=%d\nSTATUS=loading logs: %" PRIu64
-	    " of %" PRIu64, EXTEND_US, done, total);
+	    "EXTEND_TIMEOUT_USEC=%" PRId64 "\nSTATUS=%s: %" PRIu64
+	    " of %" PRIu64, EXTEND_US + p->patience_ms * 1000, p->what,
+	    p->done, p->total);
 }
 
 void
@@ -59,10 +61,9 @@ notify_stopping(void)
 }
 
 void
-notify_progress(uint64_t done, uint64_t total)
+notify_progress(const struct broker_progress *progress)
 {
-	(void)done;
-	(void)total;
+	(void)progress;
 }
 
 void

@@ -5,10 +5,12 @@
 
 #include <stdint.h>
 
+struct broker_progress;
+
 void notify_ready(void);
 void notify_stopping(void);
-/* While logs load: a line of status, and more time. */
-void notify_progress(uint64_t done, uint64_t total);
+/* While start or stop go on: a line of status, and more time. Any thread. */
+void notify_progress(const struct broker_progress *progress);
 void notify_alive(void);
 /* How often notify_alive() is due: half of what the unit asks for; 0: never. */
 int64_t notify_interval_ms(void);

@@ -177,6 +177,8 @@ start_open_run(struct work *work)
 	    .settings_arg = b,
 	    .dir_failed = broker_dir_failed,
 	    .dir_failed_arg = b,
+	    .log_closed = broker_log_closed,
+	    .log_closed_arg = b,
 	});
 	w->good = b->storage != NULL;
 }
@@ -514,11 +516,7 @@ start_identity(struct task *t)
 static void
 start_progress(void *arg, size_t done, size_t total)
 {
-	struct broker *b = arg;
-
-	if (b->setup.changed != NULL)
-		b->setup.changed(b->setup.changed_arg, BROKER_STARTING, done,
-		    total);
+	broker_goes_on(arg, "loading logs", done, total, 0);
 }
 
 static void
@@ -766,6 +764,7 @@ start_told(struct task *t)
 		return (start_wait(t));
 	b->task = (struct task_ref){ NULL, 0 };
 	atomic_store(&b->ready, true);
+	atomic_store(&b->collected, true);
 	broker_enter(b, BROKER_RUNNING);
 	broker_run_task(b);
 	if (atomic_load(&b->stop_wanted))

@@ -159,6 +159,9 @@ stop_rooms(struct task *t)
 {
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
+	atomic_store(&b->collected, false);
+	if (b->setup.rooms_go != NULL)
+		b->setup.rooms_go(b->setup.arg);
 	broker_end_run_task(b);
 	registration_free(&b->registration);
 	broker_end_dir_event(b);
@@ -170,6 +173,29 @@ stop_rooms(struct task *t)
 	producer_ids_free(&b->producer_ids);
 	controller_free(&b->controller);
 	return (task_next(t, stop_logs));
+}
+
+static bool
+stop_count_log(void *arg, struct log *log)
+{
+	(void)log;
+	++*(uint64_t *)arg;
+	return (true);
+}
+
+/* Told once a second, and of the last one. */
+void
+broker_log_closed(void *arg)
+{
+	struct broker *b = arg;
+	uint64_t done = atomic_fetch_add(&b->logs_closed, 1) + 1;
+	int64_t now_ms = clock_mono_ms(b->setup.seams.clock);
+	int64_t told_ms = atomic_load(&b->closing_told_ms);
+
+	if (done == b->logs_to_close || (now_ms >= told_ms + 1000 &&
+	    atomic_compare_exchange_strong(&b->closing_told_ms, &told_ms,
+		now_ms)))
+		broker_goes_on(b, "closing logs", done, b->logs_to_close, 0);
 }
 
 static void
@@ -192,6 +218,9 @@ stop_logs(struct task *t)
 	if (!s->closing) {
 		s->closing = true;
 		s->broker->logs_closing = true;
+		if (s->broker->storage != NULL)
+			storage_each_log(s->broker->storage, stop_count_log,
+			    &s->broker->logs_to_close);
 		broker_work_start(&s->work, s->broker, t, stop_logs_run);
 	}
 	if (!s->work.done)

@@ -27,12 +27,16 @@ static void
 close_claim(struct work *work)
 {
 	struct closing *closing = ((struct closer *)(void *)work)->closing;
+	const struct storage_setup *setup = &closing->dir->storage->setup;
 	size_t at;
 
-	while ((at = atomic_fetch_add(&closing->next, 1)) < closing->count)
+	while ((at = atomic_fetch_add(&closing->next, 1)) < closing->count) {
 		if (!log_dir_failed(closing->dir) &&
 		    !log_close_clean(closing->logs[at]))
 			atomic_store(&closing->clean, false);
+		if (setup->log_closed != NULL)
+			setup->log_closed(setup->log_closed_arg);
+	}
 }
 
 bool

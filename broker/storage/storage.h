@@ -73,6 +73,9 @@ struct storage_setup {
 	/* A log dir failed; its logs answer KAFKA_STORAGE_ERROR. Any thread. */
 	void (*dir_failed)(void *arg, struct log_dir *dir);
 	void *dir_failed_arg;
+	/* A log was closed, or given up, by storage_close(). Any thread. */
+	void (*log_closed)(void *arg);
+	void *log_closed_arg;
 };
 
 /* Locks the directories and reads meta.properties. NULL: said in the log and

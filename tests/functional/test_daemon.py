@@ -13,6 +13,7 @@ import pytest
 
 import harness
 import wire
+from fake_broker import FakeBroker
 from harness import DAEMON, run
 
 pytestmark = pytest.mark.ours
@@ -216,6 +217,51 @@ def test_ready_and_stopping(make_broker, notify):
     assert notify.count("WATCHDOG=1") == 0
 
 
+def numbered(lines, what):
+    """(done, total) of the lines of status that tell of `what`."""
+    return [tuple(map(int, m.groups())) for m in (
+        re.match(rf"STATUS={what}: (\d+) of (\d+)$", line)
+        for line in lines) if m]
+
+
+def test_stop_is_given_time(make_broker, notify):
+    """Handing over and closing ask systemd for more of it."""
+    broker = make_broker().launch(env={"NOTIFY_SOCKET": notify.path})
+    harness.wait_until(lambda: notify.count("READY=1"), what="READY=1")
+    harness.create_topic(broker, "t", partitions=20)
+    harness.wait_topic(broker, "t", 20)
+    with FakeBroker(broker, 77):
+        harness.wait_until(lambda: known_brokers(broker) == 2,
+                           what="two brokers")
+        notify.look()
+        notify.seen.clear()
+        broker.stop()
+    seen = notify.look()
+    assert seen.count("STOPPING=1") == 1
+    assert numbered(seen, "handing over, attempt")[0] == (1, 3)
+    assert numbered(seen, "closing logs")[-1] == (20, 20)
+    times = [int(line.split("=")[1]) for line in seen
+             if line.startswith("EXTEND_TIMEOUT_USEC=")]
+    # an attempt may last controller.socket.timeout.ms, and a pause follows
+    assert times[0] == 95_000_000 and times[-1] == 60_000_000
+
+
+def known_brokers(broker):
+    with wire.Client(broker.address) as client:
+        return len(client.call("Metadata", 7, Topics=[],
+                               AllowAutoTopicCreation=False)["Brokers"])
+
+
+def test_end_by_itself_is_told(make_broker, notify):
+    """Also when no signal came."""
+    first = make_broker(0).start()
+    twin = make_broker(0).launch(env={"NOTIFY_SOCKET": notify.path})
+    assert twin.process.wait(2 * harness.PATIENCE) == 1
+    twin.process = None
+    assert notify.count("STOPPING=1") == 1
+    harness.create_topic(first, "t")
+
+
 def test_watchdog(make_broker, notify):
     broker = make_broker().launch(env={"NOTIFY_SOCKET": notify.path,
                                        "WATCHDOG_USEC": "500000"})
@@ -314,6 +360,29 @@ def test_metrics_under_load(broker):
         end.set()
         for t in threads:
             t.join()
+
+
+def test_pages_while_it_hands_over(make_broker):
+    """A controlled shutdown that takes its time can be watched; who asks
+    whether it is ready is answered: no."""
+    broker = make_broker(controlled_shutdown_retry_backoff_ms=2000).start()
+    with wire.Client(broker.address) as client:
+        told = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
+            "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,
+            "Assignments": [{"PartitionIndex": 0, "BrokerIds": [0, 77]}]}])
+        assert told["Topics"][0]["ErrorCode"] == 0, told
+    with FakeBroker(broker, 77):
+        harness.wait_until(lambda: known_brokers(broker) == 2,
+                           what="two brokers")
+        broker.process.send_signal(signal.SIGTERM)
+        harness.wait_until(lambda: "did not relieve" in broker.log(),
+                           what="it is not relieved")
+        assert broker.http("/healthz") == (200, "ok\n")
+        assert broker.http("/readyz") == (503, "no\n")
+        assert broker.metric("kafka_server_brokerstate") == 7
+        assert broker.metric("kafka_server_replicamanager_leadercount") == 1
+        assert broker.process.wait(harness.PATIENCE) == 0
+        broker.process = None
 
 
 def test_admin_while_logs_open(broker):
