@@ -35,7 +35,82 @@
 
 enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 2 };
 
+/* --- arguments ------------------------------------------------------------ */
+
+static void
+usage(FILE *to)
+{
+	fprintf(to,
+	    "usage: barnabasd [-t] [--override name=value]... FILE\n"
+	    "       barnabasd -V\n"
+	    "  -t                    check FILE, say what is wrong, and exit\n"
+	    "  --override name=value take this value instead of the file's\n"
+	    "  -V, --version         print the version\n");
+}
+
+struct arguments {
+	int argc;
+	char **argv;
+	const char *path;
+	bool check;
+	bool version;
+	bool help;
+};
+
+/* Value of "--override X" or "--override=X" at argv[*i]; NULL: another word. */
+static const char *
+argument_override(int argc, char **argv, int *i)
+{
+	static const char word[] = "--override";
+	size_t length = sizeof(word) - 1;
+
+	if (strncmp(argv[*i], word, length) != 0)
+		return (NULL);
+	if (argv[*i][length] == '=')
+		return (argv[*i] + length + 1);
+	if (argv[*i][length] != '\0' || *i + 1 >= argc)
+		return (NULL);
+	return (argv[++*i]);
+}
+
+/* All words; with a config, what stands there for it goes there. */
+static bool
+arguments_read(struct arguments *a, struct config *config)
+{
+	int argc = a->argc;
+	char **argv = a->argv;
+
+	for (int i = 1; i < argc; i++) {
+		const char *assignment = argument_override(argc, argv, &i);
+
+		if (assignment != NULL) {
+			if (config != NULL &&
+			    !config_override(config, assignment))
+				return (false);
+		} else if (strcmp(argv[i], "-t") == 0) {
+			a->check = true;
+		} else if (strcmp(argv[i], "-V") == 0 ||
+		    strcmp(argv[i], "--version") == 0) {
+			a->version = true;
+		} else if (strcmp(argv[i], "-h") == 0 ||
+		    strcmp(argv[i], "--help") == 0) {
+			a->help = true;
+		} else if (argv[i][0] != '-' &&
+		    (a->path == NULL || a->path == argv[i])) {
+			a->path = argv[i];
+		} else {
+			fprintf(stderr, "barnabasd: %s is not understood\n",
+			    argv[i]);
+			return (false);
+		}
+	}
+	return (true);
+}
+
+/* --- the process ---------------------------------------------------------- */
+
 struct process {
+	struct arguments arguments;
 	struct config *config;
 	const struct broker_options *options;
 	struct diag *diag;
@@ -52,21 +127,10 @@ struct process {
 	size_t log_files; /* half of the descriptors that we may have */
 };
 
-static void
-usage(FILE *to)
-{
-	fprintf(to,
-	    "usage: barnabasd [-t] [--override name=value]... FILE\n"
-	    "       barnabasd -V\n"
-	    "  -t                    check FILE, say what is wrong, and exit\n"
-	    "  --override name=value take this value instead of the file's\n"
-	    "  -V, --version         print the version\n");
-}
-
 /* --- configuration -------------------------------------------------------- */
 
 static bool
-process_read_file(struct process *p, const char *path)
+config_read_file(struct config *config, const char *path)
 {
 	void *bytes = NULL;
 	size_t size = 0;
@@ -78,9 +142,20 @@ process_read_file(struct process *p, const char *path)
 		    strerror(errno));
 		return (false);
 	}
-	good = config_read(p->config, slice_of(bytes, size));
+	good = config_read(config, slice_of(bytes, size));
 	mem_free(bytes);
 	return (good);
+}
+
+/* The file, then what stands on the command line. */
+static struct config *
+config_of_arguments(struct arguments *a, bool *good)
+{
+	struct config *config = config_new();
+
+	*good = config_read_file(config, a->path) && arguments_read(a, config);
+	*good = config_resolve(config) && *good;
+	return (config);
 }
 
 /* Findings go to standard error with -t and when the start is refused, else to
@@ -115,6 +190,9 @@ process_set_levels(struct diag *diag, const char *text)
 	struct slice item;
 	bool good = true;
 
+	/* The default's, for rooms that the text does not name. */
+	for (int r = 0; r < DIAG_ROOM_COUNT; r++)
+		diag_set_level(diag, (enum diag_room)r, DIAG_INFO);
 	while (text_next(&rest, &item)) {
 		struct slice value;
 		struct slice name = text_trim(text_cut(item, '=', &value));
@@ -280,6 +358,29 @@ process_start(struct process *p)
 
 /* --- waiting -------------------------------------------------------------- */
 
+/* The log file anew, and the levels as the file has them now. */
+static void
+process_reload(struct process *p)
+{
+	struct config *config;
+	bool good;
+
+	if (!diag_reopen(p->diag))
+		diag_error(p->diag, daemon, "barnabas.log.file=%s cannot be "
+		    "opened anew: %s; the old one stays in use",
+		    p->options->daemon.log_file, strerror(errno));
+	config = config_of_arguments(&p->arguments, &good);
+	if (!good)
+		diag_error(p->diag, daemon, "file=%s is not good any more "
+		    "(barnabasd -t tells why): the log levels stay",
+		    p->arguments.path);
+	else if (process_set_levels(p->diag,
+		     config_options(config)->daemon.log_level))
+		diag_info(p->diag, daemon, "barnabas.log.level=%s is read "
+		    "again", config_options(config)->daemon.log_level);
+	config_free(&config);
+}
+
 /* A signal came, or the broker ends by itself. */
 static void
 process_tell_stopping(struct process *p)
@@ -298,11 +399,7 @@ process_signal(struct process *p)
 	if (read(p->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		if (!diag_reopen(p->diag))
-			diag_error(p->diag, daemon, "barnabas.log.file=%s "
-			    "cannot be opened anew: %s; the old one stays in "
-			    "use", p->options->daemon.log_file,
-			    strerror(errno));
+		process_reload(p);
 		return;
 	}
 	diag_info(p->diag, daemon, "signal %s: stopping",
@@ -407,75 +504,14 @@ process_run(struct process *p)
 	return (status);
 }
 
-/* --- arguments ------------------------------------------------------------ */
-
-struct arguments {
-	const char *path;
-	bool check;
-	bool version;
-	bool help;
-};
-
-/* Value of "--override X" or "--override=X" at argv[*i]; NULL: another word. */
-static const char *
-argument_override(int argc, char **argv, int *i)
-{
-	static const char word[] = "--override";
-	size_t length = sizeof(word) - 1;
-
-	if (strncmp(argv[*i], word, length) != 0)
-		return (NULL);
-	if (argv[*i][length] == '=')
-		return (argv[*i] + length + 1);
-	if (argv[*i][length] != '\0' || *i + 1 >= argc)
-		return (NULL);
-	return (argv[++*i]);
-}
-
 static bool
-arguments_read(struct arguments *a, int argc, char **argv,
-    struct config *config)
-{
-	for (int i = 1; i < argc; i++) {
-		const char *assignment = argument_override(argc, argv, &i);
-
-		if (assignment != NULL) {
-			if (config != NULL &&
-			    !config_override(config, assignment))
-				return (false);
-		} else if (strcmp(argv[i], "-t") == 0) {
-			a->check = true;
-		} else if (strcmp(argv[i], "-V") == 0 ||
-		    strcmp(argv[i], "--version") == 0) {
-			a->version = true;
-		} else if (strcmp(argv[i], "-h") == 0 ||
-		    strcmp(argv[i], "--help") == 0) {
-			a->help = true;
-		} else if (argv[i][0] != '-' &&
-		    (a->path == NULL || a->path == argv[i])) {
-			a->path = argv[i];
-		} else {
-			fprintf(stderr, "barnabasd: %s is not understood\n",
-			    argv[i]);
-			return (false);
-		}
-	}
-	return (true);
-}
-
-/* The file, then what stands on the command line. */
-static bool
-process_configure(struct process *p, struct arguments *a, int argc,
-    char **argv)
+process_configure(struct process *p)
 {
 	bool good;
 
-	p->config = config_new();
-	good = process_read_file(p, a->path) &&
-	    arguments_read(a, argc, argv, p->config);
-	good = config_resolve(p->config) && good;
+	p->config = config_of_arguments(&p->arguments, &good);
 	p->options = config_options(p->config);
-	if (!good || a->check)
+	if (!good || p->arguments.check)
 		process_tell_findings(p, false);
 	return (good);
 }
@@ -483,27 +519,27 @@ process_configure(struct process *p, struct arguments *a, int argc,
 int
 main(int argc, char **argv)
 {
-	struct process p = { .signals = -1 };
-	struct arguments a = { 0 };
+	struct process p = { .arguments = { argc, argv }, .signals = -1 };
+	const struct arguments *a = &p.arguments;
 	int status = EXIT_BAD;
 
-	if (!arguments_read(&a, argc, argv, NULL)) {
+	if (!arguments_read(&p.arguments, NULL)) {
 		usage(stderr);
 		return (EXIT_USAGE);
 	}
-	if (a.version || a.help) {
-		if (a.help)
+	if (a->version || a->help) {
+		if (a->help)
 			usage(stdout);
 		else
 			printf("barnabasd %s\n", PACKAGE_VERSION);
 		return (EXIT_GOOD);
 	}
-	if (a.path == NULL) {
+	if (a->path == NULL) {
 		usage(stderr);
 		return (EXIT_USAGE);
 	}
-	if (process_configure(&p, &a, argc, argv))
-		status = a.check ? EXIT_GOOD :
+	if (process_configure(&p))
+		status = a->check ? EXIT_GOOD :
 		    process_open_log(&p) ? process_run(&p) : EXIT_BAD;
 	diag_free(p.diag);
 	config_free(&p.config);

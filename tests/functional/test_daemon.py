@@ -176,6 +176,31 @@ def test_log_levels(make_broker):
     assert rooms == {"daemon"}
 
 
+def test_log_levels_read_again(make_broker):
+    """SIGHUP takes the levels that the file has now; from a file that is no
+    good it takes nothing."""
+    broker = make_broker(barnabas_log_level="ERROR,daemon=DEBUG").start()
+
+    def rooms(**options):
+        """Who says INFO of the making of a topic, after that reload."""
+        broker.set(**options)
+        broker.write_properties()
+        seen = len(broker.log())
+        broker.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: " again" in broker.log()[seen:] or
+                           "stay" in broker.log()[seen:], what="a reload")
+        seen = len(broker.log())
+        harness.create_topic(broker, f"t{seen}")
+        return set(re.findall(r"INFO .*\((\w+)\)$", broker.log()[seen:],
+                              re.M))
+
+    assert "replica" not in rooms()
+    assert "replica" in rooms(barnabas_log_level="daemon=DEBUG")
+    assert "replica" in rooms(barnabas_log_level="ERROR", log_segment_bytes=1)
+    broker.set(log_segment_bytes=None)
+    assert rooms(barnabas_log_level="ERROR,daemon=INFO") == set()
+
+
 # --- systemd -----------------------------------------------------------------
 
 class Notify:
