@@ -8,7 +8,7 @@
  *	    configs -> logs -> listeners bound -> registered -> doors open
  *	RUNNING
  *	STOPPING: handed over -> doors closed -> controller -> replicas ->
- *	    logs -> session
+ *	    its seat -> logs -> session
  *	STOPPED or FAILED
  *
  * Both ways are tasks on the controller's loop (start.c, stop.c).  A stop asked

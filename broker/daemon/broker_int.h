@@ -69,6 +69,7 @@ struct broker {
 
 	struct task_ref task; /* start, then stop */
 	struct task_ref running; /* readiness, from the start's end on */
+	bool vacated;      /* the controller's seat is left, or was not ours */
 	bool departed;     /* the controlled shutdown is over, or was none */
 	bool failed; /* no start, no disk left, or no place in the cluster */
 	uint64_t dir_failures;   /* log dirs that went offline */
@@ -91,6 +92,9 @@ void broker_run_task(struct broker *broker);
 void broker_end_run_task(struct broker *broker);
 /* The controlled shutdown; wakes the task after `departed` became true. */
 void broker_depart_task(struct broker *broker, struct task *stop);
+/* Leaves the controller's seat, if it is ours, and the registration with it;
+ * wakes the task after `vacated` became true. */
+void broker_vacate_task(struct broker *broker, struct task *stop);
 /* Where brokers reach the controller: the control plane's, else their own. */
 const char *broker_control_listener(const struct broker *broker);
 /* storage's dir_failed; any thread. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From wherever the start came to, back to nothing: leadership handed over
- * (depart.c), doors closed, the controller's part given up, logs closed
- * cleanly, and last the session, whose end takes this broker's nodes away.
+ * (depart.c), doors closed, the controller's part given up, its seat left
+ * (seat.c), logs closed cleanly, and last the session, whose end takes this
+ * broker's nodes away.
  */
 #include "daemon/broker_int.h"
 
@@ -26,7 +27,7 @@ struct stop {
 };
 
 static task_step stop_depart, stop_doors, stop_waiting, stop_answers,
-    stop_settled, stop_rooms, stop_logs, stop_session, stop_session_closed;
+    stop_settled, stop_seat, stop_rooms, stop_logs, stop_session, stop_session_closed;
 
 static const struct task_class stop_class = {
 	.name = "stop",
@@ -150,7 +151,18 @@ stop_settled(struct task *t)
 {
 	const struct stop *s = task_state(t);
 
-	return (s->settled ? task_next(t, stop_rooms) : STEP_WAIT);
+	if (!s->settled)
+		return (STEP_WAIT);
+	broker_vacate_task(s->broker, t);
+	return (task_next(t, stop_seat));
+}
+
+static enum verdict
+stop_seat(struct task *t)
+{
+	const struct stop *s = task_state(t);
+
+	return (s->broker->vacated ? task_next(t, stop_rooms) : STEP_WAIT);
 }
 
 /* Nothing calls in any more; from the top floor down. */

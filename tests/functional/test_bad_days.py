@@ -404,6 +404,34 @@ def frozen_and_served(broker, slow, here, tries):
     raise AssertionError("nobody is served while one disk is frozen")
 
 
+def test_controller_stops_on_a_slow_disk(disks, make_disk_broker, make_broker):
+    """Its seat is free before its logs are closed, and so is its place among
+    the brokers."""
+    slow = disks.ext4("slow", 32)
+    brokers = [make_disk_broker(slow).start(), make_broker(1).start()]
+    harness.create_topic(brokers[0], "t", partitions=4)
+    Ledger(brokers[0], "t", partition_on(slow, "t", 4)).fill(5)
+    client = zk(brokers[1])
+
+    def controller():
+        found = client.exists("/controller") and client.get("/controller")
+        return found and json.loads(found[0])["brokerid"]
+
+    assert controller() == 0
+    slow.freeze()
+    brokers[0].process.send_signal(signal.SIGTERM)
+    harness.wait_until(lambda: controller() == 1, what="another controller")
+    assert client.get_children("/brokers/ids") == ["1"]
+    time.sleep(1)
+    assert brokers[0].process.poll() is None, "its logs are not closed yet"
+    slow.thaw()
+    assert brokers[0].process.wait(harness.PATIENCE) == 0
+    brokers[0].process = None
+    assert controller() == 1
+    client.stop()
+    client.close()
+
+
 # --- directories at the start ------------------------------------------------
 
 def test_read_only_at_the_start(disks, make_disk_broker):
