@@ -203,7 +203,10 @@ channel_connect(struct channel *channel)
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,
-	    .connect_timeout_ms = setup->options->socket_timeout_ms,
+	    .connect_timeout_ms =
+		setup->broker_options->net.connection_setup_timeout_ms,
+	    .connect_timeout_max_ms =
+		setup->broker_options->net.connection_setup_timeout_max_ms,
 	    .request_timeout_ms = setup->options->socket_timeout_ms,
 	    .backoff_ms = CHANNEL_BACKOFF_MS,
 	    .response_bytes_max = CHANNEL_RESPONSE_BYTES_MAX,

@@ -174,7 +174,10 @@ depart_connect(struct depart *d)
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,
-	    .connect_timeout_ms = b->options->controller.socket_timeout_ms,
+	    .connect_timeout_ms =
+		b->options->net.connection_setup_timeout_ms,
+	    .connect_timeout_max_ms =
+		b->options->net.connection_setup_timeout_max_ms,
 	    .request_timeout_ms = b->options->controller.socket_timeout_ms,
 	    .backoff_ms = 100,
 	    .response_bytes_max = RESPONSE_BYTES_MAX,

@@ -625,6 +625,8 @@ start_rooms(struct task *t)
 	    .sockets = seams->sockets,
 	    .resolver = b->resolver,
 	    .listener = broker_control_listener(b),
+	    .connect_timeout_ms = b->options->net.connection_setup_timeout_ms,
+	    .request_timeout_ms = b->options->controller.request_timeout_ms,
 	    .broker_id = b->broker_id,
 	    .broker_epoch = start_broker_epoch,
 	    .broker_epoch_arg = b,

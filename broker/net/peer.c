@@ -63,6 +63,7 @@ struct peer {
 	struct waitq changed;
 	struct timer timer;
 	int64_t limit_ns;   /* of the attempt; in IDLE: end of the back-off */
+	int64_t connect_timeout_ms; /* of the next attempt */
 	bool connect_asked; /* without waiting for a call */
 	struct resolution *resolution;
 	struct socket_address addresses[ADDRESSES_MAX];
@@ -117,6 +118,7 @@ peer_new(const struct peer_setup *setup)
 	peer->client_id = mem_strdup(setup->client_id);
 	peer->setup.host = peer->host;
 	peer->setup.client_id = peer->client_id;
+	peer->connect_timeout_ms = setup->connect_timeout_ms;
 	waitq_init(&peer->changed);
 	timer_init(&peer->timer, setup->loop, peer_timer);
 	list_init(&peer->waiting);
@@ -337,7 +339,7 @@ resolve_begin(struct peer *peer)
 	peer->connect_asked = false;
 	peer->all_refused = true;
 	peer->limit_ns = loop_now_ns(peer->setup.loop) +
-	    peer->setup.connect_timeout_ms * 1000000;
+	    peer->connect_timeout_ms * 1000000;
 	/* One that an earlier attempt gave up on will do as well. */
 	if (peer->resolution != NULL)
 		return;
@@ -422,6 +424,7 @@ connect_end(struct peer *peer)
 	}
 	peer->state = PEER_READY;
 	peer->last_error = PEER_OK;
+	peer->connect_timeout_ms = peer->setup.connect_timeout_ms;
 	peer->limit_ns = INT64_MAX;
 	diag_debug(peer->setup.diag, net, "peer=%s:%d connected", peer->host,
 	    (int)peer->setup.port);
@@ -429,6 +432,19 @@ connect_end(struct peer *peer)
 }
 
 /* --- losing --------------------------------------------------------------- */
+
+/* socket.connection.setup.timeout.ms, ...max.ms */
+static void
+peer_allow_more(struct peer *peer)
+{
+	int64_t most_ms = peer->setup.connect_timeout_max_ms;
+
+	if (peer->connect_timeout_ms > most_ms / 2)
+		peer->connect_timeout_ms = most_ms > peer->connect_timeout_ms ?
+		    most_ms : peer->connect_timeout_ms;
+	else
+		peer->connect_timeout_ms *= 2;
+}
 
 /* What has been sent ends with the error; what has not waits for the next link
  * if there was one, else ends likewise: nobody could be reached. */
@@ -445,6 +461,8 @@ peer_lose(struct peer *peer, enum peer_error error)
 	if (peer->socket != NULL)
 		peer->socket->sockets->ops->close(peer->socket, false);
 	peer->socket = NULL;
+	if (!was_ready)
+		peer_allow_more(peer);
 	peer->state = PEER_IDLE;
 	peer->last_error = error;
 	peer->limit_ns = loop_now_ns(peer->setup.loop) +

@@ -32,7 +32,9 @@ struct peer_setup {
 	const char *host;
 	int32_t port;
 	const char *client_id;
-	int64_t connect_timeout_ms;
+	int64_t connect_timeout_ms; /* of the first attempt */
+	/* Twice as long after each that failed, up to this; 0: never longer. */
+	int64_t connect_timeout_max_ms;
 	int64_t request_timeout_ms;
 	int64_t backoff_ms;     /* between attempts to connect */
 	size_t response_bytes_max;

@@ -12,7 +12,6 @@
 #include "net/peer.h"
 
 #define PAUSE_NS ((int64_t)50 * 1000000)
-#define CALL_TIMEOUT_MS 30000
 
 /* The next block is asked for when at most this part of one is left. */
 #define PREFETCH_PART 10
@@ -163,8 +162,8 @@ ids_connect(struct id_request *r, struct loop *loop)
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,
-	    .connect_timeout_ms = CALL_TIMEOUT_MS,
-	    .request_timeout_ms = CALL_TIMEOUT_MS,
+	    .connect_timeout_ms = r->ids->setup.connect_timeout_ms,
+	    .request_timeout_ms = r->ids->setup.request_timeout_ms,
 	    .backoff_ms = 50,
 	    .response_bytes_max = 65536,
 	    .in_flight_max = 1,

@@ -26,6 +26,8 @@ struct producer_ids_setup {
 	struct sockets *sockets;
 	struct work_queue *resolver;
 	const char *listener; /* of the controller */
+	int64_t connect_timeout_ms;
+	int64_t request_timeout_ms; /* one that found no answer is repeated */
 	int32_t broker_id;
 	/* This broker's epoch, -1 while it has none. Any thread. */
 	int64_t (*broker_epoch)(void *arg);

@@ -11,6 +11,7 @@
 
 /* Broker "a" serves; "b" is where the client lives. */
 struct world {
+	int64_t patience_max_ms; /* of a peer that connects */
 	struct clock_virtual clock;
 	struct scheduler *scheduler;
 	struct fabric *fabric;
@@ -48,7 +49,8 @@ world_connect(struct world *w, int32_t port)
 		.port = port,
 		.client_id = "test",
 		.connect_timeout_ms = 1000,
-		.request_timeout_ms = 2000,
+		.connect_timeout_max_ms = w->patience_max_ms,
+		.request_timeout_ms = w->patience_max_ms + 2000,
 		.backoff_ms = 100,
 		.response_bytes_max = 1 << 20,
 		.in_flight_max = 3,
@@ -291,6 +293,34 @@ test_timeouts(void)
 	world_fini(&w);
 }
 
+/* An address that answers nothing, for so long each time: the error of the call
+ * tells how long the attempt lasted. */
+static void
+test_patience_grows(void)
+{
+	static const int64_t lasts_ms[] = { 1000, 2000, 4000, 5000, 5000 };
+	struct world w;
+
+	world_init(&w, 5);
+	w.patience_max_ms = 5000;
+	fake_start(&w);
+	fabric_cut(w.fabric, "a", "b", true);
+	for (size_t i = 0; i < nelems(lasts_ms); i++) {
+		struct asked a;
+
+		ask(&w, &a);
+		world_run(&w, lasts_ms[i] - 10);
+		CU_ASSERT_FALSE(a.call.done);
+		world_run(&w, 20);
+		CU_ASSERT(a.call.done);
+		CU_ASSERT_EQUAL(a.call.error, PEER_TIMED_OUT);
+		ask_fini(&a);
+		world_run(&w, 100);
+	}
+	fabric_cut(w.fabric, "a", "b", false);
+	world_fini(&w);
+}
+
 static void
 test_reset(void)
 {
@@ -452,6 +482,7 @@ static const struct unit_test tests[] = {
 	{ "refused, and back", test_refused_and_back },
 	{ "nobody listens", test_unknown_host },
 	{ "timeouts", test_timeouts },
+	{ "patience grows", test_patience_grows },
 	{ "reset", test_reset },
 	{ "wrong answers", test_wrong_answers },
 	{ "abandoned calls", test_abandoned },
