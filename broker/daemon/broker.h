@@ -58,7 +58,7 @@ struct broker_progress {
 	const char *what; /* "loading logs" */
 	uint64_t done;    /* of total */
 	uint64_t total;
-	int64_t patience_ms; /* may pass before the next sign, beyond the usual */
+	int64_t patience_ms; /* may pass until the next, beyond the usual */
 };
 
 struct broker_setup {
@@ -92,8 +92,8 @@ void broker_free(struct broker **broker);
 void broker_ping(struct broker *broker);
 bool broker_alive(const struct broker *broker);
 
-/* RUNNING and registered: the controller has told this broker of itself, and its
- * session has not been lost since, or it is registered again. Any thread. */
+/* RUNNING and registered: the controller has told this broker of itself, and
+ * its session was not lost since, or it is registered again. Any thread. */
 bool broker_ready(const struct broker *broker);
 /* For tests: the port that a listener is bound to, -1: no such listener. */
 int32_t broker_port(const struct broker *broker, const char *listener);

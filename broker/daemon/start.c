@@ -33,9 +33,10 @@ struct start {
 
 static task_step start_directories, start_zookeeper, start_connected,
     start_tree, start_tree_read, start_tree_made, start_cluster_id,
-    start_cluster_id_read, start_cluster_id_made, start_broker_id, start_broker_id_made,
-    start_identity, start_configs, start_logs, start_rooms, start_listeners,
-    start_registration, start_registered, start_told;
+    start_cluster_id_read, start_cluster_id_made, start_broker_id,
+    start_broker_id_made, start_identity, start_configs, start_logs,
+    start_rooms, start_listeners, start_registration, start_registered,
+    start_told;
 
 static void
 start_fini(struct task *task)

@@ -27,7 +27,8 @@ struct stop {
 };
 
 static task_step stop_depart, stop_doors, stop_waiting, stop_answers,
-    stop_settled, stop_seat, stop_rooms, stop_logs, stop_session, stop_session_closed;
+    stop_settled, stop_seat, stop_rooms, stop_logs, stop_session,
+    stop_session_closed;
 
 static const struct task_class stop_class = {
 	.name = "stop",

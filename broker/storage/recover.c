@@ -120,10 +120,6 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 		return (false);
 	segment_walk(segment, &walk, 0, end, true);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
-		if (storage_load_is_abandoned(log->storage)) {
-			good = false;
-			break;
-		}
 		if (batch.last_offset < next_offset) {
 			/* Offsets that go back: nothing here can be trusted. */
 			valid = 0;
@@ -209,6 +205,8 @@ recover_batch(struct log *log, struct segment *segment,
 {
 	struct producers_ended ended;
 
+	if (storage_load_is_abandoned(log->storage))
+		return (false);
 	if (!replay || batch->magic < 2)
 		return (true);
 	if (batch->leader_epoch > epochs_latest(&log->epochs)) {
