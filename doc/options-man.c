@@ -91,6 +91,7 @@ print_status(const struct option *o)
 	static const char *const words[] = {
 		[STATUS_HONOURED] = NULL,
 		[STATUS_NO_EFFECT] = "Without effect",
+		[STATUS_LATER] = "Without effect in this version",
 		[STATUS_REFUSED] = "Refused unless at its default",
 		[STATUS_SECURITY] = "Refused unless at its default",
 		[STATUS_TLS] = "Refused with a listener that speaks TLS",

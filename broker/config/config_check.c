@@ -50,6 +50,11 @@ check_status(struct config *config, const char *subject,
 		config_say(config, FINDING_INFO, subject, "without effect: %s",
 		    option->why);
 		break;
+	case STATUS_LATER:
+		if (other)
+			config_say(config, FINDING_WARN, subject,
+			    "without effect in this version: %s", option->why);
+		break;
 	case STATUS_REFUSED:
 	case STATUS_SECURITY:
 		if (other)

@@ -95,6 +95,7 @@ enum option_update {
 enum option_status {
 	STATUS_HONOURED,
 	STATUS_NO_EFFECT,
+	STATUS_LATER,    /* no effect yet */
 	STATUS_REFUSED,  /* unless at its default */
 	STATUS_SECURITY, /* likewise */
 	STATUS_TLS,      /* refused when a listener speaks TLS */

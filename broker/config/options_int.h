@@ -34,6 +34,7 @@
 
 #define HONOURED .status = STATUS_HONOURED
 #define NO_EFFECT(text) .status = STATUS_NO_EFFECT, .why = text
+#define LATER(text) .status = STATUS_LATER, .why = text
 #define REFUSED(text) .status = STATUS_REFUSED, .why = text
 #define SECURITY(text) .status = STATUS_SECURITY, .why = text
 #define TLS_ONLY                                                              \
@@ -43,6 +44,11 @@
 #define KRAFT_ONLY NO_EFFECT("only Kafka's KRaft mode reads it")
 #define TIERED_ONLY NO_EFFECT("this version has no tiered storage")
 
+#define WHY_FOLLOWER "this version does not follow other brokers' leaders"
+#define WHY_BALANCE "this version leaves leaders where they are"
+#define WHY_GROUPS "this version has no consumer groups"
+#define WHY_TRANSACTIONS "this version has no transactions"
+#define WHY_QUOTAS "this version has no quotas"
 #define WHY_CLEANER "this version has no compaction"
 #define WHY_PURGATORY "what waits is taken out as soon as it is finished"
 #define WHY_ZOOKEEPER_TLS "this version does not speak TLS to ZooKeeper"

@@ -89,6 +89,7 @@ def test_refused(tmp_path, line, words):
 @pytest.mark.parametrize("line,word", (
     ("no.such.option=1", "no.such.option"),
     ("num.io.threads=9", "num.io.threads"),
+    ("transaction.max.timeout.ms=5", "without effect in this version"),
 ))
 def test_warned_of(tmp_path, line, word):
     status, text = check(tmp_path, GOOD + line + "\n", "-t")

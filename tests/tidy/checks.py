@@ -419,6 +419,36 @@ def check_prose(tree):
                        f"{word} without a sentence of prose")
 
 
+def check_honoured(tree):
+    """A room reads what a row says is honoured: its field stands behind the
+    room's struct, or behind `options` in the room's own folder; or other
+    fields, a topic's options among them, are worked out of it."""
+    rows = tree.by_path.get("broker/config/options.def")
+    if rows is None:
+        return
+    worked_out = "\n".join(
+        tree.by_path[p].text for p in rules.OPTIONS_WORKED_OUT
+        if p in tree.by_path)
+    rooms = {}
+    for s in tree.in_rooms():
+        if not s.path.startswith("broker/config/"):
+            room = tree.room_of(s.path)
+            rooms[room] = rooms.get(room, "") + "\n".join(s.code) + "\n"
+    everywhere = "\n".join(rooms.values())
+    for _, text, line in _rows(rows.text, ["OPTION"]):
+        words = [w.strip() for w in text.split(",")]
+        room, field = words[:2]
+        if "HONOURED" in words and field not in rules.HONOURED_BY_CHECK and \
+                not re.search(rf"\b{field}\b", worked_out) and \
+                not re.search(rf"\b{room}\s*(->|\.)\s*{field}\b",
+                              everywhere) and \
+                not re.search(rf"options\s*(->|\.)\s*{field}\b",
+                              rooms.get(room, "")):
+            yield (rows.path, line, field,
+                   words[2].strip('"') +
+                   f" is HONOURED, and no room reads {field}")
+
+
 def check_served(tree):
     served = tree.by_path.get("broker/api/served.def")
     if served is None:

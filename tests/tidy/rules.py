@@ -54,6 +54,12 @@ SYSTEM_HEADERS = set("""
     linux/falloc.h wchar.h locale.h sys/syscall.h
     """.split())
 
+# Files of config that work values out of an option's, which then count; and
+# options that are honoured by the check that refuses any value but one.
+OPTIONS_WORKED_OUT = ["broker/config/" + name for name in (
+    "config.c", "config_listeners.c", "topic_options.def")]
+HONOURED_BY_CHECK = {"inter_broker_protocol_version"}
+
 # Nobody calls these.
 BANNED = set("""strcpy strcat sprintf vsprintf atoi atol atoll atof strtok
     gets assert alloca stpcpy strncpy strncat setjmp longjmp
