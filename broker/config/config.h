@@ -44,6 +44,12 @@ bool config_override(struct config *config, const char *assignment);
 /* One of the two dynamic sources, whole; the map is copied. */
 bool config_set_layer(struct config *config, enum config_source source,
     const struct config_map *map);
+/* The same of what ZooKeeper holds: what cannot be set there stays out, with a
+ * finding. False: it does not fit. */
+bool config_add_dynamic(struct config *config, enum config_source source,
+    const struct config_map *map);
+/* Whether one of the two dynamic sources has the name. */
+bool config_is_dynamic(const struct config *config, const char *name);
 /* False: at least one finding is an error. Once. */
 bool config_resolve(struct config *config);
 const struct broker_options *config_options(const struct config *config);

@@ -74,7 +74,7 @@ check_status(struct config *config, const char *subject,
 			    tls ? "TLS" : "SASL");
 		break;
 	}
-	if (option->dynamic_only)
+	if (option->dynamic_only && !config_is_dynamic(config, subject))
 		config_say(config, FINDING_WARN, subject,
 		    "without effect here: it is set at run time only");
 }

@@ -31,7 +31,9 @@ broker_new(const struct broker_setup *setup)
 	struct scheduler *scheduler = setup->seams.scheduler;
 
 	b->setup = *setup;
-	b->options = config_options(setup->config);
+	b->config = setup->config;
+	b->own_options = *config_options(setup->config);
+	b->options = &b->own_options;
 	b->broker_id = -1;
 	arena_init(&b->arena, 0);
 	atomic_init(&b->state, BROKER_STARTING);
@@ -116,6 +118,7 @@ broker_free(struct broker **broker)
 	work_queue_free(b->resolver);
 	for (size_t i = 0; i <= b->loop_count; i++)
 		loop_free(b->loops[i]);
+	dynamic_free(&b->dynamic);
 	arena_fini(&b->arena);
 	mem_free(b->session_file);
 	mem_free(b->session_identity);

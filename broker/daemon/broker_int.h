@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "daemon/broker.h"
+#include "daemon/dynamic.h"
 #include "daemon/feature.h"
 #include "daemon/registration.h"
 #include "net/net.h"
@@ -31,6 +32,9 @@ struct broker_pulse {
 /* Owned by the controller's loop but for the atomics. */
 struct broker {
 	struct broker_setup setup;
+	const struct config *config; /* the file's, or with dynamic layers */
+	/* Of `config`. Rooms point into it: it does not move. */
+	struct broker_options own_options;
 	const struct broker_options *options;
 	_Atomic int state; /* enum broker_state */
 	_Atomic bool stop_wanted;
@@ -56,6 +60,7 @@ struct broker {
 
 	struct storage *storage;
 	struct zk *zk;
+	struct dynamic *dynamic;
 	struct configs *configs;
 	struct feature *feature;
 	struct cluster *cluster;

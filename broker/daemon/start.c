@@ -34,9 +34,9 @@ struct start {
 static task_step start_directories, start_zookeeper, start_connected,
     start_tree, start_tree_read, start_tree_made, start_cluster_id,
     start_cluster_id_read, start_cluster_id_made, start_broker_id,
-    start_broker_id_made, start_identity, start_configs, start_logs,
-    start_rooms, start_listeners, start_registration, start_registered,
-    start_told;
+    start_broker_id_made, start_identity, start_dynamic, start_configs,
+    start_logs, start_rooms, start_listeners, start_registration,
+    start_registered, start_told;
 
 static void
 start_fini(struct task *task)
@@ -502,6 +502,46 @@ start_identity(struct task *t)
 	if (!s->work.good)
 		return (start_fail(b, "meta.properties does not agree with "
 		    "broker.id and the cluster's id"));
+	b->dynamic = dynamic_new(b);
+	return (start_go(t, start_dynamic));
+}
+
+/* --- configs -------------------------------------------------------------- */
+
+/* Of the session nothing can be set at run time, and its threads may look at
+ * their options, as may the process. */
+static void
+start_take_options(struct broker_options *to,
+    const struct broker_options *from)
+{
+#define ROOM(room_, title_)                                                   \
+	if (strcmp(#room_, "zkglue") != 0 && strcmp(#room_, "daemon") != 0)   \
+		to->room_ = from->room_;
+#define OPTION(...)
+#define DERIVED(...)
+#define ROOM_END(...)
+#include "config/options.def"
+#undef ROOM
+#undef OPTION
+#undef DERIVED
+#undef ROOM_END
+}
+
+static enum verdict
+start_dynamic(struct task *t)
+{
+	struct broker *b = ((struct start *)task_state(t))->broker;
+
+	start_join(t, dynamic_changed(b->dynamic));
+	if (dynamic_state(b->dynamic) == DYNAMIC_UNREAD)
+		return (start_wait(t));
+	if (dynamic_state(b->dynamic) == DYNAMIC_REFUSED)
+		return (start_fail(b, "what is set in /config/brokers cannot "
+		    "be followed"));
+	if (dynamic_config(b->dynamic) != NULL) {
+		b->config = dynamic_config(b->dynamic);
+		start_take_options(&b->own_options, config_options(b->config));
+	}
 	b->configs = configs_new(&(struct configs_setup){
 	    .loop = b->control,
 	    .zk = b->zk,
@@ -604,7 +644,7 @@ start_cluster_rooms(struct broker *b)
 	    .resolver = b->resolver,
 	    .options = &b->options->controller,
 	    .broker_options = b->options,
-	    .config = b->setup.config,
+	    .config = b->config,
 	    .listener = broker_control_listener(b),
 	    .broker_id = b->broker_id,
 	    .diag = seams->diag,
@@ -635,7 +675,7 @@ start_rooms(struct task *t)
 	});
 	b->apis = api_new(&(struct api_setup){
 	    .options = b->options,
-	    .config = b->setup.config,
+	    .config = b->config,
 	    .scheduler = seams->scheduler,
 	    .controller_loop = b->control,
 	    .cluster = b->cluster,

@@ -246,6 +246,7 @@ stop_session(struct task *t)
 {
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
+	dynamic_stop(b->dynamic);
 	configs_free(&b->configs);
 	cluster_free(&b->cluster);
 	if (b->zk == NULL)

@@ -726,6 +726,53 @@ test_dynamic(void)
 	CU_ASSERT_PTR_NULL(strstr(error, "secret"));
 }
 
+/* What /config/brokers may hold and cannot set. */
+static void
+test_dynamic_layers(void)
+{
+	static const struct {
+		const char *name, *value;
+		bool all, taken, good;
+	} rows[] = {
+		{ "message.max.bytes", "5", true, true, true },
+		{ "message.max.bytes", "-5", true, true, false },
+		{ "broker.rack", "a", false, false, true },
+		{ "log.dirs", "/elsewhere", true, false, true },
+		{ "advertised.listeners", "PLAINTEXT://a:1", true, false,
+		    true },
+		{ "advertised.listeners", "PLAINTEXT://a:1", false, true,
+		    true },
+		{ "listeners", "SSL://127.0.0.1:1", false, true, false },
+		{ "no.such.option", "a", true, true, true },
+		{ "authorizer.class.name", "a.B", true, false, false },
+		{ "authorizer.class.name", "", true, false, true },
+		{ "log.cleanup.policy", "compact", true, true, false },
+		{ "follower.replication.throttled.rate", "5", false, true,
+		    true },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct config *file = resolved(BASE), *config;
+		struct config_map map;
+		size_t before;
+
+		config_map_init(&map);
+		config_map_set_text(&map, rows[i].name, rows[i].value);
+		config = config_clone(file);
+		CU_ASSERT_TRUE(config_add_dynamic(config, rows[i].all ?
+		    CONFIG_SOURCE_DYNAMIC_DEFAULT :
+		    CONFIG_SOURCE_DYNAMIC_BROKER, &map));
+		before = config_finding_count(config);
+		CU_ASSERT_EQUAL(config_is_dynamic(config, rows[i].name),
+		    rows[i].taken);
+		CU_ASSERT_EQUAL(before == 0, rows[i].taken);
+		CU_ASSERT_EQUAL(config_resolve(config), rows[i].good);
+		config_map_fini(&map);
+		config_free(&config);
+		config_free(&file);
+	}
+}
+
 int
 main(void)
 {
@@ -745,6 +792,7 @@ main(void)
 		{ "listeners", test_listeners },
 		{ "described", test_describe },
 		{ "dynamic layers", test_dynamic },
+		{ "what no dynamic layer takes", test_dynamic_layers },
 	};
 
 	return (unit_main("config", tests, nelems(tests)));
