@@ -73,12 +73,31 @@ automatic_end(struct creation *n, enum error error)
 	task_wake_ref(automatic->asker);
 }
 
+static void creation_refuse(struct task *t);
+static void creation_reply(struct creation *n);
+
+/* As the broker stops: the next controller may be asked. What is made already
+ * is made. */
+static void
+creation_cut_short(struct task *task)
+{
+	struct creation *n = task_state(task);
+
+	if (n->plans == NULL)
+		creation_refuse(task);
+	for (size_t i = 0; i < n->count; i++)
+		plan_fail(&n->plans[i], n->plans[i].done ?
+		    ERR_REQUEST_TIMED_OUT : ERR_NOT_CONTROLLER, NULL);
+	creation_reply(n);
+}
+
 static void
 creation_fini(struct task *task)
 {
 	struct creation *n = task_state(task);
-	struct controller_call *call = n->hook.call;
 
+	if (n->hook.call != NULL)
+		creation_cut_short(task);
 	list_remove(&n->link);
 	waitq_leave(cluster_changed(n->controller->setup.cluster),
 	    &n->changed);
@@ -89,12 +108,6 @@ creation_fini(struct task *task)
 	automatic_end(n, ERR_LEADER_NOT_AVAILABLE);
 	if (n->automatic != NULL)
 		automatic_unref(n->automatic);
-	/* Cut short: the broker stops. */
-	if (call != NULL) {
-		call->state = NULL;
-		call->done = true;
-		task_wake_ref(call->task);
-	}
 }
 
 static const struct task_class creation_class = {
@@ -204,6 +217,18 @@ creation_fail(struct task *t, enum error error)
 	return (creation_answer(t));
 }
 
+static void
+creation_refuse(struct task *t)
+{
+	struct creation *n = task_state(t);
+	const struct create_topics_request *request = n->hook.call->request;
+
+	n->plans = arena_array(task_arena(t), (size_t)request->topics_count,
+	    sizeof(*n->plans));
+	for (int32_t i = 0; n->plans != NULL && i < request->topics_count; i++)
+		plan_refuse(&n->plans[n->count++], ERR_NOT_CONTROLLER);
+}
+
 static enum verdict
 create_plan(struct task *t)
 {
@@ -213,6 +238,10 @@ create_plan(struct task *t)
 
 	if (n->hook.call == NULL)
 		return (STEP_DONE);
+	if (!controller_active(n->controller)) {
+		creation_refuse(t);
+		return (creation_answer(t));
+	}
 	request = n->hook.call->request;
 	n->validate_only = request->validate_only;
 	n->timeout_ms = request->timeout_ms;
@@ -224,13 +253,9 @@ create_plan(struct task *t)
 	for (int32_t i = 0; i < request->topics_count; i++) {
 		struct plan *plan = &n->plans[n->count];
 
-		if (controller_active(n->controller))
-			plan_make(plan, &around, &request->topics[i]);
-		else
-			plan_refuse(plan, ERR_NOT_CONTROLLER);
+		plan_make(plan, &around, &request->topics[i]);
 		n->count++;
-		if (plan->error != ERR_NOT_CONTROLLER)
-			creation_note_name(n, plan);
+		creation_note_name(n, plan);
 	}
 	return (creation_goes_on(n) ? task_next(t, create_look) :
 	    creation_answer(t));
@@ -606,12 +631,28 @@ automatic_error(const struct plan *plan)
 	}
 }
 
+static void
+creation_reply(struct creation *n)
+{
+	struct controller_call *call = n->hook.call;
+	struct create_topics_response *response;
+
+	if (call == NULL)
+		return;
+	response = call->response;
+	response->topics = wire_array(call->arena,
+	    create_topics_response_topic_schema(), n->count);
+	if (response->topics != NULL)
+		response->topics_count = (int32_t)n->count;
+	for (int32_t i = 0; i < response->topics_count; i++)
+		answer_topic(n, call, &n->plans[i], (size_t)i);
+	controller_call_end(&n->hook);
+}
+
 static enum verdict
 creation_answer(struct task *t)
 {
 	struct creation *n = task_state(t);
-	struct controller_call *call = n->hook.call;
-	struct create_topics_response *response;
 
 	if (n->automatic != NULL) {
 		if (n->plans[0].error != ERR_NONE &&
@@ -624,20 +665,7 @@ creation_answer(struct task *t)
 			    n->plans[0].message);
 		automatic_end(n, automatic_error(&n->plans[0]));
 	}
-	if (call == NULL)
-		return (STEP_DONE);
-	response = call->response;
-	response->topics = wire_array(call->arena,
-	    create_topics_response_topic_schema(), n->count);
-	if (response->topics != NULL) {
-		response->topics_count = (int32_t)n->count;
-		for (size_t i = 0; i < n->count; i++)
-			answer_topic(n, call, &n->plans[i], i);
-	}
-	n->hook.call = NULL;
-	call->state = NULL;
-	call->done = true;
-	task_wake_ref(call->task);
+	creation_reply(n);
 	return (STEP_DONE);
 }
 

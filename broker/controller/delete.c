@@ -81,6 +81,9 @@ deleting_answer(struct task *t)
 
 /* --- life ----------------------------------------------------------------- */
 
+static bool take_request(struct task *t,
+    const struct delete_topics_request *request);
+
 static void
 deleting_fini(struct task *task)
 {
@@ -93,6 +96,8 @@ deleting_fini(struct task *task)
 	zk_batch_free(&d->batch);
 	hash_clear(&d->names);
 	/* Cut short, as the broker stops: the next controller may be asked. */
+	if (d->hook.call != NULL && d->topics == NULL)
+		take_request(task, d->hook.call->request);
 	for (size_t i = 0; d->hook.call != NULL && i < d->count; i++)
 		if (d->topics[i].error == ERR_NONE)
 			d->topics[i].error = ERR_NOT_CONTROLLER;

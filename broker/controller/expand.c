@@ -102,6 +102,8 @@ expansion_answer(struct task *t)
 
 /* --- life ----------------------------------------------------------------- */
 
+static void expand_take(struct task *t);
+
 static void
 expansion_fini(struct task *task)
 {
@@ -112,10 +114,12 @@ expansion_fini(struct task *task)
 	    &x->changed);
 	zk_batch_free(&x->batch);
 	zk_batch_free(&x->reading);
-	hash_clear(&x->names);
 	/* Cut short, as the broker stops: the next controller may be asked. */
+	if (x->hook.call != NULL && x->topics == NULL)
+		expand_take(task);
 	for (size_t i = 0; x->hook.call != NULL && i < x->count; i++)
 		refuse(&x->topics[i], ERR_NOT_CONTROLLER, NULL);
+	hash_clear(&x->names);
 	expansion_reply(x);
 }
 
@@ -212,28 +216,34 @@ expand_fail(struct task *t, enum error error)
 	return (expansion_answer(t));
 }
 
-static enum verdict
-expand_begin(struct task *t)
+static void
+expand_take(struct task *t)
 {
 	struct expansion *x = task_state(t);
-	const struct create_partitions_request *request;
+	const struct create_partitions_request *request = x->hook.call->request;
 
-	if (x->hook.call == NULL)
-		return (STEP_DONE);
-	request = x->hook.call->request;
 	x->validate_only = request->validate_only;
 	x->timeout_ms = request->timeout_ms;
 	x->topics = arena_array(task_arena(t), (size_t)request->topics_count,
 	    sizeof(*x->topics));
-	if (x->topics == NULL)
-		return (expansion_answer(t));
-	for (int32_t i = 0; i < request->topics_count; i++) {
+	for (int32_t i = 0; x->topics != NULL && i < request->topics_count;
+	     i++) {
 		const char *name = arena_slice_text(task_arena(t),
 		    request->topics[i].name);
 
 		if (name != NULL)
 			expand_note(t, name, &request->topics[i]);
 	}
+}
+
+static enum verdict
+expand_begin(struct task *t)
+{
+	struct expansion *x = task_state(t);
+
+	if (x->hook.call == NULL)
+		return (STEP_DONE);
+	expand_take(t);
 	if (!controller_active(x->controller)) {
 		for (size_t i = 0; i < x->count; i++) {
 			x->topics[i].error = ERR_NONE;

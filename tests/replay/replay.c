@@ -719,6 +719,7 @@ struct creating {
 	struct create_topics_request_topic topic;
 	struct create_topics_response response;
 	struct controller *controller;
+	struct replay *replay;
 	char name[64];
 };
 
@@ -727,7 +728,12 @@ creating_wait(struct task *t)
 {
 	struct creating *s = task_state(t);
 
-	return (s->call.done ? STEP_DONE : STEP_WAIT);
+	if (!s->call.done)
+		return (STEP_WAIT);
+	/* Also when it was cut short by a stop. */
+	if (s->response.topics_count != 1)
+		replay_fault(s->replay, "an answer does not name %s", s->name);
+	return (STEP_DONE);
 }
 
 static enum verdict
@@ -771,7 +777,7 @@ replay_create_topic(struct replay *r, const char *topic, int32_t partitions,
     int16_t replication_factor)
 {
 	int id = replay_active(r);
-	struct creating s = { .controller = NULL };
+	struct creating s = { .replay = r };
 
 	if (id == 0)
 		return (false);

@@ -132,9 +132,12 @@ delete_topic(struct replay *r, const char *topic)
 	request.timeout_ms = 10000;
 	if (replay_ask(r, controller_delete_topics, &(struct controller_call){
 		.arena = &arena, .request = &request, .response = &response,
-		.version = 6 }))
-		error = response.responses_count == 1 ?
-		    response.responses[0].error_code : -1;
+		.version = 6 })) {
+		if (response.responses_count != 1)
+			replay_fault(r, "an answer does not name %s", topic);
+		else
+			error = response.responses[0].error_code;
+	}
 	arena_fini(&arena);
 	return (error);
 }
@@ -427,11 +430,13 @@ add_partitions(struct replay *r, const char *topic, const char *other,
 	if (replay_ask(r, controller_create_partitions,
 		&(struct controller_call){ .arena = &arena,
 		    .request = &request, .response = &response,
-		    .version = 3 }))
+		    .version = 3 })) {
 		error = 0;
-	for (int32_t i = 0; error == 0 && i < request.topics_count; i++)
-		error = i < response.results_count ?
-		    response.results[i].error_code : -1;
+		if (response.results_count != request.topics_count)
+			replay_fault(r, "an answer does not name %s", topic);
+	}
+	for (int32_t i = 0; error == 0 && i < response.results_count; i++)
+		error = response.results[i].error_code;
 	arena_fini(&arena);
 	return (error);
 }
