@@ -196,6 +196,16 @@ refusal(const struct deleting *d)
 	return (ERR_NONE);
 }
 
+/* Who has just become controller knows topics before its broker was told. */
+static bool
+is_known(const struct controller *c, struct slice name)
+{
+	const struct topic *topic = context_topic(&c->context, name);
+
+	return ((topic != NULL && !topic_doomed(topic)) ||
+	    image_topic(cluster_image(c->setup.cluster), name) != NULL);
+}
+
 static void
 resolve(struct task *t, struct deleting_topic *topic)
 {
@@ -212,8 +222,7 @@ resolve(struct task *t, struct deleting_topic *topic)
 		    ERR_TOPIC_AUTHORIZATION_FAILED : ERR_UNKNOWN_TOPIC_ID;
 		return;
 	}
-	if (image_topic(cluster_image(c->setup.cluster),
-		slice_of_text(topic->name)) == NULL)
+	if (!is_known(c, slice_of_text(topic->name)))
 		topic->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	else if (hash_find(&d->names, topic->name, strlen(topic->name)) != NULL)
 		topic->repeated = true;

@@ -405,6 +405,38 @@ script_deletion_anew(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+static void
+cut_itself(struct replay *r, int id, bool cut)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "b%d", id);
+	fabric_cut(r->fabric, name, name, cut);
+}
+
+/* By who has just become controller, whose own broker was not told yet. */
+static void
+script_deletion_early(struct replay *r)
+{
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+	for (int id = 1; id <= (int)r->plane_count; id++) {
+		replay_kill_bounced(r, id);
+		cut_itself(r, id, true);
+	}
+	revive_all(r);
+	while (replay_active(r) == 0)
+		replay_run(r, 1);
+	if (delete_topic(r, "t0") == ERR_UNKNOWN_TOPIC_OR_PARTITION)
+		replay_fault(r, "t0 is not known yet");
+	for (int id = 1; id <= (int)r->plane_count; id++)
+		cut_itself(r, id, false);
+	replay_run(r, SETTLE_MS);
+	check_gone(r, "t0");
+	replay_check(r);
+}
+
 /* --- 3: more partitions --------------------------------------------------- */
 
 /* CreatePartitions for a topic, and for another unless it is NULL; the first
@@ -649,6 +681,7 @@ const struct script topic_scripts[] = {
 	{ "deletion-echo", script_deletion_echo },
 	{ "deletion-repeated", script_deletion_repeated },
 	{ "deletion-anew", script_deletion_anew },
+	{ "deletion-early", script_deletion_early },
 	{ "partitions", script_partitions },
 	{ "partitions-raced", script_partitions_raced },
 	{ "partitions-znode", script_partitions_znode },
