@@ -284,7 +284,10 @@ metadata_unknown(struct metadata_state *s, struct slice name, int32_t slot)
 		out->error_code = ERR_INVALID_TOPIC_EXCEPTION;
 		return;
 	}
-	out->error_code = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+	/* Right after a start: some clients give up what they have for a topic
+	 * that nobody knows. */
+	out->error_code = s->image->untold ? ERR_LEADER_NOT_AVAILABLE :
+	    ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	if (metadata_may_create(s) &&
 	    s->missing_count < METADATA_CREATIONS_MAX)
 		s->missing[s->missing_count++] =

@@ -69,6 +69,7 @@ cluster_new(const struct cluster_setup *setup)
 	cluster->diag = setup->diag;
 	cluster->metrics = setup->metrics;
 	cluster->newest = image_new_empty();
+	cluster->newest->image.untold = setup->topics_exist;
 	cluster->slot_count = setup->loop_count;
 	cluster->slots = mem_zalloc(setup->loop_count *
 	    sizeof(*cluster->slots));

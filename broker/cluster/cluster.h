@@ -74,6 +74,9 @@ struct cluster_image {
 	size_t broker_count;
 	size_t topic_count;
 	size_t partition_count;
+	/* There are topics, and none was told yet: a name that is not in here
+	 * may well be one. */
+	bool untold;
 	struct cluster_buckets *buckets; /* hidden */
 };
 
@@ -84,6 +87,7 @@ struct cluster_setup {
 	size_t loop_count;
 	const char *cluster_id;
 	int32_t broker_id;
+	bool topics_exist; /* to be told by the controller */
 	struct diag *diag;
 	struct metrics *metrics;
 };

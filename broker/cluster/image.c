@@ -699,6 +699,9 @@ image_after(const struct image *old,
 	arena_init(&arena, 0);
 	image->image.controller_id = request->controller_id;
 	image->image.controller_epoch = request->controller_epoch;
+	if (request->topic_states_count > 0 ||
+	    request->ungrouped_partition_states_count > 0)
+		image->image.untold = false;
 	ok = image_set_brokers(image, request) &&
 	    apply_grouped(image, request, &arena, deleted) &&
 	    apply_ungrouped(image, request, &arena, deleted);

@@ -51,6 +51,7 @@ struct broker {
 
 	int32_t broker_id;
 	char cluster_id[64];
+	bool topics_exist; /* ZooKeeper had some when we started */
 	char *session_file;
 	char *session_identity;
 	struct config_listener *listeners; /* ports as bound */

@@ -26,6 +26,7 @@ struct start {
 	struct zk_op *op;
 	struct zk_op **ops; /* the batch's */
 	size_t op_count;
+	struct zk_op *topics;
 	struct waitq_link link;
 	struct waitq *joined;
 	bool cluster_id_made;
@@ -384,6 +385,7 @@ start_cluster_id(struct task *t)
 	struct start *s = task_state(t);
 
 	s->op = zk_batch_get(start_batch(s), ZNODE_CLUSTER_ID, NULL);
+	s->topics = zk_batch_exists(s->batch, ZNODE_BROKER_TOPICS, NULL);
 	zk_batch_submit(s->batch, t);
 	return (task_next(t, start_cluster_id_read));
 }
@@ -426,6 +428,8 @@ start_cluster_id_read(struct task *t)
 		&id) || strlen(id) >= sizeof(b->cluster_id))
 		return (start_fail(b, "/cluster/id holds no cluster id"));
 	memcpy(b->cluster_id, id, strlen(id) + 1);
+	b->topics_exist = s->topics->rc == ZK_OK &&
+	    s->topics->stat.children_count > 0;
 	return (start_go(t, start_broker_id));
 }
 
@@ -620,6 +624,7 @@ start_cluster_rooms(struct broker *b)
 	    .loop_count = b->loop_count + 1,
 	    .cluster_id = b->cluster_id,
 	    .broker_id = b->broker_id,
+	    .topics_exist = b->topics_exist,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
 	});

@@ -53,7 +53,7 @@ def free_port():
 PATIENCE = 60
 
 
-def wait_until(condition, seconds=PATIENCE, what="condition"):
+def wait_until(condition, seconds=PATIENCE, what="condition", pause=0.02):
     """Polls until condition() is truthy and returns it."""
     end = time.monotonic() + seconds
     while True:
@@ -62,7 +62,7 @@ def wait_until(condition, seconds=PATIENCE, what="condition"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def port_open(port):

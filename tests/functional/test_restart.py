@@ -222,6 +222,37 @@ def test_old_session_is_closed(make_broker):
         time.monotonic() - begun >= 9
 
 
+@pytest.mark.ours
+@pytest.mark.parametrize("how", ("stop", "kill"))
+def test_topics_are_never_unknown(make_broker, how):
+    """From the first answer on, though the controller tells of them later: to
+    librdkafka, "unknown" is the end of all that it has for a topic."""
+    broker = make_broker(auto_create_topics_enable="false").start()
+    harness.create_topic(broker, "t", 300)
+    harness.wait_topic(broker, "t", 300)
+    seen = set()
+
+    def ask(name):
+        try:
+            with wire.Client(broker.address) as client:
+                return client.call("Metadata", 7, Topics=[{"Name": name}],
+                                   AllowAutoTopicCreation=False)["Topics"][0]
+        except (OSError, wire.Closed):
+            return None
+
+    def there():
+        topic = ask("t")
+        if topic is not None:
+            seen.add(topic["ErrorCode"])
+        return topic is not None and topic["ErrorCode"] == 0
+    for _ in range(5):
+        getattr(broker, how)()
+        broker.launch()
+        harness.wait_until(there, what="t is told", pause=0)
+    assert 0 in seen <= {0, 5}  # LEADER_NOT_AVAILABLE
+    assert ask("nobody-made-it")["ErrorCode"] == 3
+
+
 def start_after_damage(broker, topic="t"):
     broker.start()
     harness.wait_topic(broker, topic)

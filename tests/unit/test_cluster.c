@@ -155,6 +155,30 @@ test_merge(void)
 	cluster_image_unref(&empty->image);
 }
 
+/* Brokers alone are no news of topics. */
+static void
+test_untold(void)
+{
+	state many[] = { state_of("", 0, 1, 1) };
+	struct update_metadata_request_topic_state topic =
+	    topic_of("a", id_of(1), many, 1);
+	struct update_metadata_request request = request_of(&topic, 0);
+	struct image *image = image_new_empty();
+	size_t deleted;
+
+	CU_ASSERT_FALSE(image->image.untold);
+	image->image.untold = true;
+	image = next(image, &request, &deleted);
+	CU_ASSERT_TRUE(image->image.untold);
+	request.topic_states_count = 1;
+	image = next(image, &request, &deleted);
+	CU_ASSERT_FALSE(image->image.untold);
+	request.topic_states_count = 0;
+	image = next(image, &request, &deleted);
+	CU_ASSERT_FALSE(image->image.untold);
+	cluster_image_unref(&image->image);
+}
+
 /* The same name with another id is another topic. */
 static void
 test_recreated(void)
@@ -585,6 +609,7 @@ test_names(void)
 static const struct unit_test tests[] = {
 	{ "image: grouped", test_grouped },
 	{ "image: merge, removal, older images", test_merge },
+	{ "image: untold", test_untold },
 	{ "image: another id", test_recreated },
 	{ "image: in full", test_full },
 	{ "image: ungrouped", test_ungrouped },
