@@ -2,6 +2,7 @@
 """The fixtures of the functional tests."""
 
 import importlib.util
+import logging
 import pathlib
 
 _path = pathlib.Path(__file__).resolve().parents[1] / "functional/conftest.py"
@@ -14,3 +15,6 @@ zookeeper = _functional.zookeeper
 own_zookeeper = _functional.own_zookeeper
 make_broker = _functional.make_broker
 broker = _functional.broker
+
+# kafka-python tells every broken connection
+logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Producers that go on over the broker's deaths and know what was
+acknowledged: raw ones, librdkafka, kafka-python."""
+
+import collections
+import random
+import threading
+import traceback
+
+import confluent_kafka
+import kafka
+
+import packing
+import wire
+from ledger import Ledger
+
+DUPLICATE_SEQUENCE, OUT_OF_ORDER = 46, 45
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+FOR_EVER = 1 << 30
+
+
+class Client:
+    """A thread that runs until finish() has been called and nothing is under
+    way any more.  While `held`, nothing new is sent, only again."""
+
+    held = False
+
+    def __init__(self, name, ledgers):
+        self.name, self.ledgers = name, ledgers
+        self.breaks = 0
+        self.errors = collections.Counter()
+        self.stopping = threading.Event()
+        self.failure = None
+        self.thread = threading.Thread(target=self._guarded, name=name,
+                                       daemon=True)
+
+    @property
+    def acknowledged(self):
+        return sum(led.acknowledged for led in self.ledgers)
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def finish(self):
+        self.stopping.set()
+        return self
+
+    def join(self, seconds=120):
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), f"{self.name} does not end"
+        assert self.failure is None, f"{self.name}: {self.failure}"
+
+    def _more(self):
+        """Whether something new is to be sent."""
+        return not self.held and not self.stopping.is_set()
+
+    def _guarded(self):
+        try:
+            self._run()
+        except Exception:  # noqa: BLE001: told by join()
+            self.failure = traceback.format_exc()
+
+
+class RawWriter(Client):
+    """Several requests under way on one connection; what is not acknowledged
+    when that breaks is not sent again."""
+
+    acks = -1
+    codecs = ("none",)
+    depth = 4
+    pause = 0  # seconds behind each answer
+
+    def __init__(self, address, ledger, **settings):
+        super().__init__(ledger.name, [ledger])
+        self.address, self.ledger = address, ledger
+        self.__dict__.update(settings)
+        self.rng = random.Random(ledger.name)
+
+    def _run(self):
+        while not self._over():
+            try:
+                with wire.Client(self.address, 30) as client:
+                    self._serve(client)
+            except (OSError, wire.Closed):
+                self.breaks += 1
+                self.stopping.wait(0.02)
+
+    def _over(self):
+        return self.stopping.is_set()
+
+    def _serve(self, client):
+        pending = collections.deque()
+        while pending or not self.stopping.is_set():
+            while len(pending) < self.depth and self._more():
+                numbers = self._numbers()
+                pending.append((self._send(client, self._batch(numbers)),
+                                numbers))
+            if pending:
+                self._take(client, *pending.popleft())
+            if self.pause or self.held:
+                self.stopping.wait(self.pause or 0.01)
+
+    def _numbers(self):
+        return [self.ledger.take() for _ in range(self.rng.randint(1, 60))]
+
+    def _batch(self, numbers, **more):
+        codec = self.rng.choice(self.codecs)
+        return wire.batch(
+            [self.ledger.value(n) for n in numbers],
+            attributes=CODECS[codec], compress=packing.PACK[codec], **more)
+
+    def _send(self, client, data):
+        return client.send(
+            "Produce", 9, Acks=self.acks, TimeoutMs=20000, TopicData=[{
+                "Name": self.ledger.topic, "PartitionData": [{
+                    "Index": self.ledger.partition, "Records": data}]}])
+
+    def _answer(self, client, correlation):
+        part = client.receive(correlation)["Responses"][0][
+            "PartitionResponses"][0]
+        if part["ErrorCode"]:
+            self.errors[part["ErrorCode"]] += 1
+        return part["ErrorCode"], part["BaseOffset"]
+
+    def _take(self, client, correlation, numbers):
+        error, base = self._answer(client, correlation)
+        if error:
+            self.stopping.wait(0.02)
+            return
+        for i, number in enumerate(numbers):
+            self.ledger.acknowledge(number, base + i)
+
+
+class IdempotentWriter(RawWriter):
+    """Sends again, in order and with the same sequences, whatever was not
+    acknowledged when the connection broke or a request was refused."""
+
+    producer_id = None
+
+    def _over(self):
+        return self.stopping.is_set() and not self.pending
+
+    def _begin(self, client):
+        told = client.call("InitProducerId", 4, TransactionalId=None,
+                           TransactionTimeoutMs=60000)
+        if told["ErrorCode"]:
+            raise OSError(f"InitProducerId answers {told['ErrorCode']}")
+        self.producer_id = told["ProducerId"]
+        self.epoch = told["ProducerEpoch"]
+        self.sequence = 0
+
+    pending = ()
+
+    def _serve(self, client):
+        if self.producer_id is None:
+            self._begin(client)
+            self.pending = collections.deque()
+        flying = collections.deque(
+            self._send(client, data) for _, data in self.pending)
+        while flying or not self.stopping.is_set():
+            while len(self.pending) < self.depth and self._more():
+                numbers = self._numbers()
+                self.pending.append((numbers, self._batch(
+                    numbers, producer_id=self.producer_id,
+                    producer_epoch=self.epoch, base_sequence=self.sequence)))
+                self.sequence += len(numbers)
+                flying.append(self._send(client, self.pending[-1][1]))
+            if flying:
+                self._take_first(client, flying.popleft())
+            if self.pause or self.held:
+                self.stopping.wait(self.pause or 0.01)
+
+    def _take_first(self, client, correlation):
+        """The head of the line: its sequence is due, or known as a retry."""
+        error, base = self._answer(client, correlation)
+        if error == OUT_OF_ORDER:
+            raise AssertionError(
+                f"{self.ledger} numbers from {self.pending[0][0][0]} on: the "
+                "broker does not know its sequences")
+        if error not in (0, DUPLICATE_SEQUENCE):
+            raise OSError(f"refused: {error}")  # on another connection again
+        for i, number in enumerate(self.pending[0][0]):
+            self.ledger.acknowledge(number, base + i if base >= 0 else -1)
+        self.pending.popleft()
+
+
+class Librdkafka(Client):
+    """One producer instance over all kills, to all partitions of a topic."""
+
+    def __init__(self, address, name, topic, partitions, **settings):
+        once = settings.get("enable.idempotence", False)
+        super().__init__(name, [Ledger(name, topic, p, once)
+                                for p in range(partitions)])
+        self.topic = topic
+        self.most = 150  # records under way
+        self.outstanding = 0
+        self.producer = confluent_kafka.Producer({
+            "bootstrap.servers": address, "linger.ms": 2,
+            "batch.num.messages": 10, "message.timeout.ms": 0,
+            "message.send.max.retries": 10**7, "retry.backoff.ms": 20,
+            # "unknown topic" is believed at once
+            "topic.metadata.propagation.max.ms": 0,
+            "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
+            "log_level": 0, "error_cb": self._error, **settings})
+
+    def _error(self, error):
+        if error.fatal():
+            self.failure = f"fatal: {error.str()}"
+
+    def _delivered(self, error, message):
+        self.outstanding -= 1
+        if error is not None:
+            self.errors[error.str()] += 1
+            return
+        number = int(message.value().split(b" ", 2)[1])
+        self.ledgers[message.partition()].acknowledge(number,
+                                                      message.offset())
+
+    def _run(self):
+        turn = 0
+        while self.failure is None and not (
+                self.stopping.is_set() and self.outstanding == 0):
+            while self.outstanding < self.most and self._more():
+                ledger = self.ledgers[turn % len(self.ledgers)]
+                self.producer.produce(
+                    self.topic, ledger.value(ledger.take()),
+                    partition=ledger.partition, on_delivery=self._delivered)
+                self.outstanding += 1
+                turn += 1
+            self.producer.poll(0.05)
+
+
+class KafkaPython(Client):
+    """One producer that sends again and may repeat."""
+
+    def __init__(self, address, name, topic, partition):
+        super().__init__(name, [Ledger(name, topic, partition, once=False)])
+        self.address = address
+        self.most = 50
+
+    def _run(self):
+        ledger = self.ledgers[0]
+        producer = kafka.KafkaProducer(
+            bootstrap_servers=self.address, acks="all", retries=FOR_EVER,
+            compression_type="gzip", max_in_flight_requests_per_connection=1,
+            retry_backoff_ms=20, reconnect_backoff_ms=20, linger_ms=5,
+            reconnect_backoff_max_ms=200, request_timeout_ms=30000,
+            # without it, it would give a batch up after request_timeout_ms
+            api_version=(1, 0))
+        flying = collections.deque()
+        while flying or not self.stopping.is_set():
+            while len(flying) < self.most and self._more():
+                number = ledger.take()
+                flying.append((number, producer.send(
+                    ledger.topic, ledger.value(number),
+                    partition=ledger.partition)))
+            if flying:
+                self._take(ledger, *flying.popleft())
+            else:
+                self.stopping.wait(0.01)
+        producer.close()
+
+    def _take(self, ledger, number, future):
+        try:
+            ledger.acknowledge(number, future.get(120).offset)
+        except kafka.errors.KafkaError as e:
+            self.errors[type(e).__name__] += 1
