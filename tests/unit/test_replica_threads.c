@@ -336,7 +336,7 @@ static void
 test_workers_hang(void)
 {
 	struct replica_rig rig;
-	struct rig_produce p;
+	struct storm *storm;
 	struct hung hung[3];
 
 	replica_rig_init(&rig, true, NULL);
@@ -349,16 +349,16 @@ test_workers_hang(void)
 		work_submit(rig.workers, &hung[i].work);
 		gate_await(&hung[i].held);
 	}
-	rig_produce_init(&p, &rig, 1);
-	rig_produce_start(&p);
-	gate_await(&rig.gate);
-	CU_ASSERT_TRUE(p.done);
-	CU_ASSERT_EQUAL(p.part.error, ERR_NONE);
-	CU_ASSERT_EQUAL(p.part.base_offset, 0);
+	storm = storm_new(&rig, 0, 1);
+	loop_post_call(rig.loops[0], storm_run, storm);
+	gate_await(&storm->gate);
+	for (int i = 0; i < STORM_SIZE; i++)
+		CU_ASSERT_EQUAL(storm->items[i].part.error, ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).end_offset, STORM_SIZE);
 	for (size_t i = 0; i < nelems(hung); i++)
 		gate_open(&hung[i].release);
 	work_queue_wait(rig.workers);
-	rig_produce_fini(&p);
+	storm_free(storm);
 	replica_rig_fini(&rig);
 }
 
