@@ -6,10 +6,8 @@
  * that fails the directory goes offline.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "storage/storage_int.h"
@@ -33,7 +31,7 @@ static bool append_must_roll(struct log *log, struct segment *active,
     const struct run *run, const struct log_settings *settings);
 static enum error append_write(struct log *log, struct segment *active,
     const struct run *run);
-static void append_publish(struct log *log, struct segment *active,
+static bool append_publish(struct log *log, struct segment *active,
     const struct run *run, const struct log_settings *settings);
 static enum error follower_check(const struct log *log, struct slice bytes,
     struct slice *whole);
@@ -263,8 +261,9 @@ append_run(struct log *log, const struct run *run,
 		return (error);
 	/* Index entries go to the file when the segment is closed: a recovery
 	 * would not look at them before. */
-	append_publish(log, active, run, settings);
-	return (ERR_NONE);
+	if (append_publish(log, active, run, settings))
+		return (ERR_NONE);
+	return (log_fail(log, "could not index an aborted transaction"));
 }
 
 static int64_t
@@ -333,7 +332,48 @@ append_write(struct log *log, struct segment *active, const struct run *run)
 	return (answer);
 }
 
+/* Under log->lock.  Aborted transactions are added to `aborted`, an array of
+ * *count. */
 static void
+append_note_producers(struct log *log, struct slice rest,
+    struct producers_ended **aborted, size_t *count)
+{
+	struct producers_ended ended;
+	struct batch batch;
+
+	while (batch_next(&rest, &batch) == BATCH_OK) {
+		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0) {
+			producers_add_data(&log->producers, &batch);
+			continue;
+		}
+		if (!producers_add_marker(&log->producers, &batch, &ended) ||
+		    !ended.aborted || ended.first_offset < 0)
+			continue;
+		*aborted = mem_realloc(*aborted,
+		    (*count + 1) * sizeof(**aborted));
+		(*aborted)[(*count)++] = ended;
+	}
+	log_note_unsettled(log);
+}
+
+/* No reader of committed records comes here before what was aborted has its
+ * entries: until the high watermark passes the marker it is unstable. */
+static bool
+append_note_aborted(struct log *log, struct segment *active,
+    struct producers_ended *aborted, size_t count)
+{
+	bool good = true;
+	int error;
+
+	for (size_t i = 0; good && i < count; i++)
+		good = log_note_aborted(log, active, &aborted[i]);
+	error = errno;
+	mem_free(aborted);
+	errno = error;
+	return (good);
+}
+
+static bool
 append_publish(struct log *log, struct segment *active, const struct run *run,
     const struct log_settings *settings)
 {
@@ -344,23 +384,13 @@ append_publish(struct log *log, struct segment *active, const struct run *run,
 		.max_timestamp_ms = run->max_timestamp_ms,
 		.max_timestamp_offset = run->max_timestamp_offset,
 	};
-	struct slice rest = run->bytes;
-	struct producers_ended ended;
-	struct batch batch;
+	struct producers_ended *aborted = NULL;
+	size_t aborted_count = 0;
 
 	lock_take(&log->lock);
 	segment_note_append(active, &noted, settings->index_interval_bytes,
 	    settings->index_bytes);
-	while (batch_next(&rest, &batch) == BATCH_OK) {
-		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
-			producers_add_data(&log->producers, &batch);
-		else if (producers_add_marker(&log->producers, &batch,
-			     &ended) &&
-		    ended.aborted && ended.first_offset >= 0 &&
-		    !log_note_aborted(log, active, &ended))
-			/* Recovery will write it: the mark stays away. */
-			atomic_store(&log->dir->unclean, true);
-	}
+	append_note_producers(log, run->bytes, &aborted, &aborted_count);
 	if (log->recent == NULL)
 		log->recent = mem_zalloc(RECENT_COUNT * sizeof(*log->recent));
 	log->recent[log->recent_next++ % RECENT_COUNT] = (struct recent){
@@ -376,30 +406,5 @@ append_publish(struct log *log, struct segment *active, const struct run *run,
 	atomic_store_explicit(&log->end_offset, run->last_offset + 1,
 	    memory_order_release);
 	lock_release(&log->lock);
-}
-
-bool
-log_note_aborted(struct log *log, struct segment *segment,
-    const struct producers_ended *ended)
-{
-	struct files *files = log->storage->files;
-	uint8_t entry[ABORTED_ENTRY] = { 0 };
-	struct iovec part = { entry, sizeof(entry) };
-	struct file_info info;
-	char name[PATH_MAX];
-	int descriptor;
-	bool good;
-
-	bytes_put_i64(entry + 2, ended->producer_id);
-	bytes_put_i64(entry + 10, ended->first_offset);
-	bytes_put_i64(entry + 18, ended->last_offset);
-	bytes_put_i64(entry + 26, ended->stable_offset);
-	segment_file(segment, ".txnindex", name);
-	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT, 0644);
-	if (descriptor < 0)
-		return (false);
-	good = files->ops->fstat(files, descriptor, &info) == 0 &&
-	    file_write_full(files, descriptor, &part, 1, info.size_bytes) == 0;
-	files->ops->close(files, descriptor);
-	return (good);
+	return (append_note_aborted(log, active, aborted, aborted_count));
 }

@@ -415,3 +415,33 @@ index_lookup(const struct index *index, struct index_cache *cache,
 	}
 	return (found);
 }
+
+bool
+index_lookup_position(const struct index *index, struct index_cache *cache,
+    struct files *files, const char *path, int64_t position,
+    struct index_entry *out)
+{
+	uint32_t low = 0;
+	uint32_t high = index->count;
+	struct index_entry entry;
+	bool found = false;
+
+	if (high > 0 &&
+	    index_get(index, cache, files, path, 0, &entry) &&
+	    entry.position == position)
+		low = 1;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (!index_get(index, cache, files, path, middle, &entry))
+			return (false);
+		if (entry.position < position) {
+			low = middle + 1;
+			continue;
+		}
+		*out = entry;
+		found = true;
+		high = middle;
+	}
+	return (found);
+}

@@ -99,5 +99,10 @@ bool index_get(const struct index *index, struct index_cache *cache,
 bool index_lookup(const struct index *index, struct index_cache *cache,
     struct files *files, const char *path, int64_t target,
     struct index_entry *out);
+/* Of INDEX_OFFSETS: the first entry whose position is >= the one given; but the
+ * index's very first one only when it is >, as Kafka 3.9 finds them. */
+bool index_lookup_position(const struct index *index,
+    struct index_cache *cache, struct files *files, const char *path,
+    int64_t position, struct index_entry *out);
 
 #endif

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -144,6 +143,9 @@ load_once(struct log_dir *dir, const struct load_name *name, bool clean,
 	bool good;
 
 	atomic_store(&log->start_offset, start < 0 ? 0 : start);
+	/* What it has passed is final, whatever of the end is cut off. */
+	atomic_store(&log->high_watermark,
+	    offset_table_find(&dir->high_watermarks, log->name));
 	good = files->ops->list(files, log->path, file_note, &found) == 0 &&
 	    (!found.has_metadata || log_read_metadata(log)) &&
 	    (!found.has_epochs || load_epochs(log)) &&
@@ -358,32 +360,6 @@ load_segments(struct log *log, const struct found_files *files,
 	return (true);
 }
 
-/* What a segment's .txnindex tells is whole, and of this segment. */
-static bool
-aborted_good(struct log *log, struct segment *segment)
-{
-	struct files *files = segment->files;
-	char name[PATH_MAX];
-	void *bytes;
-	size_t size;
-	bool good;
-
-	if (!log->has_aborted)
-		return (true);
-	segment_file(segment, ".txnindex", name);
-	if (file_load(files, name, INT32_MAX, &bytes, &size) != 0)
-		return (errno == ENOENT);
-	good = size % ABORTED_ENTRY == 0;
-	for (size_t at = 0; good && at < size; at += ABORTED_ENTRY) {
-		const uint8_t *entry = (const uint8_t *)bytes + at;
-
-		good = bytes_get_i16(entry) == 0 &&
-		    bytes_get_i64(entry + 18) >= segment->base_offset;
-	}
-	mem_free(bytes);
-	return (good);
-}
-
 static bool
 indexes_rebuild(struct log *log, struct segment *segment, bool active,
     const char *why)
@@ -429,9 +405,12 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 	struct files *files = segment->files;
 
 	segment->max_timestamp_ms = TIMESTAMP_UNREAD;
+	segment->aborted_lost = !aborted_load(log, segment);
 	if (index_open(&segment->offsets, files, segment->path) != 0) {
 		if (errno != ENOENT && errno != EILSEQ)
 			return (false);
+		/* Who lost the one may have lost the other. */
+		segment->aborted_lost = true;
 		return (indexes_rebuild(log, segment, active,
 		    errno == ENOENT ? "the .index is missing" :
 				      "the .index ends inside an entry"));
@@ -449,11 +428,6 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 	if (times_lost(segment))
 		return (indexes_rebuild(log, segment, active,
 		    "the .timeindex is missing or empty"));
-	if (!aborted_good(log, segment))
-		diag_warn(log->storage->diag, storage,
-		    "partition=%s the index of aborted transactions is damaged "
-		    "file=%s.txnindex",
-		    log->name, segment->path);
 	if (!active)
 		return (true);
 	if (index_load(&segment->offsets, files, segment->path) != 0 ||
@@ -513,7 +487,21 @@ find_end(struct log *log, struct segment *active)
 	    "partition=%s its end is damaged in spite of a clean stop, it is "
 	    "recovered file=%s.log",
 	    log->name, active->path);
-	return (segment_recover(log, active, false, &cut));
+	return (segment_recover(log, active, false, &cut) &&
+	    aborted_cut(log, active, active->next_offset));
+}
+
+/* What needs another segment's batches to be known. */
+static bool
+rebuild_aborted(struct log *log)
+{
+	const struct segment_list *list = log->segments;
+	bool good = true;
+
+	for (size_t i = 0; good && i < list->count; i++)
+		if (list->items[i]->aborted_lost)
+			good = aborted_rebuild(log, list->items, i);
+	return (good);
 }
 
 static bool
@@ -553,12 +541,15 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 			index_unload(&items[i]->times);
 		}
 	}
-	if (!load_publish(log, items, *count))
+	if (!load_publish(log, items, *count) || !rebuild_aborted(log))
 		return (false);
 	end = log_end_offset(log);
 	atomic_store(&log->recovery_point,
 	    clean || point > end ? end : point);
-	return (load_producers(log, clean));
+	if (!load_producers(log, clean))
+		return (false);
+	log_note_unsettled(log);
+	return (true);
 }
 
 /* Nothing is there, or it ends before the log's start: an empty segment. */
@@ -681,8 +672,9 @@ load_producers(struct log *log, bool clean)
 	if (!log->has_snapshots)
 		return (load_no_producers(log));
 	if (!snapshot_prune(log, start, end) ||
-	    !snapshot_load(log, start, end) ||
-	    !producers_replay(log, list->items, list->count, end))
+	    !snapshot_load(log, &log->producers, start, end) ||
+	    !producers_replay(log, &log->producers, list->items, list->count,
+		end))
 		return (false);
 	return (snapshot_write(log, true) && snapshot_remove_strays(log));
 }

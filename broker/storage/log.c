@@ -45,6 +45,8 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->size_bytes, 0);
 	atomic_init(&log->high_watermark, 0);
 	atomic_init(&log->recovery_point, 0);
+	atomic_init(&log->aborted_last, -1);
+	atomic_init(&log->unsettled, false);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->last_flush_ms, storage_now_ms(storage));
 	atomic_init(&log->deleted, false);
@@ -443,6 +445,21 @@ log_producers(struct log *log, size_t *count)
 	list = producers_list(&log->producers, count);
 	lock_release(&log->writer);
 	return (list);
+}
+
+int64_t
+log_first_unstable(struct log *log, int64_t high_watermark)
+{
+	int64_t first;
+
+	if (!atomic_load_explicit(&log->unsettled, memory_order_acquire))
+		return (INT64_MAX);
+	lock_take(&log->lock);
+	producers_settle(&log->producers, high_watermark);
+	log_note_unsettled(log);
+	first = producers_first_unstable(&log->producers);
+	lock_release(&log->lock);
+	return (first);
 }
 
 /* --- leader epochs -------------------------------------------------------- */

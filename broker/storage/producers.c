@@ -47,6 +47,8 @@ producers_clear(struct producers *producers)
 		hash_remove(&producers->by_id, node);
 		mem_free(node);
 	}
+	producers->oldest = producers->newest = NULL;
+	producers->ended_count = 0;
 }
 
 void
@@ -54,7 +56,85 @@ producers_fini(struct producers *producers)
 {
 	producers_clear(producers);
 	hash_clear(&producers->by_id);
+	mem_free(producers->ended);
+	producers->ended = NULL;
+	producers->ended_capacity = 0;
 }
+
+/* --- transactions --------------------------------------------------------- */
+
+/* Behind all that are open: offsets only go up. */
+static void
+txn_begin(struct producers *producers, struct producer *producer,
+    int64_t first_offset)
+{
+	producer->txn_first_offset = first_offset;
+	producer->newer = NULL;
+	producer->older = producers->newest;
+	if (producers->newest != NULL)
+		producers->newest->newer = producer;
+	else
+		producers->oldest = producer;
+	producers->newest = producer;
+}
+
+static void
+txn_end(struct producers *producers, struct producer *producer)
+{
+	if (producer->txn_first_offset < 0)
+		return;
+	if (producer->older != NULL)
+		producer->older->newer = producer->newer;
+	else
+		producers->oldest = producer->newer;
+	if (producer->newer != NULL)
+		producer->newer->older = producer->older;
+	else
+		producers->newest = producer->older;
+	producer->older = producer->newer = NULL;
+	producer->txn_first_offset = -1;
+}
+
+static void
+txn_note_ended(struct producers *producers,
+    const struct producers_ended *ended)
+{
+	if (producers->ended_count == producers->ended_capacity) {
+		producers->ended_capacity = producers->ended_capacity * 2 + 4;
+		producers->ended = mem_realloc(producers->ended,
+		    producers->ended_capacity * sizeof(*producers->ended));
+	}
+	producers->ended[producers->ended_count++] = *ended;
+}
+
+void
+producers_settle(struct producers *producers, int64_t high_watermark)
+{
+	size_t final = 0;
+
+	while (final < producers->ended_count &&
+	    producers->ended[final].last_offset < high_watermark)
+		final++;
+	if (final == 0)
+		return;
+	producers->ended_count -= final;
+	memmove(producers->ended, producers->ended + final,
+	    producers->ended_count * sizeof(*producers->ended));
+}
+
+int64_t
+producers_first_unstable(const struct producers *producers)
+{
+	int64_t first = producers->oldest == NULL ? INT64_MAX :
+	    producers->oldest->txn_first_offset;
+
+	for (size_t i = 0; i < producers->ended_count; i++)
+		if (producers->ended[i].first_offset < first)
+			first = producers->ended[i].first_offset;
+	return (first);
+}
+
+/* --- batches -------------------------------------------------------------- */
 
 static int32_t
 batch_first_sequence(const struct producer_batch *batch)
@@ -137,7 +217,7 @@ producers_add_data(struct producers *producers, const struct batch *batch)
 	producer->last_timestamp_ms = batch->max_timestamp_ms;
 	if ((batch->attributes & BATCH_ATTR_TRANSACTIONAL) != 0 &&
 	    producer->txn_first_offset < 0)
-		producer->txn_first_offset = batch->base_offset;
+		txn_begin(producers, producer, batch->base_offset);
 }
 
 bool
@@ -225,10 +305,12 @@ producers_add_marker(struct producers *producers, const struct batch *batch,
 	ended->first_offset = producer->txn_first_offset;
 	ended->last_offset = batch->base_offset;
 	ended->aborted = type == MARKER_ABORT;
-	producer->txn_first_offset = -1;
-	ended->stable_offset = producers_first_open(producers);
-	if (ended->stable_offset < 0)
-		ended->stable_offset = batch->base_offset + 1;
+	txn_end(producers, producer);
+	ended->stable_offset = producers->oldest != NULL ?
+	    producers->oldest->txn_first_offset :
+	    batch->base_offset + 1;
+	if (ended->first_offset >= 0)
+		txn_note_ended(producers, ended);
 	return (true);
 }
 
@@ -261,21 +343,7 @@ producers_expire(struct producers *producers, int64_t now_ms,
 	return (count);
 }
 
-int64_t
-producers_first_open(const struct producers *producers)
-{
-	int64_t first = -1;
-
-	HASH_EACH(node, &producers->by_id) {
-		const struct producer *producer =
-		    (const struct producer *)(const void *)node;
-
-		if (producer->txn_first_offset >= 0 &&
-		    (first < 0 || producer->txn_first_offset < first))
-			first = producer->txn_first_offset;
-	}
-	return (first);
-}
+/* --- as a file ------------------------------------------------------------ */
 
 void
 producers_encode(const struct producers *producers, struct buffer *out)
@@ -306,6 +374,37 @@ producers_encode(const struct producers *producers, struct buffer *out)
 	bytes_put_u32(head + 2,
 	    crc32c(0, head + SNAPSHOT_CRC_FROM,
 		out->length - start - SNAPSHOT_CRC_FROM));
+}
+
+static int
+txn_order(const void *a, const void *b)
+{
+	int64_t one = (*(struct producer *const *)a)->txn_first_offset;
+	int64_t two = (*(struct producer *const *)b)->txn_first_offset;
+
+	return ((one > two) - (one < two));
+}
+
+/* Entries come in any order. */
+static void
+producers_order_open(struct producers *producers)
+{
+	struct producer **open = mem_alloc(
+	    (hash_count(&producers->by_id) + 1) * sizeof(*open));
+	size_t count = 0;
+
+	HASH_EACH(node, &producers->by_id) {
+		struct producer *producer = (struct producer *)(void *)node;
+
+		if (producer->txn_first_offset >= 0)
+			open[count++] = producer;
+	}
+	if (count > 0)
+		qsort(open, count, sizeof(struct producer *), txn_order);
+	producers->oldest = producers->newest = NULL;
+	for (size_t i = 0; i < count; i++)
+		txn_begin(producers, open[i], open[i]->txn_first_offset);
+	mem_free(open);
 }
 
 bool
@@ -354,6 +453,7 @@ producers_decode(struct producers *producers, struct slice bytes,
 			.offset_delta = bytes_get_i32(at + 22),
 		};
 	}
+	producers_order_open(producers);
 	return (true);
 }
 

@@ -24,18 +24,13 @@ struct producer {
 	int64_t id;
 	int64_t last_timestamp_ms;
 	int64_t txn_first_offset; /* -1: no transaction is open */
+	struct producer *older; /* in the order of transactions that are */
+	struct producer *newer;
 	int32_t coordinator_epoch;
 	int16_t epoch;
 	uint8_t batch_count;
 	struct producer_batch batches[PRODUCER_BATCHES]; /* oldest first */
 };
-struct producers {
-	struct hash by_id;
-	int64_t end_offset;      /* all below it is in here */
-	int64_t snapshot_offset; /* of the newest snapshot */
-	bool snapshot_unsynced;  /* that one was found, not written by us */
-};
-
 /* A transaction that a marker ended. */
 struct producers_ended {
 	int64_t producer_id;
@@ -43,6 +38,20 @@ struct producers_ended {
 	int64_t last_offset;  /* the marker's */
 	int64_t stable_offset; /* first of the oldest other one, or behind */
 	bool aborted;
+};
+struct producers {
+	struct hash by_id;
+	/* Those with an open transaction, by its first offset. */
+	struct producer *oldest;
+	struct producer *newest;
+	/* Transactions whose marker may still be lost, by the marker's offset:
+	 * none is final before the high watermark has passed its marker. */
+	struct producers_ended *ended;
+	size_t ended_count;
+	size_t ended_capacity;
+	int64_t end_offset;      /* all below it is in here */
+	int64_t snapshot_offset; /* of the newest snapshot */
+	bool snapshot_unsynced;  /* that one was found, not written by us */
 };
 
 void producers_fini(struct producers *producers);
@@ -67,8 +76,16 @@ void producers_complete(struct producers *producers,
 /* Forgets who was idle for `expiration_ms`, unless in a transaction. */
 size_t producers_expire(struct producers *producers, int64_t now_ms,
     int64_t expiration_ms);
-/* The first offset of the oldest open transaction, -1: none. */
-int64_t producers_first_open(const struct producers *producers);
+/* The high watermark has come so far: what ended below it is final. */
+void producers_settle(struct producers *producers, int64_t high_watermark);
+/* Whether any transaction is open or not final. */
+static inline bool
+producers_unsettled(const struct producers *producers)
+{
+	return (producers->oldest != NULL || producers->ended_count > 0);
+}
+/* The smallest first offset of those; INT64_MAX: there are none. */
+int64_t producers_first_unstable(const struct producers *producers);
 
 /* As log_producers(). */
 struct log_producer *producers_list(const struct producers *producers,

@@ -54,7 +54,7 @@ log_read(struct log *log, int64_t offset, int64_t end_offset, size_t max_bytes,
 	int64_t length;
 
 	CHECK_MAGIC(log, LOG_MAGIC);
-	*out = (struct log_read){ .first_offset = -1 };
+	*out = (struct log_read){ .first_offset = -1, .segment = -1 };
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	error = range_find(log, offset, end_offset, &range);
@@ -76,6 +76,8 @@ log_read(struct log *log, int64_t offset, int64_t end_offset, size_t max_bytes,
 		};
 		out->first_offset = range.first.base_offset;
 	}
+	out->segment = range.segment->base_offset;
+	out->end_position = range.first.position + length;
 	segment_list_unref(range.list);
 	return (ERR_NONE);
 }

@@ -37,14 +37,14 @@ recall_place(struct log *log, struct segment *segment, int64_t position,
 /* Where to begin: the slot, and an entry of that segment. */
 static size_t
 recall_begin(struct log *log, struct segment *const *items, size_t last,
-    struct index_entry *out)
+    int64_t to, struct index_entry *out)
 {
 	struct segment *segment = items[last];
 	struct index_entry end = { 0 };
 	int64_t left = RECALL_BYTES;
 
 	index_lookup(&segment->offsets, log->storage->cache, segment->files,
-	    segment->path, log->producers.end_offset - 1, &end);
+	    segment->path, to - 1, &end);
 	left -= end.position;
 	while (left > 0 && last > 0)
 		left -= items[--last]->size;
@@ -72,9 +72,10 @@ recall_walk(struct segment *segment, int64_t position, int64_t to,
 }
 
 bool
-producers_recall(struct log *log, struct segment *const *items, size_t count)
+producers_recall(struct log *log, struct producers *producers,
+    struct segment *const *items, size_t count)
 {
-	int64_t to = log->producers.end_offset;
+	int64_t to = producers->end_offset;
 	struct producers found = { 0 };
 	struct index_entry start;
 	bool good = true;
@@ -82,15 +83,15 @@ producers_recall(struct log *log, struct segment *const *items, size_t count)
 
 	while (count > 0 && items[count - 1]->base_offset >= to)
 		count--;
-	if (count == 0 || hash_count(&log->producers.by_id) == 0)
+	if (count == 0 || hash_count(&producers->by_id) == 0)
 		return (true);
-	first = recall_begin(log, items, count - 1, &start);
-	if (!producers_lack(&log->producers, start.offset))
+	first = recall_begin(log, items, count - 1, to, &start);
+	if (!producers_lack(producers, start.offset))
 		return (true);
 	for (size_t i = first; good && i < count; i++)
 		good = recall_walk(items[i], i == first ? start.position : 0,
 		    to, &found);
-	producers_complete(&log->producers, &found);
+	producers_complete(producers, &found);
 	producers_fini(&found);
 	return (good);
 }

@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "storage/storage_int.h"
 
-static bool recover_forget_aborted(struct log *log, struct segment *segment);
 static void recover_index(struct segment *segment, struct index *index);
 static bool recover_snapshot(struct log *log, int64_t limit);
 static bool recover_keep_producers(struct log *log, int64_t base_offset);
@@ -31,7 +30,8 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 	    items[first + 1]->base_offset <= recovery_point)
 		first++;
 	if (!recover_snapshot(log, items[first]->base_offset) ||
-	    !producers_replay(log, items, first, items[first]->base_offset))
+	    !producers_replay(log, &log->producers, items, first,
+		items[first]->base_offset))
 		return (false);
 	for (size_t i = first; i < *count; i++) {
 		int64_t cut;
@@ -71,7 +71,7 @@ recover_snapshot(struct log *log, int64_t limit)
 	int64_t start = log_start_offset(log);
 
 	if (log->has_snapshots)
-		return (snapshot_load(log, start, limit));
+		return (snapshot_load(log, &log->producers, start, limit));
 	log->producers.end_offset = log->producers.snapshot_offset = start;
 	return (true);
 }
@@ -116,7 +116,7 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	bool good = true;
 
 	recover_begin(log, segment);
-	if (replay && !recover_forget_aborted(log, segment))
+	if (replay && !aborted_forget(log, segment))
 		return (false);
 	segment_walk(segment, &walk, 0, end, true);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
@@ -172,20 +172,6 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	    segment_write_indexes(segment, false) == 0);
 }
 
-/* Entries of aborted transactions are found again while batches are replayed.
- * What a load has listed need not be asked of the disk. */
-static bool
-recover_forget_aborted(struct log *log, struct segment *segment)
-{
-	char name[PATH_MAX];
-
-	if (!log->has_aborted)
-		return (true);
-	segment_file(segment, ".txnindex", name);
-	return (segment->files->ops->unlink(segment->files, name) == 0 ||
-	    errno == ENOENT);
-}
-
 /* The file is right as it is, or it is written as a whole. */
 static void
 recover_index(struct segment *segment, struct index *index)
@@ -199,12 +185,26 @@ recover_index(struct segment *segment, struct index *index)
 	index->unsynced = index->count > 0;
 }
 
+/* A control batch; where `segment` is not NULL, its .txnindex gets what was
+ * aborted.  What the high watermark has passed is final at once, or a long log
+ * would have very many to remember. */
+static bool
+replay_marker(struct log *log, struct producers *producers,
+    struct segment *segment, const struct batch *batch)
+{
+	struct producers_ended ended;
+	bool marker = producers_add_marker(producers, batch, &ended);
+
+	producers_settle(producers, atomic_load(&log->high_watermark));
+	return (!marker || segment == NULL || !ended.aborted ||
+	    ended.first_offset < 0 ||
+	    log_note_aborted(log, segment, &ended));
+}
+
 static bool
 recover_batch(struct log *log, struct segment *segment,
     const struct batch *batch, bool replay)
 {
-	struct producers_ended ended;
-
 	if (storage_load_is_abandoned(log->storage))
 		return (false);
 	if (!replay || batch->magic < 2)
@@ -218,50 +218,49 @@ recover_batch(struct log *log, struct segment *segment,
 		producers_add_data(&log->producers, batch);
 		return (true);
 	}
-	if (!producers_add_marker(&log->producers, batch, &ended) ||
-	    !ended.aborted || ended.first_offset < 0)
-		return (true);
-	return (log_note_aborted(log, segment, &ended));
+	return (replay_marker(log, &log->producers, segment, batch));
 }
 
 bool
-producers_replay(struct log *log, struct segment *const *items, size_t count,
-    int64_t to)
+producers_replay_segment(struct log *log, struct producers *producers,
+    struct segment *segment, int64_t to, bool aborted)
 {
-	int64_t from = log->producers.end_offset;
-	bool good = producers_recall(log, items, count);
+	int64_t from = producers->end_offset;
+	enum walk_found found;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	bool good = true;
 
-	for (size_t i = 0; good && i < count; i++) {
-		struct segment *segment = items[i];
-		enum walk_found found;
-		struct walk walk;
-		struct batch batch;
-		int64_t position;
-
-		if (i + 1 < count && items[i + 1]->base_offset <= from)
+	segment_walk(segment, &walk, 0, segment->size, false);
+	while (good &&
+	    (found = walk_next(&walk, &batch, &position)) == WALK_BATCH &&
+	    batch.base_offset < to) {
+		if (batch.last_offset < from || batch.magic < 2)
 			continue;
-		segment_walk(segment, &walk, 0, segment->size, false);
-		while ((found = walk_next(&walk, &batch, &position)) ==
-			WALK_BATCH &&
-		    batch.base_offset < to) {
-			struct producers_ended ended;
-
-			if (batch.last_offset < from || batch.magic < 2)
-				continue;
-			if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
-				producers_add_data(&log->producers, &batch);
-			else if (walk_load(&walk, &batch, position))
-				producers_add_marker(&log->producers, &batch,
-				    &ended);
-			else
-				found = WALK_ERROR;
-			if (found == WALK_ERROR)
-				break;
-		}
-		good = found != WALK_ERROR;
-		segment_walk_end(segment, &walk);
+		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
+			producers_add_data(producers, &batch);
+		else
+			good = walk_load(&walk, &batch, position) &&
+			    replay_marker(log, producers,
+				aborted ? segment : NULL, &batch);
 	}
-	if (log->producers.end_offset < to)
-		log->producers.end_offset = to;
+	segment_walk_end(segment, &walk);
+	return (good && found != WALK_ERROR);
+}
+
+bool
+producers_replay(struct log *log, struct producers *producers,
+    struct segment *const *items, size_t count, int64_t to)
+{
+	int64_t from = producers->end_offset;
+	bool good = producers_recall(log, producers, items, count);
+
+	for (size_t i = 0; good && i < count; i++)
+		if (i + 1 == count || items[i + 1]->base_offset > from)
+			good = producers_replay_segment(log, producers,
+			    items[i], to, false);
+	if (producers->end_offset < to)
+		producers->end_offset = to;
 	return (good);
 }

@@ -134,6 +134,7 @@ segment_new(struct descriptors *descriptors, const char *directory,
 	segment->base_offset = base_offset;
 	atomic_init(&segment->damage_said, false);
 	atomic_init(&segment->index_said, false);
+	atomic_init(&segment->aborted, false);
 	held_file_init(&segment->held, segment_log_path);
 	atomic_init(&segment->path, segment_path(directory, base_offset));
 	if (!segment_find(segment, create, &info)) {

@@ -38,6 +38,8 @@ struct segment {
 	atomic_bool damage_said;
 	atomic_bool index_said; /* and a repair was tried */
 	bool overflows; /* a load's: offsets beyond base + INT32_MAX */
+	bool aborted_lost; /* a load's: its .txnindex is to be made anew */
+	atomic_bool aborted; /* its .txnindex has entries */
 	/* Guarded by the log's lock. */
 	int64_t size;
 	int64_t next_offset; /* behind its last record */

@@ -183,14 +183,15 @@ snapshot_close(struct log *log)
 }
 
 bool
-snapshot_load(struct log *log, int64_t start, int64_t limit)
+snapshot_load(struct log *log, struct producers *producers, int64_t start,
+    int64_t limit)
 {
 	struct storage *storage = log->storage;
 	struct snapshots found;
 	bool good = true;
 
-	producers_clear(&log->producers);
-	log->producers.end_offset = log->producers.snapshot_offset = start;
+	producers_clear(producers);
+	producers->end_offset = producers->snapshot_offset = start;
 	if (!snapshots_list(log, &found))
 		return (false);
 	while (good && found.count > 0) {
@@ -210,13 +211,13 @@ snapshot_load(struct log *log, int64_t start, int64_t limit)
 			break;
 		}
 		usable = bytes != NULL &&
-		    producers_decode(&log->producers, slice_of(bytes, size),
+		    producers_decode(producers, slice_of(bytes, size),
 			storage_now_ms(storage),
 			storage->options->producer_id_expiration_ms);
 		mem_free(bytes);
 		if (usable) {
-			log->producers.end_offset = offset;
-			log->producers.snapshot_offset = offset;
+			producers->end_offset = offset;
+			producers->snapshot_offset = offset;
 			break;
 		}
 		diag_warn(storage->diag, storage,

@@ -19,6 +19,7 @@
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
 
+#include "base/arena.h"
 #include "base/blob.h"
 #include "base/errors.h"
 #include "base/task.h"
@@ -266,6 +267,8 @@ bool log_wants_flush(struct log *log);
 struct log_read {
 	struct extent extent; /* holds a reference; blob NULL when empty */
 	int64_t first_offset; /* of the first batch in it */
+	int64_t segment;      /* its base; -1: nothing lies at the offset */
+	int64_t end_position; /* where the extent ends in it */
 	bool at_end_of_segment; /* more lies in the next segment */
 };
 /*
@@ -277,6 +280,23 @@ struct log_read {
  */
 enum error log_read(struct log *log, int64_t offset, int64_t end_offset,
     size_t max_bytes, bool at_least_one, struct log_read *out);
+/* Of what log_read(offset) gave: the transactions that end in a marker of abort
+ * and may have records there, to be left out by who reads what is committed. */
+struct log_aborted {
+	int64_t producer_id;
+	int64_t first_offset;
+};
+struct log_aborted_list {
+	struct log_aborted *items; /* the arena's */
+	size_t count;
+};
+/* ERR_UNKNOWN_SERVER_ERROR: the arena is full. [worker, where there is any
+ * behind the offset] */
+enum error log_read_aborted(struct log *log, int64_t offset,
+    const struct log_read *read, struct arena *arena,
+    struct log_aborted_list *out);
+/* Whether any abort was written at or behind the offset. [any] */
+bool log_has_aborted(const struct log *log, int64_t offset);
 /* Whether log_read and sending would find the bytes in memory; by samples. */
 bool log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes);
 /* Bytes from `offset` to end_offset as far as one segment reaches, to wait for
@@ -332,6 +352,12 @@ struct log_producer {
 /* Ascending by id; the caller's memory (mem_free). NULL: there are none.
  * [worker] */
 struct log_producer *log_producers(struct log *log, size_t *count);
+
+/* The first record that may not be shown to who reads what is committed, as its
+ * transaction is open, or its marker lies not below this high watermark;
+ * INT64_MAX: there is none.  The high watermark does not go back but by a
+ * truncation. [any] */
+int64_t log_first_unstable(struct log *log, int64_t high_watermark);
 
 /* --- truncation ----------------------------------------------------------- */
 

@@ -37,8 +37,6 @@
 #define LOG_METADATA_NAME "partition.metadata"
 #define LOG_METADATA_TEXT_SIZE 64
 #define LOG_EPOCHS_NAME "leader-epoch-checkpoint"
-/* Bytes of an entry of .txnindex. */
-#define ABORTED_ENTRY 34
 
 /* A checkpoint's words for one partition, as read at the start. */
 struct offset_entry {
@@ -154,6 +152,9 @@ struct log {
 	atomic_llong size_bytes;
 	atomic_llong high_watermark;
 	atomic_llong recovery_point;
+	/* No .txnindex has an entry with a marker above; -1: none has any. */
+	atomic_llong aborted_last;
+	atomic_bool unsettled; /* as producers_unsettled() */
 	atomic_uint truncations; /* a flush that saw one does not count */
 	atomic_llong last_flush_ms;
 	bool epochs_found; /* by recovery: more than the file has */
@@ -169,6 +170,14 @@ struct log {
 	 * ours any more. */
 	atomic_bool deleted;
 };
+
+/* Under log->lock, after a change of its producers. */
+static inline void
+log_note_unsettled(struct log *log)
+{
+	atomic_store_explicit(&log->unsettled,
+	    producers_unsettled(&log->producers), memory_order_release);
+}
 
 static inline bool
 log_deleted(const struct log *log)
@@ -301,11 +310,20 @@ void log_date_segment(struct log *log, struct segment *segment);
 bool log_preallocate(struct log *log);
 struct log_settings log_get_settings(struct log *log);
 
-/* --- append.c ------------------------------------------------------------- */
+/* --- aborted.c: .txnindex files ------------------------------------------- */
 
-/* Adds an aborted transaction's entry to the segment's .txnindex. */
+/* Adds an aborted transaction's entry to the segment's. [writer] */
 bool log_note_aborted(struct log *log, struct segment *segment,
     const struct producers_ended *ended);
+/* At a load: what the file tells is whole, and of this segment. */
+bool aborted_load(struct log *log, struct segment *segment);
+/* Removes the file; its entries are found again while batches are replayed. */
+bool aborted_forget(struct log *log, struct segment *segment);
+/* Entries whose marker does not lie below the offset go. */
+bool aborted_cut(struct log *log, struct segment *segment, int64_t offset);
+/* At a load: makes one file anew, from the batches. */
+bool aborted_rebuild(struct log *log, struct segment *const *items,
+    size_t slot);
 
 /* --- roll.c --------------------------------------------------------------- */
 
@@ -342,7 +360,8 @@ bool snapshot_put(struct log *log, int64_t offset, struct slice bytes,
     bool sync);
 /* Loads the newest usable one at or below `limit`, above `start`; what is no
  * good is deleted. The state's end offset is the snapshot's, or `start`. */
-bool snapshot_load(struct log *log, int64_t start, int64_t limit);
+bool snapshot_load(struct log *log, struct producers *producers, int64_t start,
+    int64_t limit);
 /* Deletes those above `limit` and those at or below `start`. */
 bool snapshot_prune(struct log *log, int64_t start, int64_t limit);
 /* Deletes those that are neither of a segment's base nor the newest. */
@@ -385,15 +404,19 @@ bool log_time_entry_good(struct log *log, struct segment *segment,
 bool segment_recover(struct log *log, struct segment *segment, bool replay,
     int64_t *cut);
 /* Replays producers over [from the state's end, to). */
-bool producers_replay(struct log *log, struct segment *const *items,
-    size_t count, int64_t to);
+bool producers_replay(struct log *log, struct producers *producers,
+    struct segment *const *items, size_t count, int64_t to);
+/* Over one segment; where `aborted` is set, its .txnindex gets the entries of
+ * what ended in it. */
+bool producers_replay_segment(struct log *log, struct producers *producers,
+    struct segment *segment, int64_t to, bool aborted);
 
 /* --- recall.c ------------------------------------------------------------- */
 
 /* Completes what a snapshot said of producers by the records in front of it.
  * False: errno. */
-bool producers_recall(struct log *log, struct segment *const *items,
-    size_t count);
+bool producers_recall(struct log *log, struct producers *producers,
+    struct segment *const *items, size_t count);
 
 /* --- upkeep.c, flush.c ---------------------------------------------------- */
 

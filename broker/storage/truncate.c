@@ -5,9 +5,7 @@
  * take the new bytes for flushed ones.
  */
 #include <errno.h>
-#include <fcntl.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "storage/storage_int.h"
@@ -16,7 +14,6 @@ static bool cut_segments(struct log *log, int64_t offset);
 static bool cut_active(struct log *log, struct segment *active,
     int64_t offset);
 static void cut_indexes(struct segment *active, int64_t offset);
-static bool cut_aborted(struct segment *active, int64_t offset);
 static bool cut_state(struct log *log, int64_t offset);
 static enum error truncate_fully(struct log *log, int64_t offset);
 
@@ -125,7 +122,7 @@ cut_active(struct log *log, struct segment *active, int64_t offset)
 		active->first_timestamp_ms = TIMESTAMP_UNREAD;
 	return (good &&
 	    segment_truncate(active, place.position) == 0 &&
-	    cut_aborted(active, offset) &&
+	    aborted_cut(log, active, offset) &&
 	    segment_write_indexes(active, false) == 0);
 }
 
@@ -173,37 +170,6 @@ cut_indexes(struct segment *active, int64_t offset)
 	segment_walk_end(active, &walk);
 }
 
-/* Entries of .txnindex whose marker is gone. */
-static bool
-cut_aborted(struct segment *active, int64_t offset)
-{
-	struct files *files = active->files;
-	char name[PATH_MAX];
-	struct file_info info;
-	int64_t size;
-	int descriptor;
-	bool good;
-
-	segment_file(active, ".txnindex", name);
-	descriptor = files->ops->open(files, name, O_RDWR, 0);
-	if (descriptor < 0)
-		return (errno == ENOENT);
-	good = files->ops->fstat(files, descriptor, &info) == 0;
-	size = good ? info.size_bytes / ABORTED_ENTRY * ABORTED_ENTRY : 0;
-	while (good && size > 0) {
-		uint8_t entry[ABORTED_ENTRY];
-
-		good = file_read_full(files, descriptor, entry, sizeof(entry),
-			   size - ABORTED_ENTRY) == 0;
-		if (good && bytes_get_i64(entry + 18) < offset)
-			break;
-		size -= ABORTED_ENTRY;
-	}
-	good = good && files->ops->truncate(files, descriptor, size) == 0;
-	files->ops->close(files, descriptor);
-	return (good);
-}
-
 /* Producers as of the new end, and the checkpoint. */
 static bool
 cut_state(struct log *log, int64_t offset)
@@ -214,18 +180,17 @@ cut_state(struct log *log, int64_t offset)
 	struct producers old;
 	bool good;
 
-	/* Readers do not look at producers: the lock is for upkeep's expiry. */
+	good = snapshot_prune(log, start_offset, offset) &&
+	    snapshot_load(log, &producers, start_offset, offset) &&
+	    producers_replay(log, &producers, list->items, list->count,
+		offset);
+	producers.end_offset = offset;
 	lock_take(&log->lock);
 	old = log->producers;
 	log->producers = producers;
+	log_note_unsettled(log);
 	lock_release(&log->lock);
 	producers_fini(&old);
-	good = snapshot_prune(log, start_offset, offset) &&
-	    snapshot_load(log, start_offset, offset) &&
-	    producers_replay(log, list->items, list->count, offset);
-	lock_take(&log->lock);
-	log->producers.end_offset = offset;
-	lock_release(&log->lock);
 	/* Before anything is appended below the old recovery point. */
 	return (good &&
 	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT));
@@ -274,6 +239,8 @@ truncate_fully(struct log *log, int64_t offset)
 		producers_clear(&log->producers);
 		log->producers.end_offset = offset;
 		log->producers.snapshot_offset = 0;
+		log_note_unsettled(log);
+		atomic_store(&log->aborted_last, -1);
 		atomic_store(&log->start_offset, offset);
 		atomic_store(&log->high_watermark, offset);
 		atomic_store(&log->recovery_point, offset);
