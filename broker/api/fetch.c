@@ -170,11 +170,11 @@ fetch_leader_moved(enum error error)
 /* An array only to who reads what is committed; but where no log was asked,
  * Kafka leaves the empty array that its messages begin with. */
 static bool
-fetch_aborted_is_null(const struct fetch_state *s, enum error error)
+fetch_aborted_is_null(const struct fetch_part *part)
 {
-	switch (error) {
+	switch (part->error) {
 	case ERR_NONE:
-		return (s->fetch.isolation != 1);
+		return (!part->tells_aborted);
 	case ERR_UNKNOWN_TOPIC_OR_PARTITION:
 	case ERR_UNKNOWN_TOPIC_ID:
 	case ERR_TOPIC_AUTHORIZATION_FAILED:
@@ -185,7 +185,31 @@ fetch_aborted_is_null(const struct fetch_state *s, enum error error)
 	}
 }
 
-static void
+static bool
+fetch_answer_aborted(const struct fetch_state *s,
+    const struct fetch_part *part, struct fetch_response_partition *out)
+{
+	size_t count = part->tells_aborted ? part->aborted.count : 0;
+	struct fetch_response_aborted_transaction *rows;
+
+	if (fetch_aborted_is_null(part))
+		out->aborted_transactions = NULL;
+	if (count == 0)
+		return (true);
+	rows = wire_array(&s->request->arena,
+	    fetch_response_aborted_transaction_schema(), count);
+	if (rows == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++) {
+		rows[i].producer_id = part->aborted.items[i].producer_id;
+		rows[i].first_offset = part->aborted.items[i].first_offset;
+	}
+	out->aborted_transactions = rows;
+	out->aborted_transactions_count = (int32_t)count;
+	return (true);
+}
+
+static bool
 fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
     struct fetch_response_partition *out)
 {
@@ -203,8 +227,6 @@ fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
 	out->records.extent = part->extent;
 	if (version >= 11)
 		out->preferred_read_replica = part->preferred_read_replica;
-	if (fetch_aborted_is_null(s, part->error))
-		out->aborted_transactions = NULL;
 	if (part->has_diverging) {
 		out->diverging_epoch.epoch = part->diverging.leader_epoch;
 		out->diverging_epoch.end_offset = part->diverging.end_offset;
@@ -214,6 +236,7 @@ fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
 		out->current_leader.leader_epoch =
 		    part->current_leader_id_epoch;
 	}
+	return (fetch_answer_aborted(s, part, out));
 }
 
 static bool
@@ -251,7 +274,8 @@ fetch_response_topics(struct fetch_state *s, struct fetch_response *response)
 		}
 		last = i;
 		topic->partitions_count++;
-		fetch_answer_part(s, &s->fetch.parts[i], rows++);
+		if (!fetch_answer_part(s, &s->fetch.parts[i], rows++))
+			return (false);
 	}
 	return (true);
 }

@@ -35,6 +35,8 @@ fetch_part_begin(struct fetch_part *part)
 	part->current_leader_id_epoch = -1;
 	part->preferred_read_replica = -1;
 	part->extent = (struct extent){ 0 };
+	part->aborted = (struct log_aborted_list){ 0 };
+	part->tells_aborted = false;
 	part->replica = NULL;
 	part->link = (struct waitq_link){ 0 };
 }

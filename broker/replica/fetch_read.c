@@ -46,6 +46,12 @@ fetch_resolve(struct fetch *f)
 	}
 }
 
+static bool
+fetch_wants_committed(const struct fetch *f)
+{
+	return (f->isolation == 1 && f->replica_id < 0);
+}
+
 bool
 fetch_is_hot(struct fetch *f)
 {
@@ -56,9 +62,13 @@ fetch_is_hot(struct fetch *f)
 		int32_t most = part->max_bytes < f->max_bytes ?
 		    part->max_bytes : f->max_bytes;
 
-		if (log != NULL &&
-		    !log_read_is_hot(log, part->fetch_offset,
+		if (log == NULL)
+			continue;
+		if (!log_read_is_hot(log, part->fetch_offset,
 			most > 0 ? (size_t)most : 1))
+			return (false);
+		if (fetch_wants_committed(f) &&
+		    log_has_aborted(log, part->fetch_offset))
 			return (false);
 	}
 	return (true);
@@ -89,8 +99,8 @@ fetch_bound(const struct fetch *f, const struct replica_view *view)
 {
 	if (f->replica_id >= 0)
 		return (view->end_offset);
-	return (f->isolation == 1 ? view->stable_offset :
-				    view->high_watermark);
+	return (fetch_wants_committed(f) ? view->stable_offset :
+					   view->high_watermark);
 }
 
 static void
@@ -141,6 +151,7 @@ fetch_part_fail(struct fetch_part *part)
 {
 	fetch_extent_drop(part);
 	part->has_diverging = false;
+	part->tells_aborted = false;
 	part->high_watermark = -1;
 	part->stable_offset = -1;
 	part->answered_log_start = -1;
@@ -163,6 +174,35 @@ fetch_cut_short(const struct extent *extent, int64_t limit)
 	    extent->length);
 }
 
+/* The extent, and for whom it matters what of it was aborted.  With nothing but
+ * the head of a batch there is no list, as in Kafka. */
+static enum error
+fetch_read_log(struct fetch *f, struct fetch_part *part,
+    const struct replica_view *view, int64_t limit, bool at_least_one)
+{
+	struct log *log = replica_log(part->replica);
+	struct log_read read;
+	enum error error;
+
+	error = log_read(log, part->fetch_offset, fetch_bound(f, view),
+	    (size_t)limit, at_least_one, &read);
+	part->extent = read.extent;
+	if (error != ERR_NONE)
+		return (error);
+	f->state->at_once |= read.at_end_of_segment;
+	/* A batch that does not fit comes whole or not at all: a consumer could
+	 * do nothing with its head. */
+	if (!at_least_one && !f->hard_limit &&
+	    fetch_cut_short(&part->extent, limit))
+		fetch_extent_drop(part);
+	else if (fetch_wants_committed(f)) {
+		part->tells_aborted = true;
+		error = log_read_aborted(log, part->fetch_offset, &read,
+		    f->arena, &part->aborted);
+	}
+	return (error);
+}
+
 /* Answers the bytes that were found. */
 static size_t
 fetch_read_part(struct fetch *f, size_t index, int64_t limit,
@@ -172,8 +212,8 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 	struct fetch_part_int *state = &f->state->parts[index];
 	struct log *log = replica_log(part->replica);
 	struct replica_sight sight;
-	struct log_read read = { .first_offset = -1 };
 
+	part->tells_aborted = false;
 	replica_look(part->replica, &sight);
 	part->error = fetch_check(f, part, &sight, log);
 	if (part->error == ERR_NONE)
@@ -187,15 +227,8 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 	if (limit < 0)
 		limit = 0;
 	if (part->error == ERR_NONE && !part->has_diverging)
-		part->error = log_read(log, part->fetch_offset,
-		    fetch_bound(f, &sight.view), (size_t)limit, at_least_one,
-		    &read);
-	part->extent = read.extent;
-	/* A batch that does not fit comes whole or not at all: a consumer could
-	 * do nothing with its head. */
-	if (!at_least_one && !f->hard_limit &&
-	    fetch_cut_short(&part->extent, limit))
-		fetch_extent_drop(part);
+		part->error = fetch_read_log(f, part, &sight.view, limit,
+		    at_least_one);
 	if (part->error == ERR_NONE && !part->has_diverging)
 		part->error = fetch_record_progress(f, part, &sight.view);
 	if (part->error != ERR_NONE) {
@@ -212,7 +245,7 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 		.leads = sight.view.leads,
 		.read = true,
 	};
-	f->state->at_once |= part->has_diverging || read.at_end_of_segment;
+	f->state->at_once |= part->has_diverging;
 	return (part->extent.blob == NULL ? 0 : part->extent.length);
 }
 

@@ -130,6 +130,16 @@ isr_high_watermark(const struct isr *isr, const struct isr_moment *moment)
 	return (least);
 }
 
+int64_t
+isr_stable_offset(int64_t start_offset, int64_t high_watermark,
+    int64_t first_unstable)
+{
+	if (first_unstable < start_offset)
+		first_unstable = start_offset;
+	return (first_unstable < high_watermark ? first_unstable :
+						  high_watermark);
+}
+
 bool
 isr_may_join(const struct isr_member *member, const struct isr_moment *moment)
 {

@@ -71,6 +71,11 @@ bool isr_keeps_up(const struct isr_member *member,
  * watermark. */
 int64_t isr_high_watermark(const struct isr *isr,
     const struct isr_moment *moment);
+/* The first offset that is not shown to who reads what is committed: that of
+ * the oldest transaction of which it is not known for good how it ended, but
+ * never above the high watermark, and what was deleted does not count. */
+int64_t isr_stable_offset(int64_t start_offset, int64_t high_watermark,
+    int64_t first_unstable);
 /* Whether to propose the member; that its broker lives is the caller's. */
 bool isr_may_join(const struct isr_member *member,
     const struct isr_moment *moment);

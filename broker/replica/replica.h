@@ -199,6 +199,8 @@ struct fetch_part {
 	int32_t current_leader_id_epoch;
 	int32_t preferred_read_replica; /* -1 */
 	struct extent extent; /* a reference; the taker unrefs */
+	struct log_aborted_list aborted; /* the arena's */
+	bool tells_aborted; /* there is a list, be it empty */
 	/* hidden */
 	struct replica *replica;
 	struct waitq_link link;

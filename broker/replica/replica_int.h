@@ -4,9 +4,10 @@
  *
  *	lock     role changes and appends; may be held over a disk write or even
  *	         a sync, so no loop ever waits for it (append.c)
- *	state    a leaf, held for moments: the fields below its name; they
- *	         change under `state`, those marked (+) only with `lock` held
- *	         as well
+ *	state    held for moments: the fields below its name; they change
+ *	         under `state`, those marked (+) only with `lock` held as well;
+ *	         of other locks only the log's own is taken under it, and only
+ *	         while transactions are open
  *	sight    a copy for readers, under a seqlock whose writer holds `state`
  *	rules    likewise
  *
@@ -33,6 +34,7 @@
 /* What readers see, the public view and what only this room asks. */
 struct replica_sight {
 	struct replica_view view;
+	int64_t first_unstable;    /* as log_first_unstable() */
 	int32_t leads_since;       /* epoch in which this leadership began */
 	int32_t isr_count;         /* as the controller confirmed it */
 	int32_t maximal_isr_count; /* with those being added */

@@ -132,7 +132,7 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	waitq_init(&replica->acked);
 	waitq_init(&replica->trimmed);
 	lock_init(&replica->lock, LOCK_RANK_PARTITION);
-	lock_init(&replica->state, LOCK_RANK_LEAF);
+	lock_init(&replica->state, LOCK_RANK_STATE);
 	lock_init(&replica->queue_lock, LOCK_RANK_LEAF);
 	list_init(&replica->queue);
 	list_init(&replica->drain.link);

@@ -28,6 +28,8 @@ replica_look(const struct replica *replica, struct replica_sight *out)
 	    SIGHT_WORDS);
 	memcpy(out, words, sizeof(*out));
 	out->view.log_start_offset = start;
+	out->view.stable_offset = isr_stable_offset(start,
+	    out->view.high_watermark, out->first_unstable);
 	if (log != NULL && log_failed(log))
 		out->view.offline = true;
 }
@@ -35,18 +37,20 @@ replica_look(const struct replica *replica, struct replica_sight *out)
 void
 replica_publish(struct replica *replica)
 {
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_acquire);
 	struct replica_sight sight = {
 		.view = {
 			.end_offset = replica->end_offset,
 			.high_watermark = replica->high_watermark,
-			/* No transactions yet: nothing is unstable. */
-			.stable_offset = replica->high_watermark,
 			.leader_epoch_start = replica->leader_epoch_start,
 			.leader_epoch = replica->leader_epoch,
 			.leader = replica->leader,
 			.leads = replica->leads,
 			.offline = replica->offline,
 		},
+		.first_unstable = log == NULL ? INT64_MAX :
+		    log_first_unstable(log, replica->high_watermark),
 		.leads_since = replica->leads_since,
 		.isr_count = replica->isr.isr_count,
 		.maximal_isr_count =

@@ -2,6 +2,8 @@
 /* Fetch and ListOffsets over a real log, in replay. */
 #include "replica_rig.h"
 
+#include "base/bytes.h"
+
 /* --- fetch ---------------------------------------------------------------- */
 
 static void
@@ -427,6 +429,157 @@ test_disk_cold(void)
 	replica_rig_fini(&rig);
 }
 
+/* --- transactions --------------------------------------------------------- */
+
+/* A batch of producer 7, or a marker of it (0: abort, 1: commit). */
+static void
+transact(struct replica_rig *rig, int marker)
+{
+	struct replica *replica = replicas_find(rig->replicas,
+	    SLICE_LITERAL(RIG_TOPIC), 0);
+	const uint8_t key[] = { 0, 0, 0, (uint8_t)(marker == 1) };
+	struct buffer bytes = BUFFER_EMPTY;
+	struct batch_builder builder;
+	struct log_appended appended;
+	struct log *log = replica_log(replica);
+
+	batch_builder_init(&builder, 0, CODEC_NONE);
+	builder.leader_epoch = log_latest_epoch(log);
+	builder.producer_id = 7;
+	builder.producer_epoch = 0;
+	builder.base_sequence = marker < 0 ? 0 : -1;
+	builder.attributes = BATCH_ATTR_TRANSACTIONAL;
+	if (marker >= 0)
+		builder.attributes |= BATCH_ATTR_CONTROL;
+	batch_builder_add(&builder, RIG_WALL_MS, slice_of(key, 4),
+	    slice_of("\0\0\0\0\0\1", 6), NULL, 0);
+	CU_ASSERT_EQUAL(batch_builder_finish(&builder, &bytes), ERR_NONE);
+	batch_builder_fini(&builder);
+	bytes_put_i64(bytes.data, log_end_offset(log));
+	replica_lock(replica);
+	CU_ASSERT_EQUAL(log_append_as_follower(log, buffer_slice(&bytes),
+	    &appended), ERR_NONE);
+	if (replica_end_moved(replica))
+		replica_tell_high_watermark(replica);
+	waitq_wake(&replica->readable);
+	replica_unlock(replica);
+	buffer_fini(&bytes);
+	replica_unref(replica);
+}
+
+static void
+test_fetch_committed(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	transact(&rig, -1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 3);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 1);
+	/* One sees it all, the other what is stable. */
+	rig_fetch_init(&f, &rig, 0);
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT_FALSE(f.parts[0].tells_aborted);
+	CU_ASSERT_EQUAL(f.parts[0].stable_offset, 1);
+	CU_ASSERT(f.parts[0].extent.length > 200);
+	rig_fetch_again(&f);
+	f.fetch.isolation = 1;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT(f.parts[0].tells_aborted);
+	CU_ASSERT_EQUAL(f.parts[0].aborted.count, 0);
+	CU_ASSERT_EQUAL(f.parts[0].high_watermark, 3);
+	CU_ASSERT(f.parts[0].extent.length < 100);
+	/* At the stable offset it waits, whatever else comes, until that
+	 * moves; then a worker looks for what was aborted. */
+	rig_fetch_again(&f);
+	f.parts[0].fetch_offset = 1;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.done);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 100));
+	transact(&rig, 0);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 5);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	CU_ASSERT_EQUAL(f.parts[0].stable_offset, 5);
+	CU_ASSERT_EQUAL_FATAL(f.parts[0].aborted.count, 1);
+	CU_ASSERT_EQUAL(f.parts[0].aborted.items[0].producer_id, 7);
+	CU_ASSERT_EQUAL(f.parts[0].aborted.items[0].first_offset, 1);
+	/* Never on the loop; but behind the last marker there is nothing to
+	 * look for. */
+	rig_fetch_again(&f);
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(f.at_once);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	rig_fetch_again(&f);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	f.parts[0].fetch_offset = 5;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT(f.parts[0].tells_aborted);
+	CU_ASSERT_EQUAL(f.parts[0].aborted.count, 0);
+	/* With an error there is no list. */
+	rig_fetch_again(&f);
+	f.parts[0].fetch_offset = 99;
+	rig_fetch_start(&f);
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_OFFSET_OUT_OF_RANGE);
+	CU_ASSERT_FALSE(f.parts[0].tells_aborted);
+	rig_fetch_fini(&f);
+	replica_rig_fini(&rig);
+}
+
+/* A marker counts when the followers have it. */
+static void
+test_stable_offset(void)
+{
+	struct replica_rig rig;
+	struct rig_fetch f;
+
+	CU_ASSERT_EQUAL(isr_stable_offset(0, 10, INT64_MAX), 10);
+	CU_ASSERT_EQUAL(isr_stable_offset(0, 10, 10), 10);
+	CU_ASSERT_EQUAL(isr_stable_offset(0, 10, 11), 10);
+	CU_ASSERT_EQUAL(isr_stable_offset(0, 10, 4), 4);
+	CU_ASSERT_EQUAL(isr_stable_offset(7, 10, 4), 7);
+	CU_ASSERT_EQUAL(isr_stable_offset(10, 10, 4), 10);
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 2, 2);
+	transact(&rig, -1);
+	transact(&rig, 1);
+	transact(&rig, -1);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 0);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 1);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 0);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 2), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 2);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 3), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 3);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 2);
+	/* A follower reads all, whatever it says. */
+	rig_fetch_init(&f, &rig, 2);
+	f.fetch.replica_id = 2;
+	f.fetch.isolation = 1;
+	rig_fetch_start(&f);
+	CU_ASSERT(f.at_once);
+	CU_ASSERT_PTR_NOT_NULL(f.parts[0].extent.blob);
+	CU_ASSERT_FALSE(f.parts[0].tells_aborted);
+	rig_fetch_fini(&f);
+	/* What was left open stays so over a restart. */
+	replica_rig_restart(&rig);
+	replica_rig_image(&rig, RIG_TOPIC, 4, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 1, .old = true }), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).high_watermark, 3);
+	CU_ASSERT_EQUAL(rig_view(&rig).stable_offset, 2);
+	replica_rig_fini(&rig);
+}
+
 /* --- offsets -------------------------------------------------------------- */
 
 struct lookup {
@@ -555,6 +708,35 @@ test_offsets(void)
 	replica_rig_fini(&rig);
 }
 
+/* For who reads what is committed the log ends where an open transaction
+ * begins. */
+static void
+test_offsets_committed(void)
+{
+	struct replica_rig rig;
+	struct lookup l = { .rig = &rig, .query = {
+	    .topic = SLICE_LITERAL(RIG_TOPIC), .replica_id = -1,
+	    .current_leader_epoch = -1 } };
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	transact(&rig, -1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 3, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 6);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 2, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 5);
+	l.query.isolation = 1;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 2);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 1, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, 1);
+	CU_ASSERT_EQUAL(look_up(&l, RIG_WALL_MS + 2, 9), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.found.offset, -1);
+	replica_rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{ "fetch: waits for bytes", test_fetch_waits },
 	{ "fetch: does not wait", test_fetch_at_once },
@@ -564,10 +746,13 @@ static const struct unit_test tests[] = {
 	{ "fetch: followers", test_fetch_of_followers },
 	{ "fetch: leadership lost", test_fetch_leadership_lost },
 	{ "fetch: a roll", test_fetch_rolls },
+	{ "fetch: what is committed", test_fetch_committed },
+	{ "the stable offset", test_stable_offset },
 	{ "fetch: a cold disk", test_disk_cold },
 	{ "stop", test_stop },
 	{ "offsets of segments", test_offsets_of_segments },
 	{ "offsets", test_offsets },
+	{ "offsets: what is committed", test_offsets_committed },
 };
 
 int
