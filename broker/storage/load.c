@@ -549,6 +549,12 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 	if (!load_producers(log, clean))
 		return (false);
 	log_note_unsettled(log);
+	if (log->producers.oldest != NULL)
+		diag_info(log->storage->diag, storage,
+		    "partition=%s a transaction is open, committed records are "
+		    "read up to it offset=%lld producer=%lld", log->name,
+		    (long long)log->producers.oldest->txn_first_offset,
+		    (long long)log->producers.oldest->id);
 	return (true);
 }
 
