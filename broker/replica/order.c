@@ -154,11 +154,8 @@ order_share_out(struct replicas_order *order)
 		order->shares[i].last = &order->shares[i].first;
 	for (size_t i = 0; i < order->row_count; i++) {
 		struct order_row *row = &order->rows[i];
-		/* Partitions of one topic spread; one partition stays. */
-		size_t at = (row->topic.length +
-				(size_t)(uint32_t)row->state->partition_index) %
-		    ORDER_SHARES;
-		struct order_share *share = &order->shares[at];
+		struct order_share *share = &order->shares[replicas_spread(
+		    row->topic, row->state->partition_index, ORDER_SHARES)];
 
 		*share->last = row;
 		share->last = &row->next;

@@ -47,7 +47,7 @@ order_rows_run(struct replicas *replicas, struct order_row *first)
 	while (row != NULL) {
 		batch.count = 0;
 		while (row != NULL && batch.count < LOG_BATCH_MAX &&
-		    order_begin(&batch, row))
+		    !log_batch_full(batch.logs) && order_begin(&batch, row))
 			row = row->next;
 		log_batch_commit(batch.logs);
 		for (size_t i = 0; i < batch.count; i++)

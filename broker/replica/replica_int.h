@@ -206,6 +206,9 @@ struct replica *replicas_find_or_add(struct replicas *replicas,
 void replicas_each(struct replicas *replicas,
     bool (*each)(void *arg, struct replica *replica), void *arg);
 bool replicas_stopped(const struct replicas *replicas);
+/* Which of so many shares of an order a partition's rows belong to: always the
+ * same one, and partitions and topics spread. */
+size_t replicas_spread(struct slice topic, int32_t partition, size_t ways);
 int64_t replicas_now_ms(const struct replicas *replicas);
 /*
  * An order (LeaderAndIsr, StopReplica) has the partition for itself from here

@@ -218,15 +218,29 @@ table_key(struct slice topic, int32_t partition, uint8_t key[KEY_SIZE_MAX])
 	return (sizeof(int32_t) + topic.length);
 }
 
-/* FNV-1a; only spreads the locks. */
-static struct table_shard *
-table_shard_of(struct replicas *replicas, const uint8_t *key, size_t length)
+/* FNV-1a; only spreads locks and work. */
+static uint32_t
+key_sum(const uint8_t *key, size_t length)
 {
 	uint32_t sum = 2166136261U;
 
 	for (size_t i = 0; i < length; i++)
 		sum = (sum ^ key[i]) * 16777619U;
-	return (&replicas->shards[sum % TABLE_SHARDS]);
+	return (sum);
+}
+
+size_t
+replicas_spread(struct slice topic, int32_t partition, size_t ways)
+{
+	uint8_t key[KEY_SIZE_MAX];
+
+	return (key_sum(key, table_key(topic, partition, key)) % ways);
+}
+
+static struct table_shard *
+table_shard_of(struct replicas *replicas, const uint8_t *key, size_t length)
+{
+	return (&replicas->shards[key_sum(key, length) % TABLE_SHARDS]);
 }
 
 static struct replica *

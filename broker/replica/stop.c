@@ -206,9 +206,8 @@ stop_share_out(struct replicas_stop_order *order)
 		order->shares[i].last = &order->shares[i].first;
 	for (size_t i = 0; i < order->row_count; i++) {
 		struct stop_row *row = &order->rows[i];
-		/* Partitions of one topic spread; one partition stays. */
-		struct stop_share *share = &order->shares[(row->topic.length +
-		    (size_t)(uint32_t)row->partition) % STOP_SHARES];
+		struct stop_share *share = &order->shares[replicas_spread(
+		    row->topic, row->partition, STOP_SHARES)];
 
 		*share->last = row;
 		share->last = &row->next;

@@ -40,8 +40,14 @@ struct batched {
 	int64_t end_offset;          /* likewise */
 };
 
+/* Of the bound of kept files, what one batch may hold open beside: several are
+ * under way at once. */
+#define BATCH_SHARE 16
+#define ITEM_DESCRIPTORS 2
+
 struct log_batch {
 	struct storage *storage;
+	size_t room; /* of items */
 	size_t count;
 	struct batched items[LOG_BATCH_MAX];
 };
@@ -53,7 +59,19 @@ log_batch_new(struct storage *storage)
 
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
 	batch->storage = storage;
+	batch->room = storage_files(storage).bound / BATCH_SHARE /
+	    ITEM_DESCRIPTORS;
+	if (batch->room < 1)
+		batch->room = 1;
+	if (batch->room > LOG_BATCH_MAX)
+		batch->room = LOG_BATCH_MAX;
 	return (batch);
+}
+
+bool
+log_batch_full(const struct log_batch *batch)
+{
+	return (batch->count == batch->room);
 }
 
 void
@@ -133,7 +151,7 @@ log_batch_add(struct log_batch *batch, const struct log_wish *wish)
 	struct batched *item = &batch->items[batch->count];
 	struct log *log = wish->log;
 
-	CHECK(batch->count < LOG_BATCH_MAX);
+	CHECK(!log_batch_full(batch));
 	log = log != NULL ? log_ref(log) :
 			    storage_place_log(batch->storage, wish->topic,
 				wish->partition);

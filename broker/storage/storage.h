@@ -181,7 +181,7 @@ enum error log_create(struct storage *storage, const char *topic,
  * log, or appends to it.  A directory that fails meanwhile goes offline, with
  * its logs alone. [worker]
  */
-#define LOG_BATCH_MAX 32 /* each may hold two descriptors */
+#define LOG_BATCH_MAX 32
 struct log_batch;
 struct log_wish {
 	struct log *log;       /* NULL: one to be made, */
@@ -191,7 +191,9 @@ struct log_wish {
 	int32_t leader_epoch;  /* -1: none */
 };
 struct log_batch *log_batch_new(struct storage *storage);
-/* At most LOG_BATCH_MAX until the commit. */
+/* Not when it is full: each log holds two descriptors until the commit, so
+ * that is earlier than LOG_BATCH_MAX where the process may have few. */
+bool log_batch_full(const struct log_batch *batch);
 void log_batch_add(struct log_batch *batch, const struct log_wish *wish);
 void log_batch_commit(struct log_batch *batch);
 /* Nothing waits for a commit. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "replica/replica_int.h"
 #include "replica_rig.h"
 
 #define TOPIC SLICE_LITERAL(RIG_TOPIC)
@@ -395,7 +396,28 @@ test_orders_meet(void)
 	replica_rig_fini(&rig);
 }
 
+/* Many topics of one partition keep all workers busy, as one topic of many. */
+static void
+test_spread(void)
+{
+	size_t topics = 0;
+	size_t partitions = 0;
+
+	for (int i = 0; i < 64; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "topic-%04d", i);
+		topics |= (size_t)1 <<
+		    replicas_spread(slice_of_text(name), 0, 8);
+		partitions |= (size_t)1 <<
+		    replicas_spread(slice_of_text(RIG_TOPIC), i, 8);
+	}
+	CU_ASSERT_EQUAL(topics, 0xff);
+	CU_ASSERT_EQUAL(partitions, 0xff);
+}
+
 static const struct unit_test tests[] = {
+	{ "spread", test_spread },
 	{ "syncs", test_syncs },
 	{ "a disk that fails between", test_disk_fails_between },
 	{ "a leader goes on", test_leader_goes_on },
