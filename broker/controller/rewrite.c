@@ -28,6 +28,8 @@
 #define ATTEMPTS_MAX 20
 
 #define CONFIGS_AT_ONCE 1000
+/* Written at once; brokers are told of them while the next are written. */
+#define FLIGHT_PARTITIONS 1000
 
 static task_step rewrite_write, rewrite_written, rewrite_read,
     rewrite_configs, rewrite_configs_read;
@@ -272,7 +274,7 @@ rewrite_run(struct task *t, task_step *then)
 	return (task_next(t, rewrite_write));
 }
 
-/* Takes from pending what needs a write, up to a batch. */
+/* Takes from pending what needs a write, a bounded number. */
 static void
 rewrite_gather(struct controller *c)
 {
@@ -280,9 +282,9 @@ rewrite_gather(struct controller *c)
 	struct arena *arena = zk_batch_arena(c->batch);
 	struct list *link;
 
-	r->flight = mem_zalloc(BATCH_OPERATIONS * sizeof(struct partition *));
-	r->wanted = mem_zalloc(BATCH_OPERATIONS * sizeof(*r->wanted));
-	while (r->flight_count < BATCH_OPERATIONS &&
+	r->flight = mem_zalloc(FLIGHT_PARTITIONS * sizeof(struct partition *));
+	r->wanted = mem_zalloc(FLIGHT_PARTITIONS * sizeof(*r->wanted));
+	while (r->flight_count < FLIGHT_PARTITIONS &&
 	    (link = list_pop_head(&r->pending)) != NULL) {
 		struct partition *p = list_entry(link, struct partition,
 		    pending);
@@ -488,7 +490,11 @@ rewrite_written(struct task *t)
 			return (controller_trouble(t, group->multi));
 		}
 	}
-	return (task_next(t, again ? rewrite_read : rewrite_write));
+	if (again)
+		return (task_next(t, rewrite_read));
+	if (!list_empty(&r->pending))
+		orders_send(c);
+	return (task_next(t, rewrite_write));
 }
 
 /* --- what a topic allows -------------------------------------------------- */

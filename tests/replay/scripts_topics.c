@@ -33,6 +33,71 @@ create_topic(struct replay *r, const char *topic, int32_t partitions)
 	return (error);
 }
 
+/* So many states are written at once, by multis of 50; then brokers hear. */
+#define FLIGHT_WRITES 20
+#define MANY_PARTITIONS 1060
+
+/* No later write of a state gets out. */
+static void
+cut_after_flight(struct replay *r, int id, const struct zk_op *op)
+{
+	int *writes = r->script;
+
+	if (is_state_write(op) && (*writes)++ == FLIGHT_WRITES)
+		zk_fake_cut(r->fake, replay_driver(r, id), true);
+}
+
+/* How many of t0's first partitions have a replica that knows its leader. */
+static int32_t
+count_told(struct replay *r, int32_t partitions)
+{
+	int32_t told = 0;
+
+	for (int32_t p = 0; p < partitions; p++) {
+		char key[32];
+		bool known = false;
+
+		snprintf(key, sizeof(key), "t0/%d", (int)p);
+		for (size_t id = 1; id <= r->plane_count; id++)
+			known = known || hash_find(&r->replicas[id], key,
+			    strlen(key)) != NULL;
+		told += known;
+	}
+	return (told);
+}
+
+/* What is written is told, though the rest cannot be written just now. */
+static void
+script_creation_many(struct replay *r)
+{
+	int writes = 0, active;
+
+	replay_run(r, 3000);
+	r->script = &writes;
+	r->on_write = cut_after_flight;
+	while (!replay_create_topic(r, "t0", MANY_PARTITIONS, 2))
+		replay_run(r, 500);
+	active = replay_active(r);
+	replay_run(r, 2000);
+	r->on_write = NULL;
+	if (writes <= FLIGHT_WRITES ||
+	    count_told(r, MANY_PARTITIONS) != 50 * FLIGHT_WRITES)
+		replay_fault(r, "%d partitions are told after %d writes",
+		    (int)count_told(r, MANY_PARTITIONS), writes);
+	/* It comes back, or another goes on. */
+	if (random_below(&r->random, 2) == 0)
+		zk_fake_cut(r->fake, replay_driver(r, active), false);
+	else
+		replay_kill(r, active);
+	replay_run(r, SETTLE_MS);
+	if (count_told(r, MANY_PARTITIONS) != MANY_PARTITIONS)
+		replay_fault(r, "only %d partitions are told in the end",
+		    (int)count_told(r, MANY_PARTITIONS));
+	replay_check(r);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+}
+
 /* Whether one of them is the path itself. */
 static bool
 is_written(const struct zk_op *op, const char *path)
@@ -675,6 +740,7 @@ script_unclean_refused(struct replay *r)
 const struct script topic_scripts[] = {
 	{ "creation-raced", script_creation_raced },
 	{ "creation-echo", script_creation_echo },
+	{ "creation-many", script_creation_many, 100 },
 	{ "deletion", script_deletion },
 	{ "deletion-halted", script_deletion_halted },
 	{ "deletion-lost", script_deletion_lost },
