@@ -310,11 +310,11 @@ log_find_timestamp(struct log *log, int64_t timestamp_ms, struct log_found *out)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	list = log_segments(log);
-	for (size_t i = 0; i < list->count; i++) {
-		struct index_entry largest;
+	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
+		int64_t date_ms;
 
-		log_segment_timestamp(log, list->items[i], &largest);
-		if (largest.timestamp_ms < timestamp_ms)
+		error = log_segment_date(log, list->items[i], &date_ms);
+		if (error != ERR_NONE || date_ms < timestamp_ms)
 			continue;
 		error = search_timestamp(log, list->items[i], timestamp_ms,
 		    out);
@@ -338,6 +338,7 @@ search_timestamp(struct log *log, struct segment *segment,
 	struct batch batch;
 	int64_t position;
 	int64_t end;
+	bool good = true;
 
 	lock_take(&log->lock);
 	times = index_view(&segment->times);
@@ -348,8 +349,11 @@ search_timestamp(struct log *log, struct segment *segment,
 	if (!times.in_memory)
 		index_lookup(&times, storage->cache, storage->files,
 		    segment->path, timestamp_ms, &entry);
-	if (!times.in_memory && entry.offset != segment->base_offset &&
-	    !log_time_entry_good(log, segment, &entry)) {
+	if (!times.in_memory && entry.offset != segment->base_offset)
+		error = log_time_entry_good(log, segment, &entry, &good);
+	if (error != ERR_NONE)
+		return (error);
+	if (!good) {
 		segment_repair_later(log, segment);
 		entry.offset = segment->base_offset;
 	}
@@ -409,18 +413,19 @@ log_find_max_timestamp(struct log *log, struct log_found *out)
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	list = log_segments(log);
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
 		struct index_entry largest;
 
 		if (segment_size(log, list->items[i]) == 0)
 			continue;
-		log_segment_timestamp(log, list->items[i], &largest);
-		if (largest.timestamp_ms <= best.timestamp_ms)
+		error = log_segment_timestamp(log, list->items[i], &largest);
+		if (error != ERR_NONE ||
+		    largest.timestamp_ms <= best.timestamp_ms)
 			continue;
 		best = largest;
 		segment = list->items[i];
 	}
-	if (segment != NULL) {
+	if (error == ERR_NONE && segment != NULL) {
 		int64_t end = segment_size(log, segment);
 		struct log_place place;
 		struct walk walk;

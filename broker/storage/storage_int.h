@@ -390,15 +390,19 @@ void segment_repair_later(struct log *log, struct segment *segment);
 
 /* --- times.c -------------------------------------------------------------- */
 
-/* The largest timestamp of a segment and where; from its index, or its batches
- * where that lies, or (without timestamps) when it was written. Not under
- * log->lock. */
-void log_segment_timestamp(struct log *log, struct segment *segment,
+/* The largest timestamp of a segment's records (-1: they have none) and where;
+ * from its index, or its batches where that lies. What could not be read is
+ * an error and no date. Not under log->lock. */
+enum error log_segment_timestamp(struct log *log, struct segment *segment,
     struct index_entry *out);
+/* What retention and searches go by: that, or when the segment was written
+ * where its records do not tell, or not all of them can be read. Likewise. */
+enum error log_segment_date(struct log *log, struct segment *segment,
+    int64_t *date_ms);
 /* Whether an entry of a closed segment's time index tells the truth. Not under
  * log->lock. */
-bool log_time_entry_good(struct log *log, struct segment *segment,
-    const struct index_entry *entry);
+enum error log_time_entry_good(struct log *log, struct segment *segment,
+    const struct index_entry *entry, bool *good);
 /* Rebuilds one segment's indexes; *cut: how many bytes were left over. False:
  * errno; EOVERFLOW: the segment must be split. */
 bool segment_recover(struct log *log, struct segment *segment, bool replay,

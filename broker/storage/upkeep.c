@@ -182,7 +182,7 @@ retain_count(struct log *log, const struct segment_list *list,
 	for (; count + 1 < list->count; count++) {
 		struct segment *segment = list->items[count];
 		int64_t next = list->items[count + 1]->base_offset;
-		struct index_entry largest;
+		int64_t date_ms;
 		int64_t size;
 
 		if (next > high_watermark)
@@ -200,8 +200,9 @@ retain_count(struct log *log, const struct segment_list *list,
 		}
 		if (settings->retention_ms < 0)
 			break;
-		log_segment_timestamp(log, segment, &largest);
-		if (now_ms - largest.timestamp_ms <= settings->retention_ms)
+		/* What cannot be dated stays. */
+		if (log_segment_date(log, segment, &date_ms) != ERR_NONE ||
+		    now_ms - date_ms <= settings->retention_ms)
 			break;
 		surplus -= size;
 	}
@@ -216,7 +217,7 @@ retain_roll(struct log *log, const struct log_settings *settings)
 {
 	struct segment *active = log_active(log);
 	int64_t end_offset = log_end_offset(log);
-	struct index_entry largest;
+	int64_t date_ms;
 	int64_t surplus;
 
 	if (retain_count(log, log->segments, settings, &surplus) + 1 !=
@@ -226,12 +227,10 @@ retain_roll(struct log *log, const struct log_settings *settings)
 		return;
 	if (settings->retention_bytes >= 0 && surplus >= active->size)
 		log_roll(log, end_offset);
-	else if (settings->retention_ms >= 0) {
-		log_segment_timestamp(log, active, &largest);
-		if (storage_now_ms(log->storage) - largest.timestamp_ms >
-		    settings->retention_ms)
-			log_roll(log, end_offset);
-	}
+	else if (settings->retention_ms >= 0 &&
+	    log_segment_date(log, active, &date_ms) == ERR_NONE &&
+	    storage_now_ms(log->storage) - date_ms > settings->retention_ms)
+		log_roll(log, end_offset);
 }
 
 /* How many segments went; as many may follow when it was RETAIN_AT_ONCE. */

@@ -3,6 +3,8 @@
  * time. */
 #include "storage_bench.h"
 
+#include <errno.h>
+
 #include "base/loop.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -159,6 +161,54 @@ test_by_time(void)
 	rig_fini(&rig);
 }
 
+/* A segment whose date cannot be read is not old: after a start none was read
+ * yet, and records without timestamps have none but that of their file. */
+static void
+test_undatable(void)
+{
+	for (int stamped = 0; stamped < 2; stamped++) {
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+		struct log_found found;
+
+		rig_init(&rig);
+		bench->settings.retention_ms = HOUR_MS;
+		bench->descriptors = 1;
+		bench_start(bench);
+		for (int i = 0; i < 10; i++)
+			CU_ASSERT_EQUAL(bench_append(bench,
+					    &(struct bench_batch){
+						.value_size = 1000,
+						.timestamp_ms = stamped ?
+						    BENCH_NOW_MS + i : -1 },
+					    NULL),
+			    ERR_NONE);
+		CU_ASSERT_EQUAL(log_segment_count(bench->log), 5);
+		bench_stop(bench);
+		rig_start(&rig);
+		log_set_high_watermark(bench->log, 10);
+		files_faulty_set(bench->files, "t-0/", FILE_CALL_OPEN, 0, -1,
+		    EMFILE);
+		run_to(&rig, 40000);
+		CU_ASSERT_EQUAL(log_start_offset(bench->log), 0);
+		CU_ASSERT_EQUAL(log_find_timestamp(bench->log,
+				    BENCH_NOW_MS + 3, &found),
+		    ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT_EQUAL(log_find_max_timestamp(bench->log, &found),
+		    stamped ? ERR_KAFKA_STORAGE_ERROR : ERR_NONE);
+		files_faulty_clear(bench->files);
+		run_to(&rig, 340000);
+		CU_ASSERT_EQUAL(log_start_offset(bench->log), 0);
+		CU_ASSERT_EQUAL(bench_count(bench, 0), 10);
+		CU_ASSERT_EQUAL(log_find_timestamp(bench->log,
+				    BENCH_NOW_MS + 3, &found),
+		    ERR_NONE);
+		CU_ASSERT_EQUAL(found.offset, stamped ? 3 : -1);
+		CU_ASSERT_FALSE(log_failed(bench->log));
+		rig_fini(&rig);
+	}
+}
+
 /* A young segment keeps the older ones behind it, whatever their stamps. */
 static void
 test_prefix_only(void)
@@ -295,6 +345,7 @@ static const struct unit_test tests[] = {
 	{ "by size", test_by_size },
 	{ "leader epochs", test_epochs },
 	{ "by time", test_by_time },
+	{ "what cannot be dated stays", test_undatable },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
 	{ "deleted while it is sent", test_deleted_while_sent },
