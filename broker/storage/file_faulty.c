@@ -277,6 +277,8 @@ faulty_list(struct files *files, const char *path,
 {
 	struct files_faulty *faulty = faulty_of(files);
 
+	if (faulty_fails(faulty, FILE_CALL_OPEN, path, -1, NULL))
+		return (-1);
 	return (faulty->below->ops->list(faulty->below, path, each, arg));
 }
 

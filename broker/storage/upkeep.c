@@ -241,8 +241,8 @@ retain_some(struct log *log)
 	struct segment_list *before;
 	struct segment_list *list;
 	int64_t surplus;
+	size_t wanted;
 	size_t count = 0;
-	bool good = true;
 
 	lock_take(&log->writer);
 	if (!log_failed(log) && !log->closed && !log_deleted(log))
@@ -251,18 +251,17 @@ retain_some(struct log *log)
 	if (log_failed(log) || log->closed || log_deleted(log))
 		goto out;
 	before = log->segments;
-	count = retain_count(log, before, &settings, &surplus);
-	if (count > RETAIN_AT_ONCE)
-		count = RETAIN_AT_ONCE;
+	wanted = retain_count(log, before, &settings, &surplus);
+	if (wanted > RETAIN_AT_ONCE)
+		wanted = RETAIN_AT_ONCE;
+	while (count < wanted &&
+	    segment_mark_deleted(before->items[count]) == 0)
+		count++;
+	/* One that was renamed in part is, as a whole, the next time. */
+	if (count < wanted)
+		(void)log_refuse(log, "could not delete a segment");
 	if (count == 0)
 		goto out;
-	for (size_t i = 0; good && i < count; i++)
-		good = segment_mark_deleted(before->items[i]) == 0;
-	if (!good) {
-		log_fail(log, "could not delete a segment");
-		count = 0;
-		goto out;
-	}
 	list = segment_list_new(before->items + count, before->count - count);
 	lock_take(&log->lock);
 	log_publish_segments(log, list);
@@ -315,7 +314,7 @@ log_retain(struct log *log)
 			log_fail(log, "could not write leader epochs");
 		else if (!snapshot_prune(log,
 			     log->segments->items[0]->base_offset, INT64_MAX))
-			log_fail(log, "could not delete a snapshot");
+			(void)log_refuse(log, "could not delete a snapshot");
 	}
 	lock_release(&log->writer);
 	diag_info(log->storage->diag, storage,

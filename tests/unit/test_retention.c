@@ -209,6 +209,51 @@ test_undatable(void)
 	}
 }
 
+/* Retention is what makes room: a want of descriptors or of room stops it for
+ * once, and takes nothing offline. */
+static void
+test_retention_in_want(void)
+{
+	static const struct {
+		const char *part;
+		enum file_call call;
+		int times;
+		int error;
+		int64_t start; /* after the pass that was disturbed */
+	} rows[] = {
+		{ "t-0", FILE_CALL_OPEN, -1, EMFILE, 8 },
+		{ "00002.log", FILE_CALL_RENAME, 1, ENOSPC, 2 },
+		{ "00002.index", FILE_CALL_RENAME, 1, EDQUOT, 2 },
+		{ "t-0", FILE_CALL_RENAME, -1, ENOSPC, 0 },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+
+		rig_init(&rig);
+		rig_start(&rig);
+		fill(&rig, 10);
+		bench->settings.retention_bytes = log_size_bytes(bench->log) /
+		    5;
+		log_set_settings(bench->log, &bench->settings);
+		files_faulty_set(bench->files, rows[i].part, rows[i].call, 0,
+		    rows[i].times, rows[i].error);
+		run_to(&rig, 40000);
+		files_faulty_clear(bench->files);
+		CU_ASSERT_FALSE(log_failed(bench->log));
+		CU_ASSERT_EQUAL(log_start_offset(bench->log), rows[i].start);
+		CU_ASSERT_EQUAL(bench_count(bench, rows[i].start),
+		    10 - rows[i].start);
+		run_to(&rig, 340000);
+		CU_ASSERT_EQUAL(log_start_offset(bench->log), 8);
+		CU_ASSERT_EQUAL(bench_append(bench, &(struct bench_batch){ 0 },
+				    NULL),
+		    ERR_NONE);
+		rig_fini(&rig);
+	}
+}
+
 /* A young segment keeps the older ones behind it, whatever their stamps. */
 static void
 test_prefix_only(void)
@@ -346,6 +391,7 @@ static const struct unit_test tests[] = {
 	{ "leader epochs", test_epochs },
 	{ "by time", test_by_time },
 	{ "what cannot be dated stays", test_undatable },
+	{ "in want of descriptors or room", test_retention_in_want },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
 	{ "deleted while it is sent", test_deleted_while_sent },
