@@ -55,6 +55,8 @@ static bool load_epochs(struct log *log);
 static bool load_producers(struct log *log, bool clean);
 static bool load_publish(struct log *log, struct segment **items,
     size_t count);
+static bool end_recover(struct log *log, struct segment *active,
+    int64_t stopped);
 
 static void
 file_name(const struct log *log, const struct found_file *file,
@@ -440,16 +442,16 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 }
 
 /* The active segment's end, from its last index entry on. A tail that is no
- * batch says that the stop was not as clean as it looked. */
+ * batch, or an end before `stopped`, where the log was when it was closed, says
+ * that the stop was not as clean as it looked. */
 static bool
-find_end(struct log *log, struct segment *active)
+find_end(struct log *log, struct segment *active, int64_t stopped)
 {
 	struct index_entry last = { .offset = active->base_offset };
-	enum walk_found found;
+	enum walk_found found = WALK_CORRUPT;
 	struct walk walk;
 	struct batch batch;
 	int64_t position;
-	int64_t cut;
 
 	if (active->offsets.count > 0)
 		index_get(&active->offsets, NULL, NULL, NULL,
@@ -465,9 +467,9 @@ find_end(struct log *log, struct segment *active)
 		active->max_timestamp_offset = time.offset;
 	}
 	active->next_offset = active->base_offset;
-	if (last.position < 0 || last.position > active->size)
-		found = WALK_CORRUPT;
-	else {
+	/* Where an entry leads there must be a batch. */
+	if (active->offsets.count == 0 ||
+	    (last.position >= 0 && last.position < active->size)) {
 		segment_walk(active, &walk, last.position, active->size, false);
 		while ((found = walk_next(&walk, &batch, &position)) ==
 		    WALK_BATCH) {
@@ -479,16 +481,34 @@ find_end(struct log *log, struct segment *active)
 		}
 		segment_walk_end(active, &walk);
 	}
-	if (found == WALK_END)
-		return (true);
 	if (found == WALK_ERROR)
 		return (false);
-	diag_warn(log->storage->diag, storage,
+	if (found == WALK_END && active->next_offset >= stopped)
+		return (true);
+	return (end_recover(log, active, stopped));
+}
+
+static bool
+end_recover(struct log *log, struct segment *active, int64_t stopped)
+{
+	struct diag *diag = log->storage->diag;
+	int64_t cut;
+
+	diag_warn(diag, storage,
 	    "partition=%s its end is damaged in spite of a clean stop, it is "
 	    "recovered file=%s.log",
 	    log->name, active->path);
-	return (segment_recover(log, active, false, &cut) &&
-	    aborted_cut(log, active, active->next_offset));
+	if (!segment_recover(log, active, false, &cut) ||
+	    !aborted_cut(log, active, active->next_offset))
+		return (false);
+	log_say_cut(log, active, cut);
+	if (active->next_offset < stopped)
+		diag_error(diag, storage,
+		    "partition=%s records are missing at its end from=%lld "
+		    "to=%lld file=%s.log",
+		    log->name, (long long)active->next_offset,
+		    (long long)stopped, active->path);
+	return (true);
 }
 
 /* What needs another segment's batches to be known. */
@@ -528,7 +548,7 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 			    log->name, (long long)point, *count - first);
 		if (!log_recover(log, items, count, point))
 			return (false);
-	} else if (*count > 0 && !find_end(log, items[*count - 1]))
+	} else if (*count > 0 && !find_end(log, items[*count - 1], point))
 		return (false);
 	end = *count == 0 ? checkpointed : items[*count - 1]->next_offset;
 	if ((*count == 0 || end < checkpointed) &&

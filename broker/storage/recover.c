@@ -52,17 +52,23 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 			return (false);
 		if (!segment_recover(log, items[i], true, &cut))
 			return (false);
-		if (cut > 0)
-			diag_warn(diag, storage,
-			    "partition=%s cut off what was not whole bytes=%lld"
-			    " position=%lld file=%s.log",
-			    log->name, (long long)cut,
-			    (long long)items[i]->size, items[i]->path);
+		log_say_cut(log, items[i], cut);
 		ended = cut > 0;
 		kept = i + 1;
 	}
 	*count = kept;
 	return (good);
+}
+
+void
+log_say_cut(struct log *log, const struct segment *segment, int64_t cut)
+{
+	if (cut > 0)
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s cut off what was not whole bytes=%lld "
+		    "position=%lld file=%s.log",
+		    log->name, (long long)cut, (long long)segment->size,
+		    segment->path);
 }
 
 static bool

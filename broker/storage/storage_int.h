@@ -381,6 +381,8 @@ struct log *log_load(struct log_dir *dir, const char *topic,
  * errno. */
 bool log_recover(struct log *log, struct segment **items, size_t *count,
     int64_t recovery_point);
+/* Says how much a recovery cut off, if anything. */
+void log_say_cut(struct log *log, const struct segment *segment, int64_t cut);
 /* Makes segments that 32 bits are enough for out of one, as .swap files: the
  * log is to be loaded again. False: errno. */
 bool segment_split(struct log *log, struct segment *segment);

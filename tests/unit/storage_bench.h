@@ -31,6 +31,7 @@ struct bench {
 	struct files *files;
 	struct scheduler *scheduler; /* NULL: no workers */
 	struct random *random;       /* NULL: always the same */
+	struct diag *diag;           /* NULL: silence */
 	size_t descriptors;          /* 0: as storage likes */
 	int cores;
 	struct storage *storage;
@@ -85,6 +86,7 @@ bench_open(struct bench *bench)
 		.files = bench->files,
 		.scheduler = bench->scheduler,
 		.random = bench->random,
+		.diag = bench->diag,
 		.descriptors = bench->descriptors,
 		.cores = bench->cores,
 		.broker_id = -1,
