@@ -18,17 +18,61 @@ struct flush_work {
 	int64_t offset;
 };
 
+/* What the kernel could not write it takes for written all the same, and the
+ * next sync would succeed over the hole: whatever the reason, no later one is
+ * to be believed. */
 static bool
-sync_file(struct files *files, const char *name)
+sync_descriptor(struct log *log, int descriptor)
 {
+	struct files *files = log->storage->files;
+
+	if (files->ops->sync(files, descriptor) == 0)
+		return (true);
+	log_fail(log, "could not sync");
+	return (false);
+}
+
+static bool
+sync_segment(struct log *log, struct segment *segment)
+{
+	int descriptor = segment_pin(segment);
+	bool good;
+
+	if (descriptor < 0)
+		return (false);
+	good = sync_descriptor(log, descriptor);
+	segment_unpin(segment);
+	return (good);
+}
+
+/* Or a directory. */
+static bool
+sync_file(struct log *log, const char *name)
+{
+	struct files *files = log->storage->files;
 	int descriptor = files->ops->open(files, name, O_RDONLY, 0);
 	bool good;
 
 	if (descriptor < 0)
-		return (errno == ENOENT);
-	good = files->ops->sync(files, descriptor) == 0;
+		return (false);
+	good = sync_descriptor(log, descriptor);
 	files->ops->close(files, descriptor);
 	return (good);
+}
+
+/* One that need not be there. */
+static bool
+sync_if_there(struct log *log, const char *name)
+{
+	return (sync_file(log, name) || (!log_failed(log) && errno == ENOENT));
+}
+
+/* After one that was not good: a failed sync was told already. */
+static enum error
+sync_refused(struct log *log, const char *what)
+{
+	return (log_failed(log) ? ERR_KAFKA_STORAGE_ERROR
+				: log_refuse(log, what));
 }
 
 /* A closed segment: its index files and its snapshot too. */
@@ -37,16 +81,15 @@ sync_closed(struct log *log, struct segment *segment, int64_t next_base)
 {
 	static const char *const suffixes[] = { ".index", ".timeindex",
 		".txnindex" };
-	struct files *files = segment->files;
 	char name[PATH_MAX];
 
 	for (size_t i = 0; i < nelems(suffixes); i++) {
 		segment_file(segment, suffixes[i], name);
-		if (!sync_file(files, name))
+		if (!sync_if_there(log, name))
 			return (false);
 	}
 	log_offset_file(log, next_base, ".snapshot", name);
-	return (sync_file(files, name));
+	return (sync_if_there(log, name));
 }
 
 /* The segment that ends at `offset` when all before is on the disk already: its
@@ -60,13 +103,13 @@ flush_closed(struct log *log, int64_t offset)
 	    sync_closed(log, list->items[next - 1], offset);
 
 	segment_list_unref(list);
-	return (good ? ERR_NONE : log_refuse(log, "could not sync an index"));
+	return (good ? ERR_NONE
+		     : sync_refused(log, "could not sync an index"));
 }
 
 enum error
 log_flush_to(struct log *log, int64_t offset)
 {
-	struct files *files = log->storage->files;
 	int64_t point = atomic_load(&log->recovery_point);
 	unsigned truncations = atomic_load(&log->truncations);
 	struct segment_list *list;
@@ -85,16 +128,16 @@ log_flush_to(struct log *log, int64_t offset)
 	     i++) {
 		struct segment *segment = list->items[i];
 
-		good = segment_sync(segment) == 0 &&
+		good = sync_segment(log, segment) &&
 		    (i + 1 == list->count ||
 			sync_closed(log, segment,
 			    list->items[i + 1]->base_offset));
 	}
 	/* Names of new segments. */
-	good = good && file_sync_directory(files, log->path) == 0;
+	good = good && sync_file(log, log->path);
 	segment_list_unref(list);
 	if (!good)
-		return (log_refuse(log, "could not sync a segment"));
+		return (sync_refused(log, "could not sync a segment"));
 	lock_take(&log->lock);
 	offset = log_rolls_bound(log, offset);
 	if (atomic_load(&log->truncations) == truncations &&

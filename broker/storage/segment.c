@@ -205,17 +205,6 @@ segment_truncate(struct segment *segment, int64_t size)
 }
 
 int
-segment_sync(struct segment *segment)
-{
-	int descriptor = segment_pin(segment);
-
-	if (descriptor < 0)
-		return (-1);
-	return (unpin_after(segment,
-	    segment->files->ops->sync(segment->files, descriptor)));
-}
-
-int
 segment_info(struct segment *segment, struct file_info *out)
 {
 	int descriptor = segment_pin(segment);

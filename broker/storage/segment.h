@@ -92,7 +92,6 @@ void segment_walk(struct segment *segment, struct walk *walk, int64_t position,
     int64_t end, bool whole);
 void segment_walk_end(struct segment *segment, struct walk *walk);
 int segment_truncate(struct segment *segment, int64_t size);
-int segment_sync(struct segment *segment);
 int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,

@@ -99,8 +99,48 @@ test_last_batch_gone(void)
 	}
 }
 
+/* A sync that failed once is not believed again, whatever its errno: the bytes
+ * may be lost though the next one succeeds. */
+static void
+test_failed_sync(void)
+{
+	static const struct {
+		const char *part;
+		int error;
+	} rows[] = {
+		{ ".log", ENOSPC }, { ".log", EDQUOT }, { ".log", EIO },
+		{ ".timeindex", ENOSPC }, { "t-0", ENOSPC },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+
+		rig_init(&rig);
+		bench->settings.segment_bytes = 3000;
+		bench->scheduler = scheduler_new_replay(&bench->clock, 1);
+		bench_start(bench);
+		bench_fill(bench, 3, 1000);
+		files_faulty_set(bench->files, rows[i].part, FILE_CALL_SYNC, 0,
+		    1, rows[i].error);
+		CU_ASSERT_EQUAL(log_flush(bench->log),
+		    ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT(log_failed(bench->log));
+		CU_ASSERT_EQUAL(log_flush(bench->log),
+		    ERR_KAFKA_STORAGE_ERROR);
+		bench_stop(bench);
+		scheduler_free(bench->scheduler);
+		bench->scheduler = NULL;
+		CU_ASSERT_EQUAL(bench_size(bench, ".kafka_cleanshutdown"), -1);
+		bench_start(bench);
+		CU_ASSERT_EQUAL(bench_count(bench, 0), 3);
+		rig_fini(&rig);
+	}
+}
+
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
+	{ "a sync that failed", test_failed_sync },
 };
 
 int
