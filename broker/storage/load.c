@@ -362,21 +362,21 @@ load_segments(struct log *log, const struct found_files *files,
 	return (true);
 }
 
+/* `offsets`: the .index, too. */
 static bool
 indexes_rebuild(struct log *log, struct segment *segment, bool active,
-    const char *why)
+    bool offsets, const char *why)
 {
 	int64_t cut;
 
 	diag_warn(log->storage->diag, storage,
 	    "partition=%s its indexes are made anew: %s file=%s.log",
 	    log->name, why, segment->path);
+	if (!active)
+		return (segment_reindex(log, segment, offsets));
 	if (!segment_recover(log, segment, false, &cut))
 		return (false);
-	if (!active) {
-		index_unload(&segment->offsets);
-		index_unload(&segment->times);
-	}
+	log_say_cut(log, segment, cut);
 	return (true);
 }
 
@@ -413,13 +413,13 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 			return (false);
 		/* Who lost the one may have lost the other. */
 		segment->aborted_lost = true;
-		return (indexes_rebuild(log, segment, active,
+		return (indexes_rebuild(log, segment, active, true,
 		    errno == ENOENT ? "the .index is missing" :
 				      "the .index ends inside an entry"));
 	}
 	if (index_open(&segment->times, files, segment->path) != 0) {
 		if (errno == EILSEQ)
-			return (indexes_rebuild(log, segment, active,
+			return (indexes_rebuild(log, segment, active, false,
 			    "the .timeindex ends inside an entry"));
 		if (errno != ENOENT ||
 		    index_write(&segment->times, files, segment->path,
@@ -428,7 +428,7 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 		index_unload(&segment->times);
 	}
 	if (times_lost(segment))
-		return (indexes_rebuild(log, segment, active,
+		return (indexes_rebuild(log, segment, active, false,
 		    "the .timeindex is missing or empty"));
 	if (!active)
 		return (true);
@@ -437,7 +437,7 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 		return (false);
 	return ((index_ascends(&segment->offsets) &&
 		    index_ascends(&segment->times)) ||
-	    indexes_rebuild(log, segment, active,
+	    indexes_rebuild(log, segment, active, true,
 		"entries do not ascend"));
 }
 

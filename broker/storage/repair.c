@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Indexes of a closed segment that lead a reader nowhere are made anew from its
- * batches, on a worker; until then readers look from its start on.
+ * batches, on a worker; until then readers look from its start on.  Those that
+ * a start finds missing are made anew by the load.  Only headers are read, and
+ * nothing is ever cut: whatever is damaged, what lies behind it was
+ * acknowledged.
  */
 #include <errno.h>
 
@@ -15,25 +18,49 @@ struct repair {
 	struct segment *segment;
 };
 
-/* Entries of all batches in a segment of our own; the real one is only read. */
-static bool
-repair_scan(struct log *log, struct segment *real, struct segment *scratch)
+/* Where an entry of the old index leads behind `position`; it need not be a
+ * batch. *slot goes on from call to call. -1: nowhere. */
+static int64_t
+scan_resume(struct log *log, struct segment *real, int64_t position,
+    uint32_t *slot)
 {
-	struct log_settings settings = log_get_settings(log);
-	enum walk_found found;
-	struct walk walk;
-	struct batch batch;
-	int64_t position;
-	int64_t indexed = 0;
+	struct storage *storage = log->storage;
+	struct index_entry entry;
 
+	while (index_get(&real->offsets, storage->cache, storage->files,
+	    real->path, *slot, &entry)) {
+		(*slot)++;
+		if (entry.position > position && entry.position < real->size)
+			return (entry.position);
+	}
+	return (-1);
+}
+
+static void
+scan_begin(struct log *log, struct segment *real, struct segment *scratch)
+{
 	index_init(&scratch->offsets, INDEX_OFFSETS,
 	    storage_segment_id(log->storage), real->base_offset);
 	index_init(&scratch->times, INDEX_TIMES, scratch->offsets.segment_id,
 	    real->base_offset);
 	scratch->max_timestamp_ms = -1;
 	scratch->max_timestamp_offset = real->base_offset;
-	segment_walk(real, &walk, 0, real->size, false);
-	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
+	scratch->next_offset = real->base_offset;
+}
+
+/* Entries of the batches from walk->position to the first place without one;
+ * WALK_CORRUPT too where offsets go back or beyond 32 bits. */
+static enum walk_found
+scan_stretch(struct log *log, struct segment *scratch, struct walk *walk,
+    int64_t *indexed)
+{
+	struct log_settings settings = log_get_settings(log);
+	int64_t base_offset = scratch->offsets.base_offset;
+	enum walk_found found;
+	struct batch batch;
+	int64_t position;
+
+	while ((found = walk_next(walk, &batch, &position)) == WALK_BATCH) {
 		struct segment_run run = {
 			.position = position,
 			.size = batch.size,
@@ -42,30 +69,70 @@ repair_scan(struct log *log, struct segment *real, struct segment *scratch)
 			.max_timestamp_offset = batch.last_offset,
 		};
 
-		scratch->bytes_since_index = position - indexed;
+		scratch->overflows |= batch.last_offset - base_offset >
+		    INT32_MAX;
+		if (scratch->overflows ||
+		    batch.last_offset < scratch->next_offset)
+			return (WALK_CORRUPT);
+		scratch->bytes_since_index = position - *indexed;
 		if (scratch->bytes_since_index > settings.index_interval_bytes)
-			indexed = position;
+			*indexed = position;
 		segment_note_append(scratch, &run,
 		    settings.index_interval_bytes, settings.index_bytes);
+		scratch->next_offset = batch.last_offset + 1;
 	}
-	segment_walk_end(real, &walk);
+	return (found);
+}
+
+/* Entries of all batches in a segment of our own; the real one is only read.
+ * *damage: the first place without a batch (-1: none); what lies behind it is
+ * found where the old index leads there. False: errno. */
+static bool
+repair_scan(struct log *log, struct segment *real, struct segment *scratch,
+    int64_t *damage)
+{
+	enum walk_found found = WALK_CORRUPT;
+	int64_t indexed = 0;
+	int64_t from = 0;
+	uint32_t slot = 0;
+
+	scan_begin(log, real, scratch);
+	*damage = -1;
+	while (from >= 0 && !scratch->overflows) {
+		struct walk walk;
+
+		segment_walk(real, &walk, from, real->size, false);
+		found = scan_stretch(log, scratch, &walk, &indexed);
+		segment_walk_end(real, &walk);
+		if (found == WALK_END || found == WALK_ERROR)
+			break;
+		if (*damage < 0)
+			*damage = walk.position;
+		from = scan_resume(log, real, walk.position, &slot);
+	}
 	segment_note_close(scratch);
-	return (found == WALK_END);
+	if (scratch->overflows)
+		errno = EOVERFLOW;
+	return (found != WALK_ERROR && !scratch->overflows);
+}
+
+/* `real` has what was written for `scratch`. */
+static void
+index_adopt(struct index *real, const struct index *scratch)
+{
+	real->segment_id = scratch->segment_id;
+	real->count = real->written = scratch->count;
+	real->in_memory = false;
+	real->differs = false;
+	real->unsynced = true;
 }
 
 static void
 repair_publish(struct log *log, struct segment *real, struct segment *scratch)
 {
-	struct index *const to[] = { &real->offsets, &real->times };
-	struct index *const from[] = { &scratch->offsets, &scratch->times };
-
 	lock_take(&log->lock);
-	for (size_t i = 0; i < nelems(to); i++) {
-		to[i]->segment_id = from[i]->segment_id;
-		to[i]->count = to[i]->written = from[i]->count;
-		to[i]->differs = false;
-		to[i]->unsynced = true;
-	}
+	index_adopt(&real->offsets, &scratch->offsets);
+	index_adopt(&real->times, &scratch->times);
 	real->max_timestamp_ms = scratch->max_timestamp_ms;
 	real->max_timestamp_offset = scratch->max_timestamp_offset;
 	lock_release(&log->lock);
@@ -80,15 +147,45 @@ repair_closed(struct log *log, struct segment *real)
 	size_t slot = segment_list_find(list, real->base_offset);
 	bool closed = slot + 1 < list->count && list->items[slot] == real &&
 	    !real->offsets.in_memory;
-	bool good = false;
+	int64_t damage;
+	bool good;
 
 	segment_list_unref(list);
 	if (!closed)
 		return (false);
-	good = repair_scan(log, real, &scratch) &&
+	good = repair_scan(log, real, &scratch, &damage) && damage < 0 &&
 	    segment_write_indexes(&scratch, false) == 0;
 	if (good)
 		repair_publish(log, real, &scratch);
+	index_fini(&scratch.offsets);
+	index_fini(&scratch.times);
+	return (good);
+}
+
+bool
+segment_reindex(struct log *log, struct segment *segment, bool offsets)
+{
+	struct segment scratch = { .files = segment->files,
+		.path = segment->path };
+	int64_t damage;
+	bool good;
+
+	good = repair_scan(log, segment, &scratch, &damage) &&
+	    (!offsets || index_write(&scratch.offsets, scratch.files,
+			     scratch.path, false) == 0) &&
+	    index_write(&scratch.times, scratch.files, scratch.path, false) ==
+		0;
+	if (good && offsets)
+		index_adopt(&segment->offsets, &scratch.offsets);
+	if (good)
+		index_adopt(&segment->times, &scratch.times);
+	segment->overflows = scratch.overflows;
+	if (good && damage >= 0)
+		diag_error(log->storage->diag, storage,
+		    "partition=%s no batch where one was written: nothing is "
+		    "cut, what can be found is served position=%lld "
+		    "file=%s.log",
+		    log->name, (long long)damage, segment->path);
 	index_fini(&scratch.offsets);
 	index_fini(&scratch.times);
 	return (good);

@@ -99,6 +99,112 @@ test_last_batch_gone(void)
 	}
 }
 
+/* How one index of a closed segment was lost. */
+static void
+lose_index(struct bench *bench, const char *name, int kind)
+{
+	char path[PATH_MAX];
+
+	bench_file(bench, name, path);
+	switch (kind) {
+	case 0:
+		CU_ASSERT_EQUAL(unlink(path), 0);
+		break;
+	case 1:
+		CU_ASSERT_EQUAL(truncate(path, 0), 0);
+		break;
+	case 2:
+		bench_write(bench, name, "odd", 3, bench_size(bench, name));
+		break;
+	}
+}
+
+/* Which of the records from 0 to 30 a reader gets, whole and right. */
+static uint32_t
+served(struct bench *bench)
+{
+	uint32_t set = 0;
+
+	for (int64_t at = 0; at < 30; at++) {
+		struct log_read part;
+		uint8_t bytes[2000];
+		struct slice rest = slice_of(bytes, sizeof(bytes));
+		struct batch batch;
+
+		if (log_read(bench->log, at, 30, sizeof(bytes), true,
+			&part) != ERR_NONE || part.extent.blob == NULL)
+			continue;
+		part.extent.blob->ops->read_at(part.extent.blob, bytes,
+		    sizeof(bytes), part.extent.position);
+		blob_unref(part.extent.blob);
+		if (batch_next(&rest, &batch) == BATCH_OK &&
+		    batch_crc_good(&batch) && batch.base_offset == at)
+			set |= UINT32_C(1) << at;
+	}
+	return (set);
+}
+
+/* A closed segment whose middle is damaged loses an index as well: nothing is
+ * cut, and all that can be found is served, as it is with its indexes. */
+static void
+test_index_lost_on_damage(void)
+{
+	/* What is damaged in the batch of offset 4; who is not served then. An
+	 * entry leads to offset 5 and on, unless the .index is gone. */
+	static const struct {
+		int64_t at;
+		const char *bytes;
+		uint32_t lost;
+		uint32_t lost_without;
+	} damages[] = {
+		{ 100, "!", 0x10, 0x10 },
+		{ 8, "\x7f", 0x10, 0x7f0 },
+	};
+
+	for (int row = 0; row < 2 * 2 * 3; row++) {
+		int damage = row % 2;
+		bool offsets = row / 2 % 2 != 0;
+		int kind = row / 4;
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+		int64_t size;
+
+		if (offsets && kind == 1)
+			continue; /* empty is what small segments have */
+		rig_init(&rig);
+		bench->settings.segment_bytes = 12000;
+		bench->settings.index_interval_bytes = 100;
+		bench_start(bench);
+		bench_fill(bench, 1, 1000);
+		size = log_size_bytes(bench->log);
+		bench_fill(bench, 29, 1000);
+		bench_stop(bench);
+		CU_ASSERT_EQUAL(bench_size(bench, LOG0), 11 * size);
+		bench_write(bench, LOG0, damages[damage].bytes, 1,
+		    4 * size + damages[damage].at);
+		lose_index(bench,
+		    offsets ? "t-0/00000000000000000000.index"
+			    : "t-0/00000000000000000000.timeindex",
+		    kind);
+		bench_start(bench);
+		CU_ASSERT_EQUAL(bench_size(bench, LOG0), 11 * size);
+		CU_ASSERT_EQUAL(log_end_offset(bench->log), 30);
+		CU_ASSERT_EQUAL(served(bench),
+		    0x3fffffff & ~(offsets && kind == 0
+			? damages[damage].lost_without
+			: damages[damage].lost));
+		CU_ASSERT_EQUAL(rig_said(&rig,
+				    "no batch where one was written"),
+		    damage == 1);
+		/* And what was made anew stays. */
+		bench_stop(bench);
+		bench_start(bench);
+		CU_ASSERT_FALSE(rig_said(&rig, "made anew"));
+		CU_ASSERT_FALSE(log_failed(bench->log));
+		rig_fini(&rig);
+	}
+}
+
 /* A sync that failed once is not believed again, whatever its errno: the bytes
  * may be lost though the next one succeeds. */
 static void
@@ -140,6 +246,7 @@ test_failed_sync(void)
 
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
+	{ "an index is lost on damage", test_index_lost_on_damage },
 	{ "a sync that failed", test_failed_sync },
 };
 
