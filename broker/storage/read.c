@@ -240,6 +240,24 @@ locate_start(struct log *log, struct segment *segment, int64_t offset,
 	return (entry.position);
 }
 
+/* A walk from `offset` on that found no batch, nor its end. */
+static enum error
+walk_refused(struct log *log, struct segment *segment, const struct walk *walk,
+    enum walk_found found, int64_t offset)
+{
+	if (found == WALK_ERROR)
+		return (log_refuse(log, "could not read a segment"));
+	if (!atomic_exchange(&segment->damage_said, true))
+		diag_error(log->storage->diag, storage,
+		    "partition=%s no batch where one was written: reads of "
+		    "offset=%lld and of what follows in its place are answered "
+		    "CORRUPT_MESSAGE, the rest is served position=%lld "
+		    "file=%s.log",
+		    log->name, (long long)offset, (long long)walk->position,
+		    segment->path);
+	return (ERR_CORRUPT_MESSAGE);
+}
+
 enum error
 log_locate(struct log *log, struct segment *segment, int64_t offset,
     int64_t end, struct log_place *out)
@@ -280,22 +298,12 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		}
 		if (found == WALK_END)
 			return (ERR_NONE);
-		if (found == WALK_ERROR)
-			return (log_refuse(log, "could not read a segment"));
-		if (start == 0)
-			break;
+		if (found == WALK_ERROR || start == 0)
+			return (walk_refused(log, segment, &walk, found,
+			    offset));
 		start = 0;
 		misled = true;
 	}
-	if (!atomic_exchange(&segment->damage_said, true))
-		diag_error(log->storage->diag, storage,
-		    "partition=%s no batch where one was written: reads of "
-		    "offset=%lld and of what follows in its place are answered "
-		    "CORRUPT_MESSAGE, the rest is served position=%lld "
-		    "file=%s.log",
-		    log->name, (long long)offset, (long long)walk.position,
-		    segment->path);
-	return (ERR_CORRUPT_MESSAGE);
 }
 
 /* --- by timestamp --------------------------------------------------------- */
@@ -332,6 +340,7 @@ search_timestamp(struct log *log, struct segment *segment,
 	int64_t start_offset = log_start_offset(log);
 	struct index_entry entry = { .offset = segment->base_offset };
 	enum error error = ERR_NONE;
+	enum walk_found found = WALK_BATCH;
 	struct log_place place;
 	struct index times;
 	struct walk walk;
@@ -364,11 +373,15 @@ search_timestamp(struct log *log, struct segment *segment,
 		return (error);
 	segment_walk(segment, &walk, place.position, end, false);
 	while (error == ERR_NONE && out->offset < 0 &&
-	    walk_next(&walk, &batch, &position) == WALK_BATCH)
+	    (found = walk_next(&walk, &batch, &position)) == WALK_BATCH)
 		if (batch.max_timestamp_ms >= timestamp_ms)
 			error = search_batch(&walk, &batch, position,
 			    timestamp_ms, start_offset, out);
 	segment_walk_end(segment, &walk);
+	/* Whether the rest has one is not known. */
+	if (found != WALK_BATCH && found != WALK_END)
+		error = walk_refused(log, segment, &walk, found,
+		    place.base_offset);
 	return (error);
 }
 
@@ -401,6 +414,32 @@ search_batch(struct walk *walk, struct batch *batch, int64_t position,
 	return (ERR_NONE);
 }
 
+/* The record of the largest timestamp in the batch that has `offset`. */
+static enum error
+search_largest(struct log *log, struct segment *segment, int64_t offset,
+    struct log_found *out)
+{
+	int64_t end = segment_size(log, segment);
+	enum walk_found found;
+	struct log_place place;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+	enum error error = log_locate(log, segment, offset, end, &place);
+
+	if (error != ERR_NONE || place.size == 0)
+		return (error);
+	segment_walk(segment, &walk, place.position, end, false);
+	found = walk_next(&walk, &batch, &position);
+	if (found == WALK_BATCH)
+		error = search_batch(&walk, &batch, position,
+		    batch.max_timestamp_ms, 0, out);
+	segment_walk_end(segment, &walk);
+	return (found == WALK_BATCH ? error
+				    : walk_refused(log, segment, &walk, found,
+					  offset));
+}
+
 enum error
 log_find_max_timestamp(struct log *log, struct log_found *out)
 {
@@ -425,21 +464,8 @@ log_find_max_timestamp(struct log *log, struct log_found *out)
 		best = largest;
 		segment = list->items[i];
 	}
-	if (error == ERR_NONE && segment != NULL) {
-		int64_t end = segment_size(log, segment);
-		struct log_place place;
-		struct walk walk;
-		struct batch batch;
-		int64_t position;
-
-		error = log_locate(log, segment, best.offset, end, &place);
-		segment_walk(segment, &walk, place.position, end, false);
-		if (error == ERR_NONE &&
-		    walk_next(&walk, &batch, &position) == WALK_BATCH)
-			error = search_batch(&walk, &batch, position,
-			    batch.max_timestamp_ms, 0, out);
-		segment_walk_end(segment, &walk);
-	}
+	if (error == ERR_NONE && segment != NULL)
+		error = search_largest(log, segment, best.offset, out);
 	segment_list_unref(list);
 	return (error);
 }

@@ -205,6 +205,44 @@ test_index_lost_on_damage(void)
 	}
 }
 
+/* A search by time that meets damage, or cannot read, does not say that there is
+ * nothing: a consumer would go on from the end. */
+static void
+test_search_meets_damage(void)
+{
+	struct rig rig;
+	struct bench *bench = &rig.bench;
+	struct log_found found;
+	int64_t size;
+
+	rig_init(&rig);
+	bench->descriptors = 1;
+	bench_start(bench);
+	bench_fill(bench, 1, 1000);
+	size = log_size_bytes(bench->log);
+	bench_fill(bench, 9, 1000);
+	bench_write(bench, LOG0, "\x7f", 1, 4 * size + 8);
+	/* Offsets are milliseconds here. */
+	CU_ASSERT_EQUAL(log_find_timestamp(bench->log, BENCH_NOW_MS + 3,
+			    &found),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(found.offset, 3);
+	CU_ASSERT_EQUAL(log_find_timestamp(bench->log, BENCH_NOW_MS + 6,
+			    &found),
+	    ERR_CORRUPT_MESSAGE);
+	CU_ASSERT(rig_said(&rig, "no batch where one was written"));
+	files_faulty_set(bench->files, LOG0, FILE_CALL_READ, 0, -1, EMFILE);
+	CU_ASSERT_EQUAL(log_find_timestamp(bench->log, BENCH_NOW_MS + 6,
+			    &found),
+	    ERR_KAFKA_STORAGE_ERROR);
+	files_faulty_clear(bench->files);
+	bench_write(bench, LOG0, "\x7f", 1, 9 * size + 8);
+	CU_ASSERT_EQUAL(log_find_max_timestamp(bench->log, &found),
+	    ERR_CORRUPT_MESSAGE);
+	CU_ASSERT_FALSE(log_failed(bench->log));
+	rig_fini(&rig);
+}
+
 /* A sync that failed once is not believed again, whatever its errno: the bytes
  * may be lost though the next one succeeds. */
 static void
@@ -247,6 +285,7 @@ test_failed_sync(void)
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
 	{ "an index is lost on damage", test_index_lost_on_damage },
+	{ "a search meets damage", test_search_meets_damage },
 	{ "a sync that failed", test_failed_sync },
 };
 
