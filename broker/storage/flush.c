@@ -228,7 +228,7 @@ log_close_clean(struct log *log)
 	    segment_write_indexes(active, true) == 0 &&
 	    snapshot_close(log);
 	/* A start that moved up has not written its epochs yet. */
-	if (good && log->epochs_differ)
+	if (good && (log->epochs_differ || log->epochs_below))
 		good = log_set_epochs(log, &epochs);
 	else
 		epochs_fini(&epochs);

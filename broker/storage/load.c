@@ -610,7 +610,6 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	struct segment_list *list = segment_list_new(items, count);
 	struct epochs epochs;
 	struct epochs before;
-	bool ends, begins;
 
 	for (size_t i = 0; i < count; i++)
 		segment_unref(items[i]);
@@ -621,16 +620,16 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	atomic_store(&log->end_offset, end);
 	lock_release(&log->lock);
 	epochs_copy(&epochs, &log->epochs);
-	ends = epochs_cut_end(&epochs, end);
-	begins = epochs_cut_start(&epochs, checkpointed);
+	log->epochs_differ = epochs_cut_end(&epochs, end);
+	log->epochs_below = epochs_cut_start(&epochs, checkpointed);
 	/* Recovery may have found epochs that the file lacks. */
 	if (log->epochs_found)
 		return (log_set_epochs(log, &epochs));
 	/* What it has too much can be cut at the next load as well, as long as
 	 * nothing was appended: append_epochs() sees to that. */
-	log->epochs_differ = ends || begins;
 	log->epochs_cut.epoch = -1;
-	if (ends && !begins && epochs.count + 1 == log->epochs.count)
+	if (log->epochs_differ && !log->epochs_below &&
+	    epochs.count + 1 == log->epochs.count)
 		log->epochs_cut = log->epochs.items[epochs.count];
 	lock_take(&log->lock);
 	before = log->epochs;

@@ -541,6 +541,7 @@ log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 	struct epochs before;
 
 	log->epochs_differ = !written;
+	log->epochs_below &= !written;
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;

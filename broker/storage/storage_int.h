@@ -160,7 +160,12 @@ struct log {
 	bool epochs_found; /* by recovery: more than the file has */
 	bool has_aborted;   /* .txnindex files, as the load found them */
 	bool has_snapshots; /* likewise */
-	bool epochs_differ; /* the file has entries that are cut; writer's */
+	/* The writer's.  The file has entries at or behind the end that are
+	 * cut: they must be out of it before anything is appended there.  Or
+	 * such as lie before the start, which a load cuts again: the next who
+	 * writes it takes them out, retention or the close at the latest. */
+	bool epochs_differ;
+	bool epochs_below;
 	/* All that the file has too much, cut off by the load, for nothing was
 	 * ever appended in that epoch; of epoch -1: nothing, or more. */
 	struct epoch_entry epochs_cut;
@@ -287,6 +292,14 @@ static inline void
 log_epochs_changed(struct log *log)
 {
 	log->epochs_differ = true;
+	log->epochs_cut.epoch = -1;
+	log->epochs_turn++;
+}
+/* The same, but only what lies before the start is cut. [writer] */
+static inline void
+log_epochs_begin_later(struct log *log)
+{
+	log->epochs_below = true;
 	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
 }

@@ -273,9 +273,8 @@ log_advance_start(struct log *log, int64_t offset)
 		atomic_store_explicit(&log->start_offset, offset,
 		    memory_order_release);
 		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
-		/* The file follows: what it has too much is cut at a load. */
 		if (epochs_cut_start(&log->epochs, offset))
-			log_epochs_changed(log);
+			log_epochs_begin_later(log);
 	}
 	lock_release(&log->lock);
 	lock_release(&log->writer);

@@ -270,7 +270,7 @@ retain_some(struct log *log)
 		    list->items[0]->base_offset, memory_order_release);
 		log_dir_changed(log->dir, CHECKPOINT_START_OFFSET);
 		if (epochs_cut_start(&log->epochs, list->items[0]->base_offset))
-			log_epochs_changed(log);
+			log_epochs_begin_later(log);
 	}
 	lock_release(&log->lock);
 	storage_delete_later(log->storage, log,
@@ -282,14 +282,14 @@ out:
 	return (count);
 }
 
-/* The writer's lock is held.  What else would be left to the next append; and
- * whoever starts here after a kill is to find the epoch of the first record. */
+/* The writer's lock is held.  Whoever starts here after a kill is to find the
+ * epoch of the first record: no checkpoint speaks of its segment's base. */
 static bool
 retain_epochs(struct log *log)
 {
 	struct epochs epochs;
 
-	if (!log->epochs_differ)
+	if (!log->epochs_differ && !log->epochs_below)
 		return (true);
 	epochs_copy(&epochs, &log->epochs);
 	return (log_set_epochs_soon(log, &epochs));

@@ -303,6 +303,55 @@ test_by_start(void)
 	rig_fini(&rig);
 }
 
+/* The append behind a moved start waits for no sync: what the file of epochs
+ * has below the start is harmless, and is cut by a load or by the close. */
+static void
+test_start_moved_syncs_nothing(void)
+{
+	for (int by_hand = 0; by_hand < 2; by_hand++) {
+		struct bench_batch batch = { .value_size = 1000 };
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+		uint8_t *text;
+		size_t synced;
+		size_t size;
+
+		rig_init(&rig);
+		bench->settings.retention_bytes = by_hand ? -1 : 2900;
+		rig_start(&rig);
+		for (int i = 0; i < 9; i++) {
+			batch.leader_epoch = i / 3;
+			CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL),
+			    ERR_NONE);
+		}
+		log_set_high_watermark(bench->log, 9);
+		if (by_hand)
+			CU_ASSERT_EQUAL(log_advance_start(bench->log, 6),
+			    ERR_NONE);
+		run_to(&rig, 40000);
+		CU_ASSERT_EQUAL(log_start_offset(bench->log), 6);
+		CU_ASSERT_EQUAL(log_epoch_end(bench->log, 1).end_offset, 6);
+		synced = files_faulty_calls(bench->files, FILE_CALL_SYNC);
+		CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL), ERR_NONE);
+		CU_ASSERT_EQUAL(files_faulty_calls(bench->files,
+				    FILE_CALL_SYNC),
+		    synced);
+		storage_stop_upkeep(bench->storage);
+		bench_crash(bench);
+		rig_start(&rig);
+		CU_ASSERT_EQUAL(log_epoch_end(bench->log, 1).end_offset, 6);
+		CU_ASSERT_EQUAL(log_latest_epoch(bench->log), 2);
+		storage_stop_upkeep(bench->storage);
+		bench_stop(bench);
+		text = bench_read(bench, "t-0/leader-epoch-checkpoint", &size);
+		CU_ASSERT(slice_equal_text(slice_of(text, size),
+		    "0\n1\n2 6\n"));
+		mem_free(text);
+		rig_start(&rig);
+		rig_fini(&rig);
+	}
+}
+
 /* Who still sends from a deleted segment finds its bytes, though the file was
  * closed and renamed; it goes when nobody does any more. */
 static void
@@ -394,6 +443,7 @@ static const struct unit_test tests[] = {
 	{ "in want of descriptors or room", test_retention_in_want },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
+	{ "a moved start syncs nothing", test_start_moved_syncs_nothing },
 	{ "deleted while it is sent", test_deleted_while_sent },
 	{ "producers expire", test_producers_expire },
 	{ "nothing to do", test_idle },
