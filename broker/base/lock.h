@@ -15,7 +15,8 @@ enum lock_rank {
 	LOCK_RANK_PARTITION, /* one partition's role and appends */
 	LOCK_RANK_LOG,       /* one log's writing: appends, rolls, truncation */
 	LOCK_RANK_CLOSING,   /* files of one log's closed segments */
-	LOCK_RANK_LOG_DIRS,  /* which logs lie where; checkpoints */
+	LOCK_RANK_CHECKPOINTS, /* writing one of a directory's */
+	LOCK_RANK_LOG_DIRS,  /* which logs lie where */
 	LOCK_RANK_STATE,     /* one partition's offsets; held for moments */
 	LOCK_RANK_SEGMENTS,  /* publishing a log's segment list */
 	LOCK_RANK_CACHE,     /* descriptor and index caches */

@@ -255,6 +255,34 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 	return (error);
 }
 
+/* The refresh lock is held.  For want of room or descriptors the old files
+ * stay: nothing in them is wrong but what they say of the deleted log.  The
+ * names are synced all the same. */
+static enum error
+dir_forget_deleted(struct log_dir *dir)
+{
+	bool synced = true;
+
+	for (int kind = 0; kind < CHECKPOINT_COUNT; kind++) {
+		if (log_dir_failed(dir) ||
+		    !atomic_exchange(&dir->checkpoint_stale[kind], false))
+			continue;
+		/* Syncs the directory too, so the rename is there. */
+		if (log_dir_write_checkpoint(dir, (enum checkpoint_kind)kind))
+			continue;
+		atomic_store(&dir->checkpoint_stale[kind], true);
+		synced = false;
+	}
+	if (log_dir_failed(dir))
+		return (synced ? ERR_NONE : ERR_KAFKA_STORAGE_ERROR);
+	if (synced ||
+	    file_sync_directory(dir->storage->files, dir->path) == 0 ||
+	    descriptors_wanted(errno))
+		return (ERR_NONE);
+	log_dir_fail(dir, "could not sync", dir->path, errno);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
 enum error
 storage_forget_deleted(struct storage *storage)
 {
@@ -264,23 +292,38 @@ storage_forget_deleted(struct storage *storage)
 	/* Who comes while another writes waits for him. */
 	lock_take(&storage->refresh_lock);
 	for (size_t i = 0; i < storage->dir_count; i++) {
+		enum error one = dir_forget_deleted(storage->dirs[i]);
+
+		if (one != ERR_NONE)
+			error = one;
+	}
+	lock_release(&storage->refresh_lock);
+	return (error);
+}
+
+/* A checkpoint that could not be written still has a row of the name: what is
+ * made now would begin with it after a crash. */
+static bool
+name_remains(struct storage *storage, const char *name)
+{
+	for (size_t i = 0; i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
 		for (int kind = 0; kind < CHECKPOINT_COUNT; kind++) {
 			if (log_dir_failed(dir) ||
-			    !atomic_exchange(&dir->checkpoint_stale[kind],
-				false))
+			    !atomic_load(&dir->checkpoint_stale[kind]) ||
+			    !log_dir_speaks_of(dir, (enum checkpoint_kind)kind,
+				name))
 				continue;
-			/* Syncs the directory too, so the rename is there. */
-			if (log_dir_must_checkpoint(dir,
-				(enum checkpoint_kind)kind))
-				continue;
-			atomic_store(&dir->checkpoint_stale[kind], true);
-			error = ERR_KAFKA_STORAGE_ERROR;
+			diag_error(storage->diag, storage,
+			    "partition=%s could not be made: a checkpoint in "
+			    "dir=%s speaks of one that was deleted, and cannot "
+			    "be written",
+			    name, dir->path);
+			return (true);
 		}
 	}
-	lock_release(&storage->refresh_lock);
-	return (error);
+	return (false);
 }
 
 enum error
@@ -288,6 +331,7 @@ storage_settle(struct storage *storage, const char *name)
 {
 	struct hash_node *node;
 	struct log *log = NULL;
+	enum error error;
 
 	lock_take(&storage->lock);
 	node = hash_find(&storage->logs, name, strlen(name));
@@ -304,7 +348,10 @@ storage_settle(struct storage *storage, const char *name)
 	if (hash_find(&storage->logs, name, strlen(name)) == NULL)
 		table_forget(storage, name); /* of one that was lost */
 	lock_release(&storage->lock);
-	return (storage_forget_deleted(storage));
+	error = storage_forget_deleted(storage);
+	if (error == ERR_NONE && name_remains(storage, name))
+		error = ERR_KAFKA_STORAGE_ERROR;
+	return (error);
 }
 
 /* --- the files ------------------------------------------------------------ */

@@ -68,7 +68,7 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	atomic_init(&dir->say_wanted_after_ms, 0);
 	lock_init(&dir->lock, LOCK_RANK_LOG_DIRS);
 	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
-		lock_init(&dir->checkpoint_lock[i], LOCK_RANK_LOG_DIRS);
+		lock_init(&dir->checkpoint_lock[i], LOCK_RANK_CHECKPOINTS);
 		atomic_init(&dir->changed[i], true);
 		atomic_init(&dir->checkpoint_stale[i], false);
 	}
@@ -556,76 +556,41 @@ checkpoint_lost(struct log_dir *dir, struct buffer *rows)
 	return (count);
 }
 
-bool
-log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
+/* Its text as of now. */
+static void
+checkpoint_encode(struct log_dir *dir, enum checkpoint_kind kind,
+    struct buffer *text)
 {
 	struct buffer rows = BUFFER_EMPTY;
-	struct buffer text = BUFFER_EMPTY;
-	char name[PATH_MAX];
 	size_t count = 0;
-	struct log **logs;
 	size_t log_count;
-	int answer;
-	int error;
+	struct log **logs = dir_logs(dir, &log_count);
 
-	if (log_dir_failed(dir))
-		return (false);
-	dir_file(dir, checkpoint_names[kind], name);
-	logs = dir_logs(dir, &log_count);
 	if (kind == CHECKPOINT_RECOVERY_POINT)
 		count = checkpoint_lost(dir, &rows);
-	/* One writer of a file at a time, and none with older values. */
-	lock_take(&dir->checkpoint_lock[kind]);
-	atomic_store(&dir->changed[kind], false);
 	for (size_t i = 0; i < log_count; i++) {
 		int64_t value = checkpoint_value(dir, logs[i], kind);
 
-		if (value < 0)
-			continue;
-		buffer_printf(&rows, "%s %" PRId32 " %" PRId64 "\n",
-		    logs[i]->topic, logs[i]->partition, value);
-		count++;
-	}
-	buffer_printf(&text, "0\n%zu\n", count);
-	buffer_append_slice(&text, buffer_slice(&rows));
-	answer = file_replace(dir->storage->files, name, text.data,
-	    text.length);
-	error = errno;
-	lock_release(&dir->checkpoint_lock[kind]);
-	for (size_t i = 0; i < log_count; i++)
+		if (value >= 0) {
+			buffer_printf(&rows, "%s %" PRId32 " %" PRId64 "\n",
+			    logs[i]->topic, logs[i]->partition, value);
+			count++;
+		}
 		log_unref(logs[i]);
-	mem_free(logs);
-	buffer_fini(&rows);
-	buffer_fini(&text);
-	if (answer == 0) {
-		atomic_store(&dir->checkpoint_refused[kind], false);
-		return (true);
 	}
-	log_dir_changed(dir, kind);
-	if (error != ENOSPC && error != EDQUOT && !descriptors_wanted(error))
-		log_dir_fail(dir, "could not write", name, error);
-	else if (!atomic_exchange(&dir->checkpoint_refused[kind], true))
-		/* The old one stays, which only means a longer recovery. */
-		diag_warn(dir->storage->diag, storage,
-		    "dir=%s %s, %s stays as it was until it can be written",
-		    dir->path,
-		    descriptors_wanted(error) ? "no descriptor is left"
-					      : "is full",
-		    checkpoint_names[kind]);
-	errno = error;
-	return (false);
+	mem_free(logs);
+	buffer_printf(text, "0\n%zu\n", count);
+	buffer_append_slice(text, buffer_slice(&rows));
+	buffer_fini(&rows);
 }
 
-bool
-log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
+/* The lock is held, so that nobody's good file goes. */
+static bool
+checkpoint_remove(struct log_dir *dir, enum checkpoint_kind kind)
 {
 	struct files *files = dir->storage->files;
 	char name[PATH_MAX];
 
-	if (log_dir_write_checkpoint(dir, kind))
-		return (true);
-	if (log_dir_failed(dir))
-		return (false);
 	dir_file(dir, checkpoint_names[kind], name);
 	if (files->ops->unlink(files, name) != 0 && errno != ENOENT)
 		return (false);
@@ -638,4 +603,89 @@ log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
 		"logs to begin with their first segment");
 	return (file_sync_directory(files, dir->path) == 0 ||
 	    descriptors_wanted(errno));
+}
+
+/* Why one was not written, which may pass. */
+static void
+checkpoint_refuse(struct log_dir *dir, enum checkpoint_kind kind, int error)
+{
+	if (error != ENOSPC && error != EDQUOT && !descriptors_wanted(error)) {
+		char name[PATH_MAX];
+
+		dir_file(dir, checkpoint_names[kind], name);
+		log_dir_fail(dir, "could not write", name, error);
+	} else if (!atomic_exchange(&dir->checkpoint_refused[kind], true))
+		/* The old one stays, which only means a longer recovery. */
+		diag_warn(dir->storage->diag, storage,
+		    "dir=%s %s, %s stays as it was until it can be written",
+		    dir->path,
+		    descriptors_wanted(error) ? "no descriptor is left"
+					      : "is full",
+		    checkpoint_names[kind]);
+	errno = error;
+}
+
+/* `must`: the old one goes if it stays only for a want. */
+static bool
+checkpoint_write(struct log_dir *dir, enum checkpoint_kind kind, bool must)
+{
+	struct buffer text = BUFFER_EMPTY;
+	char name[PATH_MAX];
+	int error = 0;
+
+	if (log_dir_failed(dir))
+		return (false);
+	dir_file(dir, checkpoint_names[kind], name);
+	/* One writer of a file at a time, and none with older values: what
+	 * comes from here on is not in it. */
+	lock_take(&dir->checkpoint_lock[kind]);
+	atomic_store(&dir->changed[kind], false);
+	checkpoint_encode(dir, kind, &text);
+	if (file_replace(dir->storage->files, name, text.data, text.length) !=
+	    0) {
+		error = errno;
+		log_dir_changed(dir, kind);
+		checkpoint_refuse(dir, kind, error);
+		if (must && !log_dir_failed(dir))
+			error = checkpoint_remove(dir, kind) ? 0 : errno;
+	} else
+		atomic_store(&dir->checkpoint_refused[kind], false);
+	lock_release(&dir->checkpoint_lock[kind]);
+	buffer_fini(&text);
+	errno = error;
+	return (error == 0);
+}
+
+bool
+log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
+{
+	return (checkpoint_write(dir, kind, false));
+}
+
+bool
+log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind)
+{
+	return (checkpoint_write(dir, kind, true));
+}
+
+bool
+log_dir_speaks_of(struct log_dir *dir, enum checkpoint_kind kind,
+    const char *log_name)
+{
+	struct hash table = { 0 };
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+	bool speaks;
+
+	dir_file(dir, checkpoint_names[kind], name);
+	if (file_load(dir->storage->files, name, SMALL_FILE_MAX, &bytes,
+		&size) != 0)
+		return (errno != ENOENT);
+	speaks = checkpoint_decode(slice_of(bytes, size), 3, offset_table_row,
+		     &table) &&
+	    offset_table_find(&table, log_name) >= 0;
+	offset_table_free(&table);
+	mem_free(bytes);
+	return (speaks);
 }

@@ -208,9 +208,10 @@ void log_batch_free(struct log_batch **batch);
  */
 enum error log_delete(struct storage *storage, const char *topic,
     int32_t partition);
-/* After one or many log_delete(): the checkpoints speak of none of them any
- * more, and the directories' names are synced. ERR_KAFKA_STORAGE_ERROR: said in
- * the log. [worker] */
+/* After one or many log_delete(): the directories' names are synced, and the
+ * checkpoints speak of none of them any more, where there is room for it; where
+ * not, no log of such a name is made before there is. ERR_KAFKA_STORAGE_ERROR:
+ * a directory has failed; said in the log. [worker] */
 enum error storage_forget_deleted(struct storage *storage);
 struct log *log_ref(struct log *log);
 void log_unref(struct log *log);

@@ -6,8 +6,9 @@
  *	log->writer (LOG)       one at a time appends, rolls, truncates, closes
  *	log->closing (CLOSING)  the index files of segments that are not active;
  *	                        held for file calls, so never by an append
+ *	dir->checkpoint_lock (CHECKPOINTS)
+ *	                        writes one of the directory's three files
  *	dir->lock (LOG_DIRS)    the directory's logs
- *	dir->checkpoint_lock    the same rank; never held with another of it
  *	storage->lock (LOG_DIRS) the table of logs; never held with dir->lock
  *	log->lock (SEGMENTS)    what readers see; short, no file call under it
  *	                        but reading from an index or a .log
@@ -240,13 +241,16 @@ int64_t offset_table_find(const struct hash *table, const char *name);
 /* storage->lock is held: what the start read of a log is forgotten; files that
  * had it are stale. */
 void log_dir_forget(struct log_dir *dir, const char *name);
-/* False: said; the directory has failed, or it is full and the old file
- * stays. */
+/* False: errno, and said; the directory has failed, or it is full and the old
+ * file stays. */
 bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
 /* The same where the old file would be wrong: it is removed when there is no
  * room for a new one. Without a recovery point a log is recovered as a whole,
  * without a start offset it starts with its first segment. False: errno. */
 bool log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
+/* Whether the file as it is has a row of the log (or would not be read). */
+bool log_dir_speaks_of(struct log_dir *dir, enum checkpoint_kind kind,
+    const char *log_name);
 /* meta.properties. */
 bool log_dir_write_identity(struct log_dir *dir, int32_t broker_id,
     const char *cluster_id);
@@ -464,8 +468,8 @@ void storage_delete_later(struct storage *storage, struct log *log,
 /* --- delete.c ------------------------------------------------------------- */
 
 /* Before a log of that name is made: a deletion under way has ended, and no
- * checkpoint speaks of the old one. ERR_KAFKA_STORAGE_ERROR: that could not be
- * written. [worker] */
+ * checkpoint speaks of the old one. ERR_KAFKA_STORAGE_ERROR: one does and could
+ * not be written, which was said. [worker] */
 enum error storage_settle(struct storage *storage, const char *name);
 /* When a delay that begins now is over, monotonic. */
 int64_t storage_due_ms(const struct storage *storage, int64_t delay_ms);

@@ -321,6 +321,61 @@ test_long_name(void)
 	bench_fini(&bench);
 }
 
+static bool
+write_checkpoints(struct bench *bench)
+{
+	struct log_dir *dir = bench->storage->dirs[0];
+
+	return (log_dir_write_checkpoint(dir, CHECKPOINT_RECOVERY_POINT) &&
+	    log_dir_write_checkpoint(dir, CHECKPOINT_START_OFFSET) &&
+	    log_dir_write_checkpoint(dir, CHECKPOINT_HIGH_WATERMARK));
+}
+
+static void
+bench_kill(struct bench *bench)
+{
+	files_faulty_kill(bench->files);
+	bench_stop(bench);
+	files_faulty_free(bench->files);
+	bench->files = files_system();
+}
+
+/* A topic deleted while no checkpoint can be written takes nothing from the
+ * others: what was deleted of them does not come back. */
+static void
+test_others_keep_their_start(void)
+{
+	static const int errors[] = { ENOSPC, EMFILE };
+
+	for (size_t i = 0; i < nelems(errors); i++) {
+		struct bench bench;
+		struct log *log;
+
+		bench_with_old(&bench);
+		CU_ASSERT_EQUAL(log_create(bench.storage, "x", 0, UUID_ZERO,
+				    &log),
+		    ERR_NONE);
+		log_unref(log);
+		bench_stop(&bench);
+		bench.files = files_faulty_new(files_system());
+		bench_start(&bench);
+		CU_ASSERT_EQUAL(log_delete(bench.storage, "x", 0), ERR_NONE);
+		files_faulty_set(bench.files, "-checkpoint.tmp",
+		    errors[i] == EMFILE ? FILE_CALL_OPEN : FILE_CALL_WRITE, 0,
+		    -1, errors[i]);
+		CU_ASSERT_EQUAL(storage_forget_deleted(bench.storage),
+		    ERR_NONE);
+		files_faulty_clear(bench.files);
+		bench_kill(&bench);
+		bench_start(&bench);
+		CU_ASSERT_EQUAL(log_start_offset(bench.log), OLD_START);
+		CU_ASSERT_EQUAL(storage_checkpointed_high_watermark(
+				    bench.storage, "t", 0),
+		    OLD_RECORDS);
+		bench_fini(&bench);
+	}
+}
+
 static void
 test_refusals(void)
 {
@@ -338,12 +393,23 @@ test_refusals(void)
 	    ERR_KAFKA_STORAGE_ERROR);
 	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
 	bench_fill(&bench, 2, 10);
-	/* Nor the checkpoints: they go, for they would be wrong. */
+	/* Nor the checkpoints: they stay, and what they speak of is not made
+	 * again before they can be written. */
+	CU_ASSERT_EQUAL(log_create(bench.storage, "x", 0, UUID_ZERO, &log),
+	    ERR_NONE);
+	log_unref(log);
+	CU_ASSERT(write_checkpoints(&bench));
 	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
 	files_faulty_set(bench.files, "-checkpoint", FILE_CALL_WRITE, 0, -1,
 	    ENOSPC);
 	CU_ASSERT_EQUAL(storage_forget_deleted(bench.storage), ERR_NONE);
-	CU_ASSERT_EQUAL(bench_size(&bench, "log-start-offset-checkpoint"), -1);
+	CU_ASSERT(bench_size(&bench, "replication-offset-checkpoint") > 4);
+	CU_ASSERT_EQUAL(log_create(bench.storage, "t", 0, UUID_ZERO, &log),
+	    ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(log_create(bench.storage, "y", 0, UUID_ZERO, &log),
+	    ERR_NONE);
+	log_unref(log);
+	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
 	files_faulty_clear(bench.files);
 	CU_ASSERT_EQUAL_FATAL(log_create(bench.storage, "t", 0, UUID_ZERO,
 				  &log),
@@ -434,6 +500,7 @@ test_dies_anywhere(void)
 }
 
 static const struct unit_test tests[] = {
+	{ "others keep their start", test_others_keep_their_start },
 	{ "delete", test_delete },
 	{ "delete and make again", test_delete_and_make_again },
 	{ "left over by a stop", test_left_whole },
