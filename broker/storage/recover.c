@@ -13,6 +13,11 @@
 static void recover_index(struct segment *segment, struct index *index);
 static bool recover_snapshot(struct log *log, int64_t limit);
 static bool recover_keep_producers(struct log *log, int64_t base_offset);
+static bool recover_scan(struct log *log, struct segment *segment, bool replay,
+    int64_t *cut);
+static bool recover_drop(struct log *log, struct segment **items,
+    size_t *count, size_t kept);
+static bool recover_settle(struct segment *segment, int64_t cut);
 static bool recover_batch(struct log *log, struct segment *segment,
     const struct batch *batch, bool replay);
 
@@ -20,11 +25,7 @@ bool
 log_recover(struct log *log, struct segment **items, size_t *count,
     int64_t recovery_point)
 {
-	struct diag *diag = log->storage->diag;
 	size_t first = 0;
-	bool ended = false;
-	bool good = true;
-	size_t kept = *count;
 
 	while (first + 1 < *count &&
 	    items[first + 1]->base_offset <= recovery_point)
@@ -37,27 +38,40 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 		int64_t cut;
 
 		storage_load_goes_on(log->storage);
-
-		if (ended) {
-			diag_warn(diag, storage,
-			    "partition=%s segment behind a damaged one is "
-			    "removed file=%s.log",
-			    log->name, items[i]->path);
-			good = good && segment_unlink(items[i], false) == 0;
-			segment_unref(items[i]);
-			continue;
-		}
 		if (i + 2 >= *count &&
 		    !recover_keep_producers(log, items[i]->base_offset))
 			return (false);
-		if (!segment_recover(log, items[i], true, &cut))
+		if (!recover_scan(log, items[i], true, &cut))
 			return (false);
 		log_say_cut(log, items[i], cut);
-		ended = cut > 0;
-		kept = i + 1;
+		/* Before it is cut, or the next start would take it for whole
+		 * and keep them. */
+		if (cut > 0 && !recover_drop(log, items, count, i + 1))
+			return (false);
+		if (!recover_settle(items[i], cut))
+			return (false);
 	}
-	*count = kept;
-	return (good);
+	return (true);
+}
+
+/* Segments behind a damaged one go, the last one first: who dies meanwhile
+ * leaves no hole. */
+static bool
+recover_drop(struct log *log, struct segment **items, size_t *count,
+    size_t kept)
+{
+	for (; *count > kept; (*count)--) {
+		struct segment *last = items[*count - 1];
+
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s segment behind a damaged one is removed "
+		    "file=%s.log",
+		    log->name, last->path);
+		if (segment_unlink(last, false) != 0)
+			return (false);
+		segment_unref(last);
+	}
+	return (true);
 }
 
 void
@@ -106,8 +120,9 @@ recover_begin(struct log *log, struct segment *segment)
 	segment->max_timestamp_offset = segment->base_offset;
 }
 
-bool
-segment_recover(struct log *log, struct segment *segment, bool replay,
+/* Reads it through: its size is that of what is whole, nothing is written. */
+static bool
+recover_scan(struct log *log, struct segment *segment, bool replay,
     int64_t *cut)
 {
 	int32_t interval = log->settings.index_interval_bytes;
@@ -174,8 +189,22 @@ segment_recover(struct log *log, struct segment *segment, bool replay,
 	segment_note_close(segment);
 	recover_index(segment, &segment->offsets);
 	recover_index(segment, &segment->times);
-	return ((*cut == 0 || segment_truncate(segment, valid) == 0) &&
+	return (true);
+}
+
+static bool
+recover_settle(struct segment *segment, int64_t cut)
+{
+	return ((cut == 0 || segment_truncate(segment, segment->size) == 0) &&
 	    segment_write_indexes(segment, false) == 0);
+}
+
+bool
+segment_recover(struct log *log, struct segment *segment, bool replay,
+    int64_t *cut)
+{
+	return (recover_scan(log, segment, replay, cut) &&
+	    recover_settle(segment, *cut));
 }
 
 /* The file is right as it is, or it is written as a whole. */

@@ -172,6 +172,41 @@ test_killed_in_recovery(void)
 	CU_ASSERT(nth > 20);
 }
 
+/* Nor leave a hole where segments behind a damaged one go. */
+static void
+test_killed_while_dropping(void)
+{
+	bool alive = false;
+	int nth = 0;
+
+	for (; !alive; nth++) {
+		struct expected expected = { .end = 0 };
+		struct bench bench;
+
+		bench_start_small(&bench);
+		bench_start(&bench);
+		for (int i = 0; i < 9; i++)
+			append_one(&bench, &expected, 0);
+		bench_crash(&bench);
+		bench_write(&bench, "t-0/00000000000000000002.log", "!", 1,
+		    1500);
+		bench.files = files_faulty_new(files_system());
+		files_faulty_kill_after(bench.files, nth);
+		if (bench_open(&bench))
+			(void)storage_load(bench.storage, NULL, NULL);
+		bench_stop(&bench);
+		alive = !files_faulty_killed(bench.files);
+		files_faulty_free(bench.files);
+		bench.files = files_system();
+		bench_start(&bench);
+		expected.end = 3;
+		CU_ASSERT_EQUAL(log_end_offset(bench.log), 3);
+		check_expected(&bench, &expected);
+		bench_fini(&bench);
+	}
+	CU_ASSERT(nth > 20);
+}
+
 /* --- rolls that are pending ----------------------------------------------- */
 
 static void
@@ -990,6 +1025,7 @@ test_retries_far_back(void)
 static const struct unit_test tests[] = {
 	{ "killed at every file call", test_killed_at_every_call },
 	{ "killed in recovery", test_killed_in_recovery },
+	{ "killed while segments are dropped", test_killed_while_dropping },
 	{ "rolls that are pending", test_pending_rolls },
 	{ "a roll makes one file", test_roll_makes_one_file },
 	{ "loading in parallel", test_load_in_parallel },
