@@ -97,7 +97,8 @@ file_note(void *arg, const char *name, bool is_directory)
 	if (strcmp(name, LOG_EPOCHS_NAME) == 0)
 		found->has_epochs = true;
 	if (is_directory || kind.data == NULL ||
-	    !text_to_int64(digits, &file.offset) || file.offset < 0)
+	    !text_to_int64(digits, &file.offset) || file.offset < 0 ||
+	    file.offset > SEGMENT_BASE_MAX)
 		return (0);
 	kind = text_cut(kind, '.', &state);
 	for (int k = 0; k < KIND_COUNT; k++)

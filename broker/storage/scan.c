@@ -49,7 +49,8 @@ scan_kind_of(const char *path, enum scan_kind *kind, int64_t *base_offset)
 	struct slice digits = text_cut(
 	    slice_of_text(slash == NULL ? path : slash + 1), '.', &suffix);
 
-	if (!text_to_int64(digits, base_offset) || *base_offset < 0)
+	if (!text_to_int64(digits, base_offset) || *base_offset < 0 ||
+	    *base_offset > SEGMENT_BASE_MAX)
 		return (false);
 	for (size_t k = 0; k < nelems(kinds); k++) {
 		if (!slice_equal_text(suffix, kinds[k].name))

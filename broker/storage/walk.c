@@ -71,6 +71,10 @@ walk_next(struct walk *walk, struct batch *out, int64_t *position)
 	}
 	if (out->size > left)
 		return (WALK_TAIL);
+	/* The CRC does not cover the offset; the next one must be there. */
+	if (out->base_offset < 0 || out->last_offset < out->base_offset ||
+	    out->last_offset == INT64_MAX)
+		return (WALK_CORRUPT);
 	if (walk->whole) {
 		if (!walk_load(walk, out, *position))
 			return (WALK_ERROR);

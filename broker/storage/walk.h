@@ -13,6 +13,9 @@
 #define WALK_WINDOW_HEADERS 4096
 #define WALK_WINDOW_WHOLE ((size_t)256 << 10)
 
+/* No segment begins beyond: the offsets in it need not fit 64 bits. */
+#define SEGMENT_BASE_MAX (INT64_MAX - INT32_MAX - 1)
+
 enum walk_found {
 	WALK_BATCH,
 	WALK_END,     /* exactly at the end */

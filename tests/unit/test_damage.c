@@ -99,6 +99,37 @@ test_last_batch_gone(void)
 	}
 }
 
+/* An offset that nothing could follow is no offset, nor is such a file name. */
+static void
+test_offset_without_next(void)
+{
+	static const uint8_t offset[8] = { 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff };
+
+	for (int crash = 0; crash < 2; crash++) {
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+		int64_t size;
+
+		rig_init(&rig);
+		bench_start(bench);
+		bench_fill(bench, 9, 1000);
+		size = log_size_bytes(bench->log);
+		bench_fill(bench, 1, 1000);
+		bench_stop(bench);
+		if (crash)
+			bench_crash(bench);
+		bench_write(bench, LOG0, offset, sizeof(offset), size);
+		bench_write(bench, "t-0/9223372036854775807.log", "", 0, 0);
+		bench_start(bench);
+		CU_ASSERT_EQUAL(log_end_offset(bench->log), 9);
+		CU_ASSERT_EQUAL(bench_count(bench, 0), 9);
+		bench_fill(bench, 1, 1000);
+		CU_ASSERT_EQUAL(bench_count(bench, 0), 10);
+		rig_fini(&rig);
+	}
+}
+
 /* How one index of a closed segment was lost. */
 static void
 lose_index(struct bench *bench, const char *name, int kind)
@@ -284,6 +315,7 @@ test_failed_sync(void)
 
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
+	{ "an offset without a next one", test_offset_without_next },
 	{ "an index is lost on damage", test_index_lost_on_damage },
 	{ "a search meets damage", test_search_meets_damage },
 	{ "a sync that failed", test_failed_sync },
