@@ -310,10 +310,12 @@ log_retain(struct log *log)
 		return;
 	lock_take(&log->writer);
 	if (!log_deleted(log)) {
+		/* A snapshot at the first one's base tells of what went. */
 		if (!retain_epochs(log))
 			log_fail(log, "could not write leader epochs");
 		else if (!snapshot_prune(log,
-			     log->segments->items[0]->base_offset, INT64_MAX))
+			     log->segments->items[0]->base_offset - 1,
+			     INT64_MAX))
 			(void)log_refuse(log, "could not delete a snapshot");
 	}
 	lock_release(&log->writer);

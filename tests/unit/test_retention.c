@@ -254,6 +254,39 @@ test_retention_in_want(void)
 	}
 }
 
+/* Who wrote only what retention took is remembered after a kill, by the
+ * snapshot of the first segment left. */
+static void
+test_producers_outlive_records(void)
+{
+	struct bench_batch batch = { .value_size = 1000, .producer_id = 7,
+		.sequence = 40 };
+	struct rig rig;
+	struct bench *bench = &rig.bench;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL), ERR_NONE);
+	bench_fill(bench, 9, 1000);
+	log_set_high_watermark(bench->log, 10);
+	bench->settings.retention_bytes = log_size_bytes(bench->log) / 5 * 2;
+	log_set_settings(bench->log, &bench->settings);
+	run_to(&rig, 40000);
+	CU_ASSERT_EQUAL(log_start_offset(bench->log), 6);
+	CU_ASSERT_EQUAL(bench_size(bench, "t-0/00000000000000000004.snapshot"),
+	    -1);
+	CU_ASSERT(bench_size(bench, "t-0/00000000000000000006.snapshot") > 0);
+	storage_stop_upkeep(bench->storage);
+	bench_crash(bench);
+	rig_start(&rig);
+	batch.sequence = 99;
+	CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL),
+	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	batch.sequence = 41;
+	CU_ASSERT_EQUAL(bench_append(bench, &batch, NULL), ERR_NONE);
+	rig_fini(&rig);
+}
+
 /* A young segment keeps the older ones behind it, whatever their stamps. */
 static void
 test_prefix_only(void)
@@ -441,6 +474,7 @@ static const struct unit_test tests[] = {
 	{ "by time", test_by_time },
 	{ "what cannot be dated stays", test_undatable },
 	{ "in want of descriptors or room", test_retention_in_want },
+	{ "producers outlive their records", test_producers_outlive_records },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
 	{ "a moved start syncs nothing", test_start_moved_syncs_nothing },
