@@ -204,6 +204,13 @@ log_refuse(struct log *log, const char *what)
 			    dir->path, log->name, what);
 		return (ERR_KAFKA_STORAGE_ERROR);
 	}
+	if (error == ENAMETOOLONG) {
+		/* No fault of the disk: a topic of 249 characters. */
+		diag_error(log->storage->diag, storage,
+		    "partition=%s has a name too long for a directory (%s)",
+		    log->name, what);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
 	if (!descriptors_wanted(error))
 		return (log_fail(log, what));
 	if (now_ms >= after_ms &&

@@ -271,8 +271,8 @@ struct segment *log_active(struct log *log);
 void log_publish_segments(struct log *log, struct segment_list *list);
 enum error log_fail(struct log *log, const char *what);
 /* What was tried is not done, and nothing has changed: a want that passes (of
- * room, of descriptors) only refuses, anything else takes the directory
- * offline. By errno; answers ERR_KAFKA_STORAGE_ERROR. */
+ * room, of descriptors) or a name too long only refuses, anything else takes
+ * the directory offline. By errno; answers ERR_KAFKA_STORAGE_ERROR. */
 enum error log_refuse(struct log *log, const char *what);
 /* Whether an errno is a want that passes: of room or of descriptors. */
 bool log_wants_room(int error);

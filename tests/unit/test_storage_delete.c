@@ -314,6 +314,11 @@ test_long_name(void)
 	CU_ASSERT_EQUAL(dirs_like(&bench, "xxx", "-delete", name), 1);
 	CU_ASSERT_EQUAL(strlen(name), 255);
 	CU_ASSERT_PTR_NOT_NULL(strstr(name, "x-123."));
+	/* With 256 characters it is no file name: that is the wish's fault. */
+	CU_ASSERT_EQUAL(log_create(bench.storage, topic, 100000, UUID_ZERO,
+			    &log),
+	    ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
 	/* The next start knows it for what it is. */
 	bench_stop(&bench);
 	bench_start(&bench);
