@@ -401,6 +401,14 @@ times_lost(struct segment *segment)
 	return (lost);
 }
 
+/* Whether an errno of index_open() speaks of the file's size: it ends inside an
+ * entry, or is larger than any. */
+static bool
+index_is_wrong(int error)
+{
+	return (error == EILSEQ || error == EFBIG);
+}
+
 /* Indexes of a segment that needs no recovery; a missing .index needs one. */
 static bool
 open_indexes(struct log *log, struct segment *segment, bool active)
@@ -410,18 +418,18 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 	segment->max_timestamp_ms = TIMESTAMP_UNREAD;
 	segment->aborted_lost = !aborted_load(log, segment);
 	if (index_open(&segment->offsets, files, segment->path) != 0) {
-		if (errno != ENOENT && errno != EILSEQ)
+		if (errno != ENOENT && !index_is_wrong(errno))
 			return (false);
 		/* Who lost the one may have lost the other. */
 		segment->aborted_lost = true;
 		return (indexes_rebuild(log, segment, active, true,
 		    errno == ENOENT ? "the .index is missing" :
-				      "the .index ends inside an entry"));
+				      "the .index has no index's size"));
 	}
 	if (index_open(&segment->times, files, segment->path) != 0) {
-		if (errno == EILSEQ)
+		if (index_is_wrong(errno))
 			return (indexes_rebuild(log, segment, active, false,
-			    "the .timeindex ends inside an entry"));
+			    "the .timeindex has no index's size"));
 		if (errno != ENOENT ||
 		    index_write(&segment->times, files, segment->path,
 			false) != 0)

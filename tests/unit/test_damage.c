@@ -150,6 +150,35 @@ lose_index(struct bench *bench, const char *name, int kind)
 	}
 }
 
+/* Larger than any index can be, whichever it is. */
+static void
+test_index_too_large(void)
+{
+	static const char *const names[] = {
+		"t-0/00000000000000000000.index",
+		"t-0/00000000000000000000.timeindex",
+		"t-0/00000000000000000002.index",
+		"t-0/00000000000000000002.timeindex",
+	};
+
+	for (size_t i = 0; i < nelems(names); i++) {
+		struct rig rig;
+		struct bench *bench = &rig.bench;
+
+		rig_init(&rig);
+		bench->settings.segment_bytes = 3000;
+		bench_start(bench);
+		bench_fill(bench, 3, 1000);
+		bench_stop(bench);
+		rig_cut(&rig, names[i], INT64_C(3) << 30);
+		bench_start(bench);
+		CU_ASSERT_EQUAL(bench->failed_dirs, 0);
+		CU_ASSERT_EQUAL(bench_count(bench, 0), 3);
+		CU_ASSERT(bench_size(bench, names[i]) < 100);
+		rig_fini(&rig);
+	}
+}
+
 /* Which of the records from 0 to 30 a reader gets, whole and right. */
 static uint32_t
 served(struct bench *bench)
@@ -316,6 +345,7 @@ test_failed_sync(void)
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
 	{ "an offset without a next one", test_offset_without_next },
+	{ "an index too large", test_index_too_large },
 	{ "an index is lost on damage", test_index_lost_on_damage },
 	{ "a search meets damage", test_search_meets_damage },
 	{ "a sync that failed", test_failed_sync },
