@@ -271,15 +271,18 @@ segment_waited_ms(struct log *log, struct segment *active,
     const struct run *run)
 {
 	if (active->first_timestamp_ms == TIMESTAMP_UNREAD) {
+		enum walk_found found;
 		struct walk walk;
 		struct batch batch;
 		int64_t position;
 
 		segment_walk(active, &walk, 0, active->size, false);
-		active->first_timestamp_ms =
-		    walk_next(&walk, &batch, &position) == WALK_BATCH
-		    ? batch.max_timestamp_ms
-		    : -1;
+		found = walk_next(&walk, &batch, &position);
+		/* What would not be read is asked for again. */
+		if (found != WALK_ERROR)
+			active->first_timestamp_ms = found == WALK_BATCH
+			    ? batch.max_timestamp_ms
+			    : -1;
 		segment_walk_end(active, &walk);
 	}
 	if (active->first_timestamp_ms >= 0)

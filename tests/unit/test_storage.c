@@ -174,6 +174,33 @@ test_roll_by_time(void)
 	bench_fini(&bench);
 }
 
+/* The first batch that cannot be read once is asked for again. */
+static void
+test_roll_by_time_unread(void)
+{
+	struct log_appended appended;
+	struct bench bench;
+
+	bench_init(&bench);
+	bench.settings.segment_ms = 1000;
+	bench.files = files_faulty_new(files_system());
+	bench_start(&bench);
+	bench_fill(&bench, 1, 10);
+	bench_stop(&bench);
+	bench_start(&bench);
+	files_faulty_set(bench.files, LOG0, FILE_CALL_READ, 0, 1, EMFILE);
+	bench_append(&bench,
+	    &(struct bench_batch){ .timestamp_ms = BENCH_NOW_MS + 10 },
+	    &appended);
+	CU_ASSERT_FALSE(appended.rolled);
+	bench_append(&bench,
+	    &(struct bench_batch){ .timestamp_ms = BENCH_NOW_MS + 1001 },
+	    &appended);
+	CU_ASSERT_TRUE(appended.rolled);
+	bench_fini(&bench);
+	files_faulty_free(bench.files);
+}
+
 /* The same files, whether closed cleanly or recovered by the same batches. */
 static void
 test_recovery_rebuilds(void)
@@ -1016,6 +1043,7 @@ static const struct unit_test tests[] = {
 	{ "indexes, byte for byte", test_index_bytes },
 	{ "roll by size", test_roll },
 	{ "roll by time", test_roll_by_time },
+	{ "roll by a time not read", test_roll_by_time_unread },
 	{ "recovery makes the indexes anew", test_recovery_rebuilds },
 	{ "recovery cuts damaged tails", test_recovery_tails },
 	{ "recovery removes later segments", test_recovery_removes_later },
