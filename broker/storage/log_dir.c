@@ -492,6 +492,7 @@ checkpoint_value(struct log_dir *dir, struct log *log,
     enum checkpoint_kind kind)
 {
 	struct storage *storage = dir->storage;
+	int64_t (*ask)(void *arg, struct log *log);
 	int64_t value = -1;
 	int64_t base;
 
@@ -507,9 +508,9 @@ checkpoint_value(struct log_dir *dir, struct log *log,
 		lock_release(&log->lock);
 		return (value > base ? value : -1);
 	case CHECKPOINT_HIGH_WATERMARK:
-		if (storage->high_watermark != NULL)
-			value = storage->high_watermark(
-			    storage->high_watermark_arg, log);
+		ask = atomic_load(&storage->high_watermark);
+		if (ask != NULL)
+			value = ask(storage->high_watermark_arg, log);
 		return (value >= 0 ? value : atomic_load(&log->high_watermark));
 	}
 	return (-1);

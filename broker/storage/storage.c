@@ -318,8 +318,9 @@ void
 storage_set_high_watermarks(struct storage *storage,
     int64_t (*high_watermark)(void *arg, struct log *log), void *arg)
 {
-	storage->high_watermark_arg = arg;
-	storage->high_watermark = high_watermark;
+	if (high_watermark != NULL)
+		storage->high_watermark_arg = arg;
+	atomic_store(&storage->high_watermark, high_watermark);
 }
 
 /* --- new logs ------------------------------------------------------------- */

@@ -105,7 +105,8 @@ struct storage {
 	struct lock lock; /* guards what follows */
 	struct hash logs; /* by name */
 	struct random random;
-	int64_t (*high_watermark)(void *arg, struct log *log);
+	/* Chores may run already when it is set; the argument comes first. */
+	int64_t (*_Atomic high_watermark)(void *arg, struct log *log);
 	void *high_watermark_arg;
 	struct upkeep *upkeep;
 	struct lock refresh_lock;   /* of the rank of logs; one refreshes */

@@ -124,13 +124,7 @@ static bool
 expire_one(void *arg, struct log *log)
 {
 	struct storage *storage = arg;
-	bool any;
 
-	lock_take(&log->lock);
-	any = hash_count(&log->producers.by_id) > 0;
-	lock_release(&log->lock);
-	if (!any)
-		return (true);
 	/* A truncation that loads producers anew has only the writer's lock. */
 	lock_take(&log->writer);
 	lock_take(&log->lock);
