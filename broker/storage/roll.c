@@ -92,6 +92,17 @@ rolls_are_many(struct log *log)
 	return (many);
 }
 
+/* A death is to recover what could not be closed, flushed though it is. */
+static void
+roll_unfinished(struct log *log, int64_t base_offset)
+{
+	lock_take(&log->lock);
+	if (atomic_load(&log->recovery_point) > base_offset)
+		atomic_store(&log->recovery_point, base_offset);
+	lock_release(&log->lock);
+	log_dir_changed(log->dir, CHECKPOINT_RECOVERY_POINT);
+}
+
 enum error
 log_roll(struct log *log, int64_t base_offset)
 {
@@ -99,6 +110,7 @@ log_roll(struct log *log, int64_t base_offset)
 	struct segment_list *before = log->segments;
 	struct segment_list *list;
 	struct segment *made;
+	enum error error;
 
 	if (old->size == 0 && old->base_offset == base_offset)
 		return (ERR_NONE);
@@ -115,8 +127,11 @@ log_roll(struct log *log, int64_t base_offset)
 	lock_release(&log->lock);
 	segment_list_unref(before);
 	if (atomic_load(&log->recovery_point) >= base_offset &&
-	    !log_finish_rolls(log))
-		return (log_refuse(log, "could not close a segment"));
+	    !log_finish_rolls(log)) {
+		error = log_refuse(log, "could not close a segment");
+		roll_unfinished(log, old->base_offset);
+		return (error);
+	}
 	log_flush_later(log, base_offset);
 	return (ERR_NONE);
 }

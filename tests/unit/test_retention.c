@@ -254,6 +254,44 @@ test_retention_in_want(void)
 	}
 }
 
+/* A flushed segment that could not be closed when its log rolled is closed by
+ * the recovery after a kill. */
+static void
+test_roll_that_stays(void)
+{
+	static const char times[] = "t-0/00000000000000000000.timeindex";
+	struct rig rig;
+	struct bench *bench = &rig.bench;
+
+	rig_init(&rig);
+	bench->settings.segment_bytes = 4500;
+	bench->settings.index_interval_bytes = 1500;
+	bench_start(bench);
+	bench_fill(bench, 3, 1000);
+	bench_stop(bench);
+	rig_start(&rig);
+	bench_fill(bench, 1, 1000);
+	CU_ASSERT_EQUAL(log_flush(bench->log), ERR_NONE);
+	run_to(&rig, 70000);
+	files_faulty_set(bench->files, "index", FILE_CALL_OPEN, 0, -1, EMFILE);
+	CU_ASSERT_EQUAL(bench_append(bench,
+			    &(struct bench_batch){ .value_size = 1000 }, NULL),
+	    ERR_KAFKA_STORAGE_ERROR);
+	run_to(&rig, 140000);
+	CU_ASSERT_EQUAL(bench_size(bench, times), 12);
+	storage_stop_upkeep(bench->storage);
+	files_faulty_kill(bench->files);
+	bench_stop(bench);
+	files_faulty_free(bench->files);
+	bench->files = files_faulty_new(files_system());
+	rig_start(&rig);
+	/* For the batch behind 1,500 bytes, and for the last one. */
+	CU_ASSERT_EQUAL(bench_size(bench, times), 24);
+	CU_ASSERT(bench_size(bench, "t-0/00000000000000000004.snapshot") > 0);
+	CU_ASSERT_EQUAL(bench_count(bench, 0), 4);
+	rig_fini(&rig);
+}
+
 /* Who wrote only what retention took is remembered after a kill, by the
  * snapshot of the first segment left. */
 static void
@@ -474,6 +512,7 @@ static const struct unit_test tests[] = {
 	{ "by time", test_by_time },
 	{ "what cannot be dated stays", test_undatable },
 	{ "in want of descriptors or room", test_retention_in_want },
+	{ "a roll that stays", test_roll_that_stays },
 	{ "producers outlive their records", test_producers_outlive_records },
 	{ "a prefix only", test_prefix_only },
 	{ "by the log's start", test_by_start },
