@@ -99,7 +99,8 @@ int file_sync_directory(struct files *files, const char *path);
  * A files that misbehaves on order, around another.  For tests; any thread.
  */
 enum file_call { FILE_CALL_ANY, FILE_CALL_WRITE, FILE_CALL_SYNC,
-	FILE_CALL_RENAME, FILE_CALL_OPEN, FILE_CALL_READ, FILE_CALL_UNLINK };
+	FILE_CALL_RENAME, FILE_CALL_OPEN, FILE_CALL_READ, FILE_CALL_UNLINK,
+	FILE_CALL_ALLOCATE, FILE_CALLS };
 struct files *files_faulty_new(struct files *below);
 void files_faulty_free(struct files *faulty);
 /* After `after` calls on paths that contain `part`, fail with `error` (errno),

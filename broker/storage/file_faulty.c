@@ -28,7 +28,7 @@ struct files_faulty {
 	bool torn;
 	bool dead;
 	int calls_left; /* until it is; -1: no end */
-	size_t calls[FILE_CALL_UNLINK + 1];
+	size_t calls[FILE_CALLS];
 };
 
 static struct files_faulty *
@@ -181,7 +181,7 @@ faulty_allocate(struct files *files, int descriptor, int64_t size)
 {
 	struct files_faulty *faulty = faulty_of(files);
 
-	if (faulty_fails(faulty, FILE_CALL_WRITE, NULL, descriptor, NULL))
+	if (faulty_fails(faulty, FILE_CALL_ALLOCATE, NULL, descriptor, NULL))
 		return (-1);
 	return (faulty->below->ops->allocate(faulty->below, descriptor, size));
 }

@@ -308,6 +308,7 @@ log_date_segment(struct log *log, struct segment *segment)
 		: settings.segment_ms);
 }
 
+/* No promise: a disk that has not so much room left may well take what comes. */
 static bool
 preallocate(struct log *log, struct segment *segment)
 {
@@ -319,7 +320,7 @@ preallocate(struct log *log, struct segment *segment)
 		return (false);
 	good = files->ops->allocate(files, descriptor,
 		   log_get_settings(log).segment_bytes) == 0 ||
-	    errno == EOPNOTSUPP;
+	    errno == EOPNOTSUPP || errno == ENOSPC || errno == EDQUOT;
 	segment_unpin(segment);
 	return (good);
 }

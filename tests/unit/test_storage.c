@@ -585,6 +585,29 @@ test_timestamps(void)
 	bench_fini(&bench);
 }
 
+/* When a segment's file was written is no record's time. */
+static void
+test_max_timestamp_of_records(void)
+{
+	struct bench bench;
+	struct log_found found;
+
+	bench_init(&bench);
+	bench.settings.segment_bytes = 3000;
+	bench_start(&bench);
+	bench_fill(&bench, 2, 1000);
+	for (int i = 0; i < 2; i++)
+		bench_append(&bench,
+		    &(struct bench_batch){ .value_size = 1000,
+			.timestamp_ms = -1 },
+		    NULL);
+	CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+	CU_ASSERT_EQUAL(log_find_max_timestamp(bench.log, &found), ERR_NONE);
+	CU_ASSERT_EQUAL(found.offset, 1);
+	CU_ASSERT_EQUAL(found.timestamp_ms, BENCH_NOW_MS + 1);
+	bench_fini(&bench);
+}
+
 static void
 test_full_disk(void)
 {
@@ -626,6 +649,30 @@ test_full_disk(void)
 
 /* A roll that fails half-way leaves no segment in the middle of another's
  * offsets: after a start it would hide them. */
+/* Less room than a segment may take: preallocation is given up, no more. */
+static void
+test_preallocate_in_vain(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	bench.settings.segment_bytes = 3000;
+	bench.settings.preallocate = true;
+	bench.files = files_faulty_new(files_system());
+	files_faulty_set(bench.files, ".log", FILE_CALL_ALLOCATE, 0, -1,
+	    ENOSPC);
+	bench_start(&bench);
+	bench_fill(&bench, 9, 1000);
+	CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+	/* The pending rolls are done, and the recovery point follows. */
+	CU_ASSERT(bench_size(&bench, "t-0/00000000000000000008.snapshot") > 0);
+	CU_ASSERT_FALSE(log_wants_flush(bench.log));
+	bench_stop(&bench);
+	CU_ASSERT(bench_size(&bench, ".kafka_cleanshutdown") > 0);
+	bench_fini(&bench);
+	files_faulty_free(bench.files);
+}
+
 static void
 test_roll_on_a_full_disk(void)
 {
@@ -1043,6 +1090,8 @@ static const struct unit_test tests[] = {
 	{ "indexes, byte for byte", test_index_bytes },
 	{ "roll by size", test_roll },
 	{ "roll by time", test_roll_by_time },
+	{ "preallocation in vain", test_preallocate_in_vain },
+	{ "the largest timestamp", test_max_timestamp_of_records },
 	{ "roll by a time not read", test_roll_by_time_unread },
 	{ "recovery makes the indexes anew", test_recovery_rebuilds },
 	{ "recovery cuts damaged tails", test_recovery_tails },
