@@ -110,8 +110,9 @@ flush_closed(struct log *log, int64_t offset)
 enum error
 log_flush_to(struct log *log, int64_t offset)
 {
-	int64_t point = atomic_load(&log->recovery_point);
+	/* First, or one that comes in between would not be seen. */
 	unsigned truncations = atomic_load(&log->truncations);
+	int64_t point = atomic_load(&log->recovery_point);
 	struct segment_list *list;
 	bool good = true;
 

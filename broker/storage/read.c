@@ -32,15 +32,47 @@ static enum error search_batch(struct walk *walk, struct batch *batch,
     int64_t position, int64_t timestamp_ms, int64_t start_offset,
     struct log_found *out);
 
+/* log->lock is held. */
+static struct log_view
+view_locked(const struct log *log, const struct segment *segment)
+{
+	return ((struct log_view){ segment->size,
+	    atomic_load(&log->truncations) });
+}
+
+struct log_view
+log_view_of(struct log *log, struct segment *segment)
+{
+	struct log_view view;
+
+	lock_take(&log->lock);
+	view = view_locked(log, segment);
+	lock_release(&log->lock);
+	return (view);
+}
+
+bool
+log_view_gone(struct log *log, const struct segment *segment,
+    const struct log_view *view)
+{
+	const struct segment_list *list;
+	int error = errno;
+	bool gone;
+
+	lock_take(&log->lock);
+	list = log->segments;
+	gone = atomic_load(&log->truncations) != view->truncations ||
+	    list->items[segment_list_find(list, segment->base_offset)] !=
+		segment;
+	lock_release(&log->lock);
+	errno = error;
+	return (gone);
+}
+
 static int64_t
 segment_size(struct log *log, struct segment *segment)
 {
-	int64_t size;
-
-	lock_take(&log->lock);
-	size = segment->size;
-	lock_release(&log->lock);
-	return (size);
+	return (log_view_of(log, segment).end);
 }
 
 /* --- by offset ------------------------------------------------------------ */
@@ -135,12 +167,12 @@ log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 /* The end of what may be read of a segment. */
 static enum error
 range_limit(struct log *log, struct range *range, size_t slot,
-    int64_t end_offset, int64_t size)
+    int64_t end_offset, const struct log_view *view)
 {
 	struct log_place end;
 	enum error error;
 
-	range->limit = size;
+	range->limit = view->end;
 	range->more = slot + 1 < range->list->count;
 	if (range->more &&
 	    range->list->items[slot + 1]->base_offset <= end_offset) {
@@ -149,7 +181,7 @@ range_limit(struct log *log, struct range *range, size_t slot,
 		return (ERR_NONE);
 	}
 	range->more = false;
-	error = log_locate(log, range->segment, end_offset, size, &end);
+	error = log_locate(log, range->segment, end_offset, view, &end);
 	range->limit = end.position;
 	return (error);
 }
@@ -159,8 +191,8 @@ range_find(struct log *log, int64_t offset, int64_t end_offset,
     struct range *out)
 {
 	enum error error = ERR_NONE;
+	struct log_view view;
 	int64_t known_end;
-	int64_t size;
 	size_t slot;
 
 	*out = (struct range){ 0 };
@@ -169,17 +201,16 @@ range_find(struct log *log, int64_t offset, int64_t end_offset,
 	out->list = segment_list_ref(log->segments);
 	known_end = log_end_offset(log);
 	slot = segment_list_find(out->list, offset);
-	size = out->list->items[slot]->size;
+	view = view_locked(log, out->list->items[slot]);
 	lock_release(&log->lock);
 	if (offset < log_start_offset(log) || offset > known_end)
 		error = ERR_OFFSET_OUT_OF_RANGE;
 	for (; error == ERR_NONE && offset < end_offset &&
-	     slot < out->list->count;
-	     slot++, size = slot < out->list->count
-		 ? segment_size(log, out->list->items[slot])
-		 : 0) {
+	     slot < out->list->count; slot++) {
+		if (out->segment != NULL) /* the next one */
+			view = log_view_of(log, out->list->items[slot]);
 		out->segment = out->list->items[slot];
-		error = log_locate(log, out->segment, offset, size,
+		error = log_locate(log, out->segment, offset, &view,
 		    &out->first);
 		if (error != ERR_NONE)
 			break;
@@ -187,9 +218,9 @@ range_find(struct log *log, int64_t offset, int64_t end_offset,
 			continue; /* offsets are missing up to the next one */
 		if (slot + 1 == out->list->count && end_offset >= known_end &&
 		    out->segment->base_offset <= known_end)
-			out->limit = size;
+			out->limit = view.end;
 		else
-			error = range_limit(log, out, slot, end_offset, size);
+			error = range_limit(log, out, slot, end_offset, &view);
 		if (error != ERR_NONE || out->limit <= out->first.position)
 			break;
 		return (ERR_NONE);
@@ -260,8 +291,9 @@ walk_refused(struct log *log, struct segment *segment, const struct walk *walk,
 
 enum error
 log_locate(struct log *log, struct segment *segment, int64_t offset,
-    int64_t end, struct log_place *out)
+    const struct log_view *view, struct log_place *out)
 {
+	int64_t end = view->end;
 	int64_t start;
 	struct walk walk;
 	struct batch batch;
@@ -298,6 +330,8 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		}
 		if (found == WALK_END)
 			return (ERR_NONE);
+		if (log_view_gone(log, segment, view))
+			return (ERR_KAFKA_STORAGE_ERROR);
 		if (found == WALK_ERROR || start == 0)
 			return (walk_refused(log, segment, &walk, found,
 			    offset));
@@ -346,12 +380,12 @@ search_timestamp(struct log *log, struct segment *segment,
 	struct walk walk;
 	struct batch batch;
 	int64_t position;
-	int64_t end;
+	struct log_view view;
 	bool good = true;
 
 	lock_take(&log->lock);
 	times = index_view(&segment->times);
-	end = segment->size;
+	view = view_locked(log, segment);
 	if (times.in_memory)
 		index_lookup(&times, NULL, NULL, NULL, timestamp_ms, &entry);
 	lock_release(&log->lock);
@@ -368,10 +402,10 @@ search_timestamp(struct log *log, struct segment *segment,
 	}
 	if (entry.offset < start_offset)
 		entry.offset = start_offset;
-	error = log_locate(log, segment, entry.offset, end, &place);
+	error = log_locate(log, segment, entry.offset, &view, &place);
 	if (error != ERR_NONE)
 		return (error);
-	segment_walk(segment, &walk, place.position, end, false);
+	segment_walk(segment, &walk, place.position, view.end, false);
 	while (error == ERR_NONE && out->offset < 0 &&
 	    (found = walk_next(&walk, &batch, &position)) == WALK_BATCH)
 		if (batch.max_timestamp_ms >= timestamp_ms)
@@ -380,8 +414,10 @@ search_timestamp(struct log *log, struct segment *segment,
 	segment_walk_end(segment, &walk);
 	/* Whether the rest has one is not known. */
 	if (found != WALK_BATCH && found != WALK_END)
-		error = walk_refused(log, segment, &walk, found,
-		    place.base_offset);
+		error = log_view_gone(log, segment, &view) ?
+		    ERR_KAFKA_STORAGE_ERROR :
+		    walk_refused(log, segment, &walk, found,
+			place.base_offset);
 	return (error);
 }
 
@@ -419,25 +455,27 @@ static enum error
 search_largest(struct log *log, struct segment *segment, int64_t offset,
     struct log_found *out)
 {
-	int64_t end = segment_size(log, segment);
+	struct log_view view = log_view_of(log, segment);
 	enum walk_found found;
 	struct log_place place;
 	struct walk walk;
 	struct batch batch;
 	int64_t position;
-	enum error error = log_locate(log, segment, offset, end, &place);
+	enum error error = log_locate(log, segment, offset, &view, &place);
 
 	if (error != ERR_NONE || place.size == 0)
 		return (error);
-	segment_walk(segment, &walk, place.position, end, false);
+	segment_walk(segment, &walk, place.position, view.end, false);
 	found = walk_next(&walk, &batch, &position);
 	if (found == WALK_BATCH)
 		error = search_batch(&walk, &batch, position,
 		    batch.max_timestamp_ms, 0, out);
 	segment_walk_end(segment, &walk);
-	return (found == WALK_BATCH ? error
-				    : walk_refused(log, segment, &walk, found,
-					  offset));
+	if (found == WALK_BATCH)
+		return (error);
+	return (log_view_gone(log, segment, &view) ?
+		ERR_KAFKA_STORAGE_ERROR :
+		walk_refused(log, segment, &walk, found, offset));
 }
 
 enum error

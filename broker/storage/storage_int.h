@@ -157,7 +157,9 @@ struct log {
 	/* No .txnindex has an entry with a marker above; -1: none has any. */
 	atomic_llong aborted_last;
 	atomic_bool unsettled; /* as producers_unsettled() */
-	atomic_uint truncations; /* a flush that saw one does not count */
+	/* Goes up under log->lock: a reader or a flush that saw one go on does
+	 * not count. */
+	atomic_uint truncations;
 	atomic_llong last_flush_ms;
 	bool epochs_found; /* by recovery: more than the file has */
 	bool has_aborted;   /* .txnindex files, as the load found them */
@@ -362,9 +364,20 @@ struct log_place {
 	int64_t base_offset;
 	int32_t size;        /* of that batch; 0: no such batch, at the end */
 };
-/* In one segment, up to `end` bytes of it. */
+/* How much of a segment there was at one moment, and whether it still is what a
+ * reader sees: a truncation may cut the file under him. */
+struct log_view {
+	int64_t end;
+	unsigned truncations;
+};
+struct log_view log_view_of(struct log *log, struct segment *segment);
+/* The segment was cut since, or left the log: what the reader found, or failed
+ * to read, tells nothing. Keeps errno. */
+bool log_view_gone(struct log *log, const struct segment *segment,
+    const struct log_view *view);
+/* In one segment, up to the view's end. */
 enum error log_locate(struct log *log, struct segment *segment, int64_t offset,
-    int64_t end, struct log_place *out);
+    const struct log_view *view, struct log_place *out);
 
 /* --- snapshot.c: files of producer state ---------------------------------- */
 

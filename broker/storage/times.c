@@ -8,11 +8,21 @@
 
 #include "storage/storage_int.h"
 
+static enum error
+not_read(struct log *log, const struct segment *segment,
+    const struct log_view *view)
+{
+	return (log_view_gone(log, segment, view) ?
+		ERR_KAFKA_STORAGE_ERROR :
+		log_refuse(log, "could not read a segment"));
+}
+
 enum error
 log_time_entry_good(struct log *log, struct segment *segment,
     const struct index_entry *entry, bool *good)
 {
 	enum walk_found found;
+	struct log_view view = log_view_of(log, segment);
 	struct log_place place;
 	struct walk walk;
 	struct batch batch;
@@ -22,21 +32,20 @@ log_time_entry_good(struct log *log, struct segment *segment,
 	*good = false;
 	if (entry->offset < segment->base_offset)
 		return (ERR_NONE);
-	error = log_locate(log, segment, entry->offset, segment->size, &place);
+	error = log_locate(log, segment, entry->offset, &view, &place);
 	if (error == ERR_CORRUPT_MESSAGE)
 		return (ERR_NONE);
 	if (error != ERR_NONE || place.size == 0)
 		return (error);
 	/* Brokers before Kafka 3.6 noted the record's offset, later ones that
 	 * of the last record in its batch. */
-	segment_walk(segment, &walk, place.position, segment->size, false);
+	segment_walk(segment, &walk, place.position, view.end, false);
 	found = walk_next(&walk, &batch, &position);
 	*good = found == WALK_BATCH && batch.base_offset <= entry->offset &&
 	    batch.max_timestamp_ms == entry->timestamp_ms;
 	segment_walk_end(segment, &walk);
-	return (found == WALK_ERROR ?
-		log_refuse(log, "could not read a segment") :
-		ERR_NONE);
+	return (found == WALK_ERROR ? not_read(log, segment, &view)
+				    : ERR_NONE);
 }
 
 /* The largest of all batches up to the first damage. */
@@ -44,12 +53,13 @@ static enum error
 ask_batches(struct log *log, struct segment *segment, struct index_entry *out,
     bool *damaged)
 {
+	struct log_view view = log_view_of(log, segment);
 	enum walk_found found;
 	struct walk walk;
 	struct batch batch;
 	int64_t position;
 
-	segment_walk(segment, &walk, 0, segment->size, false);
+	segment_walk(segment, &walk, 0, view.end, false);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH)
 		if (batch.max_timestamp_ms > out->timestamp_ms) {
 			out->timestamp_ms = batch.max_timestamp_ms;
@@ -57,9 +67,8 @@ ask_batches(struct log *log, struct segment *segment, struct index_entry *out,
 		}
 	segment_walk_end(segment, &walk);
 	*damaged = found != WALK_END;
-	return (found == WALK_ERROR ?
-		log_refuse(log, "could not read a segment") :
-		ERR_NONE);
+	return (found == WALK_ERROR ? not_read(log, segment, &view)
+				    : ERR_NONE);
 }
 
 /* The last entry of a closed segment's file. */

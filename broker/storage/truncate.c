@@ -55,7 +55,6 @@ log_truncate_to(struct log *log, int64_t offset)
 		diag_info(log->storage->diag, storage,
 		    "partition=%s truncated from=%lld to=%lld", log->name,
 		    (long long)log_end_offset(log), (long long)offset);
-		atomic_fetch_add(&log->truncations, 1);
 		if (!cut_segments(log, offset) || !cut_state(log, offset))
 			error = log_refuse(log, "could not truncate");
 	}
@@ -81,6 +80,7 @@ cut_segments(struct log *log, int64_t offset)
 		return (false);
 	list = segment_list_new(before->items, kept);
 	lock_take(&log->lock);
+	atomic_fetch_add(&log->truncations, 1);
 	log_publish_segments(log, list);
 	atomic_store_explicit(&log->end_offset, offset, memory_order_release);
 	store_down(&log->start_offset, offset);
@@ -99,10 +99,11 @@ static bool
 cut_active(struct log *log, struct segment *active, int64_t offset)
 {
 	struct files *files = log->storage->files;
+	struct log_view view = log_view_of(log, active);
 	struct log_place place;
 	bool good;
 
-	if (log_locate(log, active, offset, active->size, &place) != ERR_NONE)
+	if (log_locate(log, active, offset, &view, &place) != ERR_NONE)
 		return (false);
 	lock_take(&log->lock);
 	good = active->offsets.in_memory ||
@@ -112,6 +113,7 @@ cut_active(struct log *log, struct segment *active, int64_t offset)
 		/* Other pages than those that the cache may have. */
 		active->offsets.segment_id = active->times.segment_id =
 		    storage_segment_id(log->storage);
+		atomic_fetch_add(&log->truncations, 1);
 		active->size = place.position;
 		active->next_offset = offset;
 		cut_indexes(active, offset);
@@ -226,7 +228,6 @@ truncate_fully(struct log *log, int64_t offset)
 	diag_info(log->storage->diag, storage,
 	    "partition=%s truncated fully, starts at=%lld", log->name,
 	    (long long)offset);
-	atomic_fetch_add(&log->truncations, 1);
 	before = log->segments;
 	for (size_t i = 0; good && i < before->count; i++)
 		good = segment_mark_deleted(before->items[i]) == 0;
@@ -235,6 +236,7 @@ truncate_fully(struct log *log, int64_t offset)
 	if (good) {
 		list = segment_list_new(&made, 1);
 		lock_take(&log->lock);
+		atomic_fetch_add(&log->truncations, 1);
 		log_publish_segments(log, list);
 		producers_clear(&log->producers);
 		log->producers.end_offset = offset;
