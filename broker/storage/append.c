@@ -36,6 +36,13 @@ static bool append_publish(struct log *log, struct segment *active,
 static enum error follower_check(const struct log *log, struct slice bytes,
     struct slice *whole);
 
+static enum error
+append_allowed(struct log *log)
+{
+	return (log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR
+				 : log_finish_cut(log));
+}
+
 /* --- as leader ------------------------------------------------------------ */
 
 /* The batch as it is after record_stamp(). */
@@ -92,9 +99,9 @@ log_append_as_leader(struct log *log, const struct record_rules *rules,
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
-	error = log_deleted(log) ?
-	    ERR_KAFKA_STORAGE_ERROR :
-	    leader_check(log, verdict, &settings, out);
+	error = append_allowed(log);
+	if (error == ERR_NONE)
+		error = leader_check(log, verdict, &settings, out);
 	if (error != ERR_NONE || out->duplicate)
 		goto out;
 	record_stamp(rules, verdict, bytes, log_end_offset(log), leader_epoch);
@@ -133,8 +140,9 @@ log_append_as_follower(struct log *log, struct slice bytes,
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
 	settings = log_get_settings(log);
-	error = log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR :
-				   follower_check(log, bytes, &rest);
+	error = append_allowed(log);
+	if (error == ERR_NONE)
+		error = follower_check(log, bytes, &rest);
 	if (error == ERR_NONE)
 		error = append_epochs(log, rest);
 	/* What was fetched may be more than one of our segments takes. */

@@ -130,6 +130,8 @@ delete_locked(struct log *log)
 	}
 	for (size_t i = 0; i < log->segments->count; i++)
 		segment_move(log->segments->items[i], path);
+	for (size_t i = 0; log->cut_off != NULL && i < log->cut_off->count; i++)
+		segment_move(log->cut_off->items[i], path);
 	storage_move_deletions(storage, log, path);
 	table_remove(log);
 	doom(log->dir, name, log);

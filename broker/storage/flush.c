@@ -214,6 +214,7 @@ log_close_clean(struct log *log)
 	bool good;
 
 	lock_take(&log->writer);
+	good = log_finish_cut(log) == ERR_NONE;
 	active = log_active(log);
 	lock_take(&log->lock);
 	segment_note_close(active);
@@ -221,7 +222,7 @@ log_close_clean(struct log *log)
 		log->producers.end_offset = log_end_offset(log);
 	epochs_copy(&epochs, &log->epochs);
 	lock_release(&log->lock);
-	good = log_finish_rolls(log) &&
+	good = good && log_finish_rolls(log) &&
 	    log_flush_to(log, log_end_offset(log)) == ERR_NONE;
 	good = good &&
 	    (!log_get_settings(log).preallocate ||

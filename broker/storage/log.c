@@ -69,6 +69,8 @@ log_unref(struct log *log)
 		memory_order_acq_rel) != 1)
 		return;
 	log_free_rolls(log);
+	if (log->cut_off != NULL)
+		segment_list_unref(log->cut_off);
 	if (log->segments != NULL)
 		segment_list_unref(log->segments);
 	mem_free(log->recent);
@@ -590,15 +592,16 @@ log_set_epochs_soon(struct log *log, struct epochs *epochs)
 enum error
 log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 {
-	enum error error = ERR_NONE;
+	enum error error;
 	struct epochs epochs;
 
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
-	if (log_deleted(log))
-		error = ERR_KAFKA_STORAGE_ERROR;
-	else if (epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
+	error = log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR
+				 : log_finish_cut(log);
+	if (error == ERR_NONE &&
+	    epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
 		if (log_epochs_in_file(log, leader_epoch, start_offset) &&

@@ -471,8 +471,9 @@ storage_close(struct storage **storage)
 	*storage = NULL;
 	work_queue_free(closed->work);
 	closed->work = NULL;
-	upkeep_free(closed);
 	for (size_t i = 0; i < closed->dir_count; i++)
 		close_dir(closed->dirs[i]);
+	/* To close a log may leave segments to be deleted. */
+	upkeep_free(closed);
 	storage_free(closed);
 }

@@ -124,6 +124,8 @@ struct recent {
 	int32_t size; /* 0: unused, or more than one batch */
 };
 
+enum log_cut { CUT_NONE, CUT_END, CUT_ALL };
+
 struct log {
 	struct hash_node by_name; /* first; storage->logs */
 	unsigned magic;
@@ -175,6 +177,12 @@ struct log {
 	struct epoch_entry epochs_cut;
 	unsigned epochs_turn; /* goes up with each change; the writer's */
 	bool closed; /* the writer's */
+	/* A truncation that readers see but the files lack, or (the whole log)
+	 * nobody does yet: nothing is appended before it is through. The
+	 * writer's, changed under `closing` too. */
+	enum log_cut cut;
+	int64_t cut_offset;           /* CUT_ALL: where it is to begin */
+	struct segment_list *cut_off; /* CUT_END: to be renamed; or NULL */
 	/* Set by the writer and never taken back: what lies at `path` is not
 	 * ours any more. */
 	atomic_bool deleted;
@@ -356,6 +364,11 @@ bool log_finish_rolls_locked(struct log *log); /* [closing] */
 /* Under log->lock: how far the recovery point may move towards `offset`. */
 int64_t log_rolls_bound(struct log *log, int64_t offset);
 void log_free_rolls(struct log *log);
+
+/* --- truncate.c ----------------------------------------------------------- */
+
+/* Brings one to its end that was refused half-way. [writer] */
+enum error log_finish_cut(struct log *log);
 
 /* --- read.c --------------------------------------------------------------- */
 

@@ -237,12 +237,15 @@ retain_some(struct log *log)
 	int64_t surplus;
 	size_t wanted;
 	size_t count = 0;
+	bool usable;
 
 	lock_take(&log->writer);
-	if (!log_failed(log) && !log->closed && !log_deleted(log))
+	usable = !log_failed(log) && !log->closed && !log_deleted(log) &&
+	    log_finish_cut(log) == ERR_NONE;
+	if (usable)
 		retain_roll(log, &settings);
 	lock_take(&log->closing);
-	if (log_failed(log) || log->closed || log_deleted(log))
+	if (!usable || log_failed(log))
 		goto out;
 	before = log->segments;
 	wanted = retain_count(log, before, &settings, &surplus);

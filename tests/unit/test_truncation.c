@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/loop.h"
+#include "storage/storage_int.h"
 
 /* --- beside readers ------------------------------------------------------- */
 
@@ -83,8 +84,152 @@ test_readers_beside(void)
 	diag_free(bench->diag);
 }
 
+/* --- not at once ---------------------------------------------------------- */
+
+#define TO 3
+
+enum then { THEN_AGAIN, THEN_APPEND, THEN_KILL, THEN_STOP, THEN_FULLY,
+	THEN_COUNT };
+
+static enum error
+append_seven(struct bench *bench, int32_t sequence, bool *duplicate)
+{
+	struct log_appended appended;
+	enum error error = bench_append(bench,
+	    &(struct bench_batch){ .value_size = 1000,
+		.timestamp_ms = BENCH_NOW_MS + log_end_offset(bench->log),
+		.producer_id = 7,
+		.sequence = sequence },
+	    &appended);
+
+	*duplicate = appended.duplicate;
+	return (error);
+}
+
+static enum error
+truncate_as(struct bench *bench, bool fully)
+{
+	return (fully ? log_truncate_fully(bench->log, TO)
+		      : log_truncate_to(bench->log, TO));
+}
+
+static void
+restart(struct bench *bench)
+{
+	bench_stop(bench);
+	files_faulty_free(bench->files);
+	bench->files = files_faulty_new(files_system());
+	bench->failed_dirs = 0;
+	bench_start(bench);
+}
+
+static void
+go_on(struct bench *bench, bool fully, enum then then)
+{
+	bool duplicate;
+
+	switch (then) {
+	case THEN_APPEND:
+		/* As if the truncation had been, unless nothing was done. */
+		if (bench->log->cut == CUT_NONE)
+			break;
+		CU_ASSERT_EQUAL(append_seven(bench, TO, &duplicate), ERR_NONE);
+		CU_ASSERT_FALSE(duplicate);
+		CU_ASSERT_EQUAL(log_end_offset(bench->log), TO + 1);
+		break;
+	case THEN_KILL:
+		files_faulty_kill(bench->files);
+		restart(bench);
+		break;
+	case THEN_STOP:
+		restart(bench);
+		break;
+	case THEN_AGAIN:
+	case THEN_FULLY:
+	case THEN_COUNT:
+		break;
+	}
+	CU_ASSERT_EQUAL(truncate_as(bench, fully), ERR_NONE);
+}
+
+/* What the log is once it is through, now and after a start. */
+static void
+check_cut(struct bench *bench, bool fully)
+{
+	struct log_found found;
+	int64_t start = fully ? TO : 0;
+	bool duplicate;
+
+	CU_ASSERT_EQUAL(log_start_offset(bench->log), start);
+	CU_ASSERT_EQUAL(log_end_offset(bench->log), TO);
+	CU_ASSERT_EQUAL(bench_count(bench, start), TO - start);
+	CU_ASSERT_EQUAL(log_find_timestamp(bench->log, BENCH_NOW_MS + TO - 1,
+			    &found),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(found.offset, fully ? -1 : TO - 1);
+	if (!fully) {
+		CU_ASSERT_EQUAL(append_seven(bench, TO + 1, &duplicate),
+		    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+		CU_ASSERT_EQUAL(append_seven(bench, TO - 1, &duplicate),
+		    ERR_NONE);
+		CU_ASSERT_TRUE(duplicate);
+	}
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(append_seven(bench, TO + i, &duplicate),
+		    ERR_NONE);
+	CU_ASSERT_EQUAL(bench_count(bench, start), TO + 4 - start);
+}
+
+/* Each file call of a truncation is refused once. */
+static void
+test_refused_anywhere(void)
+{
+	int refused = 0;
+
+	for (int row = 0; row < 40 * 2 * THEN_COUNT; row++) {
+		bool fully = row % 2 != 0;
+		enum then then = (enum then)(row / 2 % THEN_COUNT);
+		struct bench bench;
+		enum error error;
+		bool duplicate;
+
+		bench_init(&bench);
+		bench.settings.segment_bytes = 3000;
+		bench.settings.index_interval_bytes = 100;
+		bench.files = files_faulty_new(files_system());
+		bench.descriptors = 1;
+		bench_start(&bench);
+		for (int i = 0; i < 9; i++)
+			CU_ASSERT_EQUAL(append_seven(&bench, i, &duplicate),
+			    ERR_NONE);
+		CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+		files_faulty_set(bench.files, bench.path, FILE_CALL_ANY,
+		    row / 2 / THEN_COUNT, 1, ENOSPC);
+		error = truncate_as(&bench, fully);
+		files_faulty_clear(bench.files);
+		/* A full disk is looked at again after a while. */
+		clock_virtual_advance_to(&bench.clock, INT64_C(2000000000));
+		if (error != ERR_NONE) {
+			refused++;
+			fully |= then == THEN_FULLY;
+			go_on(&bench, fully, then);
+		}
+		CU_ASSERT_EQUAL(bench.failed_dirs, 0);
+		check_cut(&bench, fully);
+		files_faulty_kill(bench.files);
+		restart(&bench);
+		CU_ASSERT_EQUAL(log_end_offset(bench.log), TO + 4);
+		CU_ASSERT_EQUAL(bench_count(&bench, fully ? TO : 0),
+		    fully ? 4 : TO + 4);
+		bench_fini(&bench);
+		files_faulty_free(bench.files);
+	}
+	CU_ASSERT(refused > 60);
+}
+
 static const struct unit_test tests[] = {
 	{ "readers beside", test_readers_beside },
+	{ "refused anywhere", test_refused_anywhere },
 };
 
 int
