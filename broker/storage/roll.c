@@ -45,6 +45,21 @@ log_free_rolls(struct log *log)
 		roll_free(list_entry(element, struct roll, link));
 }
 
+void
+log_drop_rolls(struct log *log, int64_t base_offset)
+{
+	LIST_EACH(element, &log->rolls) {
+		struct roll *roll = list_entry(element, struct roll, link);
+
+		if (roll->old->base_offset < base_offset)
+			continue;
+		list_remove(element);
+		log->roll_count--;
+		/* The list that is cut still has the segment. */
+		roll_free(roll);
+	}
+}
+
 /* Under log->lock: the old one ends here, and what it knew goes along. */
 static struct roll *
 roll_begin(struct log *log, struct segment *old, int64_t base_offset)

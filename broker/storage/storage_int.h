@@ -364,6 +364,8 @@ bool log_finish_rolls_locked(struct log *log); /* [closing] */
 /* Under log->lock: how far the recovery point may move towards `offset`. */
 int64_t log_rolls_bound(struct log *log, int64_t offset);
 void log_free_rolls(struct log *log);
+/* Under log->lock: what was cut from `base_offset` on is not to be closed. */
+void log_drop_rolls(struct log *log, int64_t base_offset);
 
 /* --- truncate.c ----------------------------------------------------------- */
 

@@ -153,6 +153,7 @@ cut_memory(struct log *log, int64_t offset)
 	active->size = place.position;
 	active->next_offset = offset;
 	cut_indexes(active, offset);
+	log_drop_rolls(log, active->base_offset);
 	log_publish_segments(log, list);
 	atomic_store_explicit(&log->end_offset, offset, memory_order_release);
 	store_down(&log->start_offset, offset);
@@ -333,6 +334,7 @@ cut_whole(struct log *log, int64_t offset)
 	}
 	lock_take(&log->lock);
 	atomic_fetch_add(&log->truncations, 1);
+	log_drop_rolls(log, 0);
 	log_publish_segments(log, list);
 	producers_clear(&log->producers);
 	log->producers.end_offset = offset;

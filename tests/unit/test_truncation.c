@@ -227,9 +227,43 @@ test_refused_anywhere(void)
 	CU_ASSERT(refused > 60);
 }
 
+/* A roll that could not be finished bore a truncation; another one of the same
+ * segment at the same offset is not its twin. */
+static void
+test_roll_and_cut(void)
+{
+	struct bench bench;
+	bool duplicate;
+
+	bench_init(&bench);
+	bench.settings.segment_bytes = 3000;
+	bench.files = files_faulty_new(files_system());
+	bench.scheduler = scheduler_new_replay(&bench.clock, 1);
+	bench_start(&bench);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(append_seven(&bench, i, &duplicate), ERR_NONE);
+	files_faulty_set(bench.files, ".snapshot", FILE_CALL_WRITE, 0, -1,
+	    ENOSPC);
+	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(append_seven(&bench, 1, &duplicate), ERR_NONE);
+	CU_ASSERT_EQUAL(append_seven(&bench, 2, &duplicate), ERR_NONE);
+	CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+	files_faulty_clear(bench.files);
+	CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+	bench_stop(&bench);
+	scheduler_free(bench.scheduler);
+	bench.scheduler = NULL;
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(bench_count(&bench, 0), 3);
+	CU_ASSERT_EQUAL(append_seven(&bench, 3, &duplicate), ERR_NONE);
+	bench_fini(&bench);
+	files_faulty_free(bench.files);
+}
+
 static const struct unit_test tests[] = {
 	{ "readers beside", test_readers_beside },
 	{ "refused anywhere", test_refused_anywhere },
+	{ "a roll and a cut", test_roll_and_cut },
 };
 
 int
