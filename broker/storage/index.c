@@ -394,7 +394,6 @@ index_lookup(const struct index *index, struct index_cache *cache,
 {
 	uint32_t low = 0;
 	uint32_t high = index->count;
-	bool found = false;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -410,10 +409,9 @@ index_lookup(const struct index *index, struct index_cache *cache,
 			continue;
 		}
 		*out = entry;
-		found = true;
 		low = middle + 1;
 	}
-	return (found);
+	return (true);
 }
 
 bool

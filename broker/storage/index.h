@@ -94,8 +94,9 @@ index_view(const struct index *index)
 bool index_get(const struct index *index, struct index_cache *cache,
     struct files *files, const char *path, uint32_t slot,
     struct index_entry *out);
-/* The last entry whose offset (of INDEX_TIMES: timestamp) is <= target. False:
- * there is none. */
+/* The last entry whose offset (of INDEX_TIMES: timestamp) is <= target; *out
+ * stays where there is none. False: an entry on the way could not be had, and
+ * *out may be an earlier one. */
 bool index_lookup(const struct index *index, struct index_cache *cache,
     struct files *files, const char *path, int64_t target,
     struct index_entry *out);

@@ -155,6 +155,11 @@ log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 
 	if (hit.size != 0)
 		position = hit.position;
+	/* Where the read begins is not known without a read, if at all. */
+	if (position < 0) {
+		segment_list_unref(list);
+		return (false);
+	}
 	size -= position;
 	if (size > 0 && (uint64_t)size > max_bytes)
 		size = (int64_t)max_bytes;
@@ -231,7 +236,7 @@ range_find(struct log *log, int64_t offset, int64_t end_offset,
 }
 
 /* A place at or before the batch, from index and memory; *hit when it is known
- * to be the one. */
+ * to be the one. -1: the index would have to be read. */
 static int64_t
 locate_start(struct log *log, struct segment *segment, int64_t offset,
     bool may_read, struct log_place *hit)
@@ -264,10 +269,12 @@ locate_start(struct log *log, struct segment *segment, int64_t offset,
 		}
 	}
 	lock_release(&log->lock);
-	if (!offsets.in_memory)
-		index_lookup(&offsets, storage->cache,
-		    may_read ? storage->files : NULL, segment->path, offset,
-		    &entry);
+	if (!offsets.in_memory &&
+	    !index_lookup(&offsets, storage->cache,
+		may_read ? storage->files : NULL, segment->path, offset,
+		&entry) &&
+	    !may_read)
+		return (-1);
 	return (entry.position);
 }
 

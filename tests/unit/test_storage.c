@@ -144,12 +144,41 @@ test_roll(void)
 	bench_start(&bench);
 	CU_ASSERT_EQUAL(log_segment_count(bench.log), 12);
 	CU_ASSERT_EQUAL(log_end_offset(bench.log), 100);
-	/* With an index that nobody has looked into yet. */
-	CU_ASSERT(log_read_is_hot(bench.log, 37, 1 << 20));
+	/* With an index that nobody has looked into yet: who may wait reads. */
+	CU_ASSERT_FALSE(log_read_is_hot(bench.log, 37, 1 << 20));
 	CU_ASSERT_EQUAL(bench_count(&bench, 37), 63);
 	bench_fill(&bench, 1, 10);
 	CU_ASSERT_EQUAL(log_end_offset(bench.log), 101);
 	bench_fini(&bench);
+}
+
+/* The bytes are in memory, but not the index that tells which ones. */
+static void
+test_index_is_cold(void)
+{
+	struct bench bench;
+	struct log_read part;
+	size_t opened;
+
+	bench_init(&bench);
+	bench.settings.segment_bytes = 30000;
+	bench.files = files_faulty_new(files_system());
+	bench_start(&bench);
+	bench_fill(&bench, 40, 1000);
+	CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+	bench_stop(&bench);
+	bench_start(&bench);
+	CU_ASSERT(log_read_is_hot(bench.log, 39, 1 << 20));
+	opened = files_faulty_calls(bench.files, FILE_CALL_OPEN);
+	CU_ASSERT_FALSE(log_read_is_hot(bench.log, 20, 1 << 20));
+	CU_ASSERT_EQUAL(files_faulty_calls(bench.files, FILE_CALL_OPEN),
+	    opened);
+	CU_ASSERT_EQUAL(log_read(bench.log, 20, 40, 1 << 20, true, &part),
+	    ERR_NONE);
+	blob_unref(part.extent.blob);
+	CU_ASSERT(log_read_is_hot(bench.log, 20, 1 << 20));
+	bench_fini(&bench);
+	files_faulty_free(bench.files);
 }
 
 static void
@@ -1092,6 +1121,7 @@ static const struct unit_test tests[] = {
 	{ "roll by time", test_roll_by_time },
 	{ "preallocation in vain", test_preallocate_in_vain },
 	{ "the largest timestamp", test_max_timestamp_of_records },
+	{ "an index is cold", test_index_is_cold },
 	{ "roll by a time not read", test_roll_by_time_unread },
 	{ "recovery makes the indexes anew", test_recovery_rebuilds },
 	{ "recovery cuts damaged tails", test_recovery_tails },
