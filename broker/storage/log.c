@@ -310,7 +310,7 @@ log_date_segment(struct log *log, struct segment *segment)
 		: settings.segment_ms);
 }
 
-/* No promise: a disk that has not so much room left may well take what comes. */
+/* No promise: a disk that has less room left may well take what comes. */
 static bool
 preallocate(struct log *log, struct segment *segment)
 {

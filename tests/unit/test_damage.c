@@ -265,8 +265,8 @@ test_index_lost_on_damage(void)
 	}
 }
 
-/* A search by time that meets damage, or cannot read, does not say that there is
- * nothing: a consumer would go on from the end. */
+/* A search by time that meets damage, or cannot read, does not say that there
+ * is nothing: a consumer would go on from the end. */
 static void
 test_search_meets_damage(void)
 {
