@@ -227,6 +227,27 @@ retain_roll(struct log *log, const struct log_settings *settings)
 		log_roll(log, end_offset);
 }
 
+/* Takes both locks, but waits for files of closed segments without that of the
+ * writer: a loop may want it for an append. */
+static bool
+retain_begin(struct log *log, const struct log_settings *settings)
+{
+	bool usable;
+
+	for (;;) {
+		lock_take(&log->writer);
+		usable = !log_failed(log) && !log->closed &&
+		    !log_deleted(log) && log_finish_cut(log) == ERR_NONE;
+		if (usable)
+			retain_roll(log, settings);
+		if (lock_try(&log->closing))
+			return (usable && !log_failed(log));
+		lock_release(&log->writer);
+		lock_take(&log->closing);
+		lock_release(&log->closing);
+	}
+}
+
 /* How many segments went; as many may follow when it was RETAIN_AT_ONCE. */
 static size_t
 retain_some(struct log *log)
@@ -237,15 +258,8 @@ retain_some(struct log *log)
 	int64_t surplus;
 	size_t wanted;
 	size_t count = 0;
-	bool usable;
 
-	lock_take(&log->writer);
-	usable = !log_failed(log) && !log->closed && !log_deleted(log) &&
-	    log_finish_cut(log) == ERR_NONE;
-	if (usable)
-		retain_roll(log, &settings);
-	lock_take(&log->closing);
-	if (!usable || log_failed(log))
+	if (!retain_begin(log, &settings))
 		goto out;
 	before = log->segments;
 	wanted = retain_count(log, before, &settings, &surplus);
@@ -279,23 +293,61 @@ out:
 	return (count);
 }
 
-/* The writer's lock is held.  Whoever starts here after a kill is to find the
- * epoch of the first record: no checkpoint speaks of its segment's base. */
+/* With the lock of the writer: what is at `turn` is in the file by its name. */
+static bool
+retain_rename(struct log *log, unsigned turn, bool *renamed)
+{
+	char name[PATH_MAX];
+
+	*renamed = false;
+	if (log_deleted(log) || log->epochs_turn != turn)
+		return (true);
+	log_file(log, LOG_EPOCHS_NAME, name);
+	*renamed = file_replace_rename(log->storage->files, name) == 0;
+	return (*renamed);
+}
+
+/* Whoever starts here after a kill is to find the epoch of the first record: no
+ * checkpoint speaks of its segment's base.  An append need not wait for the
+ * syncs: who changes the epochs meanwhile is right. */
 static bool
 retain_epochs(struct log *log)
 {
-	struct epochs epochs;
+	struct files *files = log->storage->files;
+	int descriptor = -1;
+	bool renamed = false;
+	unsigned turn;
+	bool wanted;
+	bool good;
 
-	if (!log->epochs_differ && !log->epochs_below)
-		return (true);
-	epochs_copy(&epochs, &log->epochs);
-	return (log_set_epochs_soon(log, &epochs));
+	lock_take(&log->writer);
+	wanted = !log_deleted(log) &&
+	    (log->epochs_differ || log->epochs_below);
+	if (wanted)
+		descriptor = log_begin_epochs(log, &log->epochs);
+	turn = log->epochs_turn;
+	lock_release(&log->writer);
+	if (descriptor < 0)
+		return (!wanted);
+	good = file_replace_sync(files, descriptor) == 0;
+	lock_take(&log->writer);
+	good = good && retain_rename(log, turn, &renamed);
+	lock_release(&log->writer);
+	if (!good || !renamed)
+		return (good);
+	good = file_sync_directory(files, log->path) == 0;
+	lock_take(&log->writer);
+	if (good && log->epochs_turn == turn)
+		log->epochs_differ = log->epochs_below = false;
+	lock_release(&log->writer);
+	return (good);
 }
 
 /* Appends wait for the writer's lock, so it is given up now and then. */
 void
 log_retain(struct log *log)
 {
+	struct segment_list *list;
 	size_t total = 0;
 	size_t count;
 
@@ -305,17 +357,16 @@ log_retain(struct log *log)
 	} while (count == RETAIN_AT_ONCE);
 	if (total == 0 || log_failed(log))
 		return;
-	lock_take(&log->writer);
-	if (!log_deleted(log)) {
-		/* A snapshot at the first one's base tells of what went. */
-		if (!retain_epochs(log))
-			log_fail(log, "could not write leader epochs");
-		else if (!snapshot_prune(log,
-			     log->segments->items[0]->base_offset - 1,
-			     INT64_MAX))
-			(void)log_refuse(log, "could not delete a snapshot");
-	}
-	lock_release(&log->writer);
+	if (!retain_epochs(log))
+		(void)log_refuse(log, "could not write leader epochs");
+	lock_take(&log->closing);
+	list = log_segments(log);
+	/* A snapshot at the first one's base tells of what went. */
+	if (!log_deleted(log) &&
+	    !snapshot_prune(log, list->items[0]->base_offset - 1, INT64_MAX))
+		(void)log_refuse(log, "could not delete a snapshot");
+	segment_list_unref(list);
+	lock_release(&log->closing);
 	diag_info(log->storage->diag, storage,
 	    "partition=%s deleted segments=%zu starts at=%lld", log->name,
 	    total, (long long)log_start_offset(log));

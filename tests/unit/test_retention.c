@@ -4,8 +4,11 @@
 #include "storage_bench.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/loop.h"
+#include "storage/storage_int.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define LOG0 "t-0/00000000000000000000.log"
@@ -292,6 +295,71 @@ test_roll_that_stays(void)
 	rig_fini(&rig);
 }
 
+struct closer {
+	struct log *log;
+	atomic_bool closing;
+	atomic_bool enough;
+};
+
+static void *
+hold_closing(void *arg)
+{
+	struct closer *closer = arg;
+
+	lock_take(&closer->log->closing);
+	atomic_store(&closer->closing, true);
+	while (!atomic_load(&closer->enough))
+		usleep(1000);
+	lock_release(&closer->log->closing);
+	return (NULL);
+}
+
+static void *
+retain(void *arg)
+{
+	log_retain(arg);
+	return (NULL);
+}
+
+/* Retention that waits for a segment to be closed keeps no append waiting. */
+static void
+test_appends_beside(void)
+{
+	struct closer closer = { 0 };
+	pthread_t holder;
+	pthread_t retainer;
+	struct rig rig;
+	struct bench *bench = &rig.bench;
+	int taken = 0;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	fill(&rig, 10);
+	bench->settings.retention_bytes = log_size_bytes(bench->log) / 5 * 2;
+	log_set_settings(bench->log, &bench->settings);
+	run_to(&rig, 1000);
+	closer.log = bench->log;
+	CU_ASSERT_EQUAL(pthread_create(&holder, NULL, hold_closing, &closer),
+	    0);
+	while (!atomic_load(&closer.closing))
+		usleep(1000);
+	CU_ASSERT_EQUAL(pthread_create(&retainer, NULL, retain, bench->log),
+	    0);
+	for (int i = 0; i < 100; i++) {
+		usleep(1000);
+		if (!lock_try(&bench->log->writer))
+			continue;
+		lock_release(&bench->log->writer);
+		taken++;
+	}
+	atomic_store(&closer.enough, true);
+	pthread_join(holder, NULL);
+	pthread_join(retainer, NULL);
+	CU_ASSERT(taken > 90);
+	CU_ASSERT_EQUAL(log_start_offset(bench->log), 6);
+	rig_fini(&rig);
+}
+
 /* Who wrote only what retention took is remembered after a kill, by the
  * snapshot of the first segment left. */
 static void
@@ -512,6 +580,7 @@ static const struct unit_test tests[] = {
 	{ "by time", test_by_time },
 	{ "what cannot be dated stays", test_undatable },
 	{ "in want of descriptors or room", test_retention_in_want },
+	{ "appends beside", test_appends_beside },
 	{ "a roll that stays", test_roll_that_stays },
 	{ "producers outlive their records", test_producers_outlive_records },
 	{ "a prefix only", test_prefix_only },
