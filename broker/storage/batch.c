@@ -88,7 +88,7 @@ batch_give_up(struct batched *item, const char *what)
 {
 	int error = errno;
 
-	if (!log_wants_room(error))
+	if (!log_wants_room(error) && error != ENAMETOOLONG)
 		log_fail(item->log, what);
 	item->given_up = true;
 	errno = error;
@@ -127,7 +127,7 @@ batch_begin_epochs(struct batched *item, int32_t leader_epoch)
 
 	lock_take(&log->writer);
 	item->end_offset = log_end_offset(log);
-	if (!log_deleted(log) &&
+	if (!log_deleted(log) && log->cut == CUT_NONE &&
 	    epochs_lacks(&log->epochs, leader_epoch, item->end_offset)) {
 		epochs_copy(&item->epochs, &log->epochs);
 		epochs_assign(&item->epochs, leader_epoch, item->end_offset);

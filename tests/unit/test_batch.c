@@ -534,6 +534,30 @@ test_same_epoch_again(void)
 	}
 }
 
+/* A name that no directory can have is nobody's fault but the wish's. */
+static void
+test_name_too_long(void)
+{
+	struct bench bench;
+	struct log_batch *batch;
+	char topic[TOPIC_NAME_MAX + 1];
+
+	memset(topic, 'x', TOPIC_NAME_MAX);
+	topic[TOPIC_NAME_MAX] = '\0';
+	bench_init(&bench);
+	bench_start(&bench);
+	batch = log_batch_new(bench.storage);
+	add_new(&bench, batch, 0);
+	log_batch_add(batch, &(struct log_wish){ .topic = topic,
+		.partition = 100000, .leader_epoch = 4 });
+	log_batch_commit(batch);
+	log_batch_free(&batch);
+	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
+	CU_ASSERT(found(&bench, "n", 0));
+	CU_ASSERT_FALSE(found(&bench, topic, 100000));
+	bench_fini(&bench);
+}
+
 static const struct unit_test tests[] = {
 	{ "made and led", test_made_and_led },
 	{ "the order of durability", test_order_of_durability },
@@ -542,6 +566,7 @@ static const struct unit_test tests[] = {
 	{ "want of room", test_want_of_room },
 	{ "epochs change meanwhile", test_epochs_change_meanwhile },
 	{ "the same epoch again", test_same_epoch_again },
+	{ "a name too long", test_name_too_long },
 };
 
 int
