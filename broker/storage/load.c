@@ -363,22 +363,25 @@ load_segments(struct log *log, const struct found_files *files,
 	return (true);
 }
 
+static bool
+indexes_load(struct segment *segment)
+{
+	struct files *files = segment->files;
+
+	return (index_load(&segment->offsets, files, segment->path) == 0 &&
+	    index_load(&segment->times, files, segment->path) == 0);
+}
+
 /* `offsets`: the .index, too. */
 static bool
 indexes_rebuild(struct log *log, struct segment *segment, bool active,
     bool offsets, const char *why)
 {
-	int64_t cut;
-
 	diag_warn(log->storage->diag, storage,
 	    "partition=%s its indexes are made anew: %s file=%s.log",
 	    log->name, why, segment->path);
-	if (!active)
-		return (segment_reindex(log, segment, offsets));
-	if (!segment_recover(log, segment, false, &cut))
-		return (false);
-	log_say_cut(log, segment, cut);
-	return (true);
+	return (segment_reindex(log, segment, offsets || active) &&
+	    (!active || indexes_load(segment)));
 }
 
 /* A closed segment has at least the entry of its end: without any, a search by
@@ -441,8 +444,7 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 		    "the .timeindex is missing or empty"));
 	if (!active)
 		return (true);
-	if (index_load(&segment->offsets, files, segment->path) != 0 ||
-	    index_load(&segment->times, files, segment->path) != 0)
+	if (!indexes_load(segment))
 		return (false);
 	return ((index_ascends(&segment->offsets) &&
 		    index_ascends(&segment->times)) ||

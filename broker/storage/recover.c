@@ -120,7 +120,7 @@ recover_begin(struct log *log, struct segment *segment)
 	segment->max_timestamp_offset = segment->base_offset;
 }
 
-/* Reads it through: its size is that of what is whole, nothing is written. */
+/* Reads it through: its size is that of what is whole; no byte is cut yet. */
 static bool
 recover_scan(struct log *log, struct segment *segment, bool replay,
     int64_t *cut)

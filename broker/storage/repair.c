@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Indexes of a closed segment that lead a reader nowhere are made anew from its
- * batches, on a worker; until then readers look from its start on.  Those that
- * a start finds missing are made anew by the load.  Only headers are read, and
+ * batches, on a worker; until then readers look from its start on.  Those of
+ * any segment that a start finds missing after a clean stop (or below the
+ * recovery point) are made anew by the load.  Only headers are read, and
  * nothing is ever cut: whatever is damaged, what lies behind it was
  * acknowledged.
  */
@@ -120,6 +121,8 @@ repair_scan(struct log *log, struct segment *real, struct segment *scratch,
 static void
 index_adopt(struct index *real, const struct index *scratch)
 {
+	buffer_fini(&real->entries);
+	real->entries = BUFFER_EMPTY;
 	real->segment_id = scratch->segment_id;
 	real->count = real->written = scratch->count;
 	real->in_memory = false;
@@ -182,9 +185,8 @@ segment_reindex(struct log *log, struct segment *segment, bool offsets)
 	segment->overflows = scratch.overflows;
 	if (good && damage >= 0)
 		diag_error(log->storage->diag, storage,
-		    "partition=%s no batch where one was written: nothing is "
-		    "cut, what can be found is served position=%lld "
-		    "file=%s.log",
+		    "partition=%s no batch where one was written, what can be "
+		    "found behind it is served position=%lld file=%s.log",
 		    log->name, (long long)damage, segment->path);
 	index_fini(&scratch.offsets);
 	index_fini(&scratch.times);

@@ -432,8 +432,8 @@ void log_say_cut(struct log *log, const struct segment *segment, int64_t cut);
 /* Makes segments that 32 bits are enough for out of one, as .swap files: the
  * log is to be loaded again. False: errno. */
 bool segment_split(struct log *log, struct segment *segment);
-/* Makes the time index of a closed segment anew while its log loads, and the
- * index of offsets too if that is no good. False: errno; EOVERFLOW: the segment
+/* Makes the time index of a segment anew while its log loads, and the index of
+ * offsets too if that is no good; neither is in memory then. False: errno; EOVERFLOW: the segment
  * must be split. */
 bool segment_reindex(struct log *log, struct segment *segment, bool offsets);
 /* Makes the index files of a closed segment anew, later, on a worker; nothing

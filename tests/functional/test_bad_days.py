@@ -805,9 +805,11 @@ def test_damaged_metadata(make_broker, content):
     logs[1 - lost].fill(5).check()
 
 
-def test_damage_in_the_middle(make_broker):
+@pytest.mark.parametrize("lost", (None, ".timeindex", ".index"))
+def test_damage_in_the_middle(make_broker, lost):
     """After a clean stop nobody reads what lies in the middle: a consumer gets
-    the damaged batch, whose checksum tells it, and all others."""
+    the damaged batch, whose checksum tells it, and all others; though an index
+    is lost as well."""
     broker = make_broker(log_segment_bytes=5000).start()
     harness.create_topic(broker, "t")
     log = Ledger(broker, "t").fill(80)
@@ -817,6 +819,8 @@ def test_damage_in_the_middle(make_broker):
     bad = wire.batches(bytes(data))[5]
     data[data.index(bad.data) + 90] ^= 0xff
     path.write_bytes(data)
+    if lost:
+        path.with_suffix(lost).unlink()
     broker.start()
     harness.wait_topic(broker, "t")
     got, offset = {}, 0
