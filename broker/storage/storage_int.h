@@ -433,8 +433,8 @@ void log_say_cut(struct log *log, const struct segment *segment, int64_t cut);
  * log is to be loaded again. False: errno. */
 bool segment_split(struct log *log, struct segment *segment);
 /* Makes the time index of a segment anew while its log loads, and the index of
- * offsets too if that is no good; neither is in memory then. False: errno; EOVERFLOW: the segment
- * must be split. */
+ * offsets too if that is no good; neither is in memory then. False: errno;
+ * EOVERFLOW: the segment must be split. */
 bool segment_reindex(struct log *log, struct segment *segment, bool offsets);
 /* Makes the index files of a closed segment anew, later, on a worker; nothing
  * without a scheduler. */
