@@ -239,6 +239,7 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 	}
 	if (log == NULL) {
 		/* Lost or never had: no checkpoint is to speak of it. */
+		storage_remove_leftovers(storage, name);
 		lock_take(&storage->lock);
 		if (hash_find(&storage->logs, name, strlen(name)) == NULL)
 			table_forget(storage, name);
@@ -354,6 +355,76 @@ storage_settle(struct storage *storage, const char *name)
 	if (error == ERR_NONE && name_remains(storage, name))
 		error = ERR_KAFKA_STORAGE_ERROR;
 	return (error);
+}
+
+/* --- what was not made ---------------------------------------------------- */
+
+/* All that a log has before it is admitted. */
+static const char *const unmade_names[] = {
+	"00000000000000000000.log",
+	"00000000000000000000.index",
+	"00000000000000000000.timeindex",
+	LOG_METADATA_NAME,
+	LOG_METADATA_NAME ".tmp",
+	LOG_EPOCHS_NAME,
+	LOG_EPOCHS_NAME ".tmp",
+};
+
+/* By name: no descriptor may be left to list it. */
+static void
+unmade_remove(struct log_dir *dir, const char *path)
+{
+	struct files *files = dir->storage->files;
+	char name[PATH_MAX];
+
+	for (size_t i = 0; i < nelems(unmade_names); i++) {
+		snprintf(name, sizeof(name), "%s/%s", path, unmade_names[i]);
+		files->ops->unlink(files, name);
+	}
+	if (files->ops->rmdir(files, path) != 0 && errno != ENOENT)
+		atomic_store(&dir->leftovers, true);
+}
+
+void
+storage_remove_unmade(struct log *log)
+{
+	if (log->made_dir)
+		unmade_remove(log->dir, log->path);
+}
+
+/* 1: not one of ours. */
+static int
+unmade_one(void *arg, const char *name, bool is_directory)
+{
+	(void)arg;
+	for (size_t i = 0; !is_directory && i < nelems(unmade_names); i++)
+		if (strcmp(name, unmade_names[i]) == 0)
+			return (0);
+	return (1);
+}
+
+void
+storage_remove_leftovers(struct storage *storage, const char *name)
+{
+	struct files *files = storage->files;
+	struct file_info info;
+	char path[PATH_MAX];
+	char first[PATH_MAX];
+
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		struct log_dir *dir = storage->dirs[i];
+
+		if (!atomic_load(&dir->leftovers) || log_dir_failed(dir))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir->path, name);
+		if (snprintf(first, sizeof(first), "%s/%s", path,
+			unmade_names[0]) >= (int)sizeof(first) ||
+		    files->ops->list(files, path, unmade_one, NULL) != 0 ||
+		    (files->ops->stat(files, first, &info) == 0 &&
+			info.size_bytes > 0))
+			continue;
+		unmade_remove(dir, path);
+	}
 }
 
 /* --- the files ------------------------------------------------------------ */

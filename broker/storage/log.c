@@ -377,20 +377,26 @@ log_metadata_text(struct uuid topic_id, char text[LOG_METADATA_TEXT_SIZE])
 }
 
 bool
+log_write_metadata(struct log *log, struct uuid topic_id)
+{
+	char name[PATH_MAX];
+	char text[LOG_METADATA_TEXT_SIZE];
+	size_t length = log_metadata_text(topic_id, text);
+
+	log_file(log, LOG_METADATA_NAME, name);
+	return (file_replace(log->storage->files, name, text, length) == 0);
+}
+
+bool
 log_set_topic_id(struct log *log, struct uuid topic_id)
 {
 	struct uuid known = log_topic_id(log);
-	char name[PATH_MAX];
-	char text[LOG_METADATA_TEXT_SIZE];
-	size_t length;
 
 	if (!uuid_is_zero(known) || uuid_is_zero(topic_id))
 		return (uuid_equal(known, topic_id) || uuid_is_zero(topic_id));
-	length = log_metadata_text(topic_id, text);
-	log_file(log, LOG_METADATA_NAME, name);
 	/* For want of room the id is known to this process alone; the next one
 	 * is told it again. */
-	if (file_replace(log->storage->files, name, text, length) != 0)
+	if (!log_write_metadata(log, topic_id))
 		(void)log_refuse(log, "could not write partition.metadata");
 	lock_take(&log->lock);
 	log->topic_id = topic_id;

@@ -13,6 +13,9 @@
 
 #define PARTITION_SUFFIX_MAX 12
 #define WORK_PARALLEL 4
+/* How long a directory without room for a log is passed over, if another works;
+ * and how often it is said. */
+#define PLACE_ELSEWHERE_MS 10000
 /* Files that stay open where nobody says how many may. */
 #define DESCRIPTORS_DEFAULT 512
 
@@ -325,20 +328,37 @@ storage_set_high_watermarks(struct storage *storage,
 
 /* --- new logs ------------------------------------------------------------- */
 
+/* It is not asked for its room, which might take long. */
+static bool
+place_is_full(const struct log_dir *dir)
+{
+	int64_t now_ms = clock_mono_ms(dir->storage->setup.clock);
+
+	return (now_ms < atomic_load(&dir->place_after_ms) ||
+	    (atomic_load(&dir->full) &&
+		now_ms < atomic_load(&dir->check_after_ms)));
+}
+
 /* Where a new log is to lie; it counts there from now on, for many are made at
  * the same time. */
 static struct log_dir *
 place_take(struct storage *storage)
 {
 	struct log_dir *best = NULL;
+	bool best_full = false;
 
 	lock_take(&storage->lock);
 	for (size_t i = 0; i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
+		bool full = place_is_full(dir);
 
-		if (!log_dir_failed(dir) && (best == NULL ||
-		    dir->placed_count < best->placed_count))
+		if (log_dir_failed(dir) || (best != NULL && full && !best_full))
+			continue;
+		if (best == NULL || (best_full && !full) ||
+		    dir->placed_count < best->placed_count) {
 			best = dir;
+			best_full = full;
+		}
 	}
 	if (best != NULL)
 		best->placed_count++;
@@ -357,6 +377,7 @@ storage_place_log(struct storage *storage, const char *topic,
 	    storage_settle(storage, name) != ERR_NONE ||
 	    (dir = place_take(storage)) == NULL)
 		return (NULL);
+	storage_remove_leftovers(storage, name);
 	return (log_new(dir, topic, partition));
 }
 
@@ -365,6 +386,7 @@ storage_displace_log(struct log *log)
 {
 	struct storage *storage = log->storage;
 
+	storage_remove_unmade(log);
 	lock_take(&storage->lock);
 	log->dir->placed_count--;
 	lock_release(&storage->lock);
@@ -389,8 +411,8 @@ log_make_files(struct log *log)
 	struct files *files = log->storage->files;
 	struct segment *first;
 
-	if ((files->ops->mkdir(files, log->path, 0755) != 0 &&
-		errno != EEXIST) ||
+	log->made_dir = files->ops->mkdir(files, log->path, 0755) == 0;
+	if ((!log->made_dir && errno != EEXIST) ||
 	    (first = log_new_segment(log, 0)) == NULL)
 		return (false);
 	lock_take(&log->lock);
@@ -403,18 +425,35 @@ log_make_files(struct log *log)
 static void
 log_say_unmade(struct log *log)
 {
-	if (errno == ENOSPC || errno == EDQUOT)
+	struct log_dir *dir = log->dir;
+	int64_t now_ms = clock_mono_ms(log->storage->setup.clock);
+	long long after_ms = atomic_load(&dir->place_after_ms);
+
+	if (errno != ENOSPC && errno != EDQUOT)
+		(void)log_refuse(log, "could not make the log");
+	else if (now_ms >= after_ms &&
+	    atomic_compare_exchange_strong(&dir->place_after_ms, &after_ms,
+		now_ms + PLACE_ELSEWHERE_MS))
 		diag_error(log->storage->diag, storage,
 		    "partition=%s could not be made: dir=%s is full",
-		    log->name, log->dir->path);
-	else
-		(void)log_refuse(log, "could not make the log");
+		    log->name, dir->path);
+}
+
+/* There may be room, or a descriptor, when it is asked for again. */
+static enum error
+log_unmade(struct storage *storage)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (!log_dir_failed(storage->dirs[i]))
+			return (ERR_REPLICA_NOT_AVAILABLE);
+	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
 enum error
 log_create(struct storage *storage, const char *topic, int32_t partition,
     struct uuid topic_id, struct log **out)
 {
+	enum error error = ERR_KAFKA_STORAGE_ERROR;
 	struct log *log;
 
 	*out = storage_find(storage, topic, partition);
@@ -422,11 +461,15 @@ log_create(struct storage *storage, const char *topic, int32_t partition,
 		return (ERR_NONE);
 	log = storage_place_log(storage, topic, partition);
 	if (log == NULL)
-		return (ERR_KAFKA_STORAGE_ERROR);
+		return (log_unmade(storage));
 	if (!log_make_files(log) ||
-	    file_sync_directory(storage->files, log->dir->path) != 0)
+	    file_sync_directory(storage->files, log->dir->path) != 0 ||
+	    (!uuid_is_zero(topic_id) && !log_write_metadata(log, topic_id))) {
+		if (log_wants_room(errno) && !log_failed(log))
+			error = ERR_REPLICA_NOT_AVAILABLE;
 		log_say_unmade(log);
-	else if (log_set_topic_id(log, topic_id)) {
+	} else {
+		log->topic_id = topic_id;
 		*out = log_ref(log); /* the first one is the table's */
 		if (storage_admit_log(log))
 			return (ERR_NONE);
@@ -434,7 +477,7 @@ log_create(struct storage *storage, const char *topic, int32_t partition,
 		*out = NULL;
 	}
 	storage_displace_log(log);
-	return (ERR_KAFKA_STORAGE_ERROR);
+	return (error);
 }
 
 /* --- the end -------------------------------------------------------------- */

@@ -162,9 +162,11 @@ void storage_set_high_watermarks(struct storage *storage,
 
 /* --- a log ---------------------------------------------------------------- */
 
-/* A new, empty log in the directory with the fewest logs; partition.metadata
- * holds topic_id unless zero. ERR_KAFKA_STORAGE_ERROR: said in the log.
- * [worker] */
+/* A new, empty log in the directory with the fewest logs, of those that are not
+ * full; partition.metadata holds topic_id unless zero.  Not made, it leaves
+ * nothing behind: ERR_KAFKA_STORAGE_ERROR, its directory failed, or cannot bear
+ * the name; ERR_REPLICA_NOT_AVAILABLE, room or a descriptor was wanted.  Said
+ * in the log. [worker] */
 enum error log_create(struct storage *storage, const char *topic,
     int32_t partition, struct uuid topic_id, struct log **out);
 /*

@@ -68,6 +68,10 @@ struct log_dir {
 	atomic_llong check_after_bytes;
 	atomic_llong check_after_ms;
 	atomic_llong say_wanted_after_ms; /* that descriptors are wanted */
+	/* A log found no room here: others are placed elsewhere till then. */
+	atomic_llong place_after_ms;
+	/* Of a log that was not made something stayed; never taken back. */
+	atomic_bool leftovers;
 	/* Something that goes to a checkpoint is not in its file. */
 	atomic_bool changed[CHECKPOINT_COUNT];
 	atomic_bool checkpoint_refused[CHECKPOINT_COUNT]; /* said once */
@@ -163,6 +167,7 @@ struct log {
 	 * not count. */
 	atomic_uint truncations;
 	atomic_llong last_flush_ms;
+	bool made_dir; /* by log_make_files(): what is in it is ours */
 	bool epochs_found; /* by recovery: more than the file has */
 	bool has_aborted;   /* .txnindex files, as the load found them */
 	bool has_snapshots; /* likewise */
@@ -291,6 +296,8 @@ bool log_read_metadata(struct log *log);
 /* What partition.metadata holds; its length. */
 size_t log_metadata_text(struct uuid topic_id,
     char text[LOG_METADATA_TEXT_SIZE]);
+/* Nothing else. False: errno. */
+bool log_write_metadata(struct log *log, struct uuid topic_id);
 /* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
  * them. */
 bool log_set_epochs(struct log *log, struct epochs *epochs);
@@ -500,6 +507,11 @@ void storage_delete_later(struct storage *storage, struct log *log,
  * checkpoint speaks of the old one. ERR_KAFKA_STORAGE_ERROR: one does and could
  * not be written, which was said. [worker] */
 enum error storage_settle(struct storage *storage, const char *name);
+/* The files of a log that was not admitted; what cannot be removed now is a
+ * leftover.  Leftovers of that name, which are empty, go from all directories
+ * that have any: the next start would find the partition twice. [worker] */
+void storage_remove_unmade(struct log *log);
+void storage_remove_leftovers(struct storage *storage, const char *name);
 /* When a delay that begins now is over, monotonic. */
 int64_t storage_due_ms(const struct storage *storage, int64_t delay_ms);
 /* A -delete directory that a stop left over; its delay begins anew. */

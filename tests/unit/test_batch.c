@@ -399,6 +399,154 @@ test_want_of_room(void)
 	}
 }
 
+/* --- nothing is left ------------------------------------------------------ */
+
+struct pair {
+	struct bench bench;
+	char second[80];
+};
+
+/* Two directories; new logs lie in the second first. */
+static void
+pair_init(struct pair *pair)
+{
+	struct bench *bench = &pair->bench;
+
+	bench_init(bench);
+	snprintf(pair->second, sizeof(pair->second), "%s-second", bench->path);
+	bench->paths[1] = pair->second;
+	bench->options.log_dir_list.count = 2;
+	bench->files = files_faulty_new(files_system());
+	bench_start_led(bench);
+}
+
+static void
+pair_fini(struct pair *pair)
+{
+	CU_ASSERT_EQUAL(pair->bench.failed_dirs, 0);
+	bench_fini(&pair->bench);
+	nftw(pair->second, bench_remove, 16, FTW_DEPTH | FTW_PHYS);
+	files_faulty_free(pair->bench.files);
+}
+
+static bool
+lies_in(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return (access(path, F_OK) == 0);
+}
+
+/* One by one, or in a batch. */
+static enum error
+make_one(struct pair *pair, bool together)
+{
+	struct log_batch *batch;
+	struct log *log = NULL;
+	enum error error;
+
+	if (together) {
+		batch = log_batch_new(pair->bench.storage);
+		add_new(&pair->bench, batch, 0);
+		log_batch_commit(batch);
+		log_batch_free(&batch);
+		return (found(&pair->bench, "n", 0) ?
+			    ERR_NONE :
+			    ERR_REPLICA_NOT_AVAILABLE);
+	}
+	error = log_create(pair->bench.storage, "n", 0, TOPIC_ID, &log);
+	if (error == ERR_NONE)
+		log_unref(log);
+	return (error);
+}
+
+/* A log that could not be made here is made there, and the next start finds it
+ * once. */
+static void
+test_unmade(void)
+{
+	static const struct {
+		enum file_call call;
+		int error;
+	} rows[] = {
+		{ FILE_CALL_OPEN, ENOSPC },
+		{ FILE_CALL_OPEN, EMFILE },
+		{ FILE_CALL_SYNC, ENOSPC },
+		{ FILE_CALL_WRITE, EDQUOT },
+		{ FILE_CALL_RENAME, ENOSPC },
+	};
+
+	for (size_t i = 0; i < 2 * nelems(rows); i++) {
+		const bool together = i % 2 == 0;
+		enum error error;
+		struct pair pair;
+
+		pair_init(&pair);
+		files_faulty_set(pair.bench.files, "-second/n-0/",
+		    rows[i / 2].call, 0, -1, rows[i / 2].error);
+		error = make_one(&pair, together);
+		CU_ASSERT_EQUAL(error, ERR_REPLICA_NOT_AVAILABLE);
+		CU_ASSERT_FALSE(lies_in(pair.second, "n-0"));
+		CU_ASSERT_FALSE(lies_in(pair.bench.path, "n-0"));
+		/* A batch leaves it to whoever asks alone to say it; from then
+		 * on the full one is passed over. */
+		(void)make_one(&pair, false);
+		if (rows[i / 2].error == EMFILE)
+			files_faulty_clear(pair.bench.files);
+		CU_ASSERT_EQUAL(make_one(&pair, false), ERR_NONE);
+		CU_ASSERT_NOT_EQUAL(lies_in(pair.second, "n-0"),
+		    lies_in(pair.bench.path, "n-0"));
+		files_faulty_clear(pair.bench.files);
+		bench_stop(&pair.bench);
+		bench_start(&pair.bench);
+		CU_ASSERT(found(&pair.bench, "n", 0));
+		pair_fini(&pair);
+	}
+}
+
+/* What could not even be removed goes when the name is asked for again, or
+ * deleted; what holds anything else stays. */
+static void
+test_leftover(void)
+{
+	bool any = false;
+
+	for (int i = 0; i < 16; i++) {
+		struct pair pair;
+		char stranger[PATH_MAX];
+
+		pair_init(&pair);
+		files_faulty_set(pair.bench.files, "partition.metadata",
+		    FILE_CALL_ANY, i / 2, -1, ENOSPC);
+		if (make_one(&pair, true) == ERR_NONE) {
+			pair_fini(&pair);
+			continue;
+		}
+		files_faulty_clear(pair.bench.files);
+		if (lies_in(pair.second, "n-0")) {
+			any = true;
+			snprintf(stranger, sizeof(stranger),
+			    "%s/n-0/precious", pair.second);
+			CU_ASSERT_EQUAL(mkdir(stranger, 0755), 0);
+			CU_ASSERT_EQUAL(log_delete(pair.bench.storage, "n", 0),
+			    ERR_NONE);
+			CU_ASSERT(lies_in(pair.second, "n-0/precious"));
+			CU_ASSERT_EQUAL(rmdir(stranger), 0);
+		}
+		if (i % 2 == 0)
+			CU_ASSERT_EQUAL(log_delete(pair.bench.storage, "n", 0),
+			    ERR_NONE);
+		CU_ASSERT(i % 2 != 0 || !lies_in(pair.second, "n-0"));
+		CU_ASSERT_EQUAL(make_one(&pair, false), ERR_NONE);
+		bench_stop(&pair.bench);
+		bench_start(&pair.bench);
+		CU_ASSERT(found(&pair.bench, "n", 0));
+		pair_fini(&pair);
+	}
+	CU_ASSERT(any);
+}
+
 /* --- somebody comes between ----------------------------------------------- */
 
 static void
@@ -564,6 +712,8 @@ static const struct unit_test tests[] = {
 	{ "killed at every file call", test_killed_at_every_call },
 	{ "one directory fails", test_one_directory_fails },
 	{ "want of room", test_want_of_room },
+	{ "not made, nothing is left", test_unmade },
+	{ "a leftover", test_leftover },
 	{ "epochs change meanwhile", test_epochs_change_meanwhile },
 	{ "the same epoch again", test_same_epoch_again },
 	{ "a name too long", test_name_too_long },

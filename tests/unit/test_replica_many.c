@@ -339,7 +339,7 @@ test_one_row_fails(void)
 	many_await(m);
 	for (int32_t i = 0; i < MANY; i++) {
 		CU_ASSERT_EQUAL(many_error(m, i),
-		    i == 33 ? ERR_KAFKA_STORAGE_ERROR : ERR_NONE);
+		    i == 33 ? ERR_REPLICA_NOT_AVAILABLE : ERR_NONE);
 		CU_ASSERT_EQUAL(leads(&rig, i, 5), i != 33);
 	}
 	many_free(m);

@@ -410,7 +410,7 @@ test_refusals(void)
 	CU_ASSERT_EQUAL(storage_forget_deleted(bench.storage), ERR_NONE);
 	CU_ASSERT(bench_size(&bench, "replication-offset-checkpoint") > 4);
 	CU_ASSERT_EQUAL(log_create(bench.storage, "t", 0, UUID_ZERO, &log),
-	    ERR_KAFKA_STORAGE_ERROR);
+	    ERR_REPLICA_NOT_AVAILABLE);
 	CU_ASSERT_EQUAL(log_create(bench.storage, "y", 0, UUID_ZERO, &log),
 	    ERR_NONE);
 	log_unref(log);
