@@ -636,6 +636,7 @@ start_cluster_rooms(struct broker *b)
 	    .cluster = b->cluster,
 	    .configs = b->configs,
 	    .workers = b->disk,
+	    .loop = b->control,
 	    .broker_id = b->broker_id,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,

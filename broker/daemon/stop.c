@@ -135,6 +135,7 @@ stop_answers(struct task *t)
 	stop_complain(s, loop_now_ns(b->control));
 	if (!stop_net_done(b) ||
 	    (b->net != NULL && net_requests_under_way(b->net) > 0) ||
+	    (b->replicas != NULL && !replicas_at_rest(b->replicas)) ||
 	    (b->controller != NULL && !controller_stopped(b->controller)))
 		return (STEP_WAIT);
 	for (size_t i = 0; i < b->loop_count; i++)

@@ -13,9 +13,25 @@ struct order_row {
 	enum error error;
 	struct order_row *next; /* in its share */
 	struct replica *replica; /* claimed, a reference; while at work */
+	bool again; /* of the replica's kept one: comes with the reference */
 };
+
+/*
+ * What an order answers that waits for room or a descriptor; it is kept and
+ * tried again.  A controller, Kafka's too, takes KAFKA_STORAGE_ERROR for a
+ * failed log dir, which only a restart of the broker heals; by any other error
+ * it holds nothing against the replica, and what is new stays new.
+ */
+#define ORDER_WAITS ERR_REPLICA_NOT_AVAILABLE
 
 /* One share: each row's error. [worker] */
 void order_rows_run(struct replicas *replicas, struct order_row *first);
+
+/* --- order_again.c: the replica is claimed -------------------------------- */
+
+/* False: there is none any more. */
+bool order_recall(struct order_row *row);
+/* The row was carried out, refused, or waits. */
+void order_settle(const struct order_row *row);
 
 #endif

@@ -10,8 +10,9 @@
  * No lock is held during the commit, and only one at a time in all.  Applying
  * is the whole: what was prepared it finds done, what was not it does alone
  * (the partition leads already, room or descriptors were wanted), and it says
- * what failed.  Between the two come followers' and consumers' requests, and
- * no appends: the partition does not lead, and it has stopped following.
+ * what failed; what still wants them is kept (order_again.c).  Between the two
+ * come followers' and consumers' requests, and no appends: the partition does
+ * not lead, and it has stopped following.
  *
  * Source: Kafka 3.9's ReplicaManager.becomeLeaderOrFollower; KIP-516 for topic
  * ids; KAFKA-14617 and the design's rule on logs that are not there.
@@ -32,6 +33,9 @@ struct order_batch {
 };
 
 static bool order_begin(struct order_batch *batch, struct order_row *row);
+static bool order_begin_again(struct order_batch *batch,
+    struct order_row *row);
+static void order_enter(struct order_batch *batch, struct order_row *row);
 static void order_prepare(struct order_batch *batch, struct order_row *row);
 static void order_finish(struct order_row *row);
 static enum error order_apply(struct replica *replica,
@@ -184,9 +188,11 @@ static bool
 order_begin(struct order_batch *batch, struct order_row *row)
 {
 	struct replicas *replicas = batch->replicas;
-	bool ours = order_is_ours(replicas, row->state);
-	bool gone = true;
+	bool ours, gone = true;
 
+	if (row->again)
+		return (order_begin_again(batch, row));
+	ours = order_is_ours(replicas, row->state);
 	row->error = order_check_row(row);
 	while (row->error == ERR_NONE && gone) {
 		row->replica = ours ?
@@ -209,14 +215,34 @@ order_begin(struct order_batch *batch, struct order_row *row)
 			replica_unref(row->replica);
 		}
 	}
-	if (row->error != ERR_NONE)
+	if (row->error == ERR_NONE)
+		order_enter(batch, row);
+	return (true);
+}
+
+/* The same for one that was kept. */
+static bool
+order_begin_again(struct order_batch *batch, struct order_row *row)
+{
+	if (!replica_claim(row->replica, batch->count == 0))
+		return (false);
+	if (order_recall(row)) {
+		order_enter(batch, row);
 		return (true);
+	}
+	replica_unclaim(row->replica);
+	replica_unref(row->replica);
+	return (true);
+}
+
+static void
+order_enter(struct order_batch *batch, struct order_row *row)
+{
 	batch->rows[batch->count++] = row;
 	order_note_config(row->replica);
 	replica_lock(row->replica);
 	order_prepare(batch, row);
 	replica_unlock(row->replica);
-	return (true);
 }
 
 /* A partition that leads goes on under its old epoch until the row is applied:
@@ -264,6 +290,7 @@ order_finish(struct order_row *row)
 	replica_lock(row->replica);
 	row->error = order_apply(row->replica, row);
 	replica_unlock(row->replica);
+	order_settle(row);
 	replica_unclaim(row->replica);
 	replica_unref(row->replica);
 }
@@ -290,7 +317,7 @@ order_make_log(struct replica *replica, const struct order_row *row,
 }
 
 /* `lock` is held. The log, found or made, with the topic id that it shall have;
- * ERR_KAFKA_STORAGE_ERROR also marks the replica. */
+ * ERR_KAFKA_STORAGE_ERROR also marks the replica. ORDER_WAITS: not now. */
 static enum error
 order_find_log(struct replica *replica, const struct order_row *row)
 {

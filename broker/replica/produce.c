@@ -452,7 +452,9 @@ produce_flush_run(struct work *work)
 		part->base_offset = part->log_append_time_ms =
 		    part->log_start_offset = -1;
 		part->state->awaits = false;
-		replica_set_offline(part->replica);
+		/* Room or a descriptor that is wanted comes again. */
+		if (log == NULL || log_failed(log))
+			replica_set_offline(part->replica);
 	}
 }
 

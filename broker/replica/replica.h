@@ -39,16 +39,20 @@ struct replicas_setup {
 	struct cluster *cluster;
 	struct configs *configs;
 	struct work_queue *workers; /* roles change there */
+	struct loop *loop; /* its timer tells when an order is tried again */
 	int32_t broker_id;
 	struct diag *diag;
 	struct metrics *metrics;
 };
 
 struct replicas *replicas_new(const struct replicas_setup *setup);
-/* All waiting produce and fetch end; nothing is appended after it. */
+/* All waiting produce and fetch end; nothing is appended after it, and no order
+ * is tried again. On the setup's loop. */
 void replicas_stop(struct replicas *replicas);
-/* Every produce, fetch, order and lookup is done, no page of metrics is made
- * any more, and nobody holds a replica. */
+/* After the stop and the last order: no try is under way. */
+bool replicas_at_rest(const struct replicas *replicas);
+/* Every produce, fetch, order and lookup is done, it is at rest, no page of
+ * metrics is made any more, and nobody holds a replica. */
 void replicas_free(struct replicas **replicas);
 
 /* --- looking -------------------------------------------------------------- */

@@ -95,6 +95,7 @@ struct replica {
 	 * `lock` held, looks for another. Any thread may look. */
 	atomic_bool gone;
 	bool claimed;              /* by an order; the shard's lock */
+	struct order_kept *kept;   /* the claim's: it waits; NULL: none */
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
@@ -178,6 +179,17 @@ struct follow_ops {
 	void (*end)(void *arg, struct replica *replica);
 };
 
+/* Orders that could not be carried out yet. */
+struct orders_again {
+	struct lock lock; /* a leaf */
+	struct list kept; /* who has waited longest since a try comes first */
+	size_t count;
+	atomic_bool armed; /* one of these three is under way */
+	struct post post;
+	struct timer timer;
+	struct work work;
+};
+
 struct replicas {
 	uint32_t magic;
 	struct replicas_setup setup;
@@ -192,6 +204,7 @@ struct replicas {
 	struct work_queue *records; /* the processor's work alone */
 	struct lock dirs_lock;
 	struct append_dir *dirs; /* only grows */
+	struct orders_again again;
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
 };
@@ -291,6 +304,15 @@ enum error replica_follower_fetched(struct replica *replica,
     int32_t follower, const struct isr_fetch *fetch);
 /* Only whether it may. */
 bool replica_has_follower(struct replica *replica, int32_t follower);
+
+/* --- order_again.c -------------------------------------------------------- */
+
+void orders_again_init(struct replicas *replicas);
+void orders_again_stop(struct replicas *replicas);
+void orders_again_fini(struct replicas *replicas);
+/* The replica is claimed. The kept order's leader epoch; -1: none. */
+int32_t order_kept_epoch(const struct replica *replica);
+void order_forget(struct replica *replica);
 
 /* --- append.c ------------------------------------------------------------- */
 

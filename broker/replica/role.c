@@ -6,7 +6,7 @@
  * Source: Kafka 3.9's Partition (makeLeader, makeFollower,
  * maybeIncrementLeaderHW); KIP-101 for the epoch that a leader begins with.
  */
-#include "replica/replica_int.h"
+#include "replica/order_int.h"
 
 #include "config/options.h"
 
@@ -323,6 +323,8 @@ replica_lead(struct replica *replica, const struct role *role)
 	if (log_assign_epoch(log, role->leader_epoch, log_end_offset(log)) !=
 	    ERR_NONE) {
 		isr_fini(&isr);
+		if (!log_failed(log))
+			return (ORDER_WAITS);
 		replica_set_offline(replica);
 		return (ERR_KAFKA_STORAGE_ERROR);
 	}

@@ -293,20 +293,33 @@ stop_forget_done(struct work *work)
 
 /* --- one row, on a worker ------------------------------------------------- */
 
+/* It lies there, or may lie there. */
+static bool
+stop_dir_failed(const struct replica *replica)
+{
+	const struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+
+	if (log != NULL)
+		return (log_failed(log));
+	return (replica->offline &&
+	    storage_has_failed_dir(replica->replicas->setup.storage));
+}
+
 static enum error
 stop_locked(struct replica *replica, const struct stop_row *row)
 {
 	struct replicas *replicas = replica->replicas;
-	struct log *log = atomic_load_explicit(&replica->log,
-	    memory_order_relaxed);
 	enum error error = ERR_NONE;
 
-	if (replica->offline || (log != NULL && log_failed(log)))
+	if (stop_dir_failed(replica))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (row->leader_epoch != EPOCH_DURING_DELETE &&
 	    row->leader_epoch != EPOCH_NONE &&
-	    row->leader_epoch < replica->leader_epoch)
+	    (row->leader_epoch < replica->leader_epoch ||
+		row->leader_epoch < order_kept_epoch(replica)))
 		return (ERR_FENCED_LEADER_EPOCH);
+	order_forget(replica);
 	diag_info(replicas->setup.diag, replica,
 	    "partition=%s/%d stopped epoch=%d%s", replica->topic,
 	    (int)replica->partition, (int)row->leader_epoch,

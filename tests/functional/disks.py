@@ -69,14 +69,13 @@ class Disk:
 
     def ballast(self, leave_bytes):
         """A file that takes all room but so much; drop_ballast() ends it."""
-        with open(self.inside / "ballast", "ab") as f:
+        with open(self.inside / "ballast", "ab", buffering=0) as f:
             while True:
                 more = self.free_bytes() - leave_bytes
                 if more <= 0:
                     break
                 try:
                     f.write(b"\0" * min(more, 1 << 20))
-                    f.flush()
                 except OSError:
                     break
         return self

@@ -228,23 +228,92 @@ def test_no_byte_left(disks, make_disk_broker, kind):
     log.check()
 
 
+def delete_topic(broker, name):
+    with wire.Client(broker.address) as c:
+        assert c.call("DeleteTopics", 5, TopicNames=[name], TimeoutMs=20000)[
+            "Responses"][0]["ErrorCode"] == 0
+
+
+def folders(disk, topic):
+    return sorted(p.name for p in disk.inside.glob(f"{topic}-*"))
+
+
 def test_topics_on_a_full_disk(disks, make_disk_broker):
-    """A log that cannot be made is made later, when it is asked for again."""
+    """A log that cannot be made is made when there is room, by itself; a topic
+    of such logs can be deleted."""
     disk = disks.ext4("disk", 16)
     broker = make_disk_broker(disk).start()
     harness.create_topic(broker, "t")
-    Ledger(broker, "t").fill(3)
+    log = Ledger(broker, "t").fill(3)
     disk.ballast(0)
     harness.create_topic(broker, "u", partitions=20)
+    harness.create_topic(broker, "v", partitions=20)
     harness.wait_until(lambda: "could not be made" in broker.log())
     assert broker.metric(OFFLINE_DIRS) == 0
     with wire.Client(broker.address) as c:
         assert wire.produce(c, "u", wire.batch([b"x"]),
                             partition=7)["ErrorCode"] != 0
+    delete_topic(broker, "v")
+    assert folders(disk, "v") == []
+    time.sleep(2.5)
+    said = broker.log()
     disk.drop_ballast()
+    ledgers = [Ledger(broker, "u", p) for p in range(20)]
+    for ledger in ledgers:
+        ledger.until_taken(10)
+        ledger.fill(3).check()
+    log.until_taken(10)
+    log.check()
+    assert said.count("could not be made") < 5
+    assert folders(disk, "v") == []
+    harness.create_topic(broker, "v", partitions=2)
+    for p in range(2):
+        Ledger(broker, "v", p).until_taken(10)
     harness.restart(broker, "u", 20)
-    for p in (0, 7, 19):
-        Ledger(broker, "u", p).fill(3).check()
+    for ledger in ledgers:
+        ledger.check()
+    log.check()
+
+
+def test_topics_on_a_full_disk_of_two(disks, make_disk_broker):
+    """They lie on the other; nothing of them stays on the full one."""
+    full, other = disks.ext4("full", 16), disks.ext4("other", 16)
+    broker = make_disk_broker(full, other).start()
+    full.ballast(0)
+    harness.create_topic(broker, "u", partitions=10)
+    for p in range(10):
+        Ledger(broker, "u", p).until_taken(10)
+    assert folders(full, "u") == []
+    delete_topic(broker, "u")
+    full.drop_ballast()
+    harness.wait_until(lambda: not [
+        f for f in folders(other, "u") if "delete" not in f])
+    harness.create_topic(broker, "w", partitions=10)
+    logs = [Ledger(broker, "w", p) for p in range(10)]
+    for log in logs:
+        log.until_taken(10)
+    harness.restart(broker, "w", 10)
+    for log in logs:
+        log.check()
+
+
+def test_flush_on_a_full_disk(disks, make_disk_broker):
+    """With flush.messages a full disk refuses records, and takes them again."""
+    disk = disks.ext4("disk", 16)
+    broker = make_disk_broker(disk, log_flush_interval_messages=1,
+                              log_segment_bytes=300000,
+                              log_index_interval_bytes=1000).start()
+    harness.create_topic(broker, "t")
+    log = Ledger(broker, "t", size=9000).fill(20)
+    for leave in (300000, 4096, 0):
+        disk.ballast(leave)
+        assert log.until_refused() == STORAGE_ERROR
+        disk.drop_ballast()
+        log.until_taken(10)
+        log.lost_count()
+        log.fill(20).check()
+    assert broker.metric(OFFLINE_DIRS) == 0
+    assert "offline" not in broker.log()
 
 
 # --- failing disks -----------------------------------------------------------
@@ -526,18 +595,30 @@ def test_descriptors_exhausted(make_broker):
             assert errors <= {0, STORAGE_ERROR}
             admin.call("CreateTopics", 5, timeoutMs=5000, Topics=[{
                 "Name": "u", "NumPartitions": 30, "ReplicationFactor": 1}])
+            admin.call("CreateTopics", 5, timeoutMs=5000, Topics=[{
+                "Name": "v", "NumPartitions": 30, "ReplicationFactor": 1}])
             log.append(c)
+            assert admin.call("DeleteTopics", 5, TopicNames=["v"],
+                              TimeoutMs=20000)["Responses"][0][
+                                  "ErrorCode"] == 0
+            time.sleep(2.5)
             limit_files(broker, soft)
             harness.wait_until(lambda: log.append(c) == 0, 30,
                                "appends go on")
+    late = [Ledger(broker, "u", p) for p in range(30)]
+    for ledger in late:
+        ledger.until_taken(10)
+        ledger.fill(2).check()
     log.fill(60).check()
     assert broker.metric(OFFLINE_DIRS) == 0
-    assert "goes offline" not in broker.log()
+    assert "offline" not in broker.log()
+    harness.wait_until(lambda: not list(broker.data.glob("v-?")),
+                       what="v is gone")
     harness.restart(broker, "t")
     log.fill(20).check()
     harness.wait_topic(broker, "u", 30)
-    for p in (0, 29):
-        Ledger(broker, "u", p).fill(2).check()
+    for ledger in late:
+        ledger.fill(2).check()
 
 
 def test_start_with_few_descriptors(make_broker):

@@ -77,6 +77,7 @@ rig_open(struct replica_rig *rig)
 		.cluster = rig->cluster,
 		.configs = &rig->configs,
 		.workers = rig->workers,
+		.loop = rig->loops[0],
 		.broker_id = 1,
 	};
 

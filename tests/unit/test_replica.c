@@ -597,6 +597,31 @@ test_produce_flush(void)
 	replica_rig_fini(&rig);
 }
 
+/* What passes is answered, and nothing else. */
+static void
+test_flush_wants(void)
+{
+	static const int errors[] = { EMFILE, ENFILE, ENOSPC, EDQUOT };
+
+	for (size_t i = 0; i < nelems(errors); i++) {
+		struct replica_rig rig;
+
+		replica_rig_init(&rig, false, "log.flush.interval.messages=1");
+		replica_rig_lead(&rig, 1, 1);
+		files_faulty_set(rig.files, RIG_TOPIC "-0", FILE_CALL_OPEN, 0,
+		    -1, errors[i]);
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10),
+		    ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT_FALSE(rig_view(&rig).offline);
+		files_faulty_clear(rig.files);
+		/* Of no room it is told at the next look for some. */
+		replica_rig_pass(&rig, 2000);
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+		CU_ASSERT_EQUAL(rig_view(&rig).end_offset, 2);
+		replica_rig_fini(&rig);
+	}
+}
+
 static void
 test_disk_fails(void)
 {
@@ -746,6 +771,7 @@ static const struct unit_test tests[] = {
 	{ "produce: rules", test_produce_rules },
 	{ "produce: min.insync.replicas", test_produce_min_isr },
 	{ "produce: flush.messages", test_produce_flush },
+	{ "flush.messages wants a descriptor or room", test_flush_wants },
 	{ "a disk fails", test_disk_fails },
 	{ "a disk is slow", test_disk_slow },
 	{ "a disk was slow once", test_disk_slow_once },

@@ -2,6 +2,7 @@
 /* LeaderAndIsr for many partitions: what is done together, what fails alone,
  * and orders that meet. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "replica/replica_int.h"
@@ -356,6 +357,131 @@ test_one_row_fails(void)
 	replica_rig_fini(&rig);
 }
 
+/* --- what is wanted comes ------------------------------------------------- */
+
+static size_t
+kept_count(const struct replica_rig *rig)
+{
+	return (rig->replicas->again.count);
+}
+
+static bool
+log_dir_there(const struct replica_rig *rig, int partition)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/" RIG_TOPIC "-%d",
+	    rig->directory, partition);
+	return (access(path, F_OK) == 0);
+}
+
+static void
+test_waits(void)
+{
+	static const int errors[] = { ENOSPC, EDQUOT, EMFILE, ENFILE };
+
+	for (size_t i = 0; i < nelems(errors); i++) {
+		struct replica_rig rig;
+		struct many *m;
+
+		replica_rig_init(&rig, false, NULL);
+		files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN, 0,
+		    -1, errors[i]);
+		m = many_lead(&rig, 0, 1, 5);
+		many_await(m);
+		for (int32_t n = 0; n < MANY; n++) {
+			CU_ASSERT_EQUAL(many_error(m, n),
+			    ERR_REPLICA_NOT_AVAILABLE);
+			CU_ASSERT_FALSE(log_dir_there(&rig, n));
+		}
+		many_free(m);
+		replica_rig_pass(&rig, 100000);
+		CU_ASSERT_EQUAL(kept_count(&rig), MANY);
+		files_faulty_clear(rig.files);
+		replica_rig_pass(&rig, 1100);
+		for (int32_t n = 0; n < MANY; n++)
+			CU_ASSERT(leads(&rig, n, 5));
+		CU_ASSERT_EQUAL(kept_count(&rig), 0);
+		CU_ASSERT(replicas_at_rest(rig.replicas));
+		CU_ASSERT_FALSE(storage_has_failed_dir(rig.storage));
+		/* And on the disk. */
+		replica_rig_restart(&rig);
+		many_end(many_lead(&rig, 0, 1, 5), ERR_NONE);
+		replica_rig_fini(&rig);
+	}
+}
+
+/* Some of it cannot be had yet: the rest does not wait for it. */
+static void
+test_some_wait(void)
+{
+	struct replica_rig rig;
+	struct many *m;
+
+	replica_rig_init(&rig, false, NULL);
+	files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN, 0, -1,
+	    EMFILE);
+	m = many_lead(&rig, 0, 1, 5);
+	many_await(m);
+	many_free(m);
+	files_faulty_set(rig.files, RIG_TOPIC "-3", FILE_CALL_OPEN, 0, -1,
+	    EMFILE);
+	replica_rig_pass(&rig, 3000);
+	for (int32_t n = 0; n < MANY; n++)
+		CU_ASSERT_EQUAL(leads(&rig, n, 5), n != 3 && n / 10 != 3);
+	CU_ASSERT_EQUAL(kept_count(&rig), 11);
+	/* A newer order takes the place of the old one. */
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = 30, .epoch = 7, .topic_id = { { 1 } } }),
+	    ERR_REPLICA_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = 31, .epoch = 4, .topic_id = { { 1 } } }),
+	    ERR_REPLICA_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(kept_count(&rig), 11);
+	/* What goes is not made any more. */
+	m = many_stop(&rig, 0, 3, 30);
+	many_await(m);
+	for (int32_t n = 0; n < m->stopped.partition_errors_count; n++)
+		CU_ASSERT_EQUAL(m->stopped.partition_errors[n].error_code,
+		    ERR_NONE);
+	many_free(m);
+	CU_ASSERT_EQUAL(kept_count(&rig), 9);
+	files_faulty_clear(rig.files);
+	replica_rig_pass(&rig, 1100);
+	CU_ASSERT(leads(&rig, 30, 7));
+	CU_ASSERT(leads(&rig, 31, 5));
+	CU_ASSERT_FALSE(log_dir_there(&rig, 3));
+	CU_ASSERT_FALSE(leads(&rig, 33, 5));
+	CU_ASSERT_EQUAL(kept_count(&rig), 0);
+	replica_rig_fini(&rig);
+}
+
+/* The directory fails, or the broker ends. */
+static void
+test_waits_in_vain(void)
+{
+	struct replica_rig rig;
+	struct many *m;
+
+	for (int i = 0; i < 3; i++) {
+		replica_rig_init(&rig, false, NULL);
+		files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN, 0,
+		    -1, EMFILE);
+		m = many_lead(&rig, 0, 1, 5);
+		many_await(m);
+		many_free(m);
+		replica_rig_pass(&rig, i * 900);
+		files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN, 0,
+		    -1, EIO);
+		if (i > 0) {
+			replica_rig_pass(&rig, 3000);
+			CU_ASSERT(storage_has_failed_dir(rig.storage));
+			CU_ASSERT_EQUAL(kept_count(&rig), 0);
+		}
+		replica_rig_fini(&rig);
+	}
+}
+
 /* --- orders that meet ----------------------------------------------------- */
 
 #define ROUNDS 10
@@ -422,6 +548,9 @@ static const struct unit_test tests[] = {
 	{ "a disk that fails between", test_disk_fails_between },
 	{ "a leader goes on", test_leader_goes_on },
 	{ "one row fails", test_one_row_fails },
+	{ "room or a descriptor is wanted", test_waits },
+	{ "some still want one", test_some_wait },
+	{ "wanted in vain", test_waits_in_vain },
 	{ "orders that meet", test_orders_meet },
 };
 
