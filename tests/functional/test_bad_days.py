@@ -273,6 +273,11 @@ def test_topics_on_a_full_disk(disks, make_disk_broker):
     for ledger in ledgers:
         ledger.check()
     log.check()
+    # a stop does not wait for room
+    disk.ballast(0)
+    harness.create_topic(broker, "w", partitions=20)
+    harness.wait_until(lambda: "w/7 epoch=0: room or a desc" in broker.log())
+    broker.stop()
 
 
 def test_topics_on_a_full_disk_of_two(disks, make_disk_broker):

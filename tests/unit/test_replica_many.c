@@ -542,6 +542,48 @@ test_spread(void)
 	CU_ASSERT_EQUAL(partitions, 0xff);
 }
 
+/* Descriptors come and go while orders come and partitions go: in the end each
+ * is as the newest order wants it. */
+static void
+test_waits_meet(void)
+{
+	struct replica_rig rig;
+	int32_t epoch = 0;
+	bool rest;
+
+	replica_rig_init(&rig, true, NULL);
+	for (int round = 0; round < 3; round++) {
+		struct many *all[4];
+
+		files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN,
+		    100 * round, -1, EMFILE);
+		for (int i = 0; i < 2; i++)
+			all[i] = many_lead(&rig, i, 1, ++epoch);
+		all[2] = many_stop(&rig, 2, round, 3);
+		all[3] = many_lead(&rig, 3, 1, ++epoch);
+		if (round > 0)
+			(void)usleep(1000000);
+		files_faulty_clear(rig.files);
+		for (int i = 0; i < 4; i++) {
+			many_await(all[i]);
+			many_free(all[i]);
+		}
+		many_end(many_lead(&rig, 1, 1, ++epoch), ERR_NONE);
+		rest = false;
+		for (int i = 0; !rest && i < 1000; i++) {
+			rest = replicas_at_rest(rig.replicas);
+			(void)usleep(10000);
+		}
+		CU_ASSERT_FATAL(rest);
+		for (int32_t n = 0; n < MANY; n++)
+			CU_ASSERT(leads(&rig, n, epoch));
+	}
+	CU_ASSERT_FALSE(storage_has_failed_dir(rig.storage));
+	replica_rig_restart(&rig);
+	many_end(many_lead(&rig, 0, 1, epoch), ERR_NONE);
+	replica_rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{ "spread", test_spread },
 	{ "syncs", test_syncs },
@@ -552,6 +594,7 @@ static const struct unit_test tests[] = {
 	{ "some still want one", test_some_wait },
 	{ "wanted in vain", test_waits_in_vain },
 	{ "orders that meet", test_orders_meet },
+	{ "orders that wait meet others", test_waits_meet },
 };
 
 int
