@@ -23,6 +23,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "config/options.h"
 
 /* What one holder on a loop appends for others. */
 #define APPENDS_TAKEN_ALONG 64
@@ -178,6 +179,21 @@ append_drain_later(struct replica *replica)
 
 /* --- slow directories ----------------------------------------------------- */
 
+static void
+append_dir_hire(struct replicas *replicas, struct append_dir *dir)
+{
+	const struct broker_options *options = replicas->setup.broker_options;
+	struct scheduler *scheduler = replicas->setup.scheduler;
+
+	if (options->storage.log_dir_list.count < 2) {
+		dir->queue = work_queue_new(scheduler, "slow-appends", 1);
+		return;
+	}
+	dir->queue = work_queue_new_apart(scheduler, "slow-appends", 1);
+	dir->waits = work_queue_new_apart(scheduler, "dir",
+	    (options->daemon.background_threads + 1) / 2);
+}
+
 struct append_dir *
 append_dir_of(struct replicas *replicas, const struct log_dir *log_dir)
 {
@@ -190,8 +206,7 @@ append_dir_of(struct replicas *replicas, const struct log_dir *log_dir)
 	if (dir == NULL) {
 		dir = mem_zalloc(sizeof(*dir));
 		dir->log_dir = log_dir;
-		dir->queue = work_queue_new(replicas->setup.scheduler,
-		    "slow-appends", 1);
+		append_dir_hire(replicas, dir);
 		dir->next = replicas->dirs;
 		replicas->dirs = dir;
 	}
@@ -207,8 +222,25 @@ append_dirs_free(struct replicas *replicas)
 
 		replicas->dirs = gone->next;
 		work_queue_free(gone->queue);
+		if (gone->waits != NULL)
+			work_queue_free(gone->waits);
 		mem_free(gone);
 	}
+}
+
+struct work_queue *
+append_dir_work(const struct replica *replica, struct work_queue *before)
+{
+	const struct append_dir *dir = atomic_load_explicit(&replica->dir,
+	    memory_order_acquire);
+	struct work_queue *work = dir == NULL || dir->waits == NULL ?
+	    replica->replicas->setup.workers :
+	    dir->waits;
+
+	if (before == NULL || before == work ||
+	    work_queue_length(work) > work_queue_length(before))
+		return (work);
+	return (before);
 }
 
 static bool

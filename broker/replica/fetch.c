@@ -157,6 +157,17 @@ fetch_complete(struct task *t)
 	return (STEP_DONE);
 }
 
+static struct work_queue *
+fetch_work(const struct fetch *f)
+{
+	struct work_queue *work = NULL;
+
+	for (size_t i = 0; i < f->part_count; i++)
+		if (f->parts[i].replica != NULL)
+			work = append_dir_work(f->parts[i].replica, work);
+	return (work != NULL ? work : f->replicas->setup.workers);
+}
+
 static enum verdict
 fetch_cold(struct task *t)
 {
@@ -167,7 +178,7 @@ fetch_cold(struct task *t)
 	state->work.run = fetch_work_run;
 	state->work.done = fetch_work_done;
 	state->work.home = f->loop;
-	work_submit(f->replicas->setup.workers, &state->work);
+	work_submit(fetch_work(f), &state->work);
 	return (task_next(t, fetch_cold_read));
 }
 
@@ -241,7 +252,7 @@ fetch_convert(struct task *t)
 	state->work.run = fetch_convert_run;
 	state->work.done = fetch_work_done;
 	state->work.home = f->loop;
-	work_submit(f->replicas->setup.workers, &state->work);
+	work_submit(fetch_work(f), &state->work);
 	return (task_next(t, fetch_converted));
 }
 

@@ -80,6 +80,24 @@ offset_lookup_at_once(struct offset_lookup *lookup)
 	return (all);
 }
 
+static struct work_queue *
+offset_lookup_work(const struct offset_lookup *lookup)
+{
+	struct work_queue *work = NULL;
+
+	for (size_t i = 0; i < lookup->count; i++) {
+		const struct offset_query *q = &lookup->queries[i];
+		struct replica *replica = !q->reads ? NULL :
+		    replicas_find(lookup->replicas, q->topic, q->partition);
+
+		if (replica == NULL)
+			continue;
+		work = append_dir_work(replica, work);
+		replica_unref(replica);
+	}
+	return (work != NULL ? work : lookup->replicas->setup.workers);
+}
+
 void
 offset_lookup_start(struct offset_lookup *lookup, struct loop *home)
 {
@@ -87,7 +105,7 @@ offset_lookup_start(struct offset_lookup *lookup, struct loop *home)
 	lookup->work.run = offset_lookup_run;
 	lookup->work.done = offset_lookup_done;
 	lookup->work.home = home;
-	work_submit(lookup->replicas->setup.workers, &lookup->work);
+	work_submit(offset_lookup_work(lookup), &lookup->work);
 }
 
 /* Version 0 has an offset a segment, and a client may ask for any number: no

@@ -469,20 +469,21 @@ produce_flush_done(struct work *work)
 static void
 produce_appended(struct produce *p)
 {
-	bool flushes = false;
+	struct work_queue *work = NULL;
 
 	for (size_t i = 0; i < p->part_count; i++) {
 		produce_take_result(p, &p->parts[i]);
-		flushes |= p->parts[i].state->flushes;
+		if (p->parts[i].state->flushes)
+			work = append_dir_work(p->parts[i].replica, work);
 	}
-	if (!flushes) {
+	if (work == NULL) {
 		produce_acknowledge(p);
 		return;
 	}
 	p->state->flush.run = produce_flush_run;
 	p->state->flush.done = produce_flush_done;
 	p->state->flush.home = p->loop;
-	work_submit(p->replicas->setup.workers, &p->state->flush);
+	work_submit(work, &p->state->flush);
 }
 
 static void

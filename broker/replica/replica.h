@@ -49,7 +49,7 @@ struct replicas *replicas_new(const struct replicas_setup *setup);
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */
 void replicas_stop(struct replicas *replicas);
-/* After the stop and the last order: no try is under way. */
+/* After the stop and the last order, on the same loop: no try is under way. */
 bool replicas_at_rest(const struct replicas *replicas);
 /* Every produce, fetch, order and lookup is done, it is at rest, no page of
  * metrics is made any more, and nobody holds a replica. */

@@ -345,10 +345,17 @@ struct append_dir {
 	atomic_size_t quick_bytes;          /* since the last slow append */
 	atomic_int_least64_t began_ns; /* of one under way, 0: none */
 	struct work_queue *queue; /* one at a time */
+	/* What reads there or syncs: workers of its own, so that a directory
+	 * that hangs has no others; NULL: it is the only one. */
+	struct work_queue *waits;
 };
 struct append_dir *append_dir_of(struct replicas *replicas,
     const struct log_dir *log_dir);
 void append_dirs_free(struct replicas *replicas);
+/* For work that waits for the replica's directory and, where not NULL, for what
+ * `before` is for: the one of both in which more is waiting. */
+struct work_queue *append_dir_work(const struct replica *replica,
+    struct work_queue *before);
 
 /* For role changes, on workers: waits. */
 void replica_lock(struct replica *replica);

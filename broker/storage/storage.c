@@ -109,9 +109,12 @@ storage_open(const struct storage_setup *setup)
 		storage_free(storage);
 		return (NULL);
 	}
+	/* Those that wait for a directory that hangs shall not be all there
+	 * are for the others. */
 	if (setup->scheduler != NULL)
-		storage->work = work_queue_new(setup->scheduler, "storage",
-		    WORK_PARALLEL);
+		storage->work = (storage->dir_count > 1 ?
+			work_queue_new_apart : work_queue_new)(
+		    setup->scheduler, "storage", WORK_PARALLEL);
 	return (storage);
 }
 

@@ -542,12 +542,26 @@ test_spread(void)
 	CU_ASSERT_EQUAL(partitions, 0xff);
 }
 
+struct asked {
+	struct replica_rig *rig;
+	bool rest;
+};
+
+static void
+ask_rest(void *arg)
+{
+	struct asked *asked = arg;
+
+	asked->rest = replicas_at_rest(asked->rig->replicas);
+}
+
 /* Descriptors come and go while orders come and partitions go: in the end each
  * is as the newest order wants it. */
 static void
 test_waits_meet(void)
 {
 	struct replica_rig rig;
+	struct asked asked = { .rig = &rig };
 	int32_t epoch = 0;
 	bool rest;
 
@@ -571,7 +585,8 @@ test_waits_meet(void)
 		many_end(many_lead(&rig, 1, 1, ++epoch), ERR_NONE);
 		rest = false;
 		for (int i = 0; !rest && i < 1000; i++) {
-			rest = replicas_at_rest(rig.replicas);
+			replica_rig_on(&rig, 0, ask_rest, &asked);
+			rest = asked.rest;
 			(void)usleep(10000);
 		}
 		CU_ASSERT_FATAL(rest);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many loops at one partition: nobody waits for its lock, nothing is lost,
  * twice there or out of order. */
+#include <ftw.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "replica_rig.h"
@@ -362,6 +365,96 @@ test_workers_hang(void)
 	replica_rig_fini(&rig);
 }
 
+/* --- a directory that hangs ----------------------------------------------- */
+
+#define HANGING "test_replica_hangs"
+#define GOING "test_replica_goes"
+
+static struct hanging {
+	const struct files_ops *ops;
+	atomic_bool hangs;
+	atomic_int held;
+} hanging;
+
+static int
+hanging_sync(struct files *files, int descriptor)
+{
+	char link[64], path[512];
+	ssize_t length;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", descriptor);
+	length = readlink(link, path, sizeof(path) - 1);
+	path[length < 0 ? 0 : length] = '\0';
+	if (atomic_load(&hanging.hangs) && strstr(path, HANGING) != NULL) {
+		atomic_fetch_add(&hanging.held, 1);
+		while (atomic_load(&hanging.hangs))
+			(void)usleep(1000);
+	}
+	return (hanging.ops->sync(files, descriptor));
+}
+
+static int
+hanging_remove(const char *path, const struct stat *status, int type,
+    struct FTW *at)
+{
+	(void)status;
+	(void)type;
+	(void)at;
+	return (remove(path));
+}
+
+static void
+hanging_clean(void)
+{
+	(void)nftw(HANGING, hanging_remove, 16, FTW_DEPTH | FTW_PHYS);
+	(void)nftw(GOING, hanging_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* As many syncs as there are workers, and more, wait for one directory: those
+ * in another go on, and so does an order. */
+static void
+test_dir_hangs(void)
+{
+	struct replica_rig rig;
+	struct files_ops ops;
+	struct storm *storms[2];
+
+	hanging_clean();
+	replica_rig_init(&rig, true, "log.dirs=" HANGING "," GOING);
+	rig.configs.options.flush_messages = 1;
+	replica_rig_image(&rig, RIG_TOPIC, 2, 1);
+	for (int32_t i = 0; i < 2; i++)
+		CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+		    .partition = i, .epoch = 5 }), ERR_NONE);
+	hanging.ops = rig.files->ops;
+	ops = *rig.files->ops;
+	ops.sync = hanging_sync;
+	rig.files->ops = &ops;
+	atomic_store(&hanging.hangs, true);
+	for (int i = 0; i < 2; i++) {
+		storms[i] = storm_new(&rig, i, 1);
+		for (int n = 0; n < STORM_SIZE; n++)
+			storms[i]->items[n].part.partition = i;
+		loop_post_call(rig.loops[i], storm_run, storms[i]);
+		while (i == 0 && atomic_load(&hanging.held) == 0)
+			(void)usleep(1000);
+	}
+	if (!gate_await(&storms[1]->gate))
+		atomic_store(&hanging.hangs, false);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = 1, .epoch = 6 }), ERR_NONE);
+	atomic_store(&hanging.hangs, false);
+	gate_await(&storms[0]->gate);
+	for (int i = 0; i < 2; i++) {
+		for (int n = 0; n < STORM_SIZE; n++)
+			CU_ASSERT_EQUAL(storms[i]->items[n].part.error,
+			    ERR_NONE);
+		storm_free(storms[i]);
+	}
+	replica_rig_fini(&rig);
+	hanging_clean();
+}
+
 static void
 abandon_all(void *arg)
 {
@@ -432,6 +525,7 @@ static const struct unit_test tests[] = {
 	{ "the same with a follower", test_storm_replicated },
 	{ "a partition that is held", test_held },
 	{ "workers that hang", test_workers_hang },
+	{ "a directory that hangs", test_dir_hangs },
 	{ "an asker that goes meanwhile", test_held_abandoned },
 	{ "a leader that changes meanwhile", test_storm_leader_moves },
 };
