@@ -335,6 +335,9 @@ read_apply(struct fake_client *client, struct zk_driver_request *request,
 			? WATCH_CHILDREN : WATCH_DATA);
 	if (node == NULL)
 		return (ZK_NO_NODE);
+	if (client->fake->forbidden != NULL && op->kind != ZK_OP_EXISTS &&
+	    strcmp(client->fake->forbidden, path) == 0)
+		return (ZK_NO_AUTH);
 	op->stat = node->stat;
 	if (op->kind == ZK_OP_GET)
 		op->answer = arena_slice_copy(request->arena, node->data, &ok);
@@ -495,6 +498,12 @@ zk_fake_expire(struct zk_fake *fake, struct zk_driver *driver)
 		if (client->session != NULL)
 			fake_session_end(client->session);
 	}
+}
+
+void
+zk_fake_forbid(struct zk_fake *fake, const char *path)
+{
+	fake->forbidden = path;
 }
 
 void

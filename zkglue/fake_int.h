@@ -96,6 +96,7 @@ struct zk_fake {
 	struct list drivers;
 	int64_t next_session_id;
 	struct timer expiry; /* the next session to run out of time */
+	const char *forbidden; /* nobody reads this; NULL: none */
 	void (*on_write)(void *arg, struct zk_driver *driver,
 	    const struct zk_op *op);
 	void *on_write_arg;

@@ -131,9 +131,19 @@ describe_topic(struct describe_state *s, int32_t index,
 		    "The topic's configs cannot be read from ZooKeeper now.");
 		return;
 	}
-	if (!describe_rows(s, topic_option_count(), out))
-		return;
 	overrides = configs_topic(s->apis->setup.configs, topic->name);
+	if (overrides->refused) {
+		out->error_code = ERR_UNKNOWN_SERVER_ERROR;
+		out->error_message = SLICE_LITERAL(
+		    "ZooKeeper does not let this broker read the topic's "
+		    "configs.");
+		topic_config_unref(overrides);
+		return;
+	}
+	if (!describe_rows(s, topic_option_count(), out)) {
+		topic_config_unref(overrides);
+		return;
+	}
 	for (size_t i = 0; i < topic_option_count(); i++) {
 		const struct option *option = topic_option_at(i);
 

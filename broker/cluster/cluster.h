@@ -170,6 +170,10 @@ struct topic_config {
 	char *topic;
 	struct config_map *map; /* what /config/topics/T holds */
 	struct topic_options *options; /* resolved with the broker's */
+	/* ZooKeeper does not let us read it: what was known before, or the
+	 * broker's; but nobody leads uncleanly, and no record goes by age or
+	 * size. */
+	bool refused;
 	/* hidden: reference count */
 };
 
@@ -192,6 +196,9 @@ void configs_start(struct configs *configs);
 /* Fetches under way, and all that come, end as failed. On the loop. */
 void configs_stop(struct configs *configs);
 bool configs_started(const struct configs *configs); /* loaded all once */
+/* What ZooKeeper refused at the first reading, without which no config can be
+ * followed: path and rc; NULL: nothing yet. On the loop. */
+const struct zk_op *configs_refusal(const struct configs *configs);
 struct waitq *configs_loaded(struct configs *configs);
 /* What is known; the defaults where nothing is. Never NULL; the caller unrefs.
  * Any thread. */
@@ -203,7 +210,8 @@ void topic_config_unref(const struct topic_config *config);
  * A topic that is made is in no notification.  So whoever is to decide by the
  * configs of topics wishes for them first, with their ids: what is not known of
  * just these topics is read.  The task is woken; any thread.  Names are copied;
- * those that no topic can have are passed over.
+ * those that no topic can have are passed over.  What ZooKeeper refuses to let
+ * us read holds nothing up: that topic's config says `refused`.
  */
 struct configs_wish {
 	struct slice topic;

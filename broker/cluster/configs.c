@@ -27,10 +27,12 @@
 #define CHANGE_AGE_MAX_MS ((int64_t)15 * 60 * 1000)
 #define READ_AT_ONCE 1000
 #define RETRY_NS ((int64_t)1000 * 1000000)
+/* No watch tells of an ACL. */
+#define REFUSED_AGAIN_NS (60 * RETRY_NS)
 
 static task_step follow_session, follow_list, follow_listed, follow_read,
     follow_read_done, follow_idle, follow_changes, follow_changes_read,
-    follow_expire, follow_expired, follow_pause;
+    follow_expire, follow_expired, follow_rest, follow_pause;
 
 struct follow_state {
 	struct configs *configs;
@@ -39,6 +41,7 @@ struct follow_state {
 	struct waitq_link state_changed;
 	uint64_t ordinal;    /* the session in which all was read, or is */
 	bool whole;          /* this reading is of all topics */
+	bool again;          /* what was refused is read again after a pause */
 	int64_t highest;     /* suffix of the last notification, -1: none */
 	struct zk_batch *list;
 	struct zk_batch *batch;
@@ -127,12 +130,14 @@ configs_put(struct configs *configs, struct config_object *object, bool said)
 {
 	struct config_object *old;
 	const struct config_map *before;
-	bool keep = config_map_count(&object->map) > 0, same;
+	bool keep = config_map_count(&object->map) > 0 ||
+	    object->config.refused, same;
 
 	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
 	old = configs_find(configs, object->config.topic);
 	before = old == NULL ? &configs->defaults->map : &old->map;
-	same = map_same(before, &object->map);
+	same = map_same(before, &object->map) &&
+	    (old != NULL && old->config.refused) == object->config.refused;
 	if (!same && old != NULL)
 		hash_remove(&configs->table, &old->node);
 	if (!same && keep) {
@@ -144,7 +149,7 @@ configs_put(struct configs *configs, struct config_object *object, bool said)
 	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
 	if (!same && old != NULL)
 		topic_config_unref(&old->config);
-	if (!same && configs_started(configs))
+	if (!same && configs_started(configs) && !object->config.refused)
 		diag_info(configs->setup.diag, cluster,
 		    "topic=%s has another config overrides=%zu",
 		    object->config.topic, config_map_count(&object->map));
@@ -190,6 +195,34 @@ configs_take(struct configs *configs, const char *topic,
     const struct zk_op *op)
 {
 	return (take(configs, topic, op, false));
+}
+
+/* Not by the defaults: these may delete what the topic keeps, and lose what it
+ * would not. */
+void
+configs_refuse(struct configs *configs, const char *topic, enum zk_rc rc)
+{
+	struct config_object *object;
+	const struct topic_config *before = configs_topic(configs, topic);
+
+	configs_unknow(configs, slice_of_text(topic));
+	if (before->refused) {
+		topic_config_unref(before);
+		return;
+	}
+	diag_error(configs->setup.diag, cluster, "topic=%s ZooKeeper refuses "
+	    "path=" CONFIG_TOPICS "/%s rc=%s: what was known before stays, but "
+	    "nobody leads uncleanly and no record goes by age or size", topic,
+	    topic, zk_rc_name(rc));
+	object = config_object_new(configs, topic);
+	(void)config_map_merge(&object->map, before->map);
+	topic_options_resolve(configs->setup.options, &object->map,
+	    &object->options);
+	object->options.unclean_leader_election_enable = false;
+	object->options.retention_ms = object->options.retention_bytes = -1;
+	object->config.refused = true;
+	configs_put(configs, object, false);
+	topic_config_unref(before);
 }
 
 void
@@ -301,6 +334,12 @@ configs_started(const struct configs *configs)
 	return (atomic_load_explicit(&configs->started, memory_order_acquire));
 }
 
+const struct zk_op *
+configs_refusal(const struct configs *configs)
+{
+	return (configs->refusal.path == NULL ? NULL : &configs->refusal);
+}
+
 struct waitq *
 configs_loaded(struct configs *configs)
 {
@@ -329,7 +368,7 @@ follow_failed(struct task *t, enum zk_rc rc)
 {
 	struct follow_state *w = task_state(t);
 
-	if (rc != ZK_SESSION_EXPIRED)
+	if (!configs_rc_passes(rc))
 		diag_warn(w->configs->setup.diag, cluster, "reading configs "
 		    "from ZooKeeper failed rc=%s: again in a second",
 		    zk_rc_name(rc));
@@ -388,6 +427,22 @@ follow_highest(const struct follow_state *w)
 	return (highest);
 }
 
+/* Without the lists nothing can be followed: the start is told. */
+static enum verdict
+follow_refused(struct task *t, const struct zk_op *op)
+{
+	struct follow_state *w = task_state(t);
+	struct configs *configs = w->configs;
+
+	if (!configs_started(configs) && !configs_rc_passes(op->rc)) {
+		configs->refusal.path = op == w->names ?
+		    ZNODE_CONFIG_CHANGES : CONFIG_TOPICS;
+		configs->refusal.rc = op->rc;
+		waitq_wake(&configs->loaded);
+	}
+	return (follow_failed(t, op->rc));
+}
+
 static enum verdict
 follow_listed(struct task *t)
 {
@@ -395,8 +450,10 @@ follow_listed(struct task *t)
 
 	if (!zk_batch_done(w->list))
 		return (STEP_WAIT);
-	if (zk_batch_worst(w->list) != ZK_OK)
-		return (follow_failed(t, zk_batch_worst(w->list)));
+	if (w->names->rc != ZK_OK)
+		return (follow_refused(t, w->names));
+	if (w->all != NULL && w->all->rc != ZK_OK)
+		return (follow_refused(t, w->all));
 	w->topic_count = w->next_topic = 0;
 	if (!w->whole)
 		return (task_next(t, follow_changes));
@@ -435,12 +492,15 @@ follow_read_done(struct task *t)
 	if (!zk_batch_done(w->batch))
 		return (STEP_WAIT);
 	for (size_t i = 0; i < w->op_count; i++) {
+		const char *topic = w->topics[w->next_topic + i];
 		enum zk_rc rc = w->ops[i]->rc;
 
-		if (rc != ZK_OK && rc != ZK_NO_NODE)
+		if (configs_rc_passes(rc))
 			return (follow_failed(t, rc));
-		(void)take(w->configs, w->topics[w->next_topic + i],
-		    w->ops[i], !w->whole);
+		if (rc == ZK_OK || rc == ZK_NO_NODE)
+			(void)take(w->configs, topic, w->ops[i], !w->whole);
+		else
+			configs_refuse(w->configs, topic, rc);
 	}
 	w->next_topic += w->op_count;
 	return (task_next(t, follow_read));
@@ -519,8 +579,13 @@ follow_changes_read(struct task *t)
 		/* Gone: another broker found it too old. */
 		if (op->rc == ZK_NO_NODE)
 			continue;
-		if (op->rc != ZK_OK)
+		if (configs_rc_passes(op->rc))
 			return (follow_failed(t, op->rc));
+		/* It may name any: all are read, once. */
+		if (op->rc != ZK_OK) {
+			w->ordinal = 0;
+			return (task_next(t, follow_session));
+		}
 		if (znode_config_change_decode(op->answer, arena,
 			&entity_path))
 			follow_name_topic(w, entity_path);
@@ -531,6 +596,53 @@ follow_changes_read(struct task *t)
 	}
 	follow_unique(w);
 	w->highest = follow_highest(w);
+	return (task_next(t, follow_read));
+}
+
+/* --- what was refused ----------------------------------------------------- */
+
+/* How many topics' configs, and their names, unless `names` is NULL. */
+static size_t
+follow_count_refused(const struct configs *configs, struct arena *arena,
+    const char **names)
+{
+	size_t count = 0;
+
+	HASH_EACH(node, &configs->table) {
+		const struct topic_config *config = &container_of(node,
+		    struct config_object, node)->config;
+
+		if (!config->refused)
+			continue;
+		if (names != NULL)
+			names[count] = arena_strdup(arena, config->topic);
+		count += names == NULL || names[count] != NULL;
+	}
+	return (count);
+}
+
+static enum verdict
+follow_rest(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+
+	w->again = follow_count_refused(w->configs, NULL, NULL) > 0;
+	if (w->again)
+		task_sleep(t, REFUSED_AGAIN_NS);
+	return (task_next(t, follow_idle));
+}
+
+static enum verdict
+follow_again(struct task *t)
+{
+	struct follow_state *w = task_state(t);
+	struct arena *arena = zk_batch_arena(w->list);
+	size_t count = follow_count_refused(w->configs, NULL, NULL);
+
+	w->topics = arena_array(arena, count, sizeof(*w->topics));
+	w->topic_count = w->topics == NULL ? 0 :
+	    follow_count_refused(w->configs, arena, w->topics);
+	w->next_topic = 0;
 	return (task_next(t, follow_read));
 }
 
@@ -549,7 +661,7 @@ follow_expire(struct task *t)
 	follow_clear(w);
 	w->op_count = w->names->child_count;
 	if (w->op_count == 0)
-		return (task_next(t, follow_idle));
+		return (follow_rest(t));
 	w->ops = mem_zalloc(w->op_count * sizeof(*w->ops));
 	w->batch = zk_batch_new(w->configs->setup.zk);
 	for (size_t i = 0; i < w->op_count; i++)
@@ -584,7 +696,7 @@ follow_expired(struct task *t)
 		zk_batch_free(&w->batch);
 	else
 		zk_batch_submit(w->batch, t);
-	return (task_next(t, follow_idle));
+	return (follow_rest(t));
 }
 
 static enum verdict
@@ -597,7 +709,7 @@ follow_idle(struct task *t)
 	waitq_join(zk_state_changed(zk), &w->state_changed, t);
 	if (w->batch != NULL && !zk_batch_done(w->batch))
 		return (STEP_WAIT);
-	if (!w->watcher.changed && zk_session_ordinal(zk) == w->ordinal)
-		return (STEP_WAIT);
-	return (task_next(t, follow_session));
+	if (w->watcher.changed || zk_session_ordinal(zk) != w->ordinal)
+		return (task_next(t, follow_session));
+	return (w->again && task_slept(t) ? follow_again(t) : STEP_WAIT);
 }

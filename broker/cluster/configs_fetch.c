@@ -7,8 +7,11 @@
  *	[posted] --> [turn] --> [read] --> all known: done, the asker is woken
  *	                         ^  |
  *	                         |  v a thousand at once
- *	                       [take] <--> [pause] ZooKeeper refuses, or the
- *	                                           session went: again
+ *	                       [take] <--> [pause] the session went: again
+ *
+ * What ZooKeeper refuses is the topic's alone: the rest goes on, and whoever
+ * wishes for it again has it read again.  Who wishes for what is known waits
+ * for nobody.
  *
  * One after another: what one of them learns the next need not read again, and
  * whoever asks for much asks for it once.
@@ -194,17 +197,43 @@ fetch_setup(struct task *task, void *arg)
 	list_push_tail(&s->fetch->configs->fetches, &s->link);
 }
 
+static bool
+fetch_all_known(const struct configs_fetch *fetch)
+{
+	for (size_t i = 0; i < fetch->count; i++)
+		if (!configs_known(fetch->configs,
+			slice_of_text(fetch->topics[i].name),
+			fetch->topics[i].id))
+			return (false);
+	return (true);
+}
+
+/* Those whose askers have gone hold nobody up, and do not pile up. */
+static void
+fetches_drop(struct configs *configs)
+{
+	LIST_EACH(element, &configs->fetches) {
+		struct fetch_state *s = list_entry(element,
+		    struct fetch_state, link);
+
+		if (atomic_load_explicit(&s->fetch->references,
+			memory_order_relaxed) == 1)
+			task_cancel(task_of_ref(s->self));
+	}
+}
+
 static void
 fetch_posted(struct post *post)
 {
 	struct configs_fetch *fetch = container_of(post, struct configs_fetch,
 	    post);
 
-	if (fetch->configs->stopped) {
-		fetch_end(fetch, true);
+	if (fetch->configs->stopped || fetch_all_known(fetch)) {
+		fetch_end(fetch, fetch->configs->stopped);
 		fetch_unref(fetch);
 		return;
 	}
+	fetches_drop(fetch->configs);
 	task_start(fetch->configs->setup.loop, &fetch_class, fetch_turn,
 	    fetch_setup, fetch);
 }
@@ -331,18 +360,17 @@ fetch_take(struct task *t)
 	for (size_t i = 0; i < s->op_count; i++) {
 		const struct fetch_topic *topic = s->ops[i]->cookie;
 
+		if (configs_rc_passes(s->ops[i]->rc)) {
+			task_sleep(t, RETRY_NS);
+			return (task_next(t, fetch_pause));
+		}
 		if (s->ops[i]->rc == ZK_OK || s->ops[i]->rc == ZK_NO_NODE) {
 			(void)configs_take(configs, topic->name, s->ops[i]);
 			known_set(configs, topic);
-			s->next = (size_t)(topic - s->fetch->topics) + 1;
-			continue;
+		} else {
+			configs_refuse(configs, topic->name, s->ops[i]->rc);
 		}
-		if (s->ops[i]->rc != ZK_SESSION_EXPIRED)
-			diag_warn(configs->setup.diag, cluster, "topic=%s "
-			    "config is not to be read rc=%s: again soon",
-			    topic->name, zk_rc_name(s->ops[i]->rc));
-		task_sleep(t, RETRY_NS);
-		return (task_next(t, fetch_pause));
+		s->next = (size_t)(topic - s->fetch->topics) + 1;
 	}
 	return (task_next(t, fetch_read));
 }

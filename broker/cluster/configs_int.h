@@ -29,11 +29,21 @@ struct configs {
 	atomic_bool started;
 	struct task_ref task;
 	/* The loop's: */
+	struct zk_op refusal; /* path NULL: none */
 	struct list fetches; /* tasks under way, the first has its turn */
 	struct hash known;   /* by name: of which topic the config was read */
 	bool stopped;
 };
 
+/* Not a refusal: the session, or the process, came to its end. */
+static inline bool
+configs_rc_passes(enum zk_rc rc)
+{
+	return (rc == ZK_SESSION_EXPIRED || rc == ZK_CLOSED);
+}
+
+/* ZooKeeper does not let us read the topic's config: said once. */
+void configs_refuse(struct configs *configs, const char *topic, enum zk_rc rc);
 /* What is known of the topic counts no more. */
 void configs_unknow(struct configs *configs, struct slice topic);
 void configs_unknow_all(struct configs *configs);

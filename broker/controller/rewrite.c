@@ -526,7 +526,7 @@ rewrite_configs(struct task *t)
 	return (controller_submit(t, rewrite_configs_read));
 }
 
-/* A config that cannot be read allows nothing. */
+/* A config that cannot be read allows nothing, and holds up nobody else. */
 static enum verdict
 rewrite_configs_read(struct task *t)
 {
@@ -540,8 +540,14 @@ rewrite_configs_read(struct task *t)
 		struct topic *topic = read->cookie;
 		const struct topic_config *config;
 
-		if (read->rc != ZK_OK && read->rc != ZK_NO_NODE)
+		if (read->rc == ZK_SESSION_EXPIRED || read->rc == ZK_CLOSED)
 			return (controller_trouble(t, read));
+		if (read->rc != ZK_OK && read->rc != ZK_NO_NODE) {
+			diag_error(c->setup.diag, controller, "path=%s was "
+			    "refused by ZooKeeper rc=%s: no unclean leader "
+			    "for its topic", read->path, zk_rc_name(read->rc));
+			continue;
+		}
 		if (!configs_take(c->setup.configs, topic->name, read))
 			continue;
 		config = configs_topic(c->setup.configs, topic->name);

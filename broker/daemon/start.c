@@ -577,7 +577,11 @@ start_configs(struct task *t)
 {
 	struct start *s = task_state(t);
 
+	const struct zk_op *refusal = configs_refusal(s->broker->configs);
+
 	start_join(t, configs_loaded(s->broker->configs));
+	if (refusal != NULL)
+		return (start_refused(t, refusal));
 	if (!configs_started(s->broker->configs))
 		return (start_wait(t));
 	broker_work_start(&s->work, s->broker, t, start_load_run);

@@ -737,6 +737,37 @@ script_unclean_refused(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* What ZooKeeper does not let anybody read allows nothing, and costs nobody
+ * else a controller. */
+static void
+script_unclean_forbidden(struct replay *r)
+{
+	struct znode_state state = { .leader = -1 };
+	struct arena arena;
+	int32_t version;
+	int other;
+
+	arena_init(&arena, 0);
+	zk_fake_forbid(r->fake, "/config/topics/t0");
+	other = make_unclean(r, "true");
+	must_lead(r, -1);
+	put_topic(r, "t1", other, other % 3 + 1);
+	for (int i = 0; i < 50; i++) {
+		replay_run(r, 100);
+		if (replay_active(r) == 0)
+			replay_fault(r, "the controller resigned");
+	}
+	must_lead(r, -1);
+	if (!replay_state(r, "t1", 0, &arena, &state, &version) ||
+	    state.leader < 1)
+		replay_fault(r, "t1/0 has no leader");
+	arena_fini(&arena);
+	zk_fake_forbid(r->fake, NULL);
+	say_config_changed(r);
+	must_lead(r, other);
+	replay_run(r, SETTLE_MS);
+}
+
 const struct script topic_scripts[] = {
 	{ "creation-raced", script_creation_raced },
 	{ "creation-echo", script_creation_echo },
@@ -753,6 +784,8 @@ const struct script topic_scripts[] = {
 	{ "partitions-znode", script_partitions_znode },
 	{ "unclean-topic", script_unclean_topic },
 	{ "unclean-refused", script_unclean_refused, 0,
+	    "unclean.leader.election.enable=true\n" },
+	{ "unclean-forbidden", script_unclean_forbidden, 0,
 	    "unclean.leader.election.enable=true\n" },
 	{ NULL },
 };

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cluster/configs_int.h"
 #include "config/map.h"
+#include "config/topic.h"
 #include "daemon/broker_int.h"
 #include "replica/replica_int.h"
 #include "tests/replay/house.h"
@@ -603,6 +605,101 @@ script_configs_away(struct house *b)
 	asking_fini(&a);
 }
 
+static void
+must_be_careful(struct house *b, int id, const char *topic)
+{
+	const struct topic_config *config = configs_topic(
+	    b->at[id].broker->configs, topic);
+
+	must(b, "refused", config->refused, true);
+	must(b, "unclean", config->options->unclean_leader_election_enable,
+	    false);
+	must(b, "retention", config->options->retention_ms == -1 &&
+	    config->options->retention_bytes == -1, true);
+	topic_config_unref(config);
+}
+
+/* The ACL of one topic's config does not let brokers read it. */
+static void
+script_configs_refused(struct house *b)
+{
+	static const char seven[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"7\"}}";
+	b->more[1] = "unclean.leader.election.enable=true\n";
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	zk_fake_forbid(b->world->fake, "/config/topics/t0");
+	put_topic(b, "t0", seven, 1);
+	put_topic(b, "t1", seven, 1);
+	must(b, "t0", house_produce(b, 1, "t0", 0, 0), ERR_NONE);
+	must(b, "t1", house_produce(b, 1, "t1", 0, 0), ERR_NONE);
+	must_retain(b, 1, "t0", ERR_UNKNOWN_SERVER_ERROR, NULL);
+	must_retain(b, 1, "t1", ERR_NONE, "7");
+	must_be_careful(b, 1, "t0");
+	house_stop(b, 1);
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_RUNNING);
+	house_run(b, 2000);
+	must(b, "t0 again", house_produce(b, 1, "t0", 0, 1), ERR_NONE);
+	must_be_careful(b, 1, "t0");
+	/* It is found out when it may be read. */
+	zk_fake_forbid(b->world->fake, NULL);
+	house_run(b, 61000);
+	must_retain(b, 1, "t0", ERR_NONE, "7");
+	must(b, "controller", house_controller(b), 1);
+	house_stop(b, 1);
+	/* Without these no config can be followed. */
+	zk_fake_forbid(b->world->fake, some_ms(b, 2) == 0 ?
+	    "/config/topics" : "/config/changes");
+	house_start(b, 1);
+	(void)house_await(b, 1, BROKER_FAILED);
+	zk_fake_forbid(b->world->fake, NULL);
+	b->more[1] = NULL;
+}
+
+/* Who wishes for what is known waits for nobody, and who has gone holds up
+ * nobody, while ZooKeeper is away. */
+static void
+script_configs_known(struct house *b)
+{
+	static const char seven[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"7\"}}";
+	struct configs_wish wish = { SLICE_LITERAL("t0"), UUID_ZERO };
+	struct configs *configs;
+	struct configs_fetch *known, *gone[3];
+	struct uuid id = UUID_ZERO;
+	int waiting = 0;
+
+	house_start_all(b);
+	put_topic(b, "t0", seven, 1);
+	must_retain(b, 1, "t0", ERR_NONE, "7");
+	configs = b->at[1].broker->configs;
+	(void)replay_topic(b->world, "t0", &id);
+	zk_fake_cut(b->world->fake, b->at[1].driver, true);
+	for (size_t i = 0; i < nelems(gone); i++) {
+		gone[i] = configs_fetch(configs, &wish, 1,
+		    (struct task_ref){ NULL, 0 });
+		house_run(b, 100);
+		configs_fetch_free(&gone[i]);
+	}
+	wish.id = id;
+	known = configs_fetch(configs, &wish, 1, (struct task_ref){ NULL, 0 });
+	house_run(b, 100);
+	must(b, "known", configs_fetch_done(known) &&
+	    !configs_fetch_failed(known), true);
+	configs_fetch_free(&known);
+	wish.id = UUID_ZERO;
+	known = configs_fetch(configs, &wish, 1, (struct task_ref){ NULL, 0 });
+	house_run(b, 100);
+	LIST_EACH(element, &configs->fetches)
+		waiting++;
+	must(b, "fetches", waiting, 1);
+	zk_fake_cut(b->world->fake, b->at[1].driver, false);
+	house_run(b, SETTLE_MS);
+	must(b, "read", configs_fetch_done(known), true);
+	configs_fetch_free(&known);
+}
+
 /* Topics that clients wish for while the broker stops and ZooKeeper is away. */
 static void
 script_stop_creating(struct house *b)
@@ -648,6 +745,8 @@ static const struct script scripts[] = {
 	{ "two-controllers", 1, script_two_controllers, 0 },
 	{ "configs", 2, script_configs, 0 },
 	{ "configs-away", 1, script_configs_away, 0 },
+	{ "configs-refused", 1, script_configs_refused, 0 },
+	{ "configs-known", 1, script_configs_known, 0 },
 	{ "stop-creating", 1, script_stop_creating, 0 },
 };
 
