@@ -4,6 +4,7 @@
 #include "api/fetch_session.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "replica/replica.h"
 
 struct api_row {
 	enum api_key key;
@@ -215,6 +216,19 @@ api_go_home(struct task *task)
 }
 
 /* --- small things --------------------------------------------------------- */
+
+enum error
+api_check_epochs(struct apis *apis, int64_t broker_epoch,
+    int32_t controller_epoch)
+{
+	if (broker_epoch != -1 && broker_epoch <
+	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg))
+		return (ERR_STALE_BROKER_EPOCH);
+	if (!replicas_accept_controller_epoch(apis->setup.replicas,
+		controller_epoch))
+		return (ERR_STALE_CONTROLLER_EPOCH);
+	return (ERR_NONE);
+}
 
 const struct cluster_endpoint *
 api_endpoint_of(const struct request *request,

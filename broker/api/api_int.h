@@ -59,6 +59,11 @@ bool api_go_away(struct apis *apis, struct request *request, struct loop *loop,
 struct api_away *api_away_of(struct task *task);
 enum verdict api_go_home(struct task *task);
 
+/* Of what a controller orders: that of this broker's registration as it has it
+ * (-1: none), and its own. */
+enum error api_check_epochs(struct apis *apis, int64_t broker_epoch,
+    int32_t controller_epoch);
+
 struct controller;
 struct controller_call;
 /* Decodes, lets the controller answer, encodes. */

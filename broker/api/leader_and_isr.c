@@ -3,7 +3,8 @@
  * LeaderAndIsr: the controller gives partitions their leaders.  The configs of
  * topics that are not known here are read first, whether the controller calls
  * them new or not: nobody leads by another topic's min.insync.replicas.  The
- * roles change on workers.
+ * epochs are looked at before that, for whoever it is that asks, and again
+ * after it.  The roles change on workers.
  */
 #include "api/api_int.h"
 
@@ -91,10 +92,14 @@ leader_and_isr_configs(struct task *t)
 {
 	struct api_away *away = api_away_of(t);
 	struct leader_and_isr_state *s = away->state;
+	enum error error = api_check_epochs(away->apis, s->body.broker_epoch,
+	    s->body.controller_epoch);
+	const struct configs_wish *wishes;
 	size_t count;
-	const struct configs_wish *wishes = leader_and_isr_wishes(away,
-	    &count);
 
+	if (error != ERR_NONE)
+		return (leader_and_isr_refuse(t, error));
+	wishes = leader_and_isr_wishes(away, &count);
 	if (wishes == NULL)
 		return (leader_and_isr_refuse(t, ERR_UNKNOWN_SERVER_ERROR));
 	s->fetch = configs_fetch(away->apis->setup.configs, wishes, count,

@@ -44,20 +44,6 @@ api_update_metadata(struct apis *apis, struct request *request)
 	    });
 }
 
-static int16_t
-update_metadata_check(struct apis *apis,
-    const struct update_metadata_request *body)
-{
-	int64_t epoch = apis->setup.broker_epoch(apis->setup.broker_epoch_arg);
-
-	if (body->broker_epoch != -1 && body->broker_epoch < epoch)
-		return (ERR_STALE_BROKER_EPOCH);
-	if (!replicas_accept_controller_epoch(apis->setup.replicas,
-		body->controller_epoch))
-		return (ERR_STALE_CONTROLLER_EPOCH);
-	return (ERR_NONE);
-}
-
 /* Checked on the one loop where it is applied: of two controllers' requests
  * that come at once, on two loops, the older one must not be the last. */
 static enum verdict
@@ -66,7 +52,8 @@ update_metadata_apply(struct task *t)
 	struct api_away *away = api_away_of(t);
 	struct update_metadata_state *s = away->state;
 
-	s->response.error_code = update_metadata_check(away->apis, &s->body);
+	s->response.error_code = (int16_t)api_check_epochs(away->apis,
+	    s->body.broker_epoch, s->body.controller_epoch);
 	if (s->response.error_code != ERR_NONE)
 		return (api_go_home(t));
 	s->update = cluster_update(away->apis->setup.cluster, &s->body,
@@ -86,6 +73,8 @@ update_metadata_forget(struct apis *apis,
 		    NULL)
 			configs_forget(apis->setup.configs,
 			    body->topic_states[i].topic_name);
+	if (body->type == UPDATE_METADATA_FULL)
+		configs_unknow_gone(apis->setup.configs, image);
 }
 
 static enum verdict

@@ -229,6 +229,10 @@ bool configs_known(const struct configs *configs, struct slice topic,
     struct uuid id);
 /* On the loop: the topic is gone. */
 void configs_forget(struct configs *configs, struct slice topic);
+/* On the loop: likewise all that the image does not have, but their configs,
+ * which are read again when they are wished for. */
+void configs_unknow_gone(struct configs *configs,
+    const struct cluster_image *image);
 /* On the loop: takes over what a GET of /config/topics/T answered. False: it
  * cannot be read, which was said; what was known before stays. */
 bool configs_take(struct configs *configs, const char *topic,

@@ -19,7 +19,7 @@
  * Known is a name with the topic's id: it was read since the topic of that id
  * was first named, and every change from then on comes by notification or with
  * the reading of all in a new session.  A topic made anew has another id; one
- * without an id is read each time.
+ * without an id is read each time, and one that has no config in ZooKeeper.
  */
 #include "cluster/configs_int.h"
 
@@ -115,6 +115,17 @@ configs_unknow(struct configs *configs, struct slice topic)
 
 	if (known != NULL)
 		known_remove(configs, known);
+}
+
+void
+configs_unknow_gone(struct configs *configs, const struct cluster_image *image)
+{
+	HASH_EACH(node, &configs->known) {
+		struct known *known = container_of(node, struct known, node);
+
+		if (image_topic(image, slice_of_text(known->topic)) == NULL)
+			known_remove(configs, known);
+	}
 }
 
 void
@@ -366,7 +377,9 @@ fetch_take(struct task *t)
 		}
 		if (s->ops[i]->rc == ZK_OK || s->ops[i]->rc == ZK_NO_NODE) {
 			(void)configs_take(configs, topic->name, s->ops[i]);
-			known_set(configs, topic);
+			/* Names that are nowhere would be kept for ever. */
+			if (s->ops[i]->rc == ZK_OK)
+				known_set(configs, topic);
 		} else {
 			configs_refuse(configs, topic->name, s->ops[i]->rc);
 		}

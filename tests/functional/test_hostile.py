@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -628,3 +629,38 @@ def test_everything_at_once(shared_broker, bystander):
     for t in threads:
         t.join()
     bystander.still_served(10)
+
+
+# --- as if by a controller ---------------------------------------------------
+
+STALE_CONTROLLER_EPOCH, INVALID_TOPIC = 11, 17
+
+
+def order(client, names, epoch):
+    """(the request's error, those of its partitions)"""
+    answer = client.call(
+        "LeaderAndIsr", 7, ControllerId=0, ControllerEpoch=epoch,
+        TopicStates=[{
+            "TopicName": name, "TopicId": uuid.uuid4(), "PartitionStates": [{
+                "ControllerEpoch": epoch, "Leader": 0, "Isr": [0],
+                "Replicas": [0], "IsNew": True}]} for name in names],
+        LiveLeaders=[{"BrokerId": 0, "HostName": "127.0.0.1", "Port": 1}])
+    return answer["ErrorCode"], {
+        p["ErrorCode"] for t in answer["Topics"]
+        for p in t["PartitionErrors"]}
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("names", (
+    ["x" * 32000] * 500, ["", ".", "..", "a//b", "x/..", "a b"]))
+def test_orders_of_bad_names(make_broker, names):
+    """More of them than a request's memory holds, and such as no path may
+    have; an order of no epoch does not even get ZooKeeper asked."""
+    broker = make_broker(barnabas_request_memory_bytes=8 << 20).start()
+    with harness.Bystander(broker) as by, wire.Client(broker.address) as c:
+        assert order(c, names, 1) == (0, {INVALID_TOPIC})
+        assert order(c, names + ["good"], 0) == (
+            STALE_CONTROLLER_EPOCH, set())
+        assert not (broker.data / "good-0").exists()
+        by.still_served()
+    broker.stop(20)

@@ -400,7 +400,7 @@ struct controlling {
 };
 
 static void
-control(struct house *b, struct controlling *c, int32_t epoch)
+control(struct house *b, struct controlling *c, int32_t epoch, int8_t type)
 {
 	if (c->peer == NULL)
 		c->peer = house_peer(b, 1);
@@ -408,6 +408,7 @@ control(struct house *b, struct controlling *c, int32_t epoch)
 	wire_init(&message_update_metadata_request, &c->request);
 	c->request.controller_id = epoch;
 	c->request.controller_epoch = epoch;
+	c->request.type = type;
 	c->call = (struct peer_call){ .arena = &c->arena,
 		.response = &c->response };
 	CHECK(peer_send(c->peer, &c->call, API_UPDATE_METADATA, 8,
@@ -425,8 +426,8 @@ script_two_controllers(struct house *b)
 	for (int i = 0; i < 20; i++, epoch += 2) {
 		size_t older = (size_t)some_ms(b, 2);
 
-		control(b, &c[older], epoch);
-		control(b, &c[1 - older], epoch + 1);
+		control(b, &c[older], epoch, 0);
+		control(b, &c[1 - older], epoch + 1, 0);
 		while (!c[0].call.done || !c[1].call.done)
 			house_run(b, 5);
 		must(b, "the controller's epoch", cluster_image(
@@ -512,8 +513,10 @@ must_know_nothing(struct house *b, int id, const char *topic)
 }
 
 /* The one partition of `topic` to broker 1, not new, of a later controller. */
+#define EPOCH 100
 static int
-order(struct house *b, const char *topic, bool awaited, struct asking *a)
+order(struct house *b, const char *topic, int32_t epoch, bool awaited,
+    struct asking *a)
 {
 	static int32_t self[] = { 1 };
 	static struct leader_and_isr_request_partition_state state;
@@ -522,14 +525,14 @@ order(struct house *b, const char *topic, bool awaited, struct asking *a)
 	static struct leader_and_isr_response response;
 
 	state = (struct leader_and_isr_request_partition_state){
-		.controller_epoch = 100, .leader = 1, .isr = self,
+		.controller_epoch = epoch, .leader = 1, .isr = self,
 		.isr_count = 1, .replicas = self, .replicas_count = 1 };
 	one = (struct leader_and_isr_request_topic_state){
 		.topic_name = slice_of_text(topic),
 		.topic_id = uuid_random(&b->world->random),
 		.partition_states = &state, .partition_states_count = 1 };
 	wire_init(&message_leader_and_isr_request, &request);
-	request.controller_id = request.controller_epoch = 100;
+	request.controller_id = request.controller_epoch = epoch;
 	request.topic_states = &one;
 	request.topic_states_count = 1;
 	*a = (struct asking){ .id = 1, .api_key = API_LEADER_AND_ISR,
@@ -567,7 +570,7 @@ script_configs(struct house *b)
 	put(b, "/config/topics", "t9", "{\"version\":1,\"config\":"
 	    "{\"unclean.leader.election.enable\":\"true\","
 	    "\"min.insync.replicas\":\"2\"}}");
-	must(b, "order", order(b, "t9", true, &a), ERR_NONE);
+	must(b, "order", order(b, "t9", EPOCH, true, &a), ERR_NONE);
 	asking_fini(&a);
 	replica = replicas_find(b->at[1].broker->replicas,
 	    SLICE_LITERAL("t9"), 0);
@@ -594,7 +597,11 @@ script_configs_away(struct house *b)
 	must_retain(b, 1, "t0", ERR_NONE, "7");
 	zk_fake_cut(b->world->fake, b->at[1].driver, true);
 	must_retain(b, 1, "t0", ERR_NONE, "7");
-	must(b, "order", order(b, "t9", false, &a), -1);
+	/* Nor does it wait whose order does not count. */
+	must(b, "stale", order(b, "t8", 0, true, &a),
+	    ERR_STALE_CONTROLLER_EPOCH);
+	asking_fini(&a);
+	must(b, "order", order(b, "t9", EPOCH, false, &a), -1);
 	house_run(b, some_ms(b, 8000));
 	must(b, "answered", a.call.done, false);
 	broker_stop(b->at[1].broker);
@@ -603,6 +610,33 @@ script_configs_away(struct house *b)
 	must(b, "order", a.call.done && a.call.error == PEER_OK ?
 	    response->error_code : -1, ERR_BROKER_NOT_AVAILABLE);
 	asking_fini(&a);
+}
+
+/* Names are not remembered that are nowhere, nor those that are gone. */
+static void
+script_configs_forgotten(struct house *b)
+{
+	static const char none[] = "{\"version\":1,\"config\":{}}";
+	struct controlling full = { .peer = NULL };
+	struct configs *configs;
+	struct asking a;
+	size_t known;
+
+	house_start_all(b);
+	put_topic(b, "t0", none, 1);
+	configs = b->at[1].broker->configs;
+	known = hash_count(&configs->known);
+	must(b, "known", known > 0, true);
+	must(b, "order", order(b, "t9", EPOCH, true, &a), ERR_NONE);
+	asking_fini(&a);
+	must(b, "names", (int)hash_count(&configs->known), (int)known);
+	control(b, &full, EPOCH, UPDATE_METADATA_FULL);
+	while (!full.call.done)
+		house_run(b, 5);
+	must(b, "names", (int)hash_count(&configs->known), 0);
+	peer_call_fini(&full.call);
+	arena_fini(&full.arena);
+	peer_free(&full.peer);
 }
 
 static void
@@ -747,6 +781,7 @@ static const struct script scripts[] = {
 	{ "configs-away", 1, script_configs_away, 0 },
 	{ "configs-refused", 1, script_configs_refused, 0 },
 	{ "configs-known", 1, script_configs_known, 0 },
+	{ "configs-forgotten", 1, script_configs_forgotten, 0 },
 	{ "stop-creating", 1, script_stop_creating, 0 },
 };
 
