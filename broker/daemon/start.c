@@ -29,6 +29,8 @@ struct start {
 	struct zk_op *topics;
 	struct waitq_link link;
 	struct waitq *joined;
+	struct waitq_link told; /* start_told's other queue */
+	struct waitq *told_joined;
 	bool cluster_id_made;
 };
 
@@ -46,6 +48,8 @@ start_fini(struct task *task)
 
 	if (s->joined != NULL)
 		waitq_leave(s->joined, &s->link);
+	if (s->told_joined != NULL)
+		waitq_leave(s->told_joined, &s->told);
 	zk_batch_free(&s->batch);
 }
 
@@ -806,13 +810,19 @@ start_registered(struct task *t)
 	return (start_go(t, start_told));
 }
 
-/* Ready once the controller, whoever it is, has told us of ourselves. */
+/* Ready once the controller, whoever it is, has told us of ourselves; it never
+ * does when the session went meanwhile and another has our id or address. */
 static enum verdict
 start_told(struct task *t)
 {
-	struct broker *b = ((struct start *)task_state(t))->broker;
+	struct start *s = task_state(t);
+	struct broker *b = s->broker;
 
 	start_join(t, cluster_changed(b->cluster));
+	s->told_joined = registration_changed(b->registration);
+	waitq_join(s->told_joined, &s->told, t);
+	if (registration_state(b->registration) == REGISTRATION_REFUSED)
+		return (start_fail(b, NULL));
 	if (image_broker(cluster_image(b->cluster), b->broker_id) == NULL)
 		return (start_wait(t));
 	b->task = (struct task_ref){ NULL, 0 };

@@ -363,6 +363,27 @@ script_refusals(struct house *b)
 		replay_fault(b->world, "the start gave up too early");
 }
 
+/* Registered, but no controller tells it of itself; the session goes, and
+ * another takes the address. */
+static void
+script_taken_untold(struct house *b)
+{
+	zk_fake_put(b->world->fake, ZNODE_CONTROLLER, SLICE_LITERAL(
+	    "{\"version\":2,\"brokerid\":9,\"timestamp\":\"1\"}"));
+	house_start(b, 1);
+	house_run(b, 5000);
+	must_be_registered(b, 1);
+	must(b, "starting", broker_state(b->at[1].broker), BROKER_STARTING);
+	zk_fake_cut(b->world->fake, b->at[1].driver, true);
+	zk_fake_expire(b->world->fake, b->at[1].driver);
+	b->more[2] = "advertised.listeners=PLAINTEXT://b1:9092\n";
+	house_start(b, 2);
+	house_run(b, some_ms(b, 5000) + 1000);
+	zk_fake_cut(b->world->fake, b->at[1].driver, false);
+	(void)house_await(b, 1, BROKER_FAILED);
+	b->more[2] = NULL;
+}
+
 /* --- 7: a directory that is empty now ------------------------------------- */
 
 static void
@@ -775,6 +796,7 @@ static const struct script scripts[] = {
 	{ "creation", 3, script_creation, 0 },
 	{ "stop-in-start", 1, script_stop_in_start, 0 },
 	{ "refusals", 2, script_refusals, 0 },
+	{ "taken-untold", 2, script_taken_untold, 0 },
 	{ "wiped", 1, script_wiped, 0 },
 	{ "two-controllers", 1, script_two_controllers, 0 },
 	{ "configs", 2, script_configs, 0 },
