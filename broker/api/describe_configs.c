@@ -157,6 +157,22 @@ describe_topic(struct describe_state *s, int32_t index,
 	topic_config_unref(overrides);
 }
 
+/* Whether it is shown of one broker, or of all (`name` is ""). */
+static bool
+describe_option(const struct config *config, struct slice name,
+    const struct option *option, struct config_value *out)
+{
+	if (option->internal)
+		return (false);
+	if (name.length == 0)
+		return (config_describe_default(config, option, out));
+	/* Kafka shows those of no file only where they are set. */
+	if (option->dynamic_only && !config_is_dynamic(config, option->name))
+		return (false);
+	config_describe(config, option, out);
+	return (true);
+}
+
 static void
 describe_broker(struct describe_state *s,
     const struct describe_configs_request_resource *asked,
@@ -166,10 +182,10 @@ describe_broker(struct describe_state *s,
 	struct config_value value;
 	char why[160];
 
-	/* "" asks for the cluster-wide dynamic defaults: none are set yet. */
-	if (asked->resource_name.length == 0)
-		return;
-	if (!text_to_int32(asked->resource_name, &id)) {
+	/* "" asks for the cluster-wide dynamic defaults. */
+	if (asked->resource_name.length == 0) {
+		id = s->apis->setup.broker_id;
+	} else if (!text_to_int32(asked->resource_name, &id)) {
 		snprintf(why, sizeof(why),
 		    "Broker id must be an integer, but it is: %.*s",
 		    SLICE_ARGS(asked->resource_name));
@@ -191,13 +207,11 @@ describe_broker(struct describe_state *s,
 	for (size_t i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
 
-		/* Kafka shows those of no file only where they are set. */
-		if (option->internal || option->dynamic_only ||
-		    !describe_wanted(asked, option->name))
-			continue;
-		config_describe(s->apis->setup.config, option, &value);
-		describe_value(s, &value,
-		    &out->configs[out->configs_count++]);
+		if (describe_wanted(asked, option->name) &&
+		    describe_option(s->apis->setup.config,
+			asked->resource_name, option, &value))
+			describe_value(s, &value,
+			    &out->configs[out->configs_count++]);
 	}
 }
 

@@ -98,6 +98,9 @@ const char *config_text(const struct config *config, const char *name);
 /* `option` is one of option_at(). Texts are the config's. */
 void config_describe(const struct config *config, const struct option *option,
     struct config_value *out);
+/* As the dynamic defaults of all brokers have it, alone. False: they do not. */
+bool config_describe_default(const struct config *config,
+    const struct option *option, struct config_value *out);
 /* `option` is one of topic_option_at(); overrides may be NULL. */
 void config_describe_topic(const struct config *config,
     const struct config_map *overrides, const struct option *option,

@@ -96,6 +96,26 @@ config_describe(const struct config *config, const struct option *option,
 	describe_source(out);
 }
 
+bool
+config_describe_default(const struct config *config,
+    const struct option *option, struct config_value *out)
+{
+	const char *text = config_map_get(
+	    &config->layers[LAYER_DYNAMIC_DEFAULT], option->name);
+	size_t kept = 0;
+
+	if (text == NULL)
+		return (false);
+	config_describe(config, option, out);
+	out->value = out->sensitive ? NULL : text;
+	for (size_t i = 0; i < out->synonym_count; i++)
+		if (out->synonyms[i].source == CONFIG_SOURCE_DYNAMIC_DEFAULT)
+			out->synonyms[kept++] = out->synonyms[i];
+	out->synonym_count = kept;
+	describe_source(out);
+	return (true);
+}
+
 /* Hours become milliseconds here, so numbers are written from the field. */
 static const char *
 topic_fallback(const struct config *config, const struct option *option,

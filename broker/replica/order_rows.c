@@ -89,14 +89,20 @@ order_counts_on_us(const struct replicas *replicas,
 	return (false);
 }
 
+/* Who has rules has it from there; they may be newer than what we asked for. */
 static void
 order_note_config(struct replica *replica)
 {
 	const struct topic_config *config = configs_topic(
 	    replica->replicas->setup.configs, replica->topic);
 
-	atomic_store_explicit(&replica->min_insync,
-	    config->options->min_insync_replicas, memory_order_relaxed);
+	lock_take(&replica->state);
+	if (atomic_load_explicit(&replica->rules_sequence,
+		memory_order_relaxed) == 0)
+		atomic_store_explicit(&replica->min_insync,
+		    config->options->min_insync_replicas,
+		    memory_order_relaxed);
+	lock_release(&replica->state);
 	topic_config_unref(config);
 }
 

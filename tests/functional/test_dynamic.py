@@ -49,13 +49,13 @@ def given(make_broker):
         client.close()
 
 
-def described(broker, *names, topic=None):
+def described(broker, *names, topic=None, entity="0"):
     """{name: (value, source)}"""
     with wire.Client(broker.address) as c:
         result = c.call("DescribeConfigs", 1, IncludeSynonyms=False,
                         Resources=[{
                             "ResourceType": 2 if topic else 4,
-                            "ResourceName": topic or "0",
+                            "ResourceName": topic or entity,
                             "ConfigurationKeys": list(names)}])["Results"][0]
     assert result["ErrorCode"] == 0
     return {c["Name"]: (c["Value"], c["ConfigSource"])
@@ -80,6 +80,21 @@ def test_they_count_at_the_start(given):
     assert described(broker, "retention.ms", "min.insync.replicas",
                      topic="t") == {
         "retention.ms": ("5000", 3), "min.insync.replicas": ("2", 3)}
+
+
+def test_described_of_all(given):
+    """Alone, whatever this broker's own; and options of no file are shown
+    where they are set."""
+    rate = "leader.replication.throttled.rate"
+    broker = given({"log.retention.ms": "5000", "message.max.bytes": "3000"},
+                   {"message.max.bytes": "2000", rate: "7"}).start()
+    assert described(broker, entity="") == {
+        "log.retention.ms": ("5000", 3), "message.max.bytes": ("3000", 3)}
+    assert described(broker, "message.max.bytes", "log.dirs",
+                     entity="") == {"message.max.bytes": ("3000", 3)}
+    assert described(broker, rate, "message.max.bytes") == {
+        "message.max.bytes": ("2000", 2), rate: ("7", 2)}
+    assert "follower.replication.throttled.rate" not in described(broker)
 
 
 @pytest.mark.parametrize("all,this,word", (

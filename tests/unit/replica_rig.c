@@ -13,9 +13,18 @@
 const struct topic_config *
 configs_topic(struct configs *configs, const char *topic)
 {
+	void (*overtake)(void *arg) = configs->overtake;
+
 	(void)topic;
 	atomic_fetch_add(&configs->asked, 1);
-	return (&configs->config);
+	if (overtake == NULL)
+		return (&configs->config);
+	configs->before = configs->config;
+	configs->options_before = configs->options;
+	configs->before.options = &configs->options_before;
+	configs->overtake = NULL;
+	overtake(configs->overtake_arg);
+	return (&configs->before);
 }
 
 void

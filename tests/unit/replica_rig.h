@@ -23,6 +23,12 @@ struct configs {
 	struct topic_config config;
 	struct topic_options options;
 	atomic_uint asked;
+	/* Once, when the next one has the config as it is, and before it uses
+	 * that; NULL: none. */
+	void (*overtake)(void *arg);
+	void *overtake_arg;
+	struct topic_config before;
+	struct topic_options options_before;
 };
 
 struct replica_rig {

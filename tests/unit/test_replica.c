@@ -513,6 +513,36 @@ test_produce_rules(void)
 	replica_rig_fini(&rig);
 }
 
+static void
+demand_one(void *arg)
+{
+	struct replica_rig *rig = arg;
+
+	rig->configs.options.min_insync_replicas = 1;
+	rig->configs.config.topic = (char *)(uintptr_t)RIG_TOPIC;
+	replicas_config_changed(rig->replicas, &rig->configs.config);
+}
+
+/* An order has the config, another one comes, and then it goes on: the newer
+ * one counts. */
+static void
+test_order_config_overtaken(void)
+{
+	struct replica_rig rig;
+	struct replica *replica;
+
+	replica_rig_init(&rig, false, "min.insync.replicas=2");
+	rig.configs.overtake = demand_one;
+	rig.configs.overtake_arg = &rig;
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT(rig.configs.overtake == NULL);
+	replica = replicas_find(rig.replicas, SLICE_LITERAL(RIG_TOPIC), 0);
+	CU_ASSERT_FATAL(replica != NULL);
+	CU_ASSERT_EQUAL(atomic_load(&replica->min_insync), 1);
+	replica_unref(replica);
+	replica_rig_fini(&rig);
+}
+
 struct demand {
 	struct replica_rig *rig;
 	struct rig_fetch fetch;
@@ -761,6 +791,7 @@ static const struct unit_test tests[] = {
 	{ "order: following", test_order_follower },
 	{ "order: a log that is lost is not led", test_order_log_lost },
 	{ "order: after a restart", test_order_restart },
+	{ "order: a config that comes meanwhile", test_order_config_overtaken },
 	{ "produce: done before it returns", test_produce_at_once },
 	{ "produce: refusals", test_produce_refused },
 	{ "produce: who leads instead", test_produce_leader_hint },
