@@ -376,9 +376,9 @@ fetch_take(struct task *t)
 			return (task_next(t, fetch_pause));
 		}
 		if (s->ops[i]->rc == ZK_OK || s->ops[i]->rc == ZK_NO_NODE) {
-			(void)configs_take(configs, topic->name, s->ops[i]);
 			/* Names that are nowhere would be kept for ever. */
-			if (s->ops[i]->rc == ZK_OK)
+			if (configs_take(configs, topic->name, s->ops[i]) &&
+			    s->ops[i]->rc == ZK_OK)
 				known_set(configs, topic);
 		} else {
 			configs_refuse(configs, topic->name, s->ops[i]->rc);

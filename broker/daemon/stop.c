@@ -120,8 +120,11 @@ stop_complain(struct stop *s, int64_t now_ns)
 		return;
 	s->patience_ns = now_ns + PATIENCE_NS;
 	diag_warn(b->setup.seams.diag, daemon, "the stop waits for the answers "
-	    "to requests=%zu", b->net == NULL ? (size_t)0 :
-	    net_requests_under_way(b->net));
+	    "to requests=%zu%s%s", b->net == NULL ? (size_t)0 :
+	    net_requests_under_way(b->net),
+	    stop_net_done(b) ? "" : ", for connections to close",
+	    b->controller == NULL || controller_stopped(b->controller) ? "" :
+	    ", for the controller");
 }
 
 /* Handlers look into all rooms: these stay until the last one has answered. */

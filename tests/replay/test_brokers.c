@@ -648,6 +648,9 @@ script_configs_forgotten(struct house *b)
 	configs = b->at[1].broker->configs;
 	known = hash_count(&configs->known);
 	must(b, "known", known > 0, true);
+	/* What cannot be read is not known. */
+	put_topic(b, "t1", "{", 1);
+	must(b, "names", (int)hash_count(&configs->known), (int)known);
 	must(b, "order", order(b, "t9", EPOCH, true, &a), ERR_NONE);
 	asking_fini(&a);
 	must(b, "names", (int)hash_count(&configs->known), (int)known);
