@@ -579,13 +579,9 @@ follow_changes_read(struct task *t)
 		/* Gone: another broker found it too old. */
 		if (op->rc == ZK_NO_NODE)
 			continue;
-		if (configs_rc_passes(op->rc))
+		/* It may name any: all are read. */
+		if (op->rc != ZK_OK)
 			return (follow_failed(t, op->rc));
-		/* It may name any: all are read, once. */
-		if (op->rc != ZK_OK) {
-			w->ordinal = 0;
-			return (task_next(t, follow_session));
-		}
 		if (znode_config_change_decode(op->answer, arena,
 			&entity_path))
 			follow_name_topic(w, entity_path);

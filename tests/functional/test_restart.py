@@ -659,6 +659,25 @@ def read_only(broker, path):
 
 
 @pytest.mark.ours
+def test_config_that_must_not_be_read(make_broker):
+    """Of one topic: it and the others go on."""
+    broker = make_broker().start()
+    harness.create_topic(broker, "t", **{"retention.ms": "1000"})
+    client = connect_zk(broker)
+    client.set_acls("/config/topics/t", [kazoo.security.make_acl(
+        "world", "anyone", write=True, admin=True)])
+    client.stop()
+    client.close()
+    harness.restart(broker, "t")
+    harness.create_topic(broker, "u")
+    with wire.Client(broker.address) as c:
+        for topic in "tu":
+            assert wire.produce(c, topic, wire.batch([b"x"]))[
+                "ErrorCode"] == 0
+    assert "topic=t ZooKeeper refuses path=/config/topics/t" in broker.log()
+
+
+@pytest.mark.ours
 @pytest.mark.parametrize("path,refused", (
     ("/brokers/ids", "/brokers/ids/0"),
     ("/", "/cluster/id"),
