@@ -3,14 +3,18 @@
  * A snapshot has the last batch of each producer, a retry may be of any of its
  * last five (those under way when answers were lost): the ones before are found
  * again in the log's end.  Kafka forgets them; its clients give up then, or
- * send again under another epoch what is there already.
+ * send again under another epoch what is there already.  So it is a help, and
+ * what cannot be read, or leads nowhere, costs no more than that.
  */
+#include <errno.h>
+
 #include "storage/storage_int.h"
 
 /* How far back. */
 #define RECALL_BYTES ((int64_t)4 << 20)
 
-/* The last entry of the offset index at or before that position. */
+/* The last entry of the offset index at or before that position.  Nobody has
+ * looked whether the entries of a closed segment make sense. */
 static void
 recall_place(struct log *log, struct segment *segment, int64_t position,
     struct index_entry *out)
@@ -25,7 +29,7 @@ recall_place(struct log *log, struct segment *segment, int64_t position,
 
 		if (!index_get(&segment->offsets, log->storage->cache,
 			segment->files, segment->path, middle, &entry) ||
-		    entry.position > position) {
+		    entry.position < 0 || entry.position > position) {
 			high = middle;
 			continue;
 		}
@@ -45,7 +49,8 @@ recall_begin(struct log *log, struct segment *const *items, size_t last,
 
 	index_lookup(&segment->offsets, log->storage->cache, segment->files,
 	    segment->path, to - 1, &end);
-	left -= end.position;
+	left -= end.position < 0 || end.position > segment->size ?
+	    segment->size : end.position;
 	while (left > 0 && last > 0)
 		left -= items[--last]->size;
 	recall_place(log, items[last], left < 0 ? -left : 0, out);
@@ -71,7 +76,7 @@ recall_walk(struct segment *segment, int64_t position, int64_t to,
 	return (found != WALK_ERROR);
 }
 
-bool
+void
 producers_recall(struct log *log, struct producers *producers,
     struct segment *const *items, size_t count)
 {
@@ -84,14 +89,17 @@ producers_recall(struct log *log, struct producers *producers,
 	while (count > 0 && items[count - 1]->base_offset >= to)
 		count--;
 	if (count == 0 || hash_count(&producers->by_id) == 0)
-		return (true);
+		return;
 	first = recall_begin(log, items, count - 1, to, &start);
 	if (!producers_lack(producers, start.offset))
-		return (true);
+		return;
 	for (size_t i = first; good && i < count; i++)
 		good = recall_walk(items[i], i == first ? start.position : 0,
 		    to, &found);
+	if (!good)
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s could not read what producers wrote last, a "
+		    "retry may be refused errno=%d", log->name, errno);
 	producers_complete(producers, &found);
 	producers_fini(&found);
-	return (good);
 }

@@ -289,8 +289,9 @@ producers_replay(struct log *log, struct producers *producers,
     struct segment *const *items, size_t count, int64_t to)
 {
 	int64_t from = producers->end_offset;
-	bool good = producers_recall(log, producers, items, count);
+	bool good = true;
 
+	producers_recall(log, producers, items, count);
 	for (size_t i = 0; good && i < count; i++)
 		if (i + 1 == count || items[i + 1]->base_offset > from)
 			good = producers_replay_segment(log, producers,

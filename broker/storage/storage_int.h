@@ -477,8 +477,8 @@ bool producers_replay_segment(struct log *log, struct producers *producers,
 /* --- recall.c ------------------------------------------------------------- */
 
 /* Completes what a snapshot said of producers by the records in front of it.
- * False: errno. */
-bool producers_recall(struct log *log, struct producers *producers,
+ * As far as these can be read: it is a help. */
+void producers_recall(struct log *log, struct producers *producers,
     struct segment *const *items, size_t count);
 
 /* --- upkeep.c, flush.c ---------------------------------------------------- */

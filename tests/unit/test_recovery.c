@@ -1022,6 +1022,44 @@ test_retries_far_back(void)
 	bench_fini(&bench);
 }
 
+/* A closed segment's index leads out of the file where the last batches of a
+ * producer are looked for, or the file cannot be read there: a start is not
+ * refused for it. */
+static void
+test_retries_behind_bad_index(void)
+{
+	for (int fault = 0; fault < 2; fault++) {
+		struct bench bench;
+		struct bench_batch batch = { .value_size = 1000,
+			.producer_id = 7 };
+		int64_t entries;
+
+		bench_init(&bench);
+		bench.files = files_faulty_new(files_system());
+		bench.settings.segment_bytes = 5 << 20;
+		bench_start(&bench);
+		bench_fill(&bench, 100, 50000);
+		for (; batch.sequence < 3; batch.sequence++)
+			bench_append(&bench, &batch, NULL);
+		bench_fill(&bench, 20, 50000);
+		bench_stop(&bench);
+		entries = bench_size(&bench, INDEX0) / 8;
+		CU_ASSERT_FATAL(entries > 50);
+		for (int64_t i = 0; fault == 0 && i < entries; i++)
+			bench_write(&bench, INDEX0, "\x80", 1, i * 8 + 4);
+		if (fault == 1)
+			files_faulty_set(bench.files, LOG0, FILE_CALL_READ, 0,
+			    -1, EIO);
+		bench_start(&bench);
+		CU_ASSERT_EQUAL(bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(log_end_offset(bench.log), 123);
+		files_faulty_clear(bench.files);
+		CU_ASSERT_EQUAL(bench_append(&bench, &batch, NULL), ERR_NONE);
+		bench_fini(&bench);
+		files_faulty_free(bench.files);
+	}
+}
+
 static const struct unit_test tests[] = {
 	{ "killed at every file call", test_killed_at_every_call },
 	{ "killed in recovery", test_killed_in_recovery },
@@ -1035,6 +1073,7 @@ static const struct unit_test tests[] = {
 	{ "snapshots after a recovery", test_snapshots_after_recovery },
 	{ "retries after stops", test_retries_after_stops },
 	{ "retries of what lies far back", test_retries_far_back },
+	{ "retries behind a bad index", test_retries_behind_bad_index },
 	{ "damaged checkpoints", test_damaged_checkpoints },
 	{ "damaged indexes", test_damaged_indexes },
 	{ "a damaged middle", test_damaged_middle },
