@@ -81,6 +81,7 @@ log_note_aborted(struct log *log, struct segment *segment,
 	    file_write_full(files, descriptor, &part, 1, info.size_bytes) == 0;
 	error = errno;
 	files->ops->close(files, descriptor);
+	atomic_store(&segment->aborted_unsynced, true);
 	if (good)
 		note_last(log, segment, ended->last_offset);
 	errno = error;
@@ -97,6 +98,7 @@ aborted_forget(struct log *log, struct segment *segment)
 	if (!log->has_aborted)
 		return (true);
 	segment_file(segment, SUFFIX, name);
+	atomic_store(&segment->aborted_unsynced, true);
 	return (segment->files->ops->unlink(segment->files, name) == 0 ||
 	    errno == ENOENT);
 }
@@ -144,6 +146,7 @@ aborted_cut(struct log *log, struct segment *segment, int64_t offset)
 	error = errno;
 	files->ops->close(files, descriptor);
 	atomic_store(&segment->aborted, size > 0);
+	atomic_store(&segment->aborted_unsynced, true);
 	errno = error;
 	return (size >= 0);
 }
@@ -194,7 +197,10 @@ aborted_rebuild(struct log *log, struct segment *const *items, size_t slot)
 		segment->base_offset) &&
 	    producers_replay(log, &producers, items, slot,
 		segment->base_offset) &&
-	    producers_replay_segment(log, &producers, segment, INT64_MAX, true);
+	    producers_replay_segment(log, &producers, segment, INT64_MAX,
+		true) &&
+	    log_sync_aborted(log, segment) &&
+	    file_sync_directory(log->storage->files, log->path) == 0;
 	error = errno;
 	producers_fini(&producers);
 	errno = error;

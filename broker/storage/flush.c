@@ -67,6 +67,20 @@ sync_if_there(struct log *log, const char *name)
 	return (sync_file(log, name) || (!log_failed(log) && errno == ENOENT));
 }
 
+bool
+log_sync_aborted(struct log *log, struct segment *segment)
+{
+	char name[PATH_MAX];
+
+	if (!atomic_exchange(&segment->aborted_unsynced, false))
+		return (true);
+	segment_file(segment, ".txnindex", name);
+	if (sync_if_there(log, name))
+		return (true);
+	atomic_store(&segment->aborted_unsynced, true);
+	return (false);
+}
+
 /* After one that was not good: a failed sync was told already. */
 static enum error
 sync_refused(struct log *log, const char *what)
@@ -130,7 +144,7 @@ log_flush_to(struct log *log, int64_t offset)
 		struct segment *segment = list->items[i];
 
 		good = sync_segment(log, segment) &&
-		    (i + 1 == list->count ||
+		    (i + 1 == list->count ? log_sync_aborted(log, segment) :
 			sync_closed(log, segment,
 			    list->items[i + 1]->base_offset));
 	}
@@ -206,6 +220,15 @@ log_flush_later(struct log *log, int64_t offset)
 	work_submit(log->storage->work, &flush->work);
 }
 
+/* Whatever was flushed before: where a recovery came to the end that it began
+ * at, nothing was. */
+static bool
+close_aborted(struct log *log, struct segment *active)
+{
+	return (!atomic_load(&active->aborted_unsynced) ||
+	    (log_sync_aborted(log, active) && sync_file(log, log->path)));
+}
+
 bool
 log_close_clean(struct log *log)
 {
@@ -224,7 +247,7 @@ log_close_clean(struct log *log)
 	lock_release(&log->lock);
 	good = good && log_finish_rolls(log) &&
 	    log_flush_to(log, log_end_offset(log)) == ERR_NONE;
-	good = good &&
+	good = good && close_aborted(log, active) &&
 	    (!log_get_settings(log).preallocate ||
 		segment_truncate(active, active->size) == 0) &&
 	    segment_write_indexes(active, true) == 0 &&

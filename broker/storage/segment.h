@@ -38,6 +38,7 @@ struct segment {
 	atomic_bool damage_said;
 	atomic_bool index_said; /* and a repair was tried */
 	bool overflows; /* a load's: offsets beyond base + INT32_MAX */
+	atomic_bool aborted_unsynced; /* its .txnindex, or that it is gone */
 	bool aborted_lost; /* a load's: its .txnindex is to be made anew */
 	atomic_bool aborted; /* its .txnindex has entries */
 	/* Guarded by the log's lock. */

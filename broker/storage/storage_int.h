@@ -483,6 +483,9 @@ void producers_recall(struct log *log, struct producers *producers,
 
 /* --- upkeep.c, flush.c ---------------------------------------------------- */
 
+/* The .txnindex of a segment, but not its name. False: errno, and log_fail()
+ * where it is the sync that failed. */
+bool log_sync_aborted(struct log *log, struct segment *segment);
 /* All before `offset` is on the disk then. [worker] */
 enum error log_flush_to(struct log *log, int64_t offset);
 /* The same, later, on a worker (now, without a scheduler). */

@@ -564,6 +564,83 @@ test_entry_refused(void)
 	files_faulty_free(story.bench.files);
 }
 
+/* Which files were synced since the last question, by the ends of names. */
+static struct {
+	char paths[4096][96]; /* by descriptor */
+	bool aborted;
+	bool directory; /* after it */
+} synced;
+
+static int
+watch_open(struct files *files, const char *path, int flags, int mode)
+{
+	int descriptor = files_system()->ops->open(files, path, flags, mode);
+
+	if (descriptor >= 0)
+		snprintf(synced.paths[descriptor], sizeof(synced.paths[0]),
+		    "%s", path);
+	return (descriptor);
+}
+
+static int
+watch_sync(struct files *files, int descriptor)
+{
+	const char *path = synced.paths[descriptor];
+	size_t length = strlen(path);
+
+	if (strstr(path, ".txnindex") != NULL)
+		synced.aborted = true;
+	if (length > 4 && strcmp(path + length - 4, "/t-0") == 0)
+		synced.directory = synced.aborted;
+	return (files_system()->ops->sync(files, descriptor));
+}
+
+static void
+expect_synced(bool want)
+{
+	CU_ASSERT_EQUAL(synced.aborted, want);
+	CU_ASSERT_EQUAL(synced.directory, want);
+	synced.aborted = synced.directory = false;
+}
+
+/* An index of the active segment that is not on the disk would, after a clean
+ * stop, say that nothing was aborted. */
+static void
+test_synced(void)
+{
+	struct files_ops ops = *files_system()->ops;
+	struct files files = { &ops };
+	struct story story;
+	char name[PATH_MAX];
+
+	ops.open = watch_open;
+	ops.sync = watch_sync;
+	story_init(&story);
+	story.bench.files = &files;
+	bench_start(&story.bench);
+	data(&story, 1, 10);
+	end_transaction(&story, 1, false);
+	synced.aborted = synced.directory = false;
+	CU_ASSERT_EQUAL(log_flush(story.bench.log), ERR_NONE);
+	expect_synced(true);
+	/* Nothing happened since. */
+	bench_stop(&story.bench);
+	expect_synced(false);
+	/* A recovery makes it anew, though its end is the recovery point. */
+	bench_file(&story.bench, ".kafka_cleanshutdown", name);
+	CU_ASSERT_EQUAL(unlink(name), 0);
+	bench_start(&story.bench);
+	synced.aborted = synced.directory = false;
+	bench_stop(&story.bench);
+	expect_synced(true);
+	/* And a load after a clean stop that finds it damaged. */
+	bench_write(&story.bench, TXNINDEX0, "torn", 4, ENTRY_SIZE);
+	bench_start(&story.bench);
+	expect_synced(true);
+	check_story(&story);
+	bench_fini(&story.bench);
+}
+
 /* More than one read of the file takes, and where in it the answer begins and
  * ends. */
 static void
@@ -697,6 +774,7 @@ static const struct unit_test tests[] = {
 	{ "lives", test_lives },
 	{ "deleted meanwhile", test_deleted_meanwhile },
 	{ "an entry is refused", test_entry_refused },
+	{ "synced", test_synced },
 	{ "many", test_many },
 	{ "readers beside", test_readers_beside },
 	{ "snapshot", test_snapshot },
