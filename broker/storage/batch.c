@@ -271,14 +271,28 @@ batch_sync_dir(struct log_batch *batch, struct log_dir *dir)
 		batch_give_up(items[i], "could not sync the directory of");
 }
 
+/* It was given up, maybe when the file had the batch's epochs already. */
+static void
+batch_unshown(struct batched *item)
+{
+	if (item->made || !item->has[SMALL_EPOCHS] ||
+	    item->in_place[SMALL_EPOCHS])
+		return;
+	lock_take(&item->log->writer);
+	log_epochs_changed(item->log);
+	lock_release(&item->log->writer);
+}
+
 /* All is on the disk: others may see it. */
 static void
 batch_show(struct batched *item)
 {
 	struct log *log = item->log;
 
-	if (!batch_goes_on(item))
+	if (!batch_goes_on(item)) {
+		batch_unshown(item);
 		return;
+	}
 	if (item->made) {
 		log->topic_id = item->topic_id;
 		log_show_epochs(log, &item->epochs, true);

@@ -547,6 +547,39 @@ test_leftover(void)
 	CU_ASSERT(any);
 }
 
+/* The file has its new name when the batch is given up; the epoch does not
+ * come, but records of the old one do. */
+static void
+test_given_up_when_named(void)
+{
+	struct log_batch *batch;
+	struct bench bench;
+
+	bench_init(&bench);
+	bench.files = files_faulty_new(files_system());
+	bench_start_led(&bench);
+	batch = log_batch_new(bench.storage);
+	log_batch_add(batch, &(struct log_wish){ .log = bench.log,
+		.leader_epoch = 5 });
+	files_faulty_set(bench.files, "/t-0", FILE_CALL_SYNC, 1, 1, ENOSPC);
+	log_batch_commit(batch);
+	log_batch_free(&batch);
+	files_faulty_clear(bench.files);
+	CU_ASSERT_FALSE(log_failed(bench.log));
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
+	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
+	    "0\n2\n0 0\n5 2\n"));
+	CU_ASSERT_EQUAL(bench_append(&bench, &(struct bench_batch){ .count = 2 },
+	    NULL), ERR_NONE);
+	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
+	    "0\n1\n0 0\n"));
+	bench_stop(&bench);
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
+	bench_fini(&bench);
+	files_faulty_free(bench.files);
+}
+
 /* --- somebody comes between ----------------------------------------------- */
 
 static void
@@ -714,6 +747,7 @@ static const struct unit_test tests[] = {
 	{ "want of room", test_want_of_room },
 	{ "not made, nothing is left", test_unmade },
 	{ "a leftover", test_leftover },
+	{ "given up when it is named", test_given_up_when_named },
 	{ "epochs change meanwhile", test_epochs_change_meanwhile },
 	{ "the same epoch again", test_same_epoch_again },
 	{ "a name too long", test_name_too_long },
