@@ -216,7 +216,9 @@ struct query {
 	int64_t upper;
 	size_t capacity;
 	struct log_aborted_list *out;
+	unsigned truncations; /* before it began */
 	bool complete;
+	bool gone; /* what it read was cut under it */
 };
 
 bool
@@ -299,6 +301,22 @@ query_start(const struct query *query, int descriptor, int64_t count)
 	return (low);
 }
 
+/* A read failed: the file was cut, now or by a truncation that began before. */
+static enum error
+query_failed(struct query *query, int descriptor, int64_t count)
+{
+	struct files *files = query->log->storage->files;
+	struct file_info info;
+	int error = errno;
+
+	query->gone = query->truncations !=
+		atomic_load(&query->log->truncations) ||
+	    (files->ops->fstat(files, descriptor, &info) == 0 &&
+		info.size_bytes / ENTRY_SIZE < count);
+	errno = error;
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
 static enum error
 query_entries(struct query *query, int descriptor)
 {
@@ -312,14 +330,14 @@ query_entries(struct query *query, int descriptor)
 	count = info.size_bytes / ENTRY_SIZE;
 	at = query_start(query, descriptor, count);
 	if (at < 0)
-		return (ERR_KAFKA_STORAGE_ERROR);
+		return (query_failed(query, descriptor, count));
 	while (at < count && !query->complete) {
 		int64_t some = count - at < ENTRIES_AT_ONCE ? count - at :
 		    ENTRIES_AT_ONCE;
 
 		if (file_read_full(files, descriptor, bytes,
 			(size_t)some * ENTRY_SIZE, at * ENTRY_SIZE) != 0)
-			return (ERR_KAFKA_STORAGE_ERROR);
+			return (query_failed(query, descriptor, count));
 		for (int64_t i = 0; i < some && !query->complete; i++) {
 			struct entry entry = entry_decode(bytes +
 			    i * ENTRY_SIZE);
@@ -372,7 +390,7 @@ query_segment(struct query *query, const struct segment *segment)
 	if (error == ERR_KAFKA_STORAGE_ERROR &&
 	    query->from < log_start_offset(query->log))
 		return (ERR_OFFSET_OUT_OF_RANGE);
-	if (error == ERR_KAFKA_STORAGE_ERROR)
+	if (error == ERR_KAFKA_STORAGE_ERROR && !query->gone)
 		(void)log_refuse(query->log,
 		    "could not read an index of aborted transactions");
 	return (error);
@@ -383,7 +401,7 @@ log_read_aborted(struct log *log, int64_t offset, const struct log_read *read,
     struct arena *arena, struct log_aborted_list *out)
 {
 	struct query query = { .log = log, .arena = arena, .from = offset,
-		.out = out };
+		.out = out, .truncations = atomic_load(&log->truncations) };
 	struct segment_list *list;
 	enum error error = ERR_NONE;
 	size_t slot;

@@ -641,6 +641,65 @@ test_synced(void)
 	bench_fini(&story.bench);
 }
 
+static struct {
+	struct story *story; /* NULL: it was cut */
+	bool whole;          /* or the file alone: the rest was before */
+} cutting;
+
+static ssize_t
+cut_pread(struct files *files, int descriptor, void *to, size_t size,
+    int64_t position)
+{
+	struct story *story = cutting.story;
+	const char *path = synced.paths[descriptor];
+
+	if (story != NULL && strstr(path, ".txnindex") != NULL) {
+		cutting.story = NULL;
+		if (cutting.whole)
+			cut(story, 1);
+		else
+			CU_ASSERT_EQUAL(truncate(path, 0), 0);
+	}
+	return (files_system()->ops->pread(files, descriptor, to, size,
+	    position));
+}
+
+/* A truncation under a reader is no fault of the disk's. */
+static void
+test_cut_meanwhile(void)
+{
+	for (int whole = 0; whole < 2; whole++) {
+		struct files_ops ops = *files_system()->ops;
+		struct files files = { &ops };
+		struct log_aborted_list list;
+		struct log_read part;
+		struct arena arena;
+		struct story story;
+
+		ops.open = watch_open;
+		ops.pread = cut_pread;
+		story_init(&story);
+		story.bench.files = &files;
+		bench_start(&story.bench);
+		data(&story, 1, 10);
+		end_transaction(&story, 1, false);
+		arena_init(&arena, 0);
+		CU_ASSERT_EQUAL(log_read(story.bench.log, 0, 2, 1000, true,
+				    &part),
+		    ERR_NONE);
+		cutting.story = &story;
+		cutting.whole = whole;
+		CU_ASSERT_EQUAL(log_read_aborted(story.bench.log, 0, &part,
+				    &arena, &list),
+		    ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT_PTR_NULL(cutting.story);
+		CU_ASSERT_FALSE(log_failed(story.bench.log));
+		blob_unref(part.extent.blob);
+		arena_fini(&arena);
+		bench_fini(&story.bench);
+	}
+}
+
 /* More than one read of the file takes, and where in it the answer begins and
  * ends. */
 static void
@@ -775,6 +834,7 @@ static const struct unit_test tests[] = {
 	{ "deleted meanwhile", test_deleted_meanwhile },
 	{ "an entry is refused", test_entry_refused },
 	{ "synced", test_synced },
+	{ "cut meanwhile", test_cut_meanwhile },
 	{ "many", test_many },
 	{ "readers beside", test_readers_beside },
 	{ "snapshot", test_snapshot },
