@@ -15,6 +15,8 @@ static bool recover_snapshot(struct log *log, int64_t limit);
 static bool recover_keep_producers(struct log *log, int64_t base_offset);
 static bool recover_scan(struct log *log, struct segment *segment, bool replay,
     int64_t *cut);
+static bool recover_forget(struct log *log, struct segment *const *items,
+    size_t slot);
 static bool recover_drop(struct log *log, struct segment **items,
     size_t *count, size_t kept);
 static bool recover_settle(struct segment *segment, int64_t cut);
@@ -44,6 +46,9 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 		if (!recover_scan(log, items[i], true, &cut))
 			return (false);
 		log_say_cut(log, items[i], cut);
+		if (cut > 0 && items[i]->size == 0 &&
+		    !recover_forget(log, items, i))
+			return (false);
 		/* Before it is cut, or the next start would take it for whole
 		 * and keep them. */
 		if (cut > 0 && !recover_drop(log, items, count, i + 1))
@@ -52,6 +57,20 @@ log_recover(struct log *log, struct segment **items, size_t *count,
 			return (false);
 	}
 	return (true);
+}
+
+/* All that was in it is dropped, and so is what was learnt from it. */
+static bool
+recover_forget(struct log *log, struct segment *const *items, size_t slot)
+{
+	int64_t base_offset = items[slot]->base_offset;
+
+	if (log->producers.end_offset <= base_offset)
+		return (true);
+	return (aborted_cut(log, items[slot], base_offset) &&
+	    snapshot_load(log, &log->producers, log_start_offset(log),
+		base_offset) &&
+	    producers_replay(log, &log->producers, items, slot, base_offset));
 }
 
 /* Segments behind a damaged one go, the last one first: who dies meanwhile

@@ -700,6 +700,53 @@ test_cut_meanwhile(void)
 	}
 }
 
+/* A recovery that meets an offset which goes back empties the segment: what
+ * its batches told of transactions goes, too. */
+static void
+test_offsets_go_back(void)
+{
+	for (int empty = 0; empty < 2; empty++) {
+		struct story story, kept;
+		char name[64], path[PATH_MAX];
+		uint8_t *bytes;
+		size_t size;
+
+		story_init(&story);
+		story.bench.settings.segment_bytes = 2000;
+		bench_start(&story.bench);
+		for (int i = 0; empty == 0 && i < 3; i++)
+			data(&story, 3, 600);
+		kept = story;
+		snprintf(name, sizeof(name), "t-0/%020d.log", (int)story.end);
+		data(&story, 1, 1500);
+		end_transaction(&story, 1, false);
+		data(&story, 2, 10);
+		bytes = bench_read(&story.bench, name, &size);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+		bench_write(&story.bench, name, bytes,
+		    12 + (size_t)bytes_get_i32(bytes + 8), (int64_t)size);
+		mem_free(bytes);
+		bench_crash(&story.bench);
+		/* The only one, if the segment is. */
+		bench_file(&story.bench, "t-0/00000000000000000003.snapshot",
+		    path);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+		kept.bench = story.bench;
+		story = kept;
+		bench_start(&story.bench);
+		CU_ASSERT_FALSE(log_has_aborted(story.bench.log, story.end));
+		check_story(&story);
+		data(&story, 1, 10);
+		end_transaction(&story, 1, true);
+		data(&story, 2, 10);
+		check_story(&story);
+		bench_stop(&story.bench);
+		bench_start(&story.bench);
+		check_story(&story);
+		bench_fini(&story.bench);
+	}
+}
+
 /* More than one read of the file takes, and where in it the answer begins and
  * ends. */
 static void
@@ -835,6 +882,7 @@ static const struct unit_test tests[] = {
 	{ "an entry is refused", test_entry_refused },
 	{ "synced", test_synced },
 	{ "cut meanwhile", test_cut_meanwhile },
+	{ "offsets go back", test_offsets_go_back },
 	{ "many", test_many },
 	{ "readers beside", test_readers_beside },
 	{ "snapshot", test_snapshot },
