@@ -55,36 +55,63 @@ note_last(struct log *log, struct segment *segment, int64_t last_offset)
 
 /* --- writing -------------------------------------------------------------- */
 
-bool
-log_note_aborted(struct log *log, struct segment *segment,
-    const struct producers_ended *ended)
+static void
+entry_encode(const struct producers_ended *ended, uint8_t *at)
+{
+	bytes_put_i16(at, ENTRY_VERSION);
+	bytes_put_i64(at + 2, ended->producer_id);
+	bytes_put_i64(at + 10, ended->first_offset);
+	bytes_put_i64(at + 18, ended->last_offset);
+	bytes_put_i64(at + 26, ended->stable_offset);
+}
+
+void
+aborted_add(struct buffer *entries, const struct producers_ended *ended)
+{
+	uint8_t entry[ENTRY_SIZE];
+
+	entry_encode(ended, entry);
+	buffer_append(entries, entry, sizeof(entry));
+}
+
+/* Behind what the file has. */
+static bool
+entry_append(struct segment *segment, const void *bytes, size_t size, bool sync)
 {
 	struct files *files = segment->files;
-	uint8_t entry[ENTRY_SIZE];
-	struct iovec part = { entry, sizeof(entry) };
+	struct iovec part = { (void *)(uintptr_t)bytes, size };
 	struct file_info info;
 	char name[PATH_MAX];
 	int descriptor;
 	bool good;
 	int error;
 
-	bytes_put_i16(entry, ENTRY_VERSION);
-	bytes_put_i64(entry + 2, ended->producer_id);
-	bytes_put_i64(entry + 10, ended->first_offset);
-	bytes_put_i64(entry + 18, ended->last_offset);
-	bytes_put_i64(entry + 26, ended->stable_offset);
 	segment_file(segment, SUFFIX, name);
 	descriptor = files->ops->open(files, name, O_WRONLY | O_CREAT, 0644);
 	if (descriptor < 0)
 		return (false);
 	good = files->ops->fstat(files, descriptor, &info) == 0 &&
-	    file_write_full(files, descriptor, &part, 1, info.size_bytes) == 0;
+	    file_write_full(files, descriptor, &part, 1, info.size_bytes) ==
+		0 &&
+	    (!sync || files->ops->sync(files, descriptor) == 0);
 	error = errno;
 	files->ops->close(files, descriptor);
+	errno = error;
+	return (good);
+}
+
+bool
+log_note_aborted(struct log *log, struct segment *segment,
+    const struct producers_ended *ended)
+{
+	uint8_t entry[ENTRY_SIZE];
+	bool good;
+
+	entry_encode(ended, entry);
+	good = entry_append(segment, entry, sizeof(entry), false);
 	atomic_store(&segment->aborted_unsynced, true);
 	if (good)
 		note_last(log, segment, ended->last_offset);
-	errno = error;
 	return (good);
 }
 
@@ -180,28 +207,58 @@ aborted_load(struct log *log, struct segment *segment)
 	return (good);
 }
 
+/* A size that no index has: until it is made anew it is known to be lost, even
+ * to the next load, which finds the segment's other indexes again. */
+bool
+aborted_mark_lost(struct log *log, struct segment *segment)
+{
+	segment->aborted_lost = true;
+	return (entry_append(segment, "", 1, true) &&
+	    file_sync_directory(segment->files, log->path) == 0);
+}
+
+/* All entries at once, or who dies meanwhile leaves some. */
+static bool
+aborted_put(struct log *log, struct segment *segment, struct slice entries)
+{
+	struct files *files = segment->files;
+	char name[PATH_MAX];
+
+	segment_file(segment, SUFFIX, name);
+	atomic_store(&segment->aborted, false);
+	for (size_t at = 0; at < entries.length; at += ENTRY_SIZE)
+		note_last(log, segment,
+		    entry_decode(entries.data + at).last_offset);
+	if (entries.length > 0)
+		return (file_replace(files, name, entries.data,
+			    entries.length) == 0);
+	if (files->ops->unlink(files, name) != 0)
+		return (errno == ENOENT);
+	return (file_sync_directory(files, log->path) == 0);
+}
+
 /* Producers as they were at the segment's base, then its own batches. */
 bool
 aborted_rebuild(struct log *log, struct segment *const *items, size_t slot)
 {
 	struct segment *segment = items[slot];
 	struct producers producers = { 0 };
+	struct buffer entries = BUFFER_EMPTY;
 	bool good;
 	int error;
 
 	diag_warn(log->storage->diag, storage,
 	    "partition=%s the index of aborted transactions is made anew "
 	    "file=%s" SUFFIX, log->name, segment->path);
-	good = aborted_forget(log, segment) &&
-	    snapshot_load(log, &producers, log_start_offset(log),
+	good = snapshot_load(log, &producers, log_start_offset(log),
 		segment->base_offset) &&
 	    producers_replay(log, &producers, items, slot,
 		segment->base_offset) &&
 	    producers_replay_segment(log, &producers, segment, INT64_MAX,
-		true) &&
-	    log_sync_aborted(log, segment) &&
-	    file_sync_directory(log->storage->files, log->path) == 0;
+		&entries) &&
+	    aborted_put(log, segment, buffer_slice(&entries));
 	error = errno;
+	buffer_fini(&entries);
 	producers_fini(&producers);
 	errno = error;
 	return (good);

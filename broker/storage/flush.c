@@ -67,8 +67,9 @@ sync_if_there(struct log *log, const char *name)
 	return (sync_file(log, name) || (!log_failed(log) && errno == ENOENT));
 }
 
-bool
-log_sync_aborted(struct log *log, struct segment *segment)
+/* The .txnindex, but not its name. */
+static bool
+sync_aborted(struct log *log, struct segment *segment)
 {
 	char name[PATH_MAX];
 
@@ -144,7 +145,7 @@ log_flush_to(struct log *log, int64_t offset)
 		struct segment *segment = list->items[i];
 
 		good = sync_segment(log, segment) &&
-		    (i + 1 == list->count ? log_sync_aborted(log, segment) :
+		    (i + 1 == list->count ? sync_aborted(log, segment) :
 			sync_closed(log, segment,
 			    list->items[i + 1]->base_offset));
 	}
@@ -226,7 +227,7 @@ static bool
 close_aborted(struct log *log, struct segment *active)
 {
 	return (!atomic_load(&active->aborted_unsynced) ||
-	    (log_sync_aborted(log, active) && sync_file(log, log->path)));
+	    (sync_aborted(log, active) && sync_file(log, log->path)));
 }
 
 bool

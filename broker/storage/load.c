@@ -421,13 +421,16 @@ open_indexes(struct log *log, struct segment *segment, bool active)
 	segment->max_timestamp_ms = TIMESTAMP_UNREAD;
 	segment->aborted_lost = !aborted_load(log, segment);
 	if (index_open(&segment->offsets, files, segment->path) != 0) {
-		if (errno != ENOENT && !index_is_wrong(errno))
+		bool missing = errno == ENOENT;
+
+		if (!missing && !index_is_wrong(errno))
 			return (false);
 		/* Who lost the one may have lost the other. */
-		segment->aborted_lost = true;
-		return (indexes_rebuild(log, segment, active, true,
-		    errno == ENOENT ? "the .index is missing" :
-				      "the .index has no index's size"));
+		return ((segment->aborted_lost ||
+			    aborted_mark_lost(log, segment)) &&
+		    indexes_rebuild(log, segment, active, true,
+			missing ? "the .index is missing" :
+				  "the .index has no index's size"));
 	}
 	if (index_open(&segment->times, files, segment->path) != 0) {
 		if (index_is_wrong(errno))
@@ -509,8 +512,10 @@ end_recover(struct log *log, struct segment *active, int64_t stopped)
 	    "partition=%s its end is damaged in spite of a clean stop, it is "
 	    "recovered file=%s.log",
 	    log->name, active->path);
+	/* A lost index stays as it is until it is made anew. */
 	if (!segment_recover(log, active, false, &cut) ||
-	    !aborted_cut(log, active, active->next_offset))
+	    (!active->aborted_lost &&
+		!aborted_cut(log, active, active->next_offset)))
 		return (false);
 	log_say_cut(log, active, cut);
 	if (active->next_offset < stopped)

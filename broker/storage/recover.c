@@ -239,26 +239,24 @@ recover_index(struct segment *segment, struct index *index)
 	index->unsynced = index->count > 0;
 }
 
-/* A control batch; where `segment` is not NULL, its .txnindex gets what was
- * aborted.  What the high watermark has passed is final at once, or a long log
- * would have very many to remember. */
+/* A control batch: whether it aborted something.  What the high watermark has
+ * passed is final at once, or a long log would have very many to remember. */
 static bool
 replay_marker(struct log *log, struct producers *producers,
-    struct segment *segment, const struct batch *batch)
+    const struct batch *batch, struct producers_ended *ended)
 {
-	struct producers_ended ended;
-	bool marker = producers_add_marker(producers, batch, &ended);
+	bool marker = producers_add_marker(producers, batch, ended);
 
 	producers_settle(producers, atomic_load(&log->high_watermark));
-	return (!marker || segment == NULL || !ended.aborted ||
-	    ended.first_offset < 0 ||
-	    log_note_aborted(log, segment, &ended));
+	return (marker && ended->aborted && ended->first_offset >= 0);
 }
 
 static bool
 recover_batch(struct log *log, struct segment *segment,
     const struct batch *batch, bool replay)
 {
+	struct producers_ended ended;
+
 	if (storage_load_is_abandoned(log->storage))
 		return (false);
 	if (!replay || batch->magic < 2)
@@ -272,14 +270,16 @@ recover_batch(struct log *log, struct segment *segment,
 		producers_add_data(&log->producers, batch);
 		return (true);
 	}
-	return (replay_marker(log, &log->producers, segment, batch));
+	return (!replay_marker(log, &log->producers, batch, &ended) ||
+	    log_note_aborted(log, segment, &ended));
 }
 
 bool
 producers_replay_segment(struct log *log, struct producers *producers,
-    struct segment *segment, int64_t to, bool aborted)
+    struct segment *segment, int64_t to, struct buffer *aborted)
 {
 	int64_t from = producers->end_offset;
+	struct producers_ended ended;
 	enum walk_found found;
 	struct walk walk;
 	struct batch batch;
@@ -292,12 +292,15 @@ producers_replay_segment(struct log *log, struct producers *producers,
 	    batch.base_offset < to) {
 		if (batch.last_offset < from || batch.magic < 2)
 			continue;
-		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0)
+		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0) {
 			producers_add_data(producers, &batch);
-		else
-			good = walk_load(&walk, &batch, position) &&
-			    replay_marker(log, producers,
-				aborted ? segment : NULL, &batch);
+			continue;
+		}
+		good = walk_load(&walk, &batch, position);
+		if (good &&
+		    replay_marker(log, producers, &batch, &ended) &&
+		    aborted != NULL)
+			aborted_add(aborted, &ended);
 	}
 	segment_walk_end(segment, &walk);
 	return (good && found != WALK_ERROR);
@@ -314,7 +317,7 @@ producers_replay(struct log *log, struct producers *producers,
 	for (size_t i = 0; good && i < count; i++)
 		if (i + 1 == count || items[i + 1]->base_offset > from)
 			good = producers_replay_segment(log, producers,
-			    items[i], to, false);
+			    items[i], to, NULL);
 	if (producers->end_offset < to)
 		producers->end_offset = to;
 	return (good);

@@ -356,6 +356,11 @@ bool aborted_load(struct log *log, struct segment *segment);
 bool aborted_forget(struct log *log, struct segment *segment);
 /* Entries whose marker does not lie below the offset go. */
 bool aborted_cut(struct log *log, struct segment *segment, int64_t offset);
+/* At a load: it cannot be relied on, whatever it tells. Before anything is made
+ * anew that told so. */
+bool aborted_mark_lost(struct log *log, struct segment *segment);
+/* Adds an entry, as it lies in a file. */
+void aborted_add(struct buffer *entries, const struct producers_ended *ended);
 /* At a load: makes one file anew, from the batches. */
 bool aborted_rebuild(struct log *log, struct segment *const *items,
     size_t slot);
@@ -469,10 +474,10 @@ bool segment_recover(struct log *log, struct segment *segment, bool replay,
 /* Replays producers over [from the state's end, to). */
 bool producers_replay(struct log *log, struct producers *producers,
     struct segment *const *items, size_t count, int64_t to);
-/* Over one segment; where `aborted` is set, its .txnindex gets the entries of
+/* Over one segment; `aborted`, if there is one, gets the .txnindex entries of
  * what ended in it. */
 bool producers_replay_segment(struct log *log, struct producers *producers,
-    struct segment *segment, int64_t to, bool aborted);
+    struct segment *segment, int64_t to, struct buffer *aborted);
 
 /* --- recall.c ------------------------------------------------------------- */
 
@@ -483,9 +488,6 @@ void producers_recall(struct log *log, struct producers *producers,
 
 /* --- upkeep.c, flush.c ---------------------------------------------------- */
 
-/* The .txnindex of a segment, but not its name. False: errno, and log_fail()
- * where it is the sync that failed. */
-bool log_sync_aborted(struct log *log, struct segment *segment);
 /* All before `offset` is on the disk then. [worker] */
 enum error log_flush_to(struct log *log, int64_t offset);
 /* The same, later, on a worker (now, without a scheduler). */

@@ -747,6 +747,60 @@ test_offsets_go_back(void)
 	}
 }
 
+static void
+lose(struct story *story, const char *name)
+{
+	char path[PATH_MAX];
+
+	bench_file(&story->bench, name, path);
+	CU_ASSERT_EQUAL(unlink(path), 0);
+}
+
+/* It dies while it makes a lost index anew: who comes next, and recovers the
+ * end alone, does not take what is there for whole. */
+static void
+test_killed_making_anew(void)
+{
+	struct story story;
+	bool alive = false;
+	int nth = 0;
+
+	story_init(&story);
+	story.bench.settings.segment_bytes = 2000;
+	bench_start(&story.bench);
+	for (int i = 1; i <= 3; i++) {
+		data(&story, i, 10);
+		end_transaction(&story, i, false);
+	}
+	for (int i = 0; i < 10; i++)
+		data(&story, 0, 600);
+	bench_stop(&story.bench);
+	for (; !alive || nth % 2 != 0; nth++) {
+		struct bench *bench = &story.bench;
+
+		if (nth % 2 == 0)
+			lose(&story, "t-0/00000000000000000000.index");
+		lose(&story, TXNINDEX0);
+		if (nth % 2 != 0)
+			bench_write(bench, TXNINDEX0, "torn", 4, 0);
+		bench->files = files_faulty_new(files_system());
+		files_faulty_kill_after(bench->files, nth / 2);
+		if (bench_open(bench) &&
+		    storage_set_identity(bench->storage, 1, "cluster"))
+			(void)storage_load(bench->storage, NULL, NULL);
+		alive = !files_faulty_killed(bench->files);
+		bench_stop(bench);
+		files_faulty_free(bench->files);
+		bench->files = files_system();
+		bench_start(bench);
+		check_read(&story, 0, 1 << 20);
+		CU_ASSERT_EQUAL(bench_size(bench, TXNINDEX0), 3 * ENTRY_SIZE);
+		bench_stop(bench);
+	}
+	CU_ASSERT(nth > 60);
+	bench_fini(&story.bench);
+}
+
 /* More than one read of the file takes, and where in it the answer begins and
  * ends. */
 static void
@@ -883,6 +937,7 @@ static const struct unit_test tests[] = {
 	{ "synced", test_synced },
 	{ "cut meanwhile", test_cut_meanwhile },
 	{ "offsets go back", test_offsets_go_back },
+	{ "killed while it is made anew", test_killed_making_anew },
 	{ "many", test_many },
 	{ "readers beside", test_readers_beside },
 	{ "snapshot", test_snapshot },
