@@ -555,7 +555,8 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 	    items[first + 1]->base_offset <= point)
 		first++;
 	for (size_t i = 0; i < first; i++)
-		if (!open_indexes(log, items[i], i + 1 == *count))
+		if (storage_load_is_abandoned(log->storage) ||
+		    !open_indexes(log, items[i], i + 1 == *count))
 			return (false);
 	if (!clean && *count > 0) {
 		if (*count > 1 || items[0]->size > 0)

@@ -127,9 +127,12 @@ storage_load_abandon(struct storage *storage)
 bool
 storage_load_is_abandoned(const struct storage *storage)
 {
-	return (storage->load != NULL &&
-	    atomic_load_explicit(&storage->load_abandoned,
-		memory_order_relaxed));
+	if (storage->load == NULL ||
+	    !atomic_load_explicit(&storage->load_abandoned,
+		memory_order_relaxed))
+		return (false);
+	errno = ECANCELED;
+	return (true);
 }
 
 static void

@@ -59,16 +59,17 @@ recall_begin(struct log *log, struct segment *const *items, size_t last,
 
 /* Adds what lies in front of `to`. */
 static bool
-recall_walk(struct segment *segment, int64_t position, int64_t to,
-    struct producers *out)
+recall_walk(struct log *log, struct segment *segment,
+    const struct index_entry *start, int64_t to, struct producers *out)
 {
 	enum walk_found found;
 	struct walk walk;
 	struct batch batch;
+	int64_t position = start->position;
 
 	segment_walk(segment, &walk, position, segment->size, false);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH &&
-	    batch.base_offset < to)
+	    batch.base_offset < to && !storage_load_is_abandoned(log->storage))
 		if (batch.magic >= 2 &&
 		    (batch.attributes & BATCH_ATTR_CONTROL) == 0)
 			producers_add_data(out, &batch);
@@ -93,9 +94,10 @@ producers_recall(struct log *log, struct producers *producers,
 	first = recall_begin(log, items, count - 1, to, &start);
 	if (!producers_lack(producers, start.offset))
 		return;
-	for (size_t i = first; good && i < count; i++)
-		good = recall_walk(items[i], i == first ? start.position : 0,
-		    to, &found);
+	for (size_t i = first; good && i < count; i++) {
+		good = recall_walk(log, items[i], &start, to, &found);
+		start.position = 0;
+	}
 	if (!good)
 		diag_warn(log->storage->diag, storage,
 		    "partition=%s could not read what producers wrote last, a "

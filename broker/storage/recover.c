@@ -286,11 +286,13 @@ producers_replay_segment(struct log *log, struct producers *producers,
 	int64_t position;
 	bool good = true;
 
+	storage_load_goes_on(log->storage);
 	segment_walk(segment, &walk, 0, segment->size, false);
 	while (good &&
 	    (found = walk_next(&walk, &batch, &position)) == WALK_BATCH &&
 	    batch.base_offset < to) {
-		if (batch.last_offset < from || batch.magic < 2)
+		good = !storage_load_is_abandoned(log->storage);
+		if (!good || batch.last_offset < from || batch.magic < 2)
 			continue;
 		if ((batch.attributes & BATCH_ATTR_CONTROL) == 0) {
 			producers_add_data(producers, &batch);

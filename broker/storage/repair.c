@@ -70,6 +70,8 @@ scan_stretch(struct log *log, struct segment *scratch, struct walk *walk,
 			.max_timestamp_offset = batch.last_offset,
 		};
 
+		if (storage_load_is_abandoned(log->storage))
+			return (WALK_ERROR);
 		scratch->overflows |= batch.last_offset - base_offset >
 		    INT32_MAX;
 		if (scratch->overflows ||
@@ -173,6 +175,7 @@ segment_reindex(struct log *log, struct segment *segment, bool offsets)
 	int64_t damage;
 	bool good;
 
+	storage_load_goes_on(log->storage);
 	good = repair_scan(log, segment, &scratch, &damage) &&
 	    (!offsets || index_write(&scratch.offsets, scratch.files,
 			     scratch.path, false) == 0) &&

@@ -220,11 +220,12 @@ snapshot_load(struct log *log, struct producers *producers, int64_t start,
 			producers->snapshot_offset = offset;
 			break;
 		}
+		/* It stays: a load that ends here must find it damaged, not
+		 * that there is none. */
 		diag_warn(storage->diag, storage,
 		    "partition=%s producer snapshot is damaged, an older one "
 		    "is taken file=%s",
 		    log->name, name);
-		good = snapshot_delete(log, offset);
 	}
 	mem_free(found.offsets);
 	return (good);

@@ -416,8 +416,8 @@ bool snapshot_close(struct log *log);
 /* The file of what producers_encode() gave. */
 bool snapshot_put(struct log *log, int64_t offset, struct slice bytes,
     bool sync);
-/* Loads the newest usable one at or below `limit`, above `start`; what is no
- * good is deleted. The state's end offset is the snapshot's, or `start`. */
+/* Loads the newest usable one at or below `limit`, above `start`. The state's
+ * end offset is the snapshot's, or `start`. */
 bool snapshot_load(struct log *log, struct producers *producers, int64_t start,
     int64_t limit);
 /* Deletes those above `limit` and those at or below `start`. */
@@ -429,7 +429,7 @@ bool snapshot_remove_strays(struct log *log);
 
 /* A sign of life while logs load, told and said now and then. */
 void storage_load_goes_on(struct storage *storage);
-/* Whether what is being loaded is wanted no more. */
+/* Whether what is being loaded is wanted no more; then errno says so. */
 bool storage_load_is_abandoned(const struct storage *storage);
 
 /* NULL with *fatal unset: its directory has failed. */

@@ -406,6 +406,7 @@ struct impatient {
 	struct bench *bench;
 	int reads;
 	int patience;
+	int signs; /* of life */
 };
 
 static ssize_t
@@ -416,8 +417,18 @@ impatient_pread(struct files *files, int descriptor, void *to, size_t size,
 
 	if (++i->reads == i->patience)
 		storage_load_abandon(i->bench->storage);
+	clock_virtual_advance_to(&i->bench->clock,
+	    i->bench->clock.now_ns + 100000000);
 	return (files_system()->ops->pread(files_system(), descriptor, to,
 	    size, position));
+}
+
+static void
+impatient_progress(void *arg, size_t done, size_t total)
+{
+	struct impatient *i = arg;
+
+	i->signs += done < total;
 }
 
 /* Loads, and says whether that came to its end. */
@@ -431,9 +442,9 @@ impatient_load(struct impatient *i, struct bench *bench, int patience)
 	i->patience = 0;
 	bench->files = &i->files;
 	CU_ASSERT_FATAL(bench_open(bench));
-	i->reads = 0;
+	i->reads = i->signs = 0;
 	i->patience = patience;
-	return (storage_load(bench->storage, NULL, NULL));
+	return (storage_load(bench->storage, impatient_progress, i));
 }
 
 /* A stop in the middle of a recovery does not wait for its end, and takes
@@ -470,6 +481,67 @@ test_load_abandoned(void)
 	CU_ASSERT(bench_size(&bench, MARK) > 0);
 	CU_ASSERT(impatient_load(&i, &bench, 0));
 	bench_fini(&bench);
+}
+
+/* After a clean stop: all indexes of times are gone, or no snapshot of
+ * producers is any good. */
+static void
+spoil(struct bench *bench, bool snapshots, int64_t end)
+{
+	for (int64_t at = 0; at <= end; at++) {
+		char name[64];
+		char path[PATH_MAX];
+
+		snprintf(name, sizeof(name), "t-0/%020" PRId64 "%s", at,
+		    snapshots ? ".snapshot" : ".timeindex");
+		bench_file(bench, name, path);
+		if (!snapshots)
+			unlink(path);
+		else if (bench_size(bench, name) > 0)
+			bench_write(bench, name, "odd", 3, 2);
+	}
+}
+
+/* Nor does it wait for what a load after a clean stop does with all segments,
+ * which shows that it is alive, and forgets nothing. */
+static void
+test_long_load_abandoned(void)
+{
+	for (int snapshots = 0; snapshots < 2; snapshots++) {
+		struct bench_batch batch = { .value_size = 60000,
+			.producer_id = 7 };
+		struct log_appended appended;
+		struct impatient i;
+		struct bench bench;
+		int reads;
+
+		bench_init(&bench);
+		bench_start(&bench);
+		for (; batch.sequence < 200; batch.sequence++)
+			bench_append(&bench, &batch, NULL);
+		bench_stop(&bench);
+		spoil(&bench, snapshots, 200);
+		CU_ASSERT(impatient_load(&i, &bench, 0));
+		reads = i.reads;
+		CU_ASSERT(reads > 200);
+		CU_ASSERT(i.signs > 5);
+		bench_stop(&bench);
+		for (int patience = 5; patience < reads; patience += 31) {
+			spoil(&bench, snapshots, 200);
+			CU_ASSERT_FALSE(impatient_load(&i, &bench, patience));
+			CU_ASSERT(i.reads < patience + 10);
+			CU_ASSERT_FALSE(storage_has_failed_dir(bench.storage));
+			bench_stop(&bench);
+			CU_ASSERT(bench_size(&bench, MARK) > 0);
+		}
+		bench.files = files_system();
+		bench_start(&bench);
+		batch.sequence = 199;
+		CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended),
+		    ERR_NONE);
+		CU_ASSERT(appended.duplicate);
+		bench_fini(&bench);
+	}
 }
 
 /* What a start asks of the disk for each empty log. */
@@ -1068,6 +1140,7 @@ static const struct unit_test tests[] = {
 	{ "a roll makes one file", test_roll_makes_one_file },
 	{ "loading in parallel", test_load_in_parallel },
 	{ "loading is abandoned", test_load_abandoned },
+	{ "a long load is abandoned", test_long_load_abandoned },
 	{ "loading asks little of the disk", test_load_asks_little },
 	{ "few descriptors", test_few_descriptors },
 	{ "snapshots after a recovery", test_snapshots_after_recovery },
