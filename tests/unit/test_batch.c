@@ -569,8 +569,8 @@ test_given_up_when_named(void)
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
 	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
 	    "0\n2\n0 0\n5 2\n"));
-	CU_ASSERT_EQUAL(bench_append(&bench, &(struct bench_batch){ .count = 2 },
-	    NULL), ERR_NONE);
+	CU_ASSERT_EQUAL(bench_append(&bench,
+		&(struct bench_batch){ .count = 2 }, NULL), ERR_NONE);
 	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
 	    "0\n1\n0 0\n"));
 	bench_stop(&bench);
