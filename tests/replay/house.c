@@ -126,15 +126,18 @@ house_await(struct house *b, int id, enum broker_state state)
 	return (false);
 }
 
+/* One that was killed may be buried on the way. */
 static void
 await_grave(struct house *b, int id)
 {
-	if (b->at[id].broker == NULL)
-		return;
-	if (broker_state(b->at[id].broker) != BROKER_FAILED)
-		(void)house_await(b, id, BROKER_STOPPED);
-	bury(b, id);
-	CHECK(b->at[id].broker == NULL);
+	const struct running *p = &b->at[id];
+
+	for (int64_t ms = 0; ms < PATIENCE_MS && p->broker != NULL; ms += 10) {
+		bury(b, id);
+		if (p->broker != NULL)
+			house_run(b, 10);
+	}
+	CHECK(p->broker == NULL);
 }
 
 void
