@@ -289,6 +289,21 @@ def tool(broker, command, *arguments, **how):
                *arguments, **how)
 
 
+def start_on(broker, topic, write):
+    """Started on what write(broker, topic) put in the stead of the topic's
+    empty log, with no checkpoint and no mark of a clean stop: recovered."""
+    broker.start()
+    create_topic(broker, topic)
+    broker.stop()
+    write(broker, topic)
+    for path in broker.data.iterdir():
+        if path.name.endswith("checkpoint") or "clean" in path.name:
+            path.unlink()
+    broker.start()
+    wait_topic(broker, topic)
+    return broker
+
+
 def create_topic(broker, name, partitions=1, replication_factor=1, **configs):
     """By a request of our own, so that no tool need work for it."""
     def answer():

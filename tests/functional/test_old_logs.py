@@ -70,21 +70,12 @@ def write_old(broker, topic):
                               NOW + segment * DAY))
         stamp = (NOW + segment * DAY) / 1000
         os.utime(path, (stamp, stamp))
-    for path in broker.data.iterdir():
-        if path.name.endswith("checkpoint") or "clean" in path.name:
-            path.unlink()
 
 
 @pytest.fixture
 def old(make_broker):
-    broker = make_broker(log_retention_ms=-1, log_index_interval_bytes=100)
-    broker.start()
-    harness.create_topic(broker, "t")
-    broker.stop()
-    write_old(broker, "t")
-    broker.start()
-    harness.wait_topic(broker, "t")
-    return broker
+    return harness.start_on(make_broker(
+        log_retention_ms=-1, log_index_interval_bytes=100), "t", write_old)
 
 
 def older(rows):

@@ -59,21 +59,12 @@ def place(broker, topic):
             path.unlink()
     for base, batches in story():
         (folder / ("%020d.log" % base)).write_bytes(b"".join(batches))
-    for path in broker.data.iterdir():
-        if path.name.endswith("checkpoint") or "clean" in path.name:
-            path.unlink()
 
 
 @pytest.fixture
 def old(make_broker):
-    broker = make_broker(log_retention_ms=-1, log_index_interval_bytes=100)
-    broker.start()
-    harness.create_topic(broker, "t")
-    broker.stop()
-    place(broker, "t")
-    broker.start()
-    harness.wait_topic(broker, "t")
-    return broker
+    return harness.start_on(make_broker(
+        log_retention_ms=-1, log_index_interval_bytes=100), "t", place)
 
 
 def topic_id(client):
