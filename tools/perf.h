@@ -12,9 +12,10 @@ struct tool;
 
 /* --- producing ------------------------------------------------------------ */
 
-/* Records that were stored. Times are of the monotonic clock. */
+/* Records that were stored. The start is of the monotonic clock: finer than
+ * Kafka's tool has it, since a short run may take less than 1 ms. */
 struct perf_span {
-	int64_t start_ms;
+	int64_t start_ns;
 	int64_t count;
 	int64_t bytes;
 	int64_t latency_ms; /* the sum */
@@ -31,14 +32,14 @@ struct perf_stats {
 
 /* records >= 1: how many are to come. */
 void perf_stats_init(struct perf_stats *stats, int64_t records,
-    int64_t now_ms);
+    int64_t now_ns);
 void perf_stats_fini(struct perf_stats *stats);
 void perf_stats_record(struct perf_stats *stats, int64_t latency_ms,
     size_t bytes);
 /* The line for the window, which begins anew. */
-void perf_stats_window(struct perf_stats *stats, int64_t now_ms, bool json,
+void perf_stats_window(struct perf_stats *stats, int64_t now_ns, bool json,
     struct buffer *out);
-void perf_stats_total(struct perf_stats *stats, int64_t now_ms, bool json,
+void perf_stats_total(struct perf_stats *stats, int64_t now_ns, bool json,
     struct buffer *out);
 
 /* --- consuming ------------------------------------------------------------ */

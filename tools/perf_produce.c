@@ -25,6 +25,7 @@
 #define LAST_FLUSH_MS 5000
 #define ERRORS_SAID_MAX 10
 #define REPORT_MS 5000
+#define MS_NS ((int64_t)1000000)
 #define METRICS_MS 500
 /* Delivery reports are fetched after so many records. */
 #define RECORDS_A_POLL 16
@@ -240,7 +241,7 @@ perf_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
     void *opaque)
 {
 	struct perf_produce *p = opaque;
-	const int64_t now = now_ms();
+	const int64_t now_ns = clock_mono_ns(clock_system());
 	struct buffer out = BUFFER_EMPTY;
 
 	(void)rk;
@@ -252,11 +253,12 @@ perf_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message,
 		return;
 	}
 	perf_stats_record(&p->stats,
-	    now - p->start_ms - (int64_t)(intptr_t)message->_private,
+	    now_ns / MS_NS - p->start_ms -
+		(int64_t)(intptr_t)message->_private,
 	    message->len);
-	if (now - p->stats.window.start_ms < REPORT_MS)
+	if (now_ns - p->stats.window.start_ns < REPORT_MS * MS_NS)
 		return;
-	perf_stats_window(&p->stats, now, p->json, &out);
+	perf_stats_window(&p->stats, now_ns, p->json, &out);
 	tool_print(p->tool, &out);
 	fflush(p->tool->out);
 	buffer_fini(&out);
@@ -382,7 +384,8 @@ perf_end(struct perf_produce *p)
 	const int left = rd_kafka_outq_len(p->rk);
 	struct buffer out = BUFFER_EMPTY;
 
-	perf_stats_total(&p->stats, now_ms(), p->json, &out);
+	perf_stats_total(&p->stats, clock_mono_ns(clock_system()), p->json,
+	    &out);
 	if (args_has(p->args, "print-metrics"))
 		perf_put_metrics(p, &out);
 	tool_print(p->tool, &out);
@@ -517,7 +520,8 @@ perf_work(struct perf_produce *p)
 	status = perf_connect(p);
 	if (status == TOOL_OK) {
 		p->start_ms = now_ms();
-		perf_stats_init(&p->stats, p->records, p->start_ms);
+		perf_stats_init(&p->stats, p->records,
+		    clock_mono_ns(clock_system()));
 		status = perf_records(p);
 		perf_flush(p);
 		ended = perf_end(p);

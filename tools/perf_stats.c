@@ -24,10 +24,10 @@ perf_put_real(struct buffer *out, double number, int digits)
 /* --- producing ------------------------------------------------------------ */
 
 void
-perf_stats_init(struct perf_stats *stats, int64_t records, int64_t now_ms)
+perf_stats_init(struct perf_stats *stats, int64_t records, int64_t now_ns)
 {
-	*stats = (struct perf_stats) { .total.start_ms = now_ms,
-		.window.start_ms = now_ms };
+	*stats = (struct perf_stats) { .total.start_ns = now_ns,
+		.window.start_ns = now_ns };
 	stats->every =
 	    records / (records < PERF_SAMPLES ? records : PERF_SAMPLES);
 	stats->samples = mem_zalloc(((size_t)(records / stats->every) + 1) *
@@ -84,21 +84,21 @@ struct rates {
 };
 
 static struct rates
-rates_of(const struct perf_span *span, int64_t now_ms)
+rates_of(const struct perf_span *span, int64_t now_ns)
 {
-	const double elapsed_ms = (double)(now_ms - span->start_ms);
+	const double seconds = (double)(now_ns - span->start_ns) / 1e9;
 
 	return ((struct rates) {
-		.records = 1000.0 * (double)span->count / elapsed_ms,
-		.mib = 1000.0 * (double)span->bytes / elapsed_ms / MIB,
+		.records = (double)span->count / seconds,
+		.mib = (double)span->bytes / seconds / MIB,
 		.latency_ms = (double)span->latency_ms / (double)span->count,
 	});
 }
 
 static void
-json_span(struct json_out *json, const struct perf_span *span, int64_t now_ms)
+json_span(struct json_out *json, const struct perf_span *span, int64_t now_ns)
 {
-	const struct rates rates = rates_of(span, now_ms);
+	const struct rates rates = rates_of(span, now_ns);
 
 	json_int(json, "records", span->count);
 	json_number(json, "recordsPerSec", rates.records, 1);
@@ -108,10 +108,10 @@ json_span(struct json_out *json, const struct perf_span *span, int64_t now_ms)
 }
 
 static void
-put_span(struct buffer *out, const struct perf_span *span, int64_t now_ms,
+put_span(struct buffer *out, const struct perf_span *span, int64_t now_ns,
     bool total)
 {
-	const struct rates rates = rates_of(span, now_ms);
+	const struct rates rates = rates_of(span, now_ns);
 
 	buffer_printf(out, "%" PRId64 " records sent, ", span->count);
 	perf_put_real(out, rates.records, total ? 6 : 1);
@@ -125,7 +125,7 @@ put_span(struct buffer *out, const struct perf_span *span, int64_t now_ms,
 }
 
 void
-perf_stats_window(struct perf_stats *stats, int64_t now_ms, bool json,
+perf_stats_window(struct perf_stats *stats, int64_t now_ns, bool json,
     struct buffer *out)
 {
 	struct json_out writer;
@@ -133,18 +133,18 @@ perf_stats_window(struct perf_stats *stats, int64_t now_ms, bool json,
 	if (json) {
 		json_init(&writer, out);
 		json_open(&writer, NULL, '{');
-		json_span(&writer, &stats->window, now_ms);
+		json_span(&writer, &stats->window, now_ns);
 		json_close(&writer, '}');
 		json_end(&writer);
 	} else {
-		put_span(out, &stats->window, now_ms, false);
+		put_span(out, &stats->window, now_ns, false);
 		buffer_append_text(out, ".\n");
 	}
-	stats->window = (struct perf_span) { .start_ms = now_ms };
+	stats->window = (struct perf_span) { .start_ns = now_ns };
 }
 
 void
-perf_stats_total(struct perf_stats *stats, int64_t now_ms, bool json,
+perf_stats_total(struct perf_stats *stats, int64_t now_ns, bool json,
     struct buffer *out)
 {
 	struct json_out writer;
@@ -156,7 +156,7 @@ perf_stats_total(struct perf_stats *stats, int64_t now_ms, bool json,
 		json_init(&writer, out);
 		json_open(&writer, NULL, '{');
 		json_bool(&writer, "total", true);
-		json_span(&writer, &stats->total, now_ms);
+		json_span(&writer, &stats->total, now_ns);
 		json_int(&writer, "latencyMs50", percentile(stats, 0.5));
 		json_int(&writer, "latencyMs95", percentile(stats, 0.95));
 		json_int(&writer, "latencyMs99", percentile(stats, 0.99));
@@ -165,7 +165,7 @@ perf_stats_total(struct perf_stats *stats, int64_t now_ms, bool json,
 		json_end(&writer);
 		return;
 	}
-	put_span(out, &stats->total, now_ms, true);
+	put_span(out, &stats->total, now_ns, true);
 	buffer_printf(out,
 	    ", %d ms 50th, %d ms 95th, %d ms 99th, %d ms 99.9th.\n",
 	    percentile(stats, 0.5), percentile(stats, 0.95),

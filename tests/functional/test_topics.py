@@ -320,7 +320,8 @@ def test_grow_by_assignment(client, zk, fake):
     assert topic_node(zk, name)["partitions"] == {
         "0": [0, FAKE], "1": [FAKE, 0], "2": [0, FAKE]}
     assert partitions(client, name)[1]["LeaderId"] == FAKE
-    new = {p["PartitionIndex"]: p for _, p in fake.told("LeaderAndIsr", name)}
+    told = fake.wait_told("LeaderAndIsr", name, 3)
+    new = {p["PartitionIndex"]: p for _, p in told}
     assert new[1]["IsNew"] and new[1]["Leader"] == FAKE
 
 
@@ -473,9 +474,11 @@ def test_depart(client, zk, fake, version):
     assert {p["PartitionIndex"] for _, p in stops} == {1}
     assert not any(p["DeletePartition"] for _, p in stops)
     # What it led it is told to follow.
-    last = [p for _, p in fake.told("LeaderAndIsr", name)
-            if p["PartitionIndex"] == 0][-1]
-    assert (last["Leader"], last["LeaderEpoch"]) == (0, 1)
+    harness.wait_until(
+        lambda: [(p["Leader"], p["LeaderEpoch"])
+                 for _, p in fake.told("LeaderAndIsr", name)
+                 if p["PartitionIndex"] == 0][-1] == (0, 1),
+        what="LeaderAndIsr of the new leader")
     # It is no candidate any more.
     other = name_of("other")
     create_on(client, other, [FAKE, 0])

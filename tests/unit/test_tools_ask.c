@@ -183,29 +183,31 @@ test_log_dirs(void)
 
 /* --- perf ----------------------------------------------------------------- */
 
+#define MS_NS ((int64_t)1000000)
+
 static void
 test_perf_produced(void)
 {
 	struct perf_stats stats;
 	struct buffer out = BUFFER_EMPTY;
 
-	perf_stats_init(&stats, 10, 1000);
+	perf_stats_init(&stats, 10, 1000 * MS_NS);
 	for (int64_t i = 1; i <= 10; i++)
 		perf_stats_record(&stats, i * 10, 1048576);
-	perf_stats_window(&stats, 3000, false, &out);
+	perf_stats_window(&stats, 3000 * MS_NS, false, &out);
 	same_text(&out,
 	    "10 records sent, 5.0 records/sec (5.00 MB/sec), 55.0 ms avg "
 	    "latency, 100.0 ms max latency.\n");
 	out = BUFFER_EMPTY;
 	CU_ASSERT_EQUAL(stats.window.count, 0);
-	CU_ASSERT_EQUAL(stats.window.start_ms, 3000);
-	perf_stats_total(&stats, 5000, false, &out);
+	CU_ASSERT_EQUAL(stats.window.start_ns, 3000 * MS_NS);
+	perf_stats_total(&stats, 5000 * MS_NS, false, &out);
 	same_text(&out,
 	    "10 records sent, 2.500000 records/sec (2.50 MB/sec), 55.00 ms avg "
 	    "latency, 100.00 ms max latency, 60 ms 50th, 100 ms 95th, 100 ms "
 	    "99th, 100 ms 99.9th.\n");
 	out = BUFFER_EMPTY;
-	perf_stats_total(&stats, 5000, true, &out);
+	perf_stats_total(&stats, 5000 * MS_NS, true, &out);
 	same_text(&out,
 	    "{\"total\":true,\"records\":10,\"recordsPerSec\":2.5,"
 	    "\"mbPerSec\":2.50,\"avgLatencyMs\":55.00,\"maxLatencyMs\":100,"
@@ -215,11 +217,21 @@ test_perf_produced(void)
 	/* Nothing came through; and many records, of which some are kept. */
 	out = BUFFER_EMPTY;
 	perf_stats_init(&stats, 3, 0);
-	perf_stats_total(&stats, 10, false, &out);
+	perf_stats_total(&stats, 10 * MS_NS, false, &out);
 	same_text(&out,
 	    "0 records sent, 0.000000 records/sec (0.00 MB/sec), NaN ms avg "
 	    "latency, 0.00 ms max latency, 0 ms 50th, 0 ms 95th, 0 ms 99th, 0 "
 	    "ms 99.9th.\n");
+	perf_stats_fini(&stats);
+	/* In less than 1 ms. */
+	out = BUFFER_EMPTY;
+	perf_stats_init(&stats, 1, 5 * MS_NS);
+	perf_stats_record(&stats, 0, 1048576);
+	perf_stats_total(&stats, 5 * MS_NS + MS_NS / 4, false, &out);
+	same_text(&out,
+	    "1 records sent, 4000.000000 records/sec (4000.00 MB/sec), 0.00 ms "
+	    "avg latency, 0.00 ms max latency, 0 ms 50th, 0 ms 95th, 0 ms "
+	    "99th, 0 ms 99.9th.\n");
 	perf_stats_fini(&stats);
 	perf_stats_init(&stats, 1700000, 0);
 	for (int64_t i = 0; i < 1700000; i++)
