@@ -136,6 +136,12 @@ zk_batch_children(struct zk_batch *batch, const char *path,
 }
 
 struct zk_op *
+zk_batch_acl(struct zk_batch *batch, const char *path)
+{
+	return (batch_add(batch, ZK_OP_ACL, path));
+}
+
+struct zk_op *
 zk_batch_create(struct zk_batch *batch, const char *path, struct slice data,
     int flags)
 {

@@ -287,7 +287,7 @@ bool
 fake_op_writes(const struct zk_op *op)
 {
 	return (op->kind != ZK_OP_GET && op->kind != ZK_OP_EXISTS &&
-	    op->kind != ZK_OP_CHILDREN);
+	    op->kind != ZK_OP_CHILDREN && op->kind != ZK_OP_ACL);
 }
 
 static enum zk_rc
@@ -341,6 +341,8 @@ read_apply(struct fake_client *client, struct zk_driver_request *request,
 	op->stat = node->stat;
 	if (op->kind == ZK_OP_GET)
 		op->answer = arena_slice_copy(request->arena, node->data, &ok);
+	if (op->kind == ZK_OP_ACL)
+		op->answer = SLICE_LITERAL(ZK_ACL_OPEN);
 	if (op->kind == ZK_OP_CHILDREN) {
 		ok = children_answer(node, op, request->arena) == ZK_OK;
 		if (ok)

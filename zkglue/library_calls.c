@@ -126,6 +126,45 @@ on_children(int rc, const struct String_vector *names,
 	call_complete(call, rc);
 }
 
+/* "scheme:id:cdrwa" each, with commas between them. */
+static bool
+acl_copy(struct library_call *call, const struct ACL_vector *acl)
+{
+	const struct {
+		int right;
+		char letter;
+	} rights[] = {
+		{ ZOO_PERM_CREATE, 'c' }, { ZOO_PERM_DELETE, 'd' },
+		{ ZOO_PERM_READ, 'r' }, { ZOO_PERM_WRITE, 'w' },
+		{ ZOO_PERM_ADMIN, 'a' },
+	};
+	struct buffer text = BUFFER_EMPTY;
+	bool good;
+
+	for (int32_t i = 0; i < acl->count; i++) {
+		buffer_printf(&text, "%s%s:%s:", i == 0 ? "" : ",",
+		    acl->data[i].id.scheme, acl->data[i].id.id);
+		for (size_t r = 0; r < nelems(rights); r++)
+			if ((acl->data[i].perms & rights[r].right) != 0)
+				buffer_append(&text, &rights[r].letter, 1);
+	}
+	good = call_copy(call, text.data, text.length);
+	buffer_fini(&text);
+	return (good);
+}
+
+static void
+on_acl(int rc, struct ACL_vector *acl, struct Stat *stat, const void *arg)
+{
+	struct library_call *call = (struct library_call *)(uintptr_t)arg;
+
+	if (rc == ZOK && stat != NULL)
+		call->stat = *stat;
+	if (rc == ZOK && acl != NULL && !acl_copy(call, acl))
+		rc = ZSYSTEMERROR;
+	call_complete(call, rc);
+}
+
 /* --- sending: the loop ---------------------------------------------------- */
 
 void
@@ -242,6 +281,8 @@ call_send(struct library_call *call)
 	case ZK_OP_CHILDREN:
 		return (zoo_aget_children2(handle, path, watch, on_children,
 		    call));
+	case ZK_OP_ACL:
+		return (zoo_aget_acl(handle, path, on_acl, call));
 	case ZK_OP_CREATE:
 		return (zoo_acreate2(handle, path,
 		    (const char *)op->data.data, data_length(op->data),
@@ -421,7 +462,8 @@ answer_fill(struct library_call *call)
 		return;
 	if (op->kind != ZK_OP_DELETE)
 		stat_copy(&op->stat, &call->stat);
-	if (op->kind == ZK_OP_GET && call->data != NULL)
+	if ((op->kind == ZK_OP_GET || op->kind == ZK_OP_ACL) &&
+	    call->data != NULL)
 		op->answer = arena_slice_copy(call->request->arena,
 		    slice_of(call->data, call->length), &ok);
 	else if (op->kind == ZK_OP_GET)

@@ -138,12 +138,16 @@ enum zk_op_kind {
 	ZK_OP_GET,
 	ZK_OP_EXISTS,
 	ZK_OP_CHILDREN,
+	ZK_OP_ACL,
 	ZK_OP_CREATE,
 	ZK_OP_SET,
 	ZK_OP_DELETE,
 	ZK_OP_CHECK,        /* only in a multi */
 	ZK_OP_MULTI         /* all or nothing; its parts are ops of their own */
 };
+
+/* What every node of a cluster without ZooKeeper's security has. */
+#define ZK_ACL_OPEN "world:anyone:cdrwa"
 
 enum { ZK_PERSISTENT = 0, ZK_EPHEMERAL = 1, ZK_SEQUENTIAL = 2 };
 #define ZK_ANY_VERSION (-1)
@@ -164,7 +168,8 @@ struct zk_op {
 	bool retried;
 	/* GET, EXISTS, SET, CREATE (where known), parts too. */
 	struct zk_stat stat;
-	/* GET: data; CREATE: the path made, for sequentials. */
+	/* GET: data; CREATE: the path made, for sequentials; ACL: who may what,
+	 * "world:anyone:cdrwa,sasl:kafka:r". */
 	struct slice answer;
 	const char **children; /* CHILDREN: names, sorted */
 	size_t child_count;
@@ -192,6 +197,7 @@ struct zk_op *zk_batch_exists(struct zk_batch *batch, const char *path,
     struct zk_watcher *watcher);
 struct zk_op *zk_batch_children(struct zk_batch *batch, const char *path,
     struct zk_watcher *watcher);
+struct zk_op *zk_batch_acl(struct zk_batch *batch, const char *path);
 struct zk_op *zk_batch_create(struct zk_batch *batch, const char *path,
     struct slice data, int flags);
 struct zk_op *zk_batch_set(struct zk_batch *batch, const char *path,
