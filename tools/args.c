@@ -16,6 +16,37 @@ row_find(const struct arg_row *rows, const char *name, size_t length)
 	return (NULL);
 }
 
+/* The option with that name, or the only one whose name begins so. NULL:
+ * *why. */
+static const struct arg_row *
+row_begun(const struct arg_row *rows, const char *name, size_t length,
+    struct buffer *why)
+{
+	const struct arg_row *found = row_find(rows, name, length);
+	size_t count = 0;
+
+	if (found != NULL && found->kind != ARG_OPERAND)
+		return (found);
+	found = NULL;
+	for (const struct arg_row *row = rows; row->name != NULL; row++) {
+		if (length == 0 || row->kind == ARG_OPERAND ||
+		    strncmp(row->name, name, length) != 0)
+			continue;
+		if (count == 1)
+			buffer_printf(why, "--%.*s may be --%s",
+			    (int)length, name, found->name);
+		if (count++ > 0)
+			buffer_printf(why, " or --%s", row->name);
+		found = row;
+	}
+	if (count == 0)
+		buffer_printf(why, "there is no option --%.*s", (int)length,
+		    name);
+	else if (count > 1)
+		buffer_append_text(why, "; give more of its name");
+	return (count == 1 ? found : NULL);
+}
+
 static bool
 value_good(const struct arg_row *row, const char *text, struct buffer *why)
 {
@@ -92,21 +123,39 @@ args_take(struct args *args, const struct arg_row *row, const char *value,
 	return (true);
 }
 
+/* The option that an argument names; "-x" may be a letter, or a whole name. */
+static const struct arg_row *
+args_option(const struct args *args, const char *argument, size_t length,
+    struct buffer *why)
+{
+	const bool one_dash = argument[1] != '-';
+	const char *name = argument + (one_dash ? 1 : 2);
+	const struct arg_row *row;
+
+	length -= (size_t)(name - argument);
+	if (!one_dash)
+		return (row_begun(args->rows, name, length, why));
+	for (row = args->rows; row->name != NULL; row++)
+		if (length == 1 && row->letter == name[0])
+			return (row);
+	row = row_find(args->rows, name, length);
+	if (row != NULL && row->kind != ARG_OPERAND)
+		return (row);
+	buffer_printf(why, "there is no option -%.*s", (int)length, name);
+	return (NULL);
+}
+
 static bool
 args_one(struct args *args, const char *argument,
     const struct args_rest *rest, int *taken, struct buffer *why)
 {
-	const char *name = argument + 2;
-	const char *equals = strchr(name, '=');
-	const size_t length = equals != NULL ? (size_t)(equals - name)
-					     : strlen(name);
-	const struct arg_row *row = row_find(args->rows, name, length);
+	const char *equals = strchr(argument, '=');
+	const struct arg_row *row = args_option(args, argument,
+	    equals != NULL ? (size_t)(equals - argument) : strlen(argument),
+	    why);
 
-	if (row == NULL) {
-		buffer_printf(why, "there is no option --%.*s", (int)length,
-		    name);
+	if (row == NULL)
 		return (false);
-	}
 	if (row->kind != ARG_MANY && row->kind != ARG_SEVERAL &&
 	    row->kind != ARG_FLAG && args_given(args, row)) {
 		buffer_printf(why, "--%s was given twice", row->name);
@@ -124,6 +173,19 @@ args_one(struct args *args, const char *argument,
 	    value_good(row, args->given[args->count - 1].text, why));
 }
 
+/* A word that is no option. */
+static bool
+args_operand(struct args *args, const char *word, struct buffer *why)
+{
+	for (const struct arg_row *row = args->rows; row->name != NULL; row++)
+		if (row->kind == ARG_OPERAND && !args_given(args, row)) {
+			args_add(args, row, word);
+			return (true);
+		}
+	buffer_printf(why, "\"%s\" is no option: options begin with --", word);
+	return (false);
+}
+
 bool
 args_parse(struct args *args, const struct arg_row *rows, int argc,
     char *const argv[], struct buffer *why)
@@ -135,14 +197,12 @@ args_parse(struct args *args, const struct arg_row *rows, int argc,
 	args->given = mem_zalloc(((size_t)argc + 1) * sizeof(*args->given));
 	for (int i = 1; i < argc; i += taken) {
 		const struct args_rest rest = { argv + i + 1, argc - i - 1 };
+		const bool option = argv[i][0] == '-' && argv[i][1] != '\0' &&
+		    strcmp(argv[i], "--") != 0;
 
-		if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0') {
-			buffer_printf(why,
-			    "\"%s\" is no option: options begin with --",
-			    argv[i]);
-			return (false);
-		}
-		if (!args_one(args, argv[i], &rest, &taken, why))
+		taken = 1;
+		if (option ? !args_one(args, argv[i], &rest, &taken, why)
+			   : !args_operand(args, argv[i], why))
 			return (false);
 	}
 	return (true);
@@ -232,10 +292,16 @@ void
 args_help(const struct arg_row *rows, struct buffer *out)
 {
 	for (const struct arg_row *row = rows; row->name != NULL; row++) {
-		buffer_printf(out, "  --%s", row->name);
+		if (row->kind == ARG_OPERAND)
+			buffer_printf(out, "  %s", row->shape);
+		else if (row->letter != '\0')
+			buffer_printf(out, "  -%c, --%s", row->letter,
+			    row->name);
+		else
+			buffer_printf(out, "  --%s", row->name);
 		if (row->kind == ARG_MAYBE)
 			buffer_printf(out, " [%s]", row->shape);
-		else if (row->shape != NULL)
+		else if (row->shape != NULL && row->kind != ARG_OPERAND)
 			buffer_printf(out, " %s%s", row->shape,
 			    row->kind == ARG_SEVERAL ? " ..." : "");
 		buffer_printf(out, "\n        %s", row->help);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The options of a command, as rows, and what the user gave for them.  Syntax
- * is that of Kafka's scripts: --name value, --name=value, whole names only,
- * "--" ends them.  Texts borrow argv.
+ * is that of Kafka's scripts: --name value, --name=value, -name; behind two
+ * dashes the beginning of a name will do that no other one has.  Texts borrow
+ * argv.
  */
 #ifndef TOOLS_ARGS_H
 #define TOOLS_ARGS_H
@@ -21,7 +22,8 @@ enum arg_kind {
 	ARG_MANY,  /* text that may be given again */
 	ARG_REAL,
 	ARG_SEVERAL, /* texts up to the next option; as ARG_MANY else */
-	ARG_MAYBE    /* text that may be absent: the row's fallback then */
+	ARG_MAYBE,   /* text that may be absent: the row's fallback then */
+	ARG_OPERAND  /* a word that is no option, by the order of the rows */
 };
 
 struct arg_row {
@@ -30,10 +32,14 @@ struct arg_row {
 	const char *shape;    /* of the value, for --help */
 	const char *fallback; /* when it is not given; NULL: none */
 	const char *help;
+	char letter; /* -x is the option, too; NUL: none */
 };
 
 #define ARGS_COMMON                                                           \
 	{ "output", ARG_TEXT, "text|json", "text", "Print text or JSON." },   \
+	{ "progress", ARG_FLAG, NULL, NULL,                                   \
+	    "Tell how far long work is, also when standard error is no "      \
+	    "terminal." },                                                    \
 	{ "help", ARG_FLAG, NULL, NULL, "Tell the options of the command." }, \
 	{ "version", ARG_FLAG, NULL, NULL, "Print the version." },            \
 	{ NULL, ARG_FLAG, NULL, NULL, NULL }

@@ -531,6 +531,12 @@ client_metadata(struct client *client, struct metadata_response *response)
 }
 
 enum client_status
+client_brokers(struct client *client, struct metadata_response *response)
+{
+	return (client_ask_metadata(client, false, response));
+}
+
+enum client_status
 client_ask_controller(struct client *client, int api_key,
     const void *request, void *response)
 {

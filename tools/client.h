@@ -65,6 +65,10 @@ enum client_status client_ask_node(struct client *client, int32_t id,
 enum client_status client_metadata(struct client *client,
     struct metadata_response *response);
 
+/* The same without the topics. */
+enum client_status client_brokers(struct client *client,
+    struct metadata_response *response);
+
 /* Begins a span of setup.deadline_ms; each of the calls above does, too, unless
  * one is under way. */
 void client_begin(struct client *client);
@@ -89,6 +93,9 @@ struct client *client_of_args(struct tool *tool, const struct args *args,
 /* The same with the bootstrap servers from elsewhere; NULL: none are named. */
 struct client *client_of_bootstrap(struct tool *tool, const struct args *args,
     const char *bootstrap, int *status);
+/* The same, with the file with the client's options, NULL: none. */
+struct client *client_of_file(struct tool *tool, const char *bootstrap,
+    const char *path, int *status);
 /* Reads the file's options into the map. False: said. */
 bool client_read_properties(const struct tool *tool, const char *path,
     struct config_map *map);

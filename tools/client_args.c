@@ -104,7 +104,14 @@ struct client *
 client_of_bootstrap(struct tool *tool, const struct args *args,
     const char *bootstrap, int *status)
 {
-	const char *path = args_text(args, "command-config");
+	return (client_of_file(tool, bootstrap,
+	    args_text(args, "command-config"), status));
+}
+
+struct client *
+client_of_file(struct tool *tool, const char *bootstrap, const char *path,
+    int *status)
+{
 	struct client *client = NULL;
 	struct config_map map;
 

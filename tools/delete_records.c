@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* barnabas delete-records: moves the log start offsets that a file names. */
-#include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
-#include "base/mem.h"
-#include "tools/delete_records.h"
 #include "tools/json_out.h"
-#include "tools/read_file.h"
+#include "tools/leaders.h"
+#include "tools/partitions_file.h"
 #include "tools/tool.h"
-
-#define FILE_BYTES_MAX ((size_t)256 << 20)
-/* Delete all that is below the high watermark. */
-#define OFFSET_HIGH_WATERMARK (-1)
 
 static const struct arg_row delete_records_rows[] = {
 	ARGS_CLIENT,
@@ -35,136 +26,6 @@ const struct command command_delete_records = {
 	.rows = delete_records_rows,
 	.run = delete_records_run,
 };
-
-/* --- the file ------------------------------------------------------------- */
-
-static bool
-number_of(const json_t *object, const char *name, int64_t least, int64_t most,
-    int64_t *out)
-{
-	const json_t *value = json_object_get(object, name);
-
-	*out = json_is_integer(value) ? json_integer_value(value) : 0;
-	return (json_is_integer(value) && *out >= least && *out <= most);
-}
-
-static bool
-item_parse(const json_t *object, size_t number, struct arena *arena,
-    struct leader_item *item, struct buffer *why)
-{
-	const json_t *topic = json_object_get(object, "topic");
-	int64_t partition;
-	bool good = true;
-
-	if (!json_is_string(topic) || json_string_length(topic) == 0)
-		buffer_printf(why, "entry %zu has no \"topic\" that is a text",
-		    number);
-	else if (!number_of(object, "partition", 0, INT32_MAX, &partition))
-		buffer_printf(why, "entry %zu: \"partition\" is no partition's "
-				   "number",
-		    number);
-	else if (!number_of(object, "offset", OFFSET_HIGH_WATERMARK, INT64_MAX,
-		     &item->asked))
-		buffer_printf(why, "entry %zu: \"offset\" is no offset, nor -1 "
-				   "for the high watermark",
-		    number);
-	else {
-		item->partition = (int32_t)partition;
-		item->topic = arena_slice_copy(arena,
-		    slice_of(json_string_value(topic),
-			json_string_length(topic)),
-		    &good);
-		return (good);
-	}
-	return (false);
-}
-
-static int
-item_compare(const void *a, const void *b)
-{
-	const struct leader_item *x = *(struct leader_item *const *)a;
-	const struct leader_item *y = *(struct leader_item *const *)b;
-	const int order = slice_compare(x->topic, y->topic);
-
-	return (order != 0 ? order
-			   : (x->partition > y->partition) -
-		    (x->partition < y->partition));
-}
-
-static bool
-items_differ(struct leader_item *items, size_t count, struct buffer *why)
-{
-	struct leader_item **sorted =
-	    mem_zalloc((count + 1) * sizeof(struct leader_item *));
-	size_t twice = 0;
-
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = &items[i];
-	if (count > 1)
-		qsort(sorted, count, sizeof(struct leader_item *),
-		    item_compare);
-	for (size_t i = 1; twice == 0 && i < count; i++)
-		if (item_compare(&sorted[i - 1], &sorted[i]) == 0)
-			twice = i;
-	if (twice != 0) {
-		buffer_append_text(why, "it names the partition ");
-		leader_item_name(sorted[twice], why);
-		buffer_append_text(why, " more than once");
-	}
-	mem_free(sorted);
-	return (twice == 0);
-}
-
-static bool
-root_parse(const json_t *root, struct arena *arena,
-    struct leader_item **items, size_t *count, struct buffer *why)
-{
-	const json_t *partitions = json_object_get(root, "partitions");
-	int64_t version = 1;
-	size_t size;
-
-	if (json_object_get(root, "version") != NULL &&
-	    !number_of(root, "version", 1, 1, &version)) {
-		buffer_append_text(why, "its \"version\" is not 1");
-		return (false);
-	}
-	if (!json_is_array(partitions)) {
-		buffer_append_text(why, "it has no list \"partitions\"");
-		return (false);
-	}
-	size = json_array_size(partitions);
-	*items = mem_zalloc((size + 1) * sizeof(**items));
-	for (*count = 0; *count < size; (*count)++)
-		if (!item_parse(json_array_get(partitions, *count), *count + 1,
-			arena, &(*items)[*count], why))
-			return (false);
-	return (items_differ(*items, *count, why));
-}
-
-bool
-delete_records_parse(struct slice text, struct arena *arena,
-    struct leader_item **items, size_t *count, struct buffer *why)
-{
-	json_error_t error;
-	json_t *root = json_loadb((const char *)text.data, text.length,
-	    JSON_REJECT_DUPLICATES, &error);
-	bool good = false;
-
-	*items = NULL;
-	*count = 0;
-	if (root == NULL)
-		buffer_printf(why, "it is no JSON: line %d: %s", error.line,
-		    error.text);
-	else
-		good = root_parse(root, arena, items, count, why);
-	json_decref(root);
-	if (!good) {
-		mem_free(*items);
-		*items = NULL;
-		*count = 0;
-	}
-	return (good);
-}
 
 /* --- asking --------------------------------------------------------------- */
 
@@ -293,13 +154,16 @@ delete_records(struct tool *tool, const struct args *args,
     struct client *client, struct leader_item *items, size_t count)
 {
 	struct buffer out = BUFFER_EMPTY;
+	struct progress progress;
 
 	if (!args_json(args)) {
 		fputs("Executing records delete operation\n", tool->out);
 		fflush(tool->out);
 	}
+	progress_begin(&progress, tool, "partitions answered", count);
 	if (count != 0)
-		leaders_ask(client, items, count, delete_ask);
+		leaders_ask(client, items, count, delete_ask, &progress);
+	progress_end(&progress, count);
 	if (args_json(args))
 		print_json(items, count, &out);
 	else
@@ -312,25 +176,14 @@ static int
 delete_records_read(struct tool *tool, const struct args *args,
     struct client *client)
 {
-	const char *path = args_text(args, "offset-json-file");
-	struct buffer text = BUFFER_EMPTY;
-	struct buffer why = BUFFER_EMPTY;
-	struct leader_item *items = NULL;
-	size_t count;
-	int status = TOOL_OK;
+	struct partitions_list list;
 
-	if (!read_file(path, FILE_BYTES_MAX, &text))
-		status = tool_fail(tool, "%s: %s", path, strerror(errno));
-	else if (!delete_records_parse(buffer_slice(&text),
-		     client_arena(client), &items, &count, &why))
-		status = tool_fail(tool, "%s: %s; nothing was deleted", path,
-		    buffer_text(&why));
-	else
-		delete_records(tool, args, client, items, count);
-	mem_free(items);
-	buffer_fini(&text);
-	buffer_fini(&why);
-	return (status);
+	if (!partitions_read(tool, args_text(args, "offset-json-file"),
+		PARTITIONS_WITH_OFFSET, client_arena(client), &list))
+		return (TOOL_FAILED);
+	delete_records(tool, args, client, list.items, list.count);
+	partitions_list_fini(&list);
+	return (TOOL_OK);
 }
 
 static int

@@ -404,6 +404,7 @@ get_offsets(struct tool *tool, const struct args *args,
     struct client *client, const struct offsets_rules *rules)
 {
 	struct metadata_response metadata;
+	struct progress progress;
 	struct found found;
 	int status = TOOL_OK;
 
@@ -415,7 +416,11 @@ get_offsets(struct tool *tool, const struct args *args,
 		    "no partition matches the filters; barnabas topics --list "
 		    "shows the topics");
 	} else {
-		leaders_ask(client, found.items, found.count, offsets_ask);
+		progress_begin(&progress, tool, "partitions answered",
+		    found.count);
+		leaders_ask(client, found.items, found.count, offsets_ask,
+		    &progress);
+		progress_end(&progress, found.count);
 		print(tool, args, &found);
 	}
 	mem_free(found.items);

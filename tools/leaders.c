@@ -135,9 +135,16 @@ leader_ask(struct client *client, struct leader_item *const *items,
 	}
 }
 
+/* `settled` have their answers from rounds before. */
+struct leaders_stage {
+	leaders_question *question;
+	struct progress *progress;
+	size_t settled;
+};
+
 static void
 leaders_round(struct client *client, struct leader_item **items, size_t count,
-    leaders_question *question)
+    const struct leaders_stage *stage)
 {
 	size_t first = 0;
 
@@ -147,9 +154,23 @@ leaders_round(struct client *client, struct leader_item **items, size_t count,
 		while (end < count &&
 		    items[end]->leader == items[first]->leader)
 			end++;
-		leader_ask(client, items + first, end - first, question);
+		if (stage->progress != NULL)
+			progress_step(stage->progress,
+			    stage->settled + first);
+		leader_ask(client, items + first, end - first,
+		    stage->question);
 		first = end;
 	}
+}
+
+static size_t
+settled_count(const struct leader_item *items, size_t count)
+{
+	size_t settled = 0;
+
+	for (size_t i = 0; i < count; i++)
+		settled += !items[i].open;
+	return (settled);
 }
 
 static const struct leader_item *
@@ -180,8 +201,9 @@ leaders_wait(struct client *client, const struct leader_item *open)
 
 void
 leaders_ask(struct client *client, struct leader_item *items, size_t count,
-    leaders_question *question)
+    leaders_question *question, struct progress *progress)
 {
+	struct leaders_stage stage = { question, progress, 0 };
 	struct leader_item **placed =
 	    mem_zalloc((count + 1) * sizeof(struct leader_item *));
 	struct metadata_response metadata;
@@ -201,8 +223,9 @@ leaders_ask(struct client *client, struct leader_item *items, size_t count,
 			break;
 		}
 		known_init(&known, &metadata);
+		stage.settled = settled_count(items, count);
 		leaders_round(client, placed,
-		    items_place(&known, items, count, placed), question);
+		    items_place(&known, items, count, placed), &stage);
 		mem_free(known.topics);
 		open = first_open(items, count);
 	} while (open != NULL && leaders_wait(client, open));

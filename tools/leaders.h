@@ -7,6 +7,7 @@
 #define TOOLS_LEADERS_H
 
 #include "tools/client.h"
+#include "tools/progress.h"
 
 struct leader_item {
 	struct slice topic;
@@ -30,8 +31,9 @@ struct leader_item {
 typedef enum client_status leaders_question(struct client *client,
     int32_t leader, struct leader_item *const *items, size_t count);
 
+/* `progress`, which has begun, is told how many are answered; may be NULL. */
 void leaders_ask(struct client *client, struct leader_item *items,
-    size_t count, leaders_question *question);
+    size_t count, leaders_question *question, struct progress *progress);
 /* "a-0", as Kafka names a partition. */
 void leader_item_name(const struct leader_item *item, struct buffer *out);
 /* Why there is no answer, and what to do. */

@@ -7,8 +7,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "tools/client.h"
+#include "tools/java_names.h"
 #include "tools/json_out.h"
 #include "tools/log_dirs.h"
+#include "tools/progress.h"
 #include "tools/tool.h"
 
 static const struct arg_row log_dirs_rows[] = {
@@ -56,16 +58,17 @@ list_empty_text(struct slice list)
 static void
 json_error(struct json_out *json, int error, bool more)
 {
-	const char *name = error_name(error);
+	struct buffer class = BUFFER_EMPTY;
 
-	if (error == ERR_NONE)
+	if (error == ERR_NONE) {
 		json_none(json, "error");
-	else if (!more && error == ERR_KAFKA_STORAGE_ERROR)
-		json_text(json, "error",
-		    SLICE_LITERAL("org.apache.kafka.common.errors."
-				  "KafkaStorageException"));
-	else
-		json_text(json, "error", slice_of_text(name));
+	} else if (more) {
+		json_text(json, "error", slice_of_text(error_name(error)));
+	} else {
+		error_java_class(error, &class);
+		json_text(json, "error", buffer_slice(&class));
+	}
+	buffer_fini(&class);
 }
 
 static void
@@ -278,15 +281,19 @@ log_dirs_describe(const struct tool *tool, const struct args *args,
 	struct log_dirs_answer *answers =
 	    mem_zalloc((brokers->count + 1) * sizeof(*answers));
 	struct buffer out = BUFFER_EMPTY;
+	struct progress progress;
 	int status = TOOL_OK;
 
 	if (!args_json(args))
 		fputs("Querying brokers for log directories information\n",
 		    tool->out);
+	progress_begin(&progress, tool, "brokers asked", brokers->count);
 	for (size_t i = 0; status == TOOL_OK && i < brokers->count; i++) {
+		progress_step(&progress, i);
 		answers[i].broker = brokers->ids[i];
 		status = log_dirs_ask(tool, client, &answers[i]);
 	}
+	progress_end(&progress, brokers->count);
 	if (status == TOOL_OK) {
 		if (!args_json(args)) {
 			buffer_append_text(&out, "Received log directory "

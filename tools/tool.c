@@ -7,25 +7,41 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "tools/tool.h"
 
 static const struct command *const commands[] = {
 	&command_topics,
+	&command_configs,
 	&command_produce,
 	&command_consume,
 	&command_get_offsets,
 	&command_delete_records,
 	&command_log_dirs,
+	&command_leader_election,
+	&command_cluster,
+	&command_broker_api_versions,
 	&command_dump_log,
 	&command_perf_produce,
 	&command_perf_consume,
+	&command_check,
+	&command_completion,
 };
+
+const struct command *
+command_at(size_t index)
+{
+	return (index < nelems(commands) ? commands[index] : NULL);
+}
 
 static void
 tool_say(const struct tool *tool, const char *format, va_list arguments)
 {
+	/* A line of progress gives way. */
+	if (tool->terminal)
+		fputs("\r\033[K", tool->err);
 	fputs("barnabas", tool->err);
 	if (tool->command != NULL)
 		fprintf(tool->err, " %s", tool->command->name);
@@ -56,7 +72,9 @@ tool_usage(const struct tool *tool, const char *format, ...)
 	fprintf(tool->err, "See: barnabas%s%s --help\n",
 	    tool->command != NULL ? " " : "",
 	    tool->command != NULL ? tool->command->name : "");
-	return (TOOL_USAGE);
+	return (tool->command != NULL && tool->command->usage_status != 0
+		? tool->command->usage_status
+		: TOOL_USAGE);
 }
 
 void
@@ -97,7 +115,8 @@ command_find(const char *name)
 {
 	for (size_t i = 0; i < nelems(commands); i++)
 		if (strcmp(commands[i]->name, name) == 0 ||
-		    strcmp(commands[i]->kafka_name, name) == 0)
+		    (commands[i]->kafka_name != NULL &&
+			strcmp(commands[i]->kafka_name, name) == 0))
 			return (commands[i]);
 	return (NULL);
 }
@@ -109,8 +128,12 @@ tool_help(const struct tool *tool)
 	      "brokers\n\n",
 	    tool->out);
 	for (size_t i = 0; i < nelems(commands); i++)
-		fprintf(tool->out, "  %-14s  %s (%s)\n", commands[i]->name,
-		    commands[i]->summary, commands[i]->kafka_name);
+		fprintf(tool->out, "  %-19s  %s%s%s%s\n", commands[i]->name,
+		    commands[i]->summary,
+		    commands[i]->kafka_name != NULL ? " (" : "",
+		    commands[i]->kafka_name != NULL ? commands[i]->kafka_name
+						    : "",
+		    commands[i]->kafka_name != NULL ? ")" : "");
 	fputs("\nbarnabas COMMAND --help tells its options.\n", tool->out);
 	return (TOOL_OK);
 }
@@ -144,6 +167,7 @@ command_run(struct tool *tool, const struct args *args)
 		return (command_help(tool));
 	if (args_has(args, "version"))
 		return (tool_version(tool));
+	tool->progress = args_has(args, "progress");
 	output = args_text(args, "output");
 	if (strcmp(output, "text") != 0 && strcmp(output, "json") != 0)
 		return (tool_usage(tool,
@@ -185,6 +209,7 @@ tool_main(struct tool *tool, int argc, char *const argv[])
 	    : argc > 0			 ? argv[0]
 					 : "";
 
+	tool->terminal = isatty(fileno(tool->err)) == 1;
 	tool->command = command_find(name);
 	if (tool->command != NULL)
 		return (tool_end(tool, command_main(tool, argc, argv)));

@@ -11,17 +11,18 @@
 
 #include "tools/args.h"
 
-/* Kafka's scripts end with 1 for both. */
+/* Kafka's scripts end with 1 for both; commands of ours may differ. */
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 1 };
 
 struct tool;
 
 struct command {
 	const char *name;       /* "topics" */
-	const char *kafka_name; /* "kafka-topics.sh" */
+	const char *kafka_name; /* "kafka-topics.sh"; NULL: Kafka has none */
 	const char *summary;
 	const struct arg_row *rows;
 	int (*run)(struct tool *tool, const struct args *args);
+	int usage_status; /* 0: TOOL_USAGE */
 };
 
 extern const struct command command_topics;
@@ -33,18 +34,30 @@ extern const struct command command_perf_consume;
 extern const struct command command_get_offsets;
 extern const struct command command_delete_records;
 extern const struct command command_log_dirs;
+extern const struct command command_configs;
+extern const struct command command_leader_election;
+extern const struct command command_broker_api_versions;
+extern const struct command command_cluster;
+extern const struct command command_check;
+extern const struct command command_completion;
+
+/* Every command in the order of the help; NULL after the last. */
+const struct command *command_at(size_t index);
 
 struct tool {
 	const struct command *command;
 	FILE *in;
 	FILE *out;
 	FILE *err;
+	bool terminal; /* `err` is one */
+	bool progress; /* --progress */
 };
 
 /* Says "barnabas topics: ..." and answers TOOL_FAILED. */
 int tool_fail(const struct tool *tool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The same, with where to look for help; answers TOOL_USAGE. */
+/* The same, with where to look for help; answers TOOL_USAGE, or what the
+ * command has in its stead. */
 int tool_usage(const struct tool *tool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same as tool_fail, without an end of the command. */

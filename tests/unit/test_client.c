@@ -383,7 +383,7 @@ leaders(struct world *w, struct leader_item *items, size_t count)
 			.topic = SLICE_LITERAL("orders"),
 			.partition = (int32_t)(count - 1 - i),
 			.asked = -1 };
-	leaders_ask(w->client, items, count, question);
+	leaders_ask(w->client, items, count, question, NULL);
 }
 
 /* Each partition's leader is asked, again where it moved; a partition that does

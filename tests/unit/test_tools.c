@@ -74,6 +74,47 @@ test_options(void)
 	args_fini(&args);
 }
 
+/* One dash, the beginning of a name, a letter, a word. */
+static void
+test_options_short(void)
+{
+	static const struct arg_row short_rows[] = {
+		{ "action", ARG_OPERAND, "a|b", NULL, "" },
+		{ "server", ARG_TEXT, "x", NULL, "", 's' },
+		{ "server-id", ARG_INT, "n", NULL, "" },
+		{ "thing", ARG_OPERAND, "x", "none", "" },
+		{ "theme", ARG_TEXT, "x", NULL, "" },
+		ARGS_COMMON,
+	};
+	static const char *const good[] = { "x", "do", "-s", "a", "-theme=b",
+		"--server-i", "7", "it" };
+	static const char *const wrong[][3] = { { "x", "--serv", "a" },
+		{ "x", "-them", "a" }, { "x", "--thing", "a" },
+		{ "x", "-thing", "a" }, { "x", "-x", "a" } };
+	struct buffer why = BUFFER_EMPTY;
+	struct args args;
+
+	CU_ASSERT(args_parse(&args, short_rows, nelems(good),
+	    (char *const *)(uintptr_t)good, &why));
+	CU_ASSERT_STRING_EQUAL(args_text(&args, "action"), "do");
+	CU_ASSERT_STRING_EQUAL(args_text(&args, "thing"), "it");
+	CU_ASSERT_STRING_EQUAL(args_text(&args, "server"), "a");
+	CU_ASSERT_STRING_EQUAL(args_text(&args, "theme"), "b");
+	CU_ASSERT_EQUAL(args_number(&args, "server-id"), 7);
+	args_fini(&args);
+	for (size_t i = 0; i < nelems(wrong); i++) {
+		why.length = 0;
+		CU_ASSERT_FALSE(args_parse(&args, short_rows, 3,
+		    (char *const *)(uintptr_t)wrong[i], &why));
+		args_fini(&args);
+		if (i == 0)
+			CU_ASSERT_STRING_EQUAL(buffer_text(&why),
+			    "--serv may be --server or --server-id; give "
+			    "more of its name");
+	}
+	buffer_fini(&why);
+}
+
 /* Values up to the next option. */
 static void
 test_options_several(void)
@@ -100,8 +141,9 @@ test_options_wrong(void)
 {
 	static const char *const wrong[][3] = { { "--none" }, { "--text" },
 		{ "--number", "3x" }, { "--number", "2147483648" },
-		{ "--flag=1" }, { "word" }, { "-f" }, { "--tex", "a" },
-		{ "--" }, { "--text=1", "--text=2" }, { "--several" },
+		{ "--flag=1" }, { "word" }, { "-f" }, { "--m", "a" },
+		{ "--" }, { "-" }, { "--text", "1", "-text=2" },
+		{ "--text=1", "--text=2" }, { "--several" },
 		{ "--real", "x" } };
 	struct args args;
 
@@ -910,6 +952,7 @@ test_dump_wrong(void)
 static const struct unit_test tests[] = {
 	{ "options", test_options },
 	{ "options with several values", test_options_several },
+	{ "options with short names", test_options_short },
 	{ "wrong options", test_options_wrong },
 	{ "commands", test_commands },
 	{ "topic filter", test_filter },

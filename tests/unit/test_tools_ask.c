@@ -9,9 +9,9 @@
 #include "tests/unit/tool_rig.h"
 #include "tests/unit/unit.h"
 #include "tools/date_format.h"
-#include "tools/delete_records.h"
 #include "tools/get_offsets.h"
 #include "tools/log_dirs.h"
+#include "tools/partitions_file.h"
 #include "tools/perf.h"
 #include "tools/tool.h"
 
@@ -106,23 +106,28 @@ test_delete_records(void)
 		{ "{\"partitions\":[],\"partitions\":[]}", "JSON" },
 	};
 	struct buffer why = BUFFER_EMPTY;
-	struct leader_item *items;
+	struct partitions_list list;
 	struct arena arena;
-	size_t count;
 
 	arena_init(&arena, 0);
-	CU_ASSERT(delete_records_parse(SLICE_LITERAL("{\"partitions\":[{"
+	CU_ASSERT(partitions_parse(SLICE_LITERAL("{\"partitions\":[{"
 	    "\"topic\":\"b\",\"partition\":1,\"offset\":-1,\"more\":0},"
 	    "{\"topic\":\"a\",\"partition\":0,\"offset\":9}]}"),
-	    &arena, &items, &count, &why));
-	CU_ASSERT_EQUAL_FATAL(count, 2);
-	CU_ASSERT(slice_equal_text(items[0].topic, "b"));
-	CU_ASSERT_EQUAL(items[0].asked, -1);
-	CU_ASSERT_EQUAL(items[1].asked, 9);
-	mem_free(items);
+	    PARTITIONS_WITH_OFFSET, &arena, &list, &why));
+	CU_ASSERT_EQUAL_FATAL(list.count, 2);
+	CU_ASSERT(slice_equal_text(list.items[0].topic, "b"));
+	CU_ASSERT_EQUAL(list.items[0].asked, -1);
+	CU_ASSERT_EQUAL(list.items[1].asked, 9);
+	partitions_list_fini(&list);
+	/* As leader-election reads it. */
+	CU_ASSERT(partitions_parse(SLICE_LITERAL("{\"version\":7,"
+	    "\"partitions\":[{\"topic\":\"b\",\"partition\":1}]}"),
+	    PARTITIONS_ALONE, &arena, &list, &why));
+	CU_ASSERT_EQUAL(list.count, 1);
+	partitions_list_fini(&list);
 	for (size_t i = 0; i < nelems(wrong); i++) {
-		CU_ASSERT_FALSE(delete_records_parse(
-		    slice_of_text(wrong[i][0]), &arena, &items, &count, &why));
+		CU_ASSERT_FALSE(partitions_parse(slice_of_text(wrong[i][0]),
+		    PARTITIONS_WITH_OFFSET, &arena, &list, &why));
 		if (strstr(buffer_text(&why), wrong[i][1]) == NULL)
 			printf("\n%s: %s\n", wrong[i][0], buffer_text(&why));
 		CU_ASSERT(strstr(buffer_text(&why), wrong[i][1]) != NULL);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* barnabas check: topics and their configs. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tools/check.h"
+#include "tools/progress.h"
+#include "tools/topic_filter.h"
+
+/* Topics read at once. */
+#define TOPICS_AT_ONCE ((size_t)500)
+
+/* How a topic concerns the broker. */
+struct share {
+	size_t partitions; /* of which it has a replica */
+	size_t replicated; /* of those: that others have, too */
+	size_t moving;     /* of all */
+};
+
+static bool
+holds(const int32_t *ids, int32_t count, int32_t id)
+{
+	for (int32_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return (true);
+	return (false);
+}
+
+static void
+share_of(const struct znode_topic *topic, int32_t broker_id,
+    struct share *out)
+{
+	*out = (struct share) { 0 };
+	for (size_t i = 0; i < topic->partition_count; i++) {
+		const struct znode_assignment *p = &topic->partitions[i];
+
+		if (p->adding_count + p->removing_count > 0)
+			out->moving++;
+		if (!holds(p->replicas, p->replica_count, broker_id))
+			continue;
+		out->partitions++;
+		out->replicated += p->replica_count > 1;
+	}
+}
+
+/* What this version cannot do for the topic at all. */
+static void
+check_share(struct check *check, const char *path, const char *topic,
+    const struct share *share)
+{
+	if (share->moving != 0)
+		check_say(check, FINDING_ERROR, path, "",
+		    "%zu partitions are being reassigned: wait until that is "
+		    "done, or cancel it",
+		    share->moving);
+	if (share->replicated != 0)
+		check_say(check, FINDING_ERROR, path, "",
+		    "%zu partitions have other replicas than broker %d's: "
+		    "this version does not replicate; leave it one replica "
+		    "each, or take the broker off them",
+		    share->replicated, check->broker_id);
+	if (share->partitions != 0 &&
+	    topic_is_internal(slice_of_text(topic)))
+		check_say(check, FINDING_ERROR, path, "",
+		    "%zu partitions are on broker %d: this version has "
+		    "neither consumer groups nor transactions",
+		    share->partitions, check->broker_id);
+}
+
+static void
+check_config(struct check *check, const struct zk_read *read,
+    const char *topic)
+{
+	char error[OPTION_ERROR_SIZE];
+	struct znode_config node;
+	struct config_map map;
+	bool good = true;
+
+	if (read->rc != ZK_OK)
+		return;
+	if (!znode_config_decode(read->data, &check->arena, &node)) {
+		check_say(check, FINDING_ERROR, read->path, "",
+		    "it cannot be understood; correct it, or the topic goes "
+		    "by the broker's options");
+		return;
+	}
+	config_map_init(&map);
+	for (size_t i = 0; i < node.entry_count; i++)
+		good = config_map_set_text(&map, node.entries[i].name,
+		    node.entries[i].value) && good;
+	if (!good)
+		check_say(check, FINDING_ERROR, read->path, "",
+		    "it holds too much");
+	else if (!topic_options_check(check->options,
+		     topic_is_internal(slice_of_text(topic)) ? TOPIC_INTERNAL
+							     : TOPIC_OF_USER,
+		     &map, error))
+		check_say(check, FINDING_ERROR, read->path, "",
+		    "%s; change it with kafka-configs.sh", error);
+	config_map_fini(&map);
+}
+
+static void
+check_topic(struct check *check, const struct zk_read *node,
+    const struct zk_read *config, const char *name)
+{
+	struct znode_topic topic;
+	struct share share;
+
+	if (node->rc != ZK_OK)
+		return; /* it went meanwhile, or was told of */
+	if (!znode_topic_decode(node->data, &check->arena, &topic)) {
+		check_say(check, FINDING_ERROR, node->path, "",
+		    "it cannot be understood");
+		return;
+	}
+	share_of(&topic, check->broker_id, &share);
+	if (uuid_is_zero(topic.id))
+		check_say(check, FINDING_WARN, node->path, "",
+		    "the topic has no id, as brokers below 2.8 made them; "
+		    "the controller will give it one");
+	check_share(check, node->path, name, &share);
+	if (share.partitions != 0)
+		check_config(check, config, name);
+}
+
+static bool
+check_some(struct check *check, const char *const *names, size_t count)
+{
+	struct zk_read *reads =
+	    arena_array(&check->arena, 2 * count, sizeof(*reads));
+
+	CHECK(reads != NULL);
+	for (size_t i = 0; i < count; i++) {
+		reads[2 * i] = (struct zk_read) {
+			.kind = ZK_READ_DATA,
+			.path = znode_topic_path(&check->arena, names[i]),
+		};
+		reads[2 * i + 1] = (struct zk_read) {
+			.kind = ZK_READ_DATA,
+			.path = znode_config_path(&check->arena, "topics",
+			    names[i]),
+		};
+	}
+	if (!check_read(check, reads, 2 * count))
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		check_topic(check, &reads[2 * i], &reads[2 * i + 1], names[i]);
+	return (true);
+}
+
+void
+check_topics(struct check *check)
+{
+	struct zk_read list = { .kind = ZK_READ_CHILDREN,
+		.path = ZNODE_BROKER_TOPICS };
+	struct progress progress;
+	size_t some;
+
+	if (!check_read(check, &list, 1) || list.rc != ZK_OK)
+		return;
+	progress_begin(&progress, check->tool, "topics checked",
+	    list.child_count);
+	for (size_t i = 0; i < list.child_count; i += some) {
+		some = list.child_count - i;
+		if (some > TOPICS_AT_ONCE)
+			some = TOPICS_AT_ONCE;
+		progress_step(&progress, i);
+		if (!check_some(check, list.children + i, some))
+			break;
+	}
+	progress_end(&progress, list.child_count);
+}
