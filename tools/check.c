@@ -41,9 +41,27 @@ const struct command command_check = {
 
 /* --- findings ------------------------------------------------------------- */
 
+/* A node that is read in two ways is refused twice. */
+static bool
+check_said(const struct check *check, const struct check_finding *finding)
+{
+	for (size_t i = 0; i < check->finding_count; i++) {
+		const struct check_finding *f = &check->findings[i];
+
+		if (f->line == finding->line &&
+		    strcmp(f->where, finding->where) == 0 &&
+		    strcmp(f->subject, finding->subject) == 0 &&
+		    strcmp(f->message, finding->message) == 0)
+			return (true);
+	}
+	return (false);
+}
+
 void
 check_say_line(struct check *check, const struct check_finding *finding)
 {
+	if (check_said(check, finding))
+		return;
 	check->findings = mem_realloc(check->findings,
 	    (check->finding_count + 1) * sizeof(*check->findings));
 	check->findings[check->finding_count++] = *finding;

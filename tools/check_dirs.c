@@ -26,9 +26,11 @@ check_lock(struct check *check, const char *dir)
 		return; /* nobody had it, or not ours to look at */
 	if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
 		check_say(check, FINDING_WARN, path, "",
-		    "process %d runs on it: stop that broker before the "
-		    "replacement",
-		    (int)lock.l_pid);
+		    "a broker%s runs on it: stop it before the replacement",
+		    lock.l_pid > 0
+			? arena_printf(&check->arena, " (process %d)",
+			      (int)lock.l_pid)
+			: "");
 	close(fd);
 }
 

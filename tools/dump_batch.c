@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "storage/walk.h"
 #include "tools/dump.h"
+#include "tools/progress.h"
 
 /* One batch, decompressed. */
 #define DECOMPRESSED_BYTES_MAX ((size_t)1 << 30)
@@ -326,12 +327,16 @@ dump_batch(struct log_dump *d, const struct batch *batch, int64_t position)
 static int64_t
 dump_batches(struct log_dump *d, int descriptor, int64_t end)
 {
+	struct progress progress;
 	struct walk walk;
 	struct batch batch;
 	enum walk_found found;
 	int64_t position = 0;
 	int64_t reached = 0;
 
+	progress_begin(&progress, d->dump->tool, "bytes of the log",
+	    (uint64_t)end);
+	progress.quiet = d->dump->tool->out_terminal;
 	walk_init(&walk, d->dump->files, descriptor, 0, end, false);
 	while ((found = walk_next(&walk, &batch, &position)) == WALK_BATCH) {
 		if (!walk_load(&walk, &batch, position)) {
@@ -340,7 +345,9 @@ dump_batches(struct log_dump *d, int descriptor, int64_t end)
 		}
 		dump_batch(d, &batch, position);
 		reached = position + batch.size;
+		progress_step(&progress, (uint64_t)reached);
 	}
+	progress_end(&progress, (uint64_t)reached);
 	if (found == WALK_ERROR) {
 		dump_refused(d->dump, d->path, strerror(errno));
 		reached = -1;

@@ -43,7 +43,7 @@ progress_step(struct progress *progress, uint64_t done)
 {
 	const struct tool *tool = progress->tool;
 
-	if ((!tool->terminal && !tool->progress) ||
+	if ((!tool->terminal && !tool->progress) || progress->quiet ||
 	    now_ms() < progress->next_ms)
 		return;
 	progress_line(progress, done);

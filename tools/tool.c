@@ -210,6 +210,7 @@ tool_main(struct tool *tool, int argc, char *const argv[])
 					 : "";
 
 	tool->terminal = isatty(fileno(tool->err)) == 1;
+	tool->out_terminal = isatty(fileno(tool->out)) == 1;
 	tool->command = command_find(name);
 	if (tool->command != NULL)
 		return (tool_end(tool, command_main(tool, argc, argv)));

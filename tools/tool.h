@@ -50,6 +50,7 @@ struct tool {
 	FILE *out;
 	FILE *err;
 	bool terminal; /* `err` is one */
+	bool out_terminal; /* `out` is one, likely the same */
 	bool progress; /* --progress */
 };
 

@@ -10,6 +10,7 @@ import pytest
 
 import harness
 import real_kafka
+from both import Both, served
 
 # (both tools print "Infinity" for what was read in less than 1 ms)
 NUMBER = re.compile(rb"\d+(\.\d+)?|Infinity")
@@ -33,47 +34,6 @@ def cluster(request, new_factory):
                      stdin=b"record\n" * count)
     yield broker
     factory.end()
-
-
-class Both:
-    """Runs Kafka's tool and ours with the same arguments."""
-
-    def __init__(self, java, broker, command, kafka_name):
-        self.java, self.broker = java, broker
-        self.command, self.kafka_name = command, kafka_name
-
-    def kafka(self, *arguments):
-        return self.java.run(self.kafka_name, "--bootstrap-server",
-                             self.broker.address, *arguments)
-
-    def ours(self, *arguments):
-        done = harness.tool(self.broker, self.command, *arguments,
-                            check=False)
-        return done.returncode, done.stdout
-
-    def same(self, *arguments, ordered=True):
-        """What both print."""
-        theirs, ours = self.kafka(*arguments), self.ours(*arguments)
-        if not ordered:
-            theirs, ours = [(status, sorted(out.splitlines()))
-                            for status, out in (theirs, ours)]
-        assert ours == theirs
-        assert ours[0] == 0
-        return ours[1]
-
-    def both_fail(self, *arguments):
-        assert self.kafka(*arguments)[0] == 1
-        assert self.ours(*arguments) == (1, b"")
-
-
-def served(broker, key):
-    if broker.real:
-        return
-    with harness.wire.Client(broker.address) as client:
-        answer = client.call("ApiVersions", 3, ClientSoftwareName="t",
-                             ClientSoftwareVersion="1")
-    if key not in {row["ApiKey"] for row in answer["ApiKeys"]}:
-        pytest.skip(f"API {key} is not served yet")
 
 
 @pytest.fixture

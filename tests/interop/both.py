@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka's tool and ours, run with the same arguments on the same broker."""
+
+import pytest
+
+import harness
+import wire
+
+
+class Both:
+    """Runs Kafka's tool and ours with the same arguments."""
+
+    def __init__(self, java, broker, command, kafka_name):
+        self.java, self.broker = java, broker
+        self.command, self.kafka_name = command, kafka_name
+
+    def kafka(self, *arguments):
+        return self.java.run(self.kafka_name, "--bootstrap-server",
+                             self.broker.address, *arguments)
+
+    def ours(self, *arguments):
+        done = harness.tool(self.broker, self.command, *arguments,
+                            check=False)
+        return done.returncode, done.stdout
+
+    def same(self, *arguments, ordered=True):
+        """What both print."""
+        theirs, ours = self.kafka(*arguments), self.ours(*arguments)
+        if not ordered:
+            theirs, ours = [(status, sorted(out.splitlines()))
+                            for status, out in (theirs, ours)]
+        assert ours == theirs
+        assert ours[0] == 0
+        return ours[1]
+
+    def both_fail(self, *arguments):
+        assert self.kafka(*arguments)[0] == 1
+        assert self.ours(*arguments) == (1, b"")
+
+
+def served(broker, key):
+    if broker.real:
+        return
+    with wire.Client(broker.address) as client:
+        answer = client.call("ApiVersions", 3, ClientSoftwareName="t",
+                             ClientSoftwareVersion="1")
+    if key not in {row["ApiKey"] for row in answer["ApiKeys"]}:
+        pytest.skip(f"API {key} is not served yet")
