@@ -181,8 +181,9 @@ partitions_read(const struct tool *tool, const char *path,
 		tool_fail(tool, "%s: %s", path, strerror(errno));
 	else if (!partitions_parse(buffer_slice(&text), kind, arena, list,
 		     &why))
-		tool_fail(tool, "%s: %s; nothing was done", path,
-		    buffer_text(&why));
+		tool_fail(tool, "%s: %s; %s", path, buffer_text(&why),
+		    kind == PARTITIONS_WITH_OFFSET ? "nothing was deleted"
+						   : "nothing was elected");
 	else
 		good = true;
 	buffer_fini(&text);

@@ -18,7 +18,7 @@ struct progress {
 	uint64_t total;
 	int64_t next_ms; /* when it is time for the next line */
 	bool shown;      /* a line stands on the terminal */
-	bool quiet;      /* the caller's, who prints to the terminal meanwhile */
+	bool quiet;      /* the caller prints to the terminal meanwhile */
 };
 
 void progress_begin(struct progress *progress, const struct tool *tool,

@@ -279,11 +279,11 @@ class TestCompletion:
         script = harness.run(harness.TOOL, "completion").stdout
         path = f"{harness.TOOL.parent}:{os.environ['PATH']}"
 
-        def run(line):
+        def run(line, before=""):
             done = subprocess.run(
                 ["bash", "-c", self.SCRIPT, "bash", line], input=script,
-                capture_output=True, env={**os.environ, "PATH": path},
-                timeout=harness.PATIENCE)
+                capture_output=True, timeout=harness.PATIENCE,
+                env={**os.environ, "PATH": before + path})
             assert done.returncode == 0 and not done.stderr, done
             return done.stdout.decode().split("\n")[:-1]
         return run
@@ -305,8 +305,6 @@ class TestCompletion:
         ("barnabas cluster un", ["unregister"]),
         ("barnabas check --time", ["--timeout-ms"]),
         ("barnabas completion ", ["bash"]),
-        # nobody is asked who was not named
-        ("barnabas topics --describe --topic ", []),
     ))
     def test_words(self, complete, line, words):
         assert complete(line) == words
@@ -331,6 +329,20 @@ class TestCompletion:
         # one that does not answer
         assert complete("barnabas topics --bootstrap-server "
                         f"127.0.0.1:{harness.free_port()} --topic ") == []
+
+    def test_nobody_is_asked(self, complete, tmp_path):
+        """Who was not named on the line."""
+        program = tmp_path / "barnabas"
+        program.write_text('#!/bin/sh\necho asked "$@" | tr " " "\\n"\n')
+        program.chmod(0o755)
+        before = f"{tmp_path}:"
+        for line in ("barnabas topics --topic ", "kafka-topics.sh --topic a",
+                     "kafka-topics.sh --command-config f --topic "):
+            assert complete(line, before) == []
+        assert complete("kafka-topics.sh --command-config f --bootstrap-server"
+                        " h:1 --topic ", before) == [
+            "asked", "topics", "--list", "--bootstrap-server", "h:1",
+            "--command-config", "f"]
 
     def test_every_option(self, complete):
         """What --output json says of the commands is what is completed."""

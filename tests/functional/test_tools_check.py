@@ -424,9 +424,13 @@ class TestTopics:
                     "version": 3, "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ",
                     "partitions": {"0": [1]}, "adding_replicas": {},
                     "removing_replicas": {}}).encode())
-        patient.node("/config/topics/t1099", {
-            "version": 1, "config": {"cleanup.policy": "compact"}})
-        assert patient.grave()[0][0] == "/config/topics/t1099"
+        names = sorted(f"t{n}" for n in range(1100))
+        wrong = {f"/config/topics/{names[n]}"
+                 for n in (0, 499, 500, 999, 1000, 1099)}
+        for path in wrong:
+            patient.node(path, {
+                "version": 1, "config": {"cleanup.policy": "compact"}})
+        assert {where for where, _ in patient.check()} == wrong
         done = harness.run(harness.TOOL, "check", patient.file, "--progress",
                            check=False)
         assert done.stderr.splitlines()[-1] == (
