@@ -379,7 +379,8 @@ class TestTopics:
 
     def test_tiers(self, patient):
         patient.topic("t", [[1]], remote_storage_enable="true")
-        assert "remote.storage.enable" in patient.grave()[1]
+        (where, _), message = patient.grave()
+        assert where == "/config/topics/t" and "remote" in message.lower()
 
     def test_nonsense(self, patient):
         patient.topic("t", [[1]])

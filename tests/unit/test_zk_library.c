@@ -218,7 +218,7 @@ struct scripted {
 	struct zk_batch *batch;
 	struct zk_watcher watcher;
 	struct waitq_link link;
-	struct zk_op *op[4];
+	struct zk_op *op[5];
 	struct zk_op **made;
 	int64_t id;
 	int round;
@@ -338,6 +338,7 @@ operations_check(struct task *task)
 	CU_ASSERT_EQUAL(s->op[3]->parts[0].rc, ZK_ROLLED_BACK);
 	CU_ASSERT_EQUAL(s->op[3]->parts[1].rc, ZK_BAD_VERSION);
 	CU_ASSERT_EQUAL(s->op[3]->parts[2].rc, ZK_ROLLED_BACK);
+	CU_ASSERT_TRUE(slice_equal_text(s->op[4]->answer, ZK_ACL_OPEN));
 	zk_batch_free(&s->batch);
 	return (task_next(task, step_close));
 }
@@ -366,6 +367,7 @@ operations_start(struct task *task)
 	zk_multi_set(s->batch, s->op[3], "/o/null", SLICE_LITERAL("x"), 0);
 	zk_multi_check(s->batch, s->op[3], "/o", 9);
 	zk_multi_delete(s->batch, s->op[3], "/o/null", 1);
+	s->op[4] = zk_batch_acl(s->batch, "/o");
 	zk_batch_submit(s->batch, task);
 	return (task_next(task, operations_check));
 }

@@ -155,7 +155,7 @@ test_operations(void)
 {
 	struct bench b;
 	struct zk_batch *batch;
-	struct zk_op *op[12];
+	struct zk_op *op[14];
 	struct slice data;
 
 	bench_init(&b, 3, "zk");
@@ -173,6 +173,8 @@ test_operations(void)
 	op[9] = zk_batch_children(batch, "/n", NULL);
 	op[10] = zk_batch_delete(batch, "/n", ZK_ANY_VERSION);
 	op[11] = zk_batch_delete(batch, "/gone", ZK_ANY_VERSION);
+	op[12] = zk_batch_acl(batch, "/n");
+	op[13] = zk_batch_acl(batch, "/gone");
 	run(&b, batch);
 	CU_ASSERT_EQUAL(op[0]->rc, ZK_OK);
 	CU_ASSERT_EQUAL(op[1]->rc, ZK_NODE_EXISTS);
@@ -189,6 +191,8 @@ test_operations(void)
 	CU_ASSERT_EQUAL(op[9]->stat.children_version, 2);
 	CU_ASSERT_EQUAL(op[10]->rc, ZK_NOT_EMPTY);
 	CU_ASSERT_EQUAL(op[11]->rc, ZK_NO_NODE);
+	CU_ASSERT_TRUE(slice_equal_text(op[12]->answer, ZK_ACL_OPEN));
+	CU_ASSERT_EQUAL(op[13]->rc, ZK_NO_NODE);
 	CU_ASSERT_EQUAL(zk_batch_worst(batch), ZK_NODE_EXISTS);
 	zk_batch_free(&batch);
 	CU_ASSERT_TRUE(zk_fake_get(b.fake, "/n/b", &data, NULL));
