@@ -139,6 +139,15 @@ class TestConfigs:
                             "message.format.version")
             assert status == 0
 
+    def settled(self, configs, count):
+        """Both print so many options of brokers: a broker hears of them a
+        moment later."""
+        describe = ("--describe", "--entity-type", "brokers")
+        harness.wait_until(
+            lambda: configs.ours(*describe)[1].count(b"\n  ") == count,
+            what=f"{count} options are told")
+        configs.same(*describe)
+
     def test_alter_brokers(self, configs, cluster):
         served(cluster, 44)
         for one, other in ((configs.kafka, configs.ours),
@@ -150,13 +159,13 @@ class TestConfigs:
             assert one("--alter", "--broker", 0, "--add-config",
                        "log.retention.ms=80000,log.segment.bytes=90000") == (
                 0, b"Completed updating config for broker 0.\n")
-            configs.same("--describe", "--entity-type", "brokers")
+            self.settled(configs, 3)
             assert other("--alter", "--broker", 0, "--delete-config",
                          "log.retention.ms,log.segment.bytes")[0] == 0
             assert other("--alter", "--entity-type", "brokers",
                          "--entity-default", "--delete-config",
                          "log.retention.ms")[0] == 0
-            configs.same("--describe", "--entity-type", "brokers")
+            self.settled(configs, 0)
 
     def test_alter_loggers(self, configs, cluster):
         if not cluster.real:
