@@ -68,6 +68,15 @@ scheduler_fini(struct scheduler *scheduler)
 }
 
 void
+scheduler_set_workers(struct scheduler *scheduler, int count)
+{
+	CHECK_MAGIC(scheduler, SCHEDULER_MAGIC);
+	CHECK(count >= 1);
+	if (scheduler->ops->crew_resize != NULL)
+		scheduler->ops->crew_resize(&scheduler->crew, count);
+}
+
+void
 scheduler_free(struct scheduler *scheduler)
 {
 	if (scheduler == NULL)

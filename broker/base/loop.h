@@ -47,6 +47,10 @@ struct scheduler *scheduler_new_replay(struct clock_virtual *clock,
 /* All loops must have been freed. Runs out the work still queued; queues that
  * were not freed go with it. */
 void scheduler_free(struct scheduler *scheduler);
+/* So many workers from now on, >= 1: more at once, or fewer as soon as those
+ * that are too many end what they are at. What the kernel refuses is said, and
+ * goes without. One caller at a time; nothing happens in replay. */
+void scheduler_set_workers(struct scheduler *scheduler, int count);
 const struct clock *scheduler_clock(const struct scheduler *scheduler);
 
 /* Replay only.  Runs callbacks, those due at until_ns included, until nothing
@@ -157,6 +161,9 @@ struct work_queue *work_queue_new(struct scheduler *scheduler,
 /* One with so many workers of its own, which never wait for what others do. */
 struct work_queue *work_queue_new_apart(struct scheduler *scheduler,
     const char *name, int parallel);
+/* So many at once from now on, >= 1; with workers of its own so many of them.
+ * One caller at a time. */
+void work_queue_set_parallel(struct work_queue *queue, int parallel);
 /* Until what is queued has run; the caller runs some of it. May be called from
  * a piece of another queue. */
 void work_queue_free(struct work_queue *queue);

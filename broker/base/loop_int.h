@@ -33,8 +33,9 @@ struct crew {
 	pthread_cond_t ready;
 	int idle_count;
 	bool stopping;
-	int thread_count;
-	pthread_t *threads;
+	int wanted;	  /* workers */
+	int worker_count; /* that are there, or about to be */
+	struct list workers; /* of struct worker, those that left included */
 };
 
 struct scheduler_ops {
@@ -51,6 +52,8 @@ struct scheduler_ops {
 	/* So many workers serve the crew's queues. NULL: whoever runs work runs
 	 * that of all crews. */
 	void (*crew_start)(struct crew *crew, int count);
+	/* So many from now on. */
+	void (*crew_resize)(struct crew *crew, int count);
 	void (*crew_stop)(struct crew *crew);
 	/* Under work_mutex: a queue of the crew has become runnable. */
 	void (*work_ready)(struct crew *crew);

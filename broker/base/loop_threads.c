@@ -13,11 +13,13 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/diag.h"
 #include "base/loop_int.h"
 #include "base/mem.h"
 
@@ -43,27 +45,35 @@ static const struct scheduler_ops threads_ops;
 
 /*
  * Signals go to the daemon's main thread; faults stay with the thread that made
- * them.
+ * them.  Answers the kernel's error, 0: it runs.
  */
-static void
-thread_start(const struct scheduler *scheduler, pthread_t *thread,
-    void *(*run)(void *arg), void *arg)
+static int
+thread_try(pthread_t *thread, void *(*run)(void *arg), void *arg)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
 		SIGTRAP };
 	sigset_t blocked, old;
-	int error;
+	int error, refused;
 
 	sigfillset(&blocked);
 	for (size_t i = 0; i < nelems(faults); i++)
 		sigdelset(&blocked, faults[i]);
 	error = pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	CHECK(error == 0);
-	error = pthread_create(thread, NULL, run, arg);
-	if (error != 0)
-		scheduler_refused(scheduler, "thread", error);
+	refused = pthread_create(thread, NULL, run, arg);
 	error = pthread_sigmask(SIG_SETMASK, &old, NULL);
 	CHECK(error == 0);
+	return (refused);
+}
+
+static void
+thread_start(const struct scheduler *scheduler, pthread_t *thread,
+    void *(*run)(void *arg), void *arg)
+{
+	int error = thread_try(thread, run, arg);
+
+	if (error != 0)
+		scheduler_refused(scheduler, "thread", error);
 }
 
 /* --- workers -------------------------------------------------------------- */
@@ -81,18 +91,50 @@ run_first(struct work_queue *queue)
 	work_end(queue);
 }
 
+/* One of a crew; under work_mutex but for `thread`, which is the caller's of
+ * crew_start(), crew_resize() and crew_stop(). */
+struct worker {
+	struct list link;
+	struct crew *crew;
+	pthread_t thread;
+	bool left; /* it runs nothing more */
+};
+
+static void
+threads_work_ready(struct crew *crew)
+{
+	if (crew->idle_count > 0)
+		pthread_cond_signal(&crew->ready);
+}
+
+/* Under work_mutex: true when there is one too many. */
+static bool
+worker_leaves(struct worker *worker)
+{
+	struct crew *crew = worker->crew;
+
+	if (crew->stopping ? !list_empty(&crew->runnable) :
+	    crew->worker_count <= crew->wanted)
+		return (false);
+	crew->worker_count--;
+	worker->left = true;
+	/* It may have been woken for a piece. */
+	if (!list_empty(&crew->runnable))
+		threads_work_ready(crew);
+	return (true);
+}
+
 static void *
 worker_main(void *arg)
 {
-	struct crew *crew = arg;
+	struct worker *worker = arg;
+	struct crew *crew = worker->crew;
 	pthread_mutex_t *mutex = &crew->scheduler->work_mutex;
 
 	(void)pthread_setname_np(pthread_self(), "worker");
 	leaf_lock(mutex);
-	for (;;) {
+	while (!worker_leaves(worker)) {
 		if (list_empty(&crew->runnable)) {
-			if (crew->stopping)
-				break;
 			crew->idle_count++;
 			pthread_cond_wait(&crew->ready, mutex);
 			crew->idle_count--;
@@ -105,22 +147,112 @@ worker_main(void *arg)
 	return (NULL);
 }
 
-static void
-threads_work_ready(struct crew *crew)
+/* The kernel's error, 0: there is one more. */
+static int
+crew_hire(struct crew *crew)
 {
-	if (crew->idle_count > 0)
-		pthread_cond_signal(&crew->ready);
+	struct worker *worker = mem_zalloc(sizeof(*worker));
+	int error;
+
+	worker->crew = crew;
+	error = thread_try(&worker->thread, worker_main, worker);
+	if (error != 0) {
+		mem_free(worker);
+		return (error);
+	}
+	leaf_lock(&crew->scheduler->work_mutex);
+	list_push_tail(&crew->workers, &worker->link);
+	leaf_unlock(&crew->scheduler->work_mutex);
+	return (0);
+}
+
+/* Those that left, or all, which will. */
+static void
+crew_bury(struct crew *crew, bool all)
+{
+	struct list gone, *element;
+
+	list_init(&gone);
+	leaf_lock(&crew->scheduler->work_mutex);
+	LIST_EACH(link, &crew->workers) {
+		if (!all && !list_entry(link, struct worker, link)->left)
+			continue;
+		list_remove(link);
+		list_push_tail(&gone, link);
+	}
+	leaf_unlock(&crew->scheduler->work_mutex);
+	while ((element = list_pop_head(&gone)) != NULL) {
+		struct worker *worker = list_entry(element, struct worker,
+		    link);
+		int error = pthread_join(worker->thread, NULL);
+
+		CHECK(error == 0);
+		mem_free(worker);
+	}
+}
+
+/* How many there are to be more than there are. */
+static int
+crew_want(struct crew *crew, int count)
+{
+	int missing;
+
+	leaf_lock(&crew->scheduler->work_mutex);
+	crew->wanted = count;
+	missing = count - crew->worker_count;
+	if (missing > 0)
+		crew->worker_count += missing;
+	if (missing < 0)
+		pthread_cond_broadcast(&crew->ready);
+	leaf_unlock(&crew->scheduler->work_mutex);
+	return (missing);
+}
+
+/* So many of those that were wanted cannot be had. */
+static void
+crew_forgo(struct crew *crew, int count, int error)
+{
+	const struct scheduler *scheduler = crew->scheduler;
+	char reason[128];
+	int left;
+
+	leaf_lock(&crew->scheduler->work_mutex);
+	crew->worker_count -= count;
+	crew->wanted -= count;
+	left = crew->wanted;
+	leaf_unlock(&crew->scheduler->work_mutex);
+	diag_error(scheduler->diag, base, "a worker thread was refused by the "
+	    "system: %s; the workers stay at %d",
+	    strerror_r(error, reason, sizeof(reason)), left);
+}
+
+static void
+threads_crew_resize(struct crew *crew, int count)
+{
+	int missing = crew_want(crew, count);
+
+	for (; missing > 0; missing--) {
+		int error = crew_hire(crew);
+
+		if (error == 0)
+			continue;
+		crew_forgo(crew, missing, error);
+		break;
+	}
+	crew_bury(crew, false);
 }
 
 static void
 threads_crew_start(struct crew *crew, int count)
 {
 	CHECK(pthread_cond_init(&crew->ready, NULL) == 0);
-	crew->thread_count = count;
-	crew->threads = mem_alloc((size_t)count * sizeof(*crew->threads));
-	for (int i = 0; i < count; i++)
-		thread_start(crew->scheduler, &crew->threads[i], worker_main,
-		    crew);
+	list_init(&crew->workers);
+	for (int missing = crew_want(crew, count); missing > 0; missing--) {
+		int error = crew_hire(crew);
+
+		if (error != 0)
+			scheduler_refused(crew->scheduler, "thread", error);
+	}
 }
 
 static void
@@ -130,13 +262,8 @@ threads_crew_stop(struct crew *crew)
 	crew->stopping = true;
 	pthread_cond_broadcast(&crew->ready);
 	leaf_unlock(&crew->scheduler->work_mutex);
-	for (int i = 0; i < crew->thread_count; i++) {
-		int error = pthread_join(crew->threads[i], NULL);
-
-		CHECK(error == 0);
-	}
+	crew_bury(crew, true);
 	pthread_cond_destroy(&crew->ready);
-	mem_free(crew->threads);
 }
 
 /* Who waits takes part, or a worker that waits for its own kind, when all the
@@ -366,6 +493,7 @@ static const struct scheduler_ops threads_ops = {
 	.loop_detach = threads_loop_detach,
 	.loop_rouse = threads_loop_rouse,
 	.crew_start = threads_crew_start,
+	.crew_resize = threads_crew_resize,
 	.crew_stop = threads_crew_stop,
 	.work_ready = threads_work_ready,
 	.work_drain = threads_work_drain,

@@ -65,12 +65,6 @@ work_queue_free(struct work_queue *queue)
 	mem_free(queue);
 }
 
-void
-work_queue_wait(struct work_queue *queue)
-{
-	queue->scheduler->ops->work_drain(queue);
-}
-
 /* Under work_mutex: true when the queue has become runnable, or still is. */
 static bool
 queue_offer(struct work_queue *queue)
@@ -80,6 +74,34 @@ queue_offer(struct work_queue *queue)
 	if (!list_linked(&queue->runnable))
 		list_push_tail(&queue->crew->runnable, &queue->runnable);
 	return (true);
+}
+
+void
+work_queue_set_parallel(struct work_queue *queue, int parallel)
+{
+	struct scheduler *scheduler = queue->scheduler;
+	int before;
+
+	CHECK(parallel >= 1);
+	if (queue->apart && scheduler->ops->crew_resize != NULL)
+		scheduler->ops->crew_resize(queue->crew, parallel);
+	leaf_lock(&scheduler->work_mutex);
+	before = queue->parallel;
+	queue->parallel = parallel;
+	if (queue_offer(queue)) {
+		/* One for each piece that may begin now. */
+		for (int i = before; i < parallel; i++)
+			scheduler->ops->work_ready(queue->crew);
+	} else {
+		list_remove(&queue->runnable);
+	}
+	leaf_unlock(&scheduler->work_mutex);
+}
+
+void
+work_queue_wait(struct work_queue *queue)
+{
+	queue->scheduler->ops->work_drain(queue);
 }
 
 static void

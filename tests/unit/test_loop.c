@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler of threads: posts, timers, descriptors, work. */
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -637,6 +643,168 @@ test_work_apart(void)
 	mem_free(c);
 }
 
+/* Pieces that each wait until so many run at once. */
+struct crowd {
+	struct scheduler *scheduler;
+	pthread_mutex_t mutex;
+	pthread_cond_t moved;
+	int inside;
+	int wanted; /* inside, before any goes on */
+	bool open;  /* they were */
+	bool late;  /* somebody waited in vain */
+	int passed;
+	int most;
+	struct crowd_piece {
+		struct work work;
+		struct crowd *crowd;
+	} pieces[8];
+};
+
+static void
+crowd_enter(struct crowd *c)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 60;
+	c->inside++;
+	if (c->inside > c->most)
+		c->most = c->inside;
+	c->open = c->open || c->inside >= c->wanted;
+	pthread_cond_broadcast(&c->moved);
+	while (!c->open && !c->late)
+		c->late = pthread_cond_timedwait(&c->moved, &c->mutex, &end) ==
+		    ETIMEDOUT;
+}
+
+static void
+crowd_run(struct work *work)
+{
+	struct crowd *c = container_of(work, struct crowd_piece, work)->crowd;
+
+	pthread_mutex_lock(&c->mutex);
+	crowd_enter(c);
+	pthread_mutex_unlock(&c->mutex);
+	/* Whoever may run beside it comes while it is here. */
+	(void)sched_yield();
+	pthread_mutex_lock(&c->mutex);
+	c->inside--;
+	c->passed++;
+	pthread_mutex_unlock(&c->mutex);
+}
+
+static void
+crowd_submit(struct crowd *c, struct work_queue *queue, int count, int wanted)
+{
+	c->wanted = wanted;
+	c->open = false;
+	c->most = 0;
+	for (int i = 0; i < count; i++) {
+		c->pieces[i] = (struct crowd_piece) {
+			.work = { .run = crowd_run }, .crowd = c,
+		};
+		work_submit(queue, &c->pieces[i].work);
+	}
+}
+
+static void
+crowd_init(struct crowd *c)
+{
+	memset(c, 0, sizeof(*c));
+	CU_ASSERT_EQUAL(pthread_mutex_init(&c->mutex, NULL), 0);
+	CU_ASSERT_EQUAL(pthread_cond_init(&c->moved, NULL), 0);
+}
+
+static void
+crowd_fini(struct crowd *c)
+{
+	pthread_mutex_destroy(&c->mutex);
+	pthread_cond_destroy(&c->moved);
+}
+
+/* Threads of this process that are workers. */
+static int
+count_workers(void)
+{
+	char name[64], path[320];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc/self/task");
+	int count = 0;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		FILE *file;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm",
+		    entry->d_name);
+		file = fopen(path, "r");
+		if (file == NULL)
+			continue;
+		if (fgets(name, sizeof(name), file) != NULL)
+			count += strcmp(name, "worker\n") == 0;
+		fclose(file);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return (count);
+}
+
+/* More workers take up what waits already; fewer run it all, too. */
+static void
+test_workers_come_and_go(void)
+{
+	struct crowd c;
+	struct work_queue *queue;
+
+	crowd_init(&c);
+	c.scheduler = scheduler_new_threads(clock_system(), 1, NULL);
+	queue = work_queue_new(c.scheduler, "crowd", 8);
+	crowd_submit(&c, queue, 4, 4);
+	scheduler_set_workers(c.scheduler, 4);
+	work_queue_wait(queue);
+	CU_ASSERT_EQUAL(c.passed, 4);
+	for (int i = 0; i < 50; i++) {
+		crowd_submit(&c, queue, 8, 1);
+		scheduler_set_workers(c.scheduler, 1 + i % 3);
+		work_queue_wait(queue);
+	}
+	CU_ASSERT_EQUAL(c.passed, 404);
+	CU_ASSERT_FALSE(c.late);
+	scheduler_set_workers(c.scheduler, 1);
+	while (count_workers() > 1)
+		(void)sched_yield();
+	work_queue_free(queue);
+	scheduler_free(c.scheduler);
+	CU_ASSERT_EQUAL(count_workers(), 0);
+	crowd_fini(&c);
+}
+
+/* A queue of its own takes more at once, with more workers, and fewer. */
+static void
+test_work_queue_widens(void)
+{
+	for (int apart = 0; apart < 2; apart++) {
+		struct crowd c;
+		struct work_queue *queue;
+
+		crowd_init(&c);
+		c.scheduler = scheduler_new_threads(clock_system(), 4, NULL);
+		queue = (apart ? work_queue_new_apart : work_queue_new)(
+		    c.scheduler, "crowd", 1);
+		crowd_submit(&c, queue, 3, 3);
+		work_queue_set_parallel(queue, 3);
+		work_queue_wait(queue);
+		CU_ASSERT_EQUAL(c.passed, 3);
+		work_queue_set_parallel(queue, 1);
+		crowd_submit(&c, queue, 8, 1);
+		work_queue_free(queue);
+		CU_ASSERT_FALSE(c.late);
+		CU_ASSERT_EQUAL(c.most, 1);
+		CU_ASSERT_EQUAL(c.passed, 11);
+		scheduler_free(c.scheduler);
+		crowd_fini(&c);
+	}
+}
+
 /* The home is freed while its work is queued: done is dropped. */
 static void
 test_work_outlives_no_home(void)
@@ -673,6 +841,8 @@ static const struct unit_test tests[] = {
 	{ "work: two at once", test_work_parallel },
 	{ "work: queues take turns", test_work_queues_take_turns },
 	{ "work: a queue with workers of its own", test_work_apart },
+	{ "work: workers come and go", test_workers_come_and_go },
+	{ "work: a queue widens", test_work_queue_widens },
 	{ "work: home freed first", test_work_outlives_no_home },
 };
 
