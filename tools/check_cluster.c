@@ -402,9 +402,10 @@ check_dynamic(struct check *check)
 	config = config_clone(check->config);
 	if (layer_add(check, &reads[0], &common) &&
 	    (check->broker_id < 0 || layer_add(check, &reads[1], &own)) &&
-	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_DEFAULT,
-		&common) &&
-	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_BROKER, &own)) {
+	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_DEFAULT, &common,
+		CONFIG_START) &&
+	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_BROKER, &own,
+		CONFIG_START)) {
 		(void)config_resolve(config);
 		layer_findings(check, config, &own, &common);
 	}

@@ -17,7 +17,7 @@
 struct apis;
 struct broker_options;
 struct cluster;
-struct config;
+struct config_live;
 struct configs;
 struct controller;
 struct diag;
@@ -29,7 +29,7 @@ struct scheduler;
 
 struct api_setup {
 	const struct broker_options *options;
-	const struct config *config; /* for DescribeConfigs */
+	const struct config_live *live; /* for DescribeConfigs */
 	struct scheduler *scheduler;
 	struct loop *controller_loop;
 	struct cluster *cluster;

@@ -8,7 +8,7 @@
 #include "base/diag.h"
 #include "base/task.h"
 #include "cluster/cluster.h"
-#include "config/config.h"
+#include "config/live.h"
 #include "metrics/metrics.h"
 
 struct fetch_sessions;
@@ -18,6 +18,14 @@ struct apis {
 	struct api_setup setup;
 	struct fetch_sessions *sessions;
 };
+
+/* The broker's config as it counts now; valid until the callback or step ends.
+ * On a loop. */
+static inline const struct config *
+apis_config(const struct apis *apis)
+{
+	return (config_live_now(apis->setup.live));
+}
 
 #define SERVED(key, lowest, highest, handler)                                 \
 	void handler(struct apis *apis, struct request *request);

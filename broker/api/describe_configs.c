@@ -149,7 +149,7 @@ describe_topic(struct describe_state *s, int32_t index,
 
 		if (!describe_wanted(asked, option->name))
 			continue;
-		config_describe_topic(s->apis->setup.config, overrides->map,
+		config_describe_topic(apis_config(s->apis), overrides->map,
 		    option, &value);
 		describe_value(s, &value,
 		    &out->configs[out->configs_count++]);
@@ -208,7 +208,7 @@ describe_broker(struct describe_state *s,
 		const struct option *option = option_at(i);
 
 		if (describe_wanted(asked, option->name) &&
-		    describe_option(s->apis->setup.config,
+		    describe_option(apis_config(s->apis),
 			asked->resource_name, option, &value))
 			describe_value(s, &value,
 			    &out->configs[out->configs_count++]);

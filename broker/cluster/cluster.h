@@ -161,7 +161,7 @@ bool topic_names_collide(struct slice a, struct slice b);
  * counted, immutable maps of strings with what follows from them.
  */
 struct topic_options; /* config/topic.h */
-struct broker_options;
+struct config;
 struct config_map;
 struct zk;
 struct zk_op;
@@ -181,7 +181,7 @@ struct configs;
 struct configs_setup {
 	struct loop *loop; /* the controller's: zk's owner */
 	struct zk *zk;
-	const struct broker_options *options;
+	const struct config *config; /* has the defaults; counted */
 	struct diag *diag;
 	/* A topic's config changed after all were loaded, or somebody says that
 	 * it did; on `loop`; the config is borrowed. May be NULL. */
@@ -196,6 +196,9 @@ void configs_start(struct configs *configs);
 /* Fetches under way, and all that come, end as failed. On the loop. */
 void configs_stop(struct configs *configs);
 bool configs_started(const struct configs *configs); /* loaded all once */
+/* Other defaults: every topic's options are resolved anew. It is told to nobody
+ * by `changed`: the caller goes through all that took options. On the loop. */
+void configs_set_defaults(struct configs *configs, const struct config *config);
 /* What ZooKeeper refused at the first reading, without which no config can be
  * followed: path and rc; NULL: nothing yet. On the loop. */
 const struct zk_op *configs_refusal(const struct configs *configs);

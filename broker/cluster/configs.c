@@ -56,6 +56,19 @@ struct follow_state {
 
 /* --- objects -------------------------------------------------------------- */
 
+/* Of what nobody may read: not by the defaults, which may delete what the topic
+ * keeps, and lose what it would not. */
+static void
+config_object_resolve(struct config_object *object)
+{
+	topic_options_resolve(config_options(object->source), &object->map,
+	    &object->options);
+	if (!object->config.refused)
+		return;
+	object->options.unclean_leader_election_enable = false;
+	object->options.retention_ms = object->options.retention_bytes = -1;
+}
+
 static struct config_object *
 config_object_new(struct configs *configs, const char *topic)
 {
@@ -66,8 +79,8 @@ config_object_new(struct configs *configs, const char *topic)
 	object->config.topic = mem_strdup(topic);
 	object->config.map = &object->map;
 	object->config.options = &object->options;
-	topic_options_resolve(configs->setup.options, &object->map,
-	    &object->options);
+	object->source = config_ref(configs->setup.config);
+	config_object_resolve(object);
 	return (object);
 }
 
@@ -80,6 +93,7 @@ topic_config_unref(const struct topic_config *config)
 	if (object == NULL || atomic_fetch_sub_explicit(&object->references, 1,
 				  memory_order_acq_rel) != 1)
 		return;
+	config_unref(object->source);
 	config_map_fini(&object->map);
 	mem_free(object->config.topic);
 	mem_free(object);
@@ -109,20 +123,6 @@ configs_topic(struct configs *configs, const char *topic)
 	return (&object->config);
 }
 
-static bool
-map_same(const struct config_map *a, const struct config_map *b)
-{
-	if (config_map_count(a) != config_map_count(b))
-		return (false);
-	CONFIG_MAP_EACH(entry, a) {
-		const char *other = config_map_get(b, entry->name);
-
-		if (other == NULL || strcmp(other, entry->value) != 0)
-			return (false);
-	}
-	return (true);
-}
-
 /* Puts the object in its topic's place, or drops it when nothing changed; that
  * is told if somebody said that it did: we may know it by another way. */
 static void
@@ -136,7 +136,7 @@ configs_put(struct configs *configs, struct config_object *object, bool said)
 	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
 	old = configs_find(configs, object->config.topic);
 	before = old == NULL ? &configs->defaults->map : &old->map;
-	same = map_same(before, &object->map) &&
+	same = config_map_same(before, &object->map) &&
 	    (old != NULL && old->config.refused) == object->config.refused;
 	if (!same && old != NULL)
 		hash_remove(&configs->table, &old->node);
@@ -178,8 +178,7 @@ take(struct configs *configs, const char *topic, const struct zk_op *op,
 	}
 	arena_fini(&arena);
 	if (ok) {
-		topic_options_resolve(configs->setup.options, &object->map,
-		    &object->options);
+		config_object_resolve(object);
 		configs_put(configs, object, said);
 		return (true);
 	}
@@ -197,8 +196,6 @@ configs_take(struct configs *configs, const char *topic,
 	return (take(configs, topic, op, false));
 }
 
-/* Not by the defaults: these may delete what the topic keeps, and lose what it
- * would not. */
 void
 configs_refuse(struct configs *configs, const char *topic, enum zk_rc rc)
 {
@@ -216,11 +213,8 @@ configs_refuse(struct configs *configs, const char *topic, enum zk_rc rc)
 	    topic, zk_rc_name(rc));
 	object = config_object_new(configs, topic);
 	(void)config_map_merge(&object->map, before->map);
-	topic_options_resolve(configs->setup.options, &object->map,
-	    &object->options);
-	object->options.unclean_leader_election_enable = false;
-	object->options.retention_ms = object->options.retention_bytes = -1;
 	object->config.refused = true;
+	config_object_resolve(object);
 	configs_put(configs, object, false);
 	topic_config_unref(before);
 }
@@ -239,6 +233,49 @@ configs_forget(struct configs *configs, struct slice topic)
 	if (node != NULL)
 		topic_config_unref(&container_of(node, struct config_object,
 		    node)->config);
+}
+
+/* --- other defaults ------------------------------------------------------- */
+
+static void
+config_object_renew(struct configs *configs, struct config_object *old)
+{
+	struct config_object *object = config_object_new(configs,
+	    old->config.topic);
+
+	CHECK(config_map_merge(&object->map, &old->map));
+	object->config.refused = old->config.refused;
+	config_object_resolve(object);
+	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
+	hash_remove(&configs->table, &old->node);
+	hash_insert(&configs->table, &object->node, object->config.topic,
+	    strlen(object->config.topic));
+	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
+	topic_config_unref(&old->config);
+}
+
+/* Only this loop changes the table, so it may be walked without the lock. */
+void
+configs_set_defaults(struct configs *configs, const struct config *config)
+{
+	struct config_object *before = configs->defaults, *now, **objects;
+	size_t count = 0;
+
+	config_unref(configs->setup.config);
+	configs->setup.config = config_ref(config);
+	now = config_object_new(configs, "");
+	CHECK(pthread_mutex_lock(&configs->mutex) == 0);
+	configs->defaults = now;
+	CHECK(pthread_mutex_unlock(&configs->mutex) == 0);
+	topic_config_unref(&before->config);
+	objects = mem_alloc((hash_count(&configs->table) + 1) *
+	    sizeof(*objects));
+	HASH_EACH(node, &configs->table)
+		objects[count++] = container_of(node, struct config_object,
+		    node);
+	for (size_t i = 0; i < count; i++)
+		config_object_renew(configs, objects[i]);
+	mem_free(objects);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -286,6 +323,7 @@ configs_new(const struct configs_setup *setup)
 	struct configs *configs = mem_zalloc(sizeof(*configs));
 
 	configs->setup = *setup;
+	configs->setup.config = config_ref(setup->config);
 	CHECK(pthread_mutex_init(&configs->mutex, NULL) == 0);
 	waitq_init(&configs->loaded);
 	atomic_init(&configs->started, false);
@@ -322,6 +360,7 @@ configs_free(struct configs **place)
 		topic_config_unref(&object->config);
 	}
 	topic_config_unref(&configs->defaults->config);
+	config_unref(configs->setup.config);
 	waitq_fini(&configs->loaded);
 	CHECK(pthread_mutex_destroy(&configs->mutex) == 0);
 	mem_free(configs);

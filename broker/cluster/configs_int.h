@@ -16,12 +16,13 @@ struct config_object {
 	struct topic_config config; /* first */
 	struct hash_node node;
 	atomic_uint references;
+	const struct config *source; /* of what the map does not say; counted */
 	struct config_map map;
 	struct topic_options options;
 };
 
 struct configs {
-	struct configs_setup setup;
+	struct configs_setup setup; /* its config: the loop's */
 	pthread_mutex_t mutex; /* a leaf lock: table and defaults */
 	struct hash table;     /* of config_object, by topic */
 	struct config_object *defaults;

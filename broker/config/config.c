@@ -18,6 +18,7 @@ config_new(void)
 	struct config *config = mem_zalloc(sizeof(*config));
 
 	config->magic = CONFIG_MAGIC;
+	atomic_init(&config->references, 1);
 	for (int i = 0; i < LAYER_COUNT; i++)
 		config_map_init(&config->layers[i]);
 	arena_init(&config->arena, 0);
@@ -27,12 +28,32 @@ config_new(void)
 void
 config_free(struct config **config)
 {
-	struct config *c = *config;
+	config_unref(*config);
+	*config = NULL;
+}
+
+const struct config *
+config_ref(const struct config *config)
+{
+	struct config *c = (struct config *)(uintptr_t)config;
+
+	CHECK_MAGIC(c, CONFIG_MAGIC);
+	CHECK(c->resolved);
+	atomic_fetch_add_explicit(&c->references, 1, memory_order_relaxed);
+	return (config);
+}
+
+void
+config_unref(const struct config *config)
+{
+	struct config *c = (struct config *)(uintptr_t)config;
 
 	if (c == NULL)
 		return;
 	CHECK_MAGIC(c, CONFIG_MAGIC);
-	*config = NULL;
+	if (atomic_fetch_sub_explicit(&c->references, 1,
+		memory_order_acq_rel) != 1)
+		return;
 	for (int i = 0; i < LAYER_COUNT; i++)
 		config_map_fini(&c->layers[i]);
 	arena_fini(&c->arena);

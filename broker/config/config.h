@@ -10,8 +10,11 @@
  *	config_options    to be handed to the rooms, struct by struct
  *
  * What is wrong, or deserves a word, is kept as findings; with an error among
- * them the daemon does not start.  A change at run time is a clone with another
- * dynamic layer, resolved anew.  Immutable once resolved.
+ * them the daemon does not start.  Immutable once resolved, and counted.
+ *
+ * A change at run time is a clone with another dynamic layer, resolved anew; if
+ * that has errors the one before stays.  How rooms come by the next one, and
+ * how long they may keep a pointer into the one before, is live.h's business.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -33,7 +36,13 @@ enum config_source {
 };
 
 struct config *config_new(void);
+/* Drops a reference, as config_unref() does. */
 void config_free(struct config **config);
+/* Counted, to be kept as long as it takes; config_new() and config_clone() make
+ * the first reference. Once resolved; any thread. */
+const struct config *config_ref(const struct config *config);
+/* NULL will do. */
+void config_unref(const struct config *config);
 /* Another one with the same layers, not resolved. */
 struct config *config_clone(const struct config *config);
 
@@ -44,10 +53,15 @@ bool config_override(struct config *config, const char *assignment);
 /* One of the two dynamic sources, whole; the map is copied. */
 bool config_set_layer(struct config *config, enum config_source source,
     const struct config_map *map);
-/* The same of what ZooKeeper holds: what cannot be set there stays out, with a
- * finding. False: it does not fit. */
+/*
+ * The same of what ZooKeeper holds: what cannot be set there, and what is not
+ * of the option's form, stays out, with a finding.  What this version must not
+ * pass over (security) is an error for a start; a broker that runs goes on
+ * without it.  False: it does not fit.
+ */
+enum config_moment { CONFIG_START, CONFIG_RUNNING };
 bool config_add_dynamic(struct config *config, enum config_source source,
-    const struct config_map *map);
+    const struct config_map *map, enum config_moment moment);
 /* Whether one of the two dynamic sources has the name. */
 bool config_is_dynamic(const struct config *config, const char *name);
 /* False: at least one finding is an error. Once. */

@@ -107,16 +107,18 @@ scopes_to_listener(const char *name)
 	    strncmp(name, "sasl.", 5) == 0);
 }
 
-/* listener.name.L.option, or listener.name.L.mechanism.sasl.option; the row,
- * or NULL; *listener becomes the part between. */
-static const struct option *
-scoped_option(const char *name, struct slice *listener)
+const struct option *
+config_scoped_option(const char *name, struct slice *listener)
 {
 	const char *at = name + strlen(LISTENER_PREFIX);
-	const char *dot = strchr(at, '.');
 	const struct option *option = NULL;
+	const char *dot;
 
-	*listener = slice_of(at, dot != NULL ? (size_t)(dot - at) : 0);
+	if (strncmp(name, LISTENER_PREFIX, strlen(LISTENER_PREFIX)) != 0)
+		return (NULL);
+	dot = strchr(at, '.');
+	if (listener != NULL)
+		*listener = slice_of(at, dot != NULL ? (size_t)(dot - at) : 0);
 	for (int parts = 0; parts < 2 && dot != NULL && option == NULL;
 	     parts++) {
 		if (scopes_to_listener(dot + 1))
@@ -131,7 +133,8 @@ check_scoped(struct config *config, const struct config_entry *entry)
 {
 	const struct listener_list *list = &config->options.net.listener_list;
 	struct slice listener;
-	const struct option *option = scoped_option(entry->name, &listener);
+	const struct option *option = config_scoped_option(entry->name,
+	    &listener);
 	char name[128];
 
 	if (option == NULL) {

@@ -3,6 +3,8 @@
 #ifndef CONFIG_CONFIG_INT_H
 #define CONFIG_CONFIG_INT_H
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 
 #define CONFIG_MAGIC 0x636f6e66u
@@ -17,6 +19,7 @@ enum config_layer {
 
 struct config {
 	uint32_t magic;
+	atomic_uint references;
 	bool resolved;
 	struct config_map layers[LAYER_COUNT];
 	struct arena arena; /* listeners, lists, messages */
@@ -42,5 +45,9 @@ void config_resolve_listeners(struct config *config);
 void config_check_rules(struct config *config);
 void config_check_statuses(struct config *config);
 void config_check_unknown(struct config *config);
+/* The row that listener.name.L.option or listener.name.L.mechanism.option falls
+ * under, NULL: none; *listener, unless NULL, becomes L. */
+const struct option *config_scoped_option(const char *name,
+    struct slice *listener);
 
 #endif

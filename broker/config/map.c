@@ -107,3 +107,17 @@ config_map_count(const struct config_map *map)
 {
 	return (hash_count(&map->hash));
 }
+
+bool
+config_map_same(const struct config_map *a, const struct config_map *b)
+{
+	if (config_map_count(a) != config_map_count(b))
+		return (false);
+	CONFIG_MAP_EACH(entry, a) {
+		const char *other = config_map_get(b, entry->name);
+
+		if (other == NULL || strcmp(other, entry->value) != 0)
+			return (false);
+	}
+	return (true);
+}

@@ -45,6 +45,8 @@ const struct config_entry *config_map_find(const struct config_map *map,
     const char *name);
 const char *config_map_get(const struct config_map *map, const char *name);
 size_t config_map_count(const struct config_map *map);
+/* The same values under the same names. */
+bool config_map_same(const struct config_map *a, const struct config_map *b);
 
 #define CONFIG_MAP_EACH(entry, map)                                           \
 	for (const struct config_entry *entry =                               \

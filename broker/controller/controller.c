@@ -508,6 +508,27 @@ controller_config_changed(struct controller *c, const char *name)
 	controller_look(c);
 }
 
+void
+controller_set_config(struct controller *c, const struct config *config,
+    bool elects)
+{
+	const struct broker_options *options = config_options(config);
+
+	CHECK_MAGIC(c, CONTROLLER_MAGIC);
+	c->setup.config = config;
+	c->setup.broker_options = options;
+	c->setup.options = &options->controller;
+	if (!elects || c->state != CONTROLLER_ACTIVE)
+		return;
+	HASH_EACH(node, &c->context.topics) {
+		struct topic *topic = container_of(node, struct topic, node);
+
+		if (!list_linked(&topic->reconfigured))
+			list_push_tail(&c->reconfigured, &topic->reconfigured);
+	}
+	controller_look(c);
+}
+
 /* Whoever waits for a leader may be allowed one now. */
 static enum verdict
 configs_run(struct task *t)

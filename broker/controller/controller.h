@@ -58,6 +58,10 @@ void controller_free(struct controller **controller);
 /* Somebody says that a topic's config changed. On its loop. */
 void controller_config_changed(struct controller *controller,
     const char *topic);
+/* What counts for all from now on, resolved; it stays while it does. `elects`:
+ * topics' defaults let more replicas lead than before. On its loop. */
+void controller_set_config(struct controller *controller,
+    const struct config *config, bool elects);
 
 /* Any thread. */
 bool controller_active(const struct controller *controller);

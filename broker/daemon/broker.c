@@ -31,7 +31,7 @@ broker_new(const struct broker_setup *setup)
 	struct scheduler *scheduler = setup->seams.scheduler;
 
 	b->setup = *setup;
-	b->config = setup->config;
+	b->config = config_ref(setup->config);
 	b->own_options = *config_options(setup->config);
 	b->options = &b->own_options;
 	b->broker_id = -1;
@@ -119,6 +119,8 @@ broker_free(struct broker **broker)
 	for (size_t i = 0; i <= b->loop_count; i++)
 		loop_free(b->loops[i]);
 	dynamic_free(&b->dynamic);
+	config_live_free(&b->live);
+	config_unref(b->config);
 	arena_fini(&b->arena);
 	mem_free(b->session_file);
 	mem_free(b->session_identity);

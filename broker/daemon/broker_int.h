@@ -12,6 +12,7 @@
 #include "base/task.h"
 #include "cluster/cluster.h"
 #include "config/config.h"
+#include "config/live.h"
 #include "controller/controller.h"
 #include "daemon/broker.h"
 #include "daemon/dynamic.h"
@@ -32,7 +33,10 @@ struct broker_pulse {
 /* Owned by the controller's loop but for the atomics. */
 struct broker {
 	struct broker_setup setup;
-	const struct config *config; /* the file's, or with dynamic layers */
+	/* The file's, and from the start's reading of /config/brokers on with
+	 * what that said; counted. Later ones are in `live`. */
+	const struct config *config;
+	struct config_live *live;
 	/* Of `config`. Rooms point into it: it does not move. */
 	struct broker_options own_options;
 	const struct broker_options *options;

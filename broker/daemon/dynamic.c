@@ -3,14 +3,21 @@
  * What was set at run time, of this broker and of all: /config/brokers/N and
  * /config/brokers/<default>.
  *
- *	[session] --> [read both, watched] --first--> applied, or refused: the
- *	    ^                 ^                       start goes on, or ends
- *	    |                 |         --later--> told what differs
- *	    +-- session lost -+--- [idle] <---+
+ *	[session] --> [read both, watched] --first--> resolved, or refused:
+ *	    ^                 ^   |                   the start goes on, or ends
+ *	    |                 |   +--later--> differs: [prepare] --> [spread]
+ *	    +-- session lost -+--- [idle] <----------------------------+
  *
  * They are read before any room but the directories and the session has begun,
- * and count as if they stood in the file.  Later changes are told by name, and
- * count from the next start on.
+ * and count as if they stood in the file.  From the moment the doors are open a
+ * change makes another generation of the config (config/live.h), which has the
+ * file's layer and what was read: a worker does what may wait, then rooms take
+ * it (settings.c).  One generation at a time; what changes meanwhile is seen
+ * after.  What does not resolve is told, and the one before stays.
+ *
+ * The znodes are watched, and not the notifications of their changes: a write
+ * without a notification counts too, and the watch's next reading sees what was
+ * written while the session was away.
  */
 #include "daemon/dynamic.h"
 
@@ -18,6 +25,7 @@
 
 #include "base/mem.h"
 #include "daemon/broker_int.h"
+#include "daemon/settings.h"
 
 #define DYNAMIC_RETRY_NS ((int64_t)1000 * 1000000)
 
@@ -30,8 +38,13 @@ struct dynamic {
 	struct task_ref task;
 	struct waitq read;
 	enum dynamic_state state;
-	struct config *config; /* NULL: nothing was set at run time */
+	bool open;    /* rooms are there, and changes count */
+	bool pending; /* what was read last has not been resolved yet */
+	const struct config *config; /* what counts, resolved; counted */
+	struct config *next;         /* on its way; NULL: none */
+	struct broker_work work;     /* prepares it */
 	struct config_map maps[LAYERS]; /* as read last */
+	struct config_map taken[LAYERS]; /* as `config` has them */
 	char name[LAYERS][16];
 	struct zk_watcher watchers[LAYERS];
 	struct waitq_link links[LAYERS];
@@ -41,7 +54,7 @@ struct dynamic {
 };
 
 static task_step dynamic_session, dynamic_answered, dynamic_idle,
-    dynamic_pause;
+    dynamic_pause, dynamic_prepared, dynamic_spread;
 
 static void
 dynamic_fini(struct task *task)
@@ -84,8 +97,10 @@ dynamic_new(struct broker *b)
 	snprintf(d->name[OF_ALL], sizeof(d->name[0]), "<default>");
 	snprintf(d->name[OF_THIS], sizeof(d->name[0]), "%d",
 	    (int)b->broker_id);
+	d->config = config_ref(b->setup.config);
 	for (int i = 0; i < LAYERS; i++) {
 		config_map_init(&d->maps[i]);
+		config_map_init(&d->taken[i]);
 		zk_watcher_init(&d->watchers[i], b->zk);
 	}
 	d->task = task_ref(task_start(b->control, &dynamic_class,
@@ -109,12 +124,40 @@ dynamic_free(struct dynamic **place)
 
 	if (d == NULL)
 		return;
-	for (int i = 0; i < LAYERS; i++)
+	for (int i = 0; i < LAYERS; i++) {
 		config_map_fini(&d->maps[i]);
-	config_free(&d->config);
+		config_map_fini(&d->taken[i]);
+	}
+	config_free(&d->next);
+	config_unref(d->config);
 	waitq_fini(&d->read);
 	mem_free(d);
 	*place = NULL;
+}
+
+void
+dynamic_open(struct dynamic *d)
+{
+	struct task *task = task_of_ref(d->task);
+
+	d->open = true;
+	if (task != NULL)
+		task_wake(task);
+}
+
+void
+dynamic_close(struct dynamic *d)
+{
+	if (d != NULL)
+		d->open = false;
+}
+
+bool
+dynamic_at_rest(const struct dynamic *d)
+{
+	return (d == NULL || (d->next == NULL &&
+	    (d->broker->live == NULL ||
+		config_live_settled(d->broker->live))));
 }
 
 enum dynamic_state
@@ -135,65 +178,170 @@ dynamic_config(const struct dynamic *d)
 	return (d->config);
 }
 
-/* --- applying ------------------------------------------------------------- */
+/* --- resolving ------------------------------------------------------------ */
 
-/* The first `own` findings are of what was set at run time, the others too
- * where that has the name; those of the file were told before. */
 static void
-dynamic_tell(struct dynamic *d, size_t own)
+dynamic_copy(struct config_map *to, const struct config_map *from)
+{
+	config_map_fini(to);
+	config_map_init(to);
+	CHECK(config_map_merge(to, from));
+}
+
+/* Whether it is set to something else than what counts, or to nothing more. */
+static bool
+dynamic_differs(const struct dynamic *d, int layer, const char *name)
+{
+	const char *now = config_map_get(&d->maps[layer], name);
+	const char *before = config_map_get(&d->taken[layer], name);
+
+	return ((now == NULL) != (before == NULL) ||
+	    (now != NULL && strcmp(now, before) != 0));
+}
+
+/*
+ * The first `own` findings are of what was set at run time, the others too
+ * where that has the name; those of the file were told before, and so was what
+ * has not changed since.
+ */
+static void
+dynamic_tell(struct dynamic *d, const struct config *config, size_t own)
 {
 	struct diag *diag = d->broker->setup.seams.diag;
 
-	for (size_t i = 0; i < config_finding_count(d->config); i++) {
-		const struct finding *f = config_finding_at(d->config, i);
+	for (size_t i = 0; i < config_finding_count(config); i++) {
+		const struct finding *f = config_finding_at(config, i);
+		bool error = f->severity == FINDING_ERROR;
 
-		if (f->severity == FINDING_ERROR)
+		if (error && !d->open)
 			diag_fatal(diag, config, "%s (/config/brokers): %s",
 			    f->subject, f->message);
-		else if (i < own || config_is_dynamic(d->config, f->subject))
+		else if (error)
+			diag_error(diag, config, "%s (/config/brokers): %s",
+			    f->subject, f->message);
+		else if ((i < own || config_is_dynamic(config, f->subject)) &&
+		    (!d->open || dynamic_differs(d, OF_ALL, f->subject) ||
+			dynamic_differs(d, OF_THIS, f->subject)))
 			diag_warn(diag, config, "%s (/config/brokers): %s",
 			    f->subject, f->message);
 	}
 }
 
-/* What was made before it was read. */
-static void
-dynamic_tell_late(struct dynamic *d)
+/* What the file and ZooKeeper say together; NULL: it has errors, which were
+ * told. */
+static struct config *
+dynamic_resolve(struct dynamic *d)
 {
-	for (size_t i = 0; i < option_count(); i++) {
-		const struct option *o = option_at(i);
-
-		if (o->status == STATUS_HONOURED &&
-		    strcmp(o->room, "daemon") == 0 &&
-		    config_is_dynamic(d->config, o->name))
-			diag_warn(d->broker->setup.seams.diag, config,
-			    "%s (/config/brokers): without effect in this "
-			    "version: set it in the file", o->name);
-	}
-}
-
-static void
-dynamic_apply(struct dynamic *d)
-{
-	struct broker *b = d->broker;
+	struct config *config = config_clone(d->broker->setup.config);
 	bool good = true;
 	size_t own;
 
-	d->state = DYNAMIC_READ;
-	if (config_map_count(&d->maps[OF_ALL]) == 0 &&
-	    config_map_count(&d->maps[OF_THIS]) == 0)
-		return;
-	d->config = config_clone(b->setup.config);
 	for (int i = 0; i < LAYERS; i++)
-		good = config_add_dynamic(d->config, dynamic_sources[i],
-		    &d->maps[i]) && good;
-	own = config_finding_count(d->config);
-	good = config_resolve(d->config) && good;
-	dynamic_tell(d, own);
+		good = config_add_dynamic(config, dynamic_sources[i],
+		    &d->maps[i], d->open ? CONFIG_RUNNING : CONFIG_START) &&
+		    good;
+	own = config_finding_count(config);
+	good = config_resolve(config) && good;
+	dynamic_tell(d, config, own);
+	d->pending = false;
 	if (!good)
-		d->state = DYNAMIC_REFUSED;
-	else
-		dynamic_tell_late(d);
+		config_free(&config);
+	return (config);
+}
+
+static void
+dynamic_count(struct dynamic *d, const struct config *config)
+{
+	config_unref(d->config);
+	d->config = config_ref(config);
+	for (int i = 0; i < LAYERS; i++)
+		dynamic_copy(&d->taken[i], &d->maps[i]);
+}
+
+/* For the start. */
+static void
+dynamic_begin(struct dynamic *d)
+{
+	struct config *config = dynamic_resolve(d);
+
+	d->state = config == NULL ? DYNAMIC_REFUSED : DYNAMIC_READ;
+	if (config != NULL)
+		dynamic_count(d, config);
+	config_free(&config);
+}
+
+/* --- changes -------------------------------------------------------------- */
+
+static void
+dynamic_prepare_run(struct work *work)
+{
+	struct broker *b = container_of(work, struct broker_work, work)->broker;
+
+	settings_prepare(b, b->dynamic->next);
+}
+
+static enum verdict
+dynamic_change(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+
+	d->next = dynamic_resolve(d);
+	if (d->next == NULL) {
+		diag_error(d->broker->setup.seams.diag, config,
+		    "nothing of what was set in /config/brokers counts: what "
+		    "counted before does, until it is set right");
+		return (task_next(t, dynamic_idle));
+	}
+	broker_work_start(&d->work, d->broker, t, dynamic_prepare_run);
+	return (task_next(t, dynamic_prepared));
+}
+
+/* Names only: values may be secrets. What was passed over was told. */
+static void
+dynamic_tell_changes(struct dynamic *d, int layer)
+{
+	struct diag *diag = d->broker->setup.seams.diag;
+
+	CONFIG_MAP_EACH(entry, &d->maps[layer])
+		if (dynamic_differs(d, layer, entry->name) &&
+		    config_is_dynamic(d->next, entry->name))
+			diag_info(diag, config, "config=%s was set in "
+			    "/config/brokers/%s: it counts from now on",
+			    entry->name, d->name[layer]);
+	CONFIG_MAP_EACH(entry, &d->taken[layer])
+		if (config_map_get(&d->maps[layer], entry->name) == NULL)
+			diag_info(diag, config, "config=%s was taken out of "
+			    "/config/brokers/%s: that counts from now on",
+			    entry->name, d->name[layer]);
+}
+
+static enum verdict
+dynamic_prepared(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+	struct broker *b = d->broker;
+
+	if (!d->work.done)
+		return (STEP_WAIT);
+	if (!d->open) {
+		config_free(&d->next); /* the rooms are about to go */
+		return (task_next(t, dynamic_idle));
+	}
+	for (int i = 0; i < LAYERS; i++)
+		dynamic_tell_changes(d, i);
+	settings_take(b, d->config, d->next);
+	config_live_publish(b->live, d->next, task_ref(t));
+	dynamic_count(d, d->next);
+	config_free(&d->next);
+	return (task_next(t, dynamic_spread));
+}
+
+static enum verdict
+dynamic_spread(struct task *t)
+{
+	if (!config_live_settled(dynamic_of(t)->broker->live))
+		return (STEP_WAIT);
+	return (task_next(t, dynamic_idle));
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -237,29 +385,7 @@ dynamic_decode(const struct zk_op *op, struct config_map *map)
 	return (good);
 }
 
-/* Names whose values differ; they may be secrets. */
-static void
-dynamic_tell_changes(struct dynamic *d, int layer,
-    const struct config_map *before, const struct config_map *now)
-{
-	CONFIG_MAP_EACH(entry, now) {
-		const char *old = config_map_get(before, entry->name);
-
-		if (old == NULL || strcmp(old, entry->value) != 0)
-			diag_warn(d->broker->setup.seams.diag, config,
-			    "%s was set in /config/brokers/%s: it counts from "
-			    "the next start of this broker on", entry->name,
-			    d->name[layer]);
-	}
-	CONFIG_MAP_EACH(entry, before)
-		if (config_map_get(now, entry->name) == NULL)
-			diag_warn(d->broker->setup.seams.diag, config,
-			    "%s was taken out of /config/brokers/%s: that "
-			    "counts from the next start of this broker on",
-			    entry->name, d->name[layer]);
-}
-
-/* False: it cannot be read, and the start must not go on without it. */
+/* False: it cannot be read, and a start must not go on without it. */
 static bool
 dynamic_take(struct dynamic *d, int layer)
 {
@@ -268,18 +394,15 @@ dynamic_take(struct dynamic *d, int layer)
 
 	config_map_init(&map);
 	good = dynamic_decode(d->ops[layer], &map);
-	if (!good) {
+	if (good) {
+		d->pending |= !config_map_same(&d->maps[layer], &map);
+		dynamic_copy(&d->maps[layer], &map);
+	} else {
 		diag_error(d->broker->setup.seams.diag, config,
-		    "path=%s cannot be read rc=%s", d->ops[layer]->path,
-		    zk_rc_name(d->ops[layer]->rc));
-		config_map_fini(&map);
-		return (false);
+		    "path=%s cannot be read rc=%s%s", d->ops[layer]->path,
+		    zk_rc_name(d->ops[layer]->rc), !d->open ? "" :
+		    ": what it said before counts");
 	}
-	if (d->state == DYNAMIC_READ)
-		dynamic_tell_changes(d, layer, &d->maps[layer], &map);
-	config_map_fini(&d->maps[layer]);
-	config_map_init(&d->maps[layer]);
-	good = config_map_merge(&d->maps[layer], &map);
 	config_map_fini(&map);
 	return (good);
 }
@@ -301,7 +424,7 @@ dynamic_answered(struct task *t)
 		good = dynamic_take(d, i) && good;
 	if (d->state == DYNAMIC_UNREAD) {
 		if (good)
-			dynamic_apply(d);
+			dynamic_begin(d);
 		else
 			d->state = DYNAMIC_REFUSED;
 		waitq_wake(&d->read);
@@ -325,5 +448,7 @@ dynamic_idle(struct task *t)
 		waitq_join(&d->watchers[i].woken, &d->links[i], t);
 		changed |= d->watchers[i].changed;
 	}
+	if (d->open && d->pending)
+		return (dynamic_change(t));
 	return (changed ? task_next(t, dynamic_session) : STEP_WAIT);
 }

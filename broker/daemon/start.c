@@ -121,47 +121,6 @@ start_wait(struct task *t)
 /* --- directories ---------------------------------------------------------- */
 
 static void
-start_topic_settings(void *arg, const char *topic, struct log_settings *out)
-{
-	struct broker *b = arg;
-	const struct topic_config *config = configs_topic(b->configs, topic);
-
-	settings_of_topic(config->options, out);
-	topic_config_unref(config);
-}
-
-struct start_change {
-	const struct topic_config *config;
-	struct log_settings settings;
-};
-
-static bool
-start_log_changed(void *arg, struct log *log)
-{
-	const struct start_change *change = arg;
-
-	if (strcmp(log_topic(log), change->config->topic) == 0)
-		log_set_settings(log, &change->settings);
-	return (true);
-}
-
-static void
-start_config_changed(void *arg, const struct topic_config *config)
-{
-	struct broker *b = arg;
-	struct start_change change = { .config = config };
-
-	if (b->logs_closing)
-		return; /* a worker is at them, and they end anyway */
-	settings_of_topic(config->options, &change.settings);
-	storage_each_log(b->storage, start_log_changed, &change);
-	if (b->replicas != NULL)
-		replicas_config_changed(b->replicas, config);
-	if (b->controller != NULL)
-		controller_config_changed(b->controller, config->topic);
-}
-
-static void
 start_open_run(struct work *work)
 {
 	struct broker_work *w = container_of(work, struct broker_work, work);
@@ -179,7 +138,7 @@ start_open_run(struct work *work)
 	    .cores = (int)b->loop_count,
 	    .descriptors = b->setup.log_files,
 	    .broker_id = b->options->cluster.broker_id,
-	    .settings = start_topic_settings,
+	    .settings = settings_of_topic,
 	    .settings_arg = b,
 	    .dir_failed = broker_dir_failed,
 	    .dir_failed_arg = b,
@@ -516,14 +475,14 @@ start_identity(struct task *t)
 
 /* --- configs -------------------------------------------------------------- */
 
-/* Of the session nothing can be set at run time, and its threads may look at
- * their options, as may the process. */
+/* The session's threads look at their options, of which nothing can be set at
+ * run time. */
 static void
 start_take_options(struct broker_options *to,
     const struct broker_options *from)
 {
 #define ROOM(room_, title_)                                                   \
-	if (strcmp(#room_, "zkglue") != 0 && strcmp(#room_, "daemon") != 0)   \
+	if (strcmp(#room_, "zkglue") != 0)                                    \
 		to->room_ = from->room_;
 #define OPTION(...)
 #define DERIVED(...)
@@ -533,6 +492,23 @@ start_take_options(struct broker_options *to,
 #undef OPTION
 #undef DERIVED
 #undef ROOM_END
+}
+
+/* What was made before anything was read follows. */
+static void
+start_take_config(struct broker *b, const struct config *config)
+{
+	config_unref(b->config);
+	b->config = config_ref(config);
+	start_take_options(&b->own_options, config_options(config));
+	settings_take_early(b);
+	b->live = config_live_new(&(struct config_live_setup){
+	    .loops = b->loops,
+	    .loop_count = b->loop_count + 1,
+	    .config = config,
+	    .take = settings_take_on_loop,
+	    .arg = b,
+	});
 }
 
 static enum verdict
@@ -546,16 +522,13 @@ start_dynamic(struct task *t)
 	if (dynamic_state(b->dynamic) == DYNAMIC_REFUSED)
 		return (start_fail(b, "what is set in /config/brokers cannot "
 		    "be followed"));
-	if (dynamic_config(b->dynamic) != NULL) {
-		b->config = dynamic_config(b->dynamic);
-		start_take_options(&b->own_options, config_options(b->config));
-	}
+	start_take_config(b, dynamic_config(b->dynamic));
 	b->configs = configs_new(&(struct configs_setup){
 	    .loop = b->control,
 	    .zk = b->zk,
-	    .options = b->options,
+	    .config = b->config,
 	    .diag = b->setup.seams.diag,
-	    .changed = start_config_changed,
+	    .changed = settings_config_changed,
 	    .changed_arg = b,
 	});
 	configs_start(b->configs);
@@ -689,7 +662,7 @@ start_rooms(struct task *t)
 	});
 	b->apis = api_new(&(struct api_setup){
 	    .options = b->options,
-	    .config = b->config,
+	    .live = b->live,
 	    .scheduler = seams->scheduler,
 	    .controller_loop = b->control,
 	    .cluster = b->cluster,
@@ -807,6 +780,7 @@ start_registered(struct task *t)
 	net_start(b->net);
 	b->doors_open = true;
 	controller_start(b->controller);
+	dynamic_open(b->dynamic);
 	return (start_go(t, start_told));
 }
 

@@ -68,6 +68,7 @@ stop_doors(struct task *t)
 {
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
+	dynamic_close(b->dynamic);
 	if (b->doors_open)
 		net_stop(b->net, loop_now_ns(b->control) + ANSWERS_NS,
 		    task_ref(t));
@@ -139,6 +140,7 @@ stop_answers(struct task *t)
 	if (!stop_net_done(b) ||
 	    (b->net != NULL && net_requests_under_way(b->net) > 0) ||
 	    (b->replicas != NULL && !replicas_at_rest(b->replicas)) ||
+	    !dynamic_at_rest(b->dynamic) ||
 	    (b->controller != NULL && !controller_stopped(b->controller)))
 		return (STEP_WAIT);
 	for (size_t i = 0; i < b->loop_count; i++)

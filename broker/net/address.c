@@ -29,9 +29,19 @@ address_add(struct net *net, const char *host, int32_t max)
 	return (a);
 }
 
+/* --- bounds --------------------------------------------------------------- */
+
+/* What the overrides come to, before they count. */
+struct address_bound {
+	struct list link;
+	int32_t max;
+	char host[sizeof(((struct socket_address *)0)->host)];
+};
+
 /* "host:count"; a name stands for all of its addresses. */
 static void
-override_add(struct net *net, const char *host, int32_t max)
+override_find(struct net *net, const char *host, int32_t max,
+    struct list *bounds)
 {
 	struct socket_address found[OVERRIDE_ADDRESSES_MAX];
 	struct sockets *sockets = net->setup.sockets;
@@ -45,20 +55,17 @@ override_add(struct net *net, const char *host, int32_t max)
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		struct address *a = address_find(net, found[i].host);
+		struct address_bound *bound = mem_zalloc(sizeof(*bound));
 
-		if (a == NULL)
-			a = address_add(net, found[i].host, max);
-		a->max = max;
-		a->override = true;
+		bound->max = max;
+		memcpy(bound->host, found[i].host, sizeof(bound->host));
+		list_push_tail(bounds, &bound->link);
 	}
 }
 
-void
-net_addresses_init(struct net *net)
+static void
+overrides_find(struct net *net, const char *overrides, struct list *bounds)
 {
-	const char *overrides =
-	    net->setup.options->max_connections_per_ip_overrides;
 	struct slice rest = slice_of_text(overrides != NULL ? overrides : "");
 	struct slice item;
 
@@ -77,10 +84,52 @@ net_addresses_init(struct net *net)
 			continue;
 		}
 		host = mem_strndup((const char *)item.data, colon - 1);
-		override_add(net, host, max);
+		override_find(net, host, max, bounds);
 		mem_free(host);
 	}
 }
+
+/* Under the lock: nobody is an exception any more. */
+static void
+bounds_reset(struct net *net, int32_t max)
+{
+	net->per_address_max = max;
+	HASH_EACH(node, &net->addresses) {
+		struct address *a = container_of(node, struct address, node);
+
+		a->max = max;
+		a->override = false;
+		if (a->count > 0)
+			continue;
+		hash_remove(&net->addresses, node);
+		mem_free(a);
+	}
+}
+
+void
+net_take_address_bounds(struct net *net, const struct net_options *options)
+{
+	struct list bounds, *element;
+
+	list_init(&bounds);
+	overrides_find(net, options->max_connections_per_ip_overrides, &bounds);
+	lock_take(&net->lock);
+	bounds_reset(net, options->max_connections_per_ip);
+	while ((element = list_pop_head(&bounds)) != NULL) {
+		struct address_bound *bound = list_entry(element,
+		    struct address_bound, link);
+		struct address *a = address_find(net, bound->host);
+
+		if (a == NULL)
+			a = address_add(net, bound->host, bound->max);
+		a->max = bound->max;
+		a->override = true;
+		mem_free(bound);
+	}
+	lock_release(&net->lock);
+}
+
+/* --- counting ------------------------------------------------------------- */
 
 void
 net_addresses_fini(struct net *net)
@@ -100,8 +149,7 @@ net_address_take(struct net *net, const char *host)
 	lock_take(&net->lock);
 	a = address_find(net, host);
 	if (a == NULL)
-		a = address_add(net, host,
-		    net->setup.options->max_connections_per_ip);
+		a = address_add(net, host, net->per_address_max);
 	room = a->count < (size_t)a->max;
 	if (room) {
 		a->count++;

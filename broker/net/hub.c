@@ -24,6 +24,7 @@ hub_init(struct hub *hub, struct net *net, size_t index)
 	hub->net = net;
 	hub->index = index;
 	hub->loop = net->loops[index];
+	hub->options = net->setup.options;
 	list_init(&hub->connections);
 	list_init(&hub->ghosts);
 	list_init(&hub->receiving);
@@ -99,7 +100,7 @@ hub_exchange_take(struct hub *hub)
 	x->hub = hub;
 	wire_out_init(&x->out);
 	arena_init(&x->request.arena,
-	    (size_t)hub->net->setup.options->request_memory_bytes);
+	    (size_t)hub->options->request_memory_bytes);
 	return (x);
 }
 
@@ -179,7 +180,7 @@ hub_relieve(struct hub *hub)
 		const struct net *net = hub->net;
 
 		if (atomic_load(&net->frame_bytes) >=
-			(size_t)net->setup.options->buffer_bytes &&
+			(size_t)hub->options->buffer_bytes &&
 		    atomic_load(&net->privileged) != 0)
 			return;
 		list_remove(&c->starved);
@@ -206,11 +207,29 @@ hub_run_relief(struct post *post)
 
 /* --- the sweep ------------------------------------------------------------ */
 
+/* More than max.connections, which was lowered or gave way to other brokers:
+ * those that were silent longest go, as with Kafka. */
+static void
+sweep_excess(struct hub *hub)
+{
+	struct net *net = hub->net;
+
+	LIST_EACH(element, &hub->connections) {
+		struct connection *c = list_entry(element, struct connection,
+		    link);
+
+		if (atomic_load(&net->connection_count) <=
+		    (size_t)hub->options->max_connections)
+			return;
+		if (!listener_protected(c->listener, hub->options))
+			connection_close(c, "excess");
+	}
+}
+
 static void
 sweep_idle(struct hub *hub, int64_t now_ns)
 {
-	const int64_t idle_ms =
-	    hub->net->setup.options->connections_max_idle_ms;
+	const int64_t idle_ms = hub->options->connections_max_idle_ms;
 	struct connection *c;
 
 	if (idle_ms < 0)
@@ -265,6 +284,7 @@ hub_sweep(struct timer *timer)
 	struct hub *hub = container_of(timer, struct hub, sweep);
 	const int64_t now_ns = loop_now_ns(hub->loop);
 
+	sweep_excess(hub);
 	sweep_idle(hub, now_ns);
 	sweep_slow(hub, now_ns);
 	/* Relief is posted when memory comes back; this is for the rest, such
@@ -276,6 +296,22 @@ hub_sweep(struct timer *timer)
 	}
 	frames_trim(&hub->frames);
 	timer_arm_in(timer, (int64_t)SWEEP_MS * 1000000);
+}
+
+/* --- other options -------------------------------------------------------- */
+
+void
+hub_take_options(struct hub *hub, const struct net_options *next)
+{
+	struct net *net = hub->net;
+
+	hub->options = next;
+	for (size_t i = 0; i < net->listener_count; i++)
+		if (net->listeners[i].hub == hub)
+			listener_take_options(&net->listeners[i], next);
+	sweep_excess(hub);
+	/* There may be more room than before. */
+	hub_relieve(hub);
 }
 
 /* --- start and stop ------------------------------------------------------- */

@@ -146,7 +146,7 @@ incoming_begin(struct connection *c)
 static bool
 may_begin(const struct connection *c, int api_key)
 {
-	const struct net_options *options = c->hub->net->setup.options;
+	const struct net_options *options = c->hub->options;
 	const struct exchange *last;
 	const struct api *api;
 
@@ -348,7 +348,7 @@ read_size(const struct connection *c)
 		return (READ_BUFFER_BYTES);
 	if ((last != NULL && !last->pipelined) ||
 	    atomic_load_explicit(&net->frame_bytes, memory_order_relaxed) >=
-		(size_t)net->setup.options->buffer_bytes)
+		(size_t)c->hub->options->buffer_bytes)
 		return (READ_AHEAD_BYTES);
 	/* Its next frame will be as long: the head now, the rest straight. */
 	if (c->bulk)

@@ -11,6 +11,7 @@
  * does at max.connections; one address too often is closed at once.
  */
 #include <errno.h>
+#include <strings.h>
 
 #include "net/net_int.h"
 
@@ -58,23 +59,24 @@ listener_resume(struct timer *timer)
 	listener_watch(container_of(timer, struct listener, pause));
 }
 
-/* Brokers must reach each other though clients take all places. */
-static bool
-listener_protected(const struct listener *l)
+bool
+listener_protected(const struct listener *l, const struct net_options *options)
 {
-	return (l->net->listener_count > 1 &&
-	    l->config == l->net->setup.options->inter_broker_listener);
+	const struct config_listener *brokers = options->inter_broker_listener;
+
+	return (l->net->listener_count > 1 && brokers != NULL &&
+	    strcasecmp(l->config->name, brokers->name) == 0);
 }
 
 static bool
 listener_full(struct listener *l)
 {
-	const struct net_options *options = l->net->setup.options;
-	const bool full = (!listener_protected(l) &&
+	const struct net_options *options = l->hub->options;
+	const bool full = (!listener_protected(l, options) &&
 		atomic_load(&l->net->connection_count) >=
 		    (size_t)options->max_connections) ||
 	    atomic_load(&l->connection_count) >=
-		(size_t)l->config->connections_max;
+		(size_t)l->connections_max;
 
 	if (full && !l->trouble_said)
 		diag_warn(l->net->setup.diag, net,
@@ -87,14 +89,27 @@ listener_full(struct listener *l)
 static bool
 listener_too_fast(struct listener *l)
 {
-	const struct net_options *options = l->net->setup.options;
+	const struct net_options *options = l->hub->options;
 	const int64_t now_ns = loop_now_ns(l->hub->loop);
 
-	if (!listener_protected(l) && !net_rate_take(l->net, &l->net->rate,
+	if (!listener_protected(l, options) &&
+	    !net_rate_take(l->net, &l->net->rate,
 		options->max_connection_creation_rate, now_ns))
 		return (true);
 	return (!net_rate_take(l->net, &l->rate,
-	    l->config->connection_creation_rate_max, now_ns));
+	    l->creation_rate_max, now_ns));
+}
+
+void
+listener_take_options(struct listener *l, const struct net_options *next)
+{
+	const struct config_listener *config = listener_list_find(
+	    &next->listener_list, l->config->name);
+
+	if (config == NULL)
+		return;
+	l->connections_max = config->connections_max;
+	l->creation_rate_max = config->connection_creation_rate_max;
 }
 
 static struct hub *

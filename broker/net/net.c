@@ -27,7 +27,7 @@ net_new(const struct net_setup *setup)
 	    net->hub_count * sizeof(*net->loops));
 	net->setup.loops = net->loops;
 	lock_init(&net->lock, LOCK_RANK_LEAF);
-	net_addresses_init(net);
+	net_take_address_bounds(net, net->setup.options);
 	net->hubs = mem_zalloc(net->hub_count * sizeof(*net->hubs));
 	for (size_t i = 0; i < net->hub_count; i++)
 		hub_init(&net->hubs[i], net, i);
@@ -81,6 +81,8 @@ net_listen(struct net *net, struct config_listener *config)
 	}
 	l->net = net;
 	l->config = config;
+	l->connections_max = config->connections_max;
+	l->creation_rate_max = config->connection_creation_rate_max;
 	l->hub = &net->hubs[net->listener_count % net->hub_count];
 	net->listener_count++;
 	diag_info(net->setup.diag, net, "listener=%s listening host=%s port=%d",
@@ -141,15 +143,26 @@ net_free(struct net **netp)
 	mem_free(net);
 }
 
+/* --- other options -------------------------------------------------------- */
+
+void
+net_take_options(struct net *net, const struct net_options *options)
+{
+	for (size_t i = 0; i < net->hub_count; i++)
+		if (loop_is_current(net->hubs[i].loop))
+			hub_take_options(&net->hubs[i], options);
+}
+
 /* --- memory of frames ----------------------------------------------------- */
 
 static bool
-frame_room(struct net *net, uint64_t id)
+frame_room(struct hub *hub, uint64_t id)
 {
+	struct net *net = hub->net;
 	uint_fast64_t nobody = 0;
 
 	if (atomic_load_explicit(&net->frame_bytes, memory_order_relaxed) <
-	    (size_t)net->setup.options->buffer_bytes)
+	    (size_t)hub->options->buffer_bytes)
 		return (true);
 	return (atomic_load(&net->privileged) == id ||
 	    atomic_compare_exchange_strong(&net->privileged, &nobody, id));
@@ -161,7 +174,7 @@ net_allow_frame(struct connection *c)
 	struct hub *hub = c->hub;
 	struct net *net = hub->net;
 
-	if (frame_room(net, c->id))
+	if (frame_room(hub, c->id))
 		return (NET_ALLOWED);
 	CHECK(!list_linked(&c->starved));
 	list_push_tail(&hub->starved, &c->starved);
@@ -170,7 +183,7 @@ net_allow_frame(struct connection *c)
 	metrics_add(net->setup.metrics, METRIC_MEMORY_WAITS, 1);
 	/* What came back before we were counted told nobody. */
 	if (atomic_load(&net->frame_bytes) <
-	    (size_t)net->setup.options->buffer_bytes)
+	    (size_t)hub->options->buffer_bytes)
 		hub_relieve_all(net);
 	return (NET_WAIT);
 }
@@ -195,7 +208,7 @@ net_discharge(struct exchange *x)
 		return;
 	before = atomic_fetch_sub(&net->frame_bytes, x->charged);
 	CHECK(before >= x->charged);
-	if (before - x->charged < (size_t)net->setup.options->buffer_bytes)
+	if (before - x->charged < (size_t)x->hub->options->buffer_bytes)
 		hub_relieve_all(net);
 	x->charged = 0;
 }
@@ -237,6 +250,7 @@ net_close_reason(const char *why)
 		{ "authentication", METRICS_CLOSE_AUTHENTICATION },
 		{ "memory", METRICS_CLOSE_MEMORY },
 		{ "extent", METRICS_CLOSE_STORAGE },
+		{ "excess", METRICS_CLOSE_OVER_LIMIT },
 	};
 
 	for (size_t i = 0; i < nelems(rows); i++)

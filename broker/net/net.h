@@ -110,6 +110,14 @@ struct net_setup {
 };
 
 struct net *net_new(const struct net_setup *setup);
+/* Other options count from now on, for this loop; on each of net's loops, once.
+ * The ones before may go then, but for those of net_new(), which say what only
+ * a restart changes.  Addresses' bounds come by net_take_address_bounds(). */
+void net_take_options(struct net *net, const struct net_options *options);
+/* max.connections.per.ip and its overrides, for all loops. Asks for addresses
+ * of hosts, which may take a while: on a worker. */
+void net_take_address_bounds(struct net *net,
+    const struct net_options *options);
 /* Binds and listens, not yet accepting. False: said in the log. The listener's
  * port becomes the bound one where it was 0. The struct must outlive net. */
 bool net_listen(struct net *net, struct config_listener *listener);

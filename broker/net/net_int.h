@@ -121,6 +121,7 @@ struct frame_pool {
 struct hub {
 	struct net *net;
 	struct loop *loop;
+	const struct net_options *options; /* net_take_options() swaps it */
 	struct list connections; /* open ones, oldest activity first */
 	struct list ghosts;      /* closed ones whose requests are under way */
 	struct list receiving;   /* those in the middle of a frame */
@@ -160,6 +161,9 @@ struct listener {
 	struct socket *socket;
 	struct timer pause;
 	bool trouble_said; /* the log knows why it pauses */
+	/* Bounds of its own; they change with its hub's options. */
+	int32_t connections_max;
+	int32_t creation_rate_max;
 	struct rate rate;
 	atomic_size_t connection_count;
 };
@@ -182,7 +186,8 @@ struct net {
 	size_t hub_count;
 	struct listener listeners[LISTENERS_MAX];
 	size_t listener_count;
-	struct lock lock;      /* over addresses and rate */
+	struct lock lock;      /* over what follows, up to rate */
+	int32_t per_address_max;
 	struct hash addresses; /* struct address by host */
 	struct rate rate;
 	atomic_size_t under_way; /* requests with handlers */
@@ -256,7 +261,6 @@ void net_privilege_end(struct connection *connection);
 /* Counts a connection that begins now; false: too many in this second. */
 bool net_rate_take(struct net *net, struct rate *rate, int32_t max,
     int64_t now_ns);
-void net_addresses_init(struct net *net);
 void net_addresses_fini(struct net *net);
 /* Counts a connection from `host`; false: it has too many. */
 bool net_address_take(struct net *net, const char *host);
@@ -266,6 +270,8 @@ enum metrics_close_reason net_close_reason(const char *why);
 /* --- hub.c ---------------------------------------------------------------- */
 
 void hub_init(struct hub *hub, struct net *net, size_t index);
+/* On its loop. */
+void hub_take_options(struct hub *hub, const struct net_options *next);
 void hub_fini(struct hub *hub);
 struct exchange *hub_exchange_take(struct hub *hub);
 void hub_exchange_give(struct hub *hub, struct exchange *exchange);
@@ -291,6 +297,11 @@ void frames_drop(struct frame_pool *pool);
 /* --- listener.c ----------------------------------------------------------- */
 
 void listener_start(struct listener *listener);
+void listener_take_options(struct listener *listener,
+    const struct net_options *next);
+/* Brokers must reach each other though clients take all places. */
+bool listener_protected(const struct listener *listener,
+    const struct net_options *options);
 void listener_stop(struct listener *listener);
 
 /* --- connection.c --------------------------------------------------------- */

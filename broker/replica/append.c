@@ -191,7 +191,7 @@ append_dir_hire(struct replicas *replicas, struct append_dir *dir)
 	}
 	dir->queue = work_queue_new_apart(scheduler, "slow-appends", 1);
 	dir->waits = work_queue_new_apart(scheduler, "dir",
-	    (options->daemon.background_threads + 1) / 2);
+	    replicas->dir_workers);
 }
 
 struct append_dir *
@@ -212,6 +212,20 @@ append_dir_of(struct replicas *replicas, const struct log_dir *log_dir)
 	}
 	lock_release(&replicas->dirs_lock);
 	return (dir);
+}
+
+void
+append_dirs_set_workers(struct replicas *replicas, int count)
+{
+	struct append_dir *dir;
+
+	lock_take(&replicas->dirs_lock);
+	replicas->dir_workers = count;
+	dir = replicas->dirs;
+	lock_release(&replicas->dirs_lock);
+	for (; dir != NULL; dir = dir->next)
+		if (dir->waits != NULL)
+			work_queue_set_parallel(dir->waits, count);
 }
 
 void

@@ -72,6 +72,10 @@ struct log *replica_log(struct replica *replica); /* NULL: offline */
 void replicas_dir_failed(struct replicas *replicas, struct log_dir *dir);
 void replicas_config_changed(struct replicas *replicas,
     const struct topic_config *config);
+/* That of every topic may have. */
+void replicas_defaults_changed(struct replicas *replicas);
+/* Workers, as background.threads has them now. */
+void replicas_set_workers(struct replicas *replicas, int background_threads);
 
 /* What readers see, all of one moment. */
 struct replica_view {

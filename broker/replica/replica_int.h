@@ -204,6 +204,7 @@ struct replicas {
 	struct work_queue *records; /* the processor's work alone */
 	struct lock dirs_lock;
 	struct append_dir *dirs; /* only grows */
+	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
@@ -352,6 +353,8 @@ struct append_dir {
 struct append_dir *append_dir_of(struct replicas *replicas,
     const struct log_dir *log_dir);
 void append_dirs_free(struct replicas *replicas);
+/* How many workers such directories have from now on. One caller at a time. */
+void append_dirs_set_workers(struct replicas *replicas, int count);
 /* For work that waits for the replica's directory and, where not NULL, for what
  * `before` is for: the one of both in which more is waiting. */
 struct work_queue *append_dir_work(const struct replica *replica,

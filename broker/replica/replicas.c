@@ -23,6 +23,19 @@ table_shard_init(struct table_shard *shard)
 	lock_news_init(&shard->unclaimed);
 }
 
+static int
+half(int background_threads)
+{
+	return ((background_threads + 1) / 2);
+}
+
+void
+replicas_set_workers(struct replicas *replicas, int background_threads)
+{
+	work_queue_set_parallel(replicas->records, half(background_threads));
+	append_dirs_set_workers(replicas, half(background_threads));
+}
+
 struct replicas *
 replicas_new(const struct replicas_setup *setup)
 {
@@ -37,8 +50,10 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
+	replicas->dir_workers = half(
+	    setup->broker_options->daemon.background_threads);
 	replicas->records = work_queue_new_apart(setup->scheduler, "records",
-	    (setup->broker_options->daemon.background_threads + 1) / 2);
+	    replicas->dir_workers);
 	atomic_init(&replicas->controller_epoch, -1);
 	storage_set_high_watermarks(setup->storage, high_watermark_of,
 	    replicas);
@@ -412,14 +427,11 @@ replicas_dir_failed(struct replicas *replicas, struct log_dir *dir)
 	replicas_each(replicas, dir_failed_one, dir);
 }
 
-static bool
-config_changed_one(void *arg, struct replica *replica)
+static void
+config_changed(struct replica *replica, const struct topic_config *config)
 {
-	const struct topic_config *config = arg;
 	bool moved;
 
-	if (strcmp(config->topic, replica->topic) != 0)
-		return (true);
 	lock_take(&replica->state);
 	replica_set_rules(replica, config->options);
 	/* A lower demand may be met already. */
@@ -429,7 +441,34 @@ config_changed_one(void *arg, struct replica *replica)
 	if (moved)
 		replica_tell_high_watermark(replica);
 	replica_wake(replica);
+}
+
+static bool
+config_changed_one(void *arg, struct replica *replica)
+{
+	const struct topic_config *config = arg;
+
+	if (strcmp(config->topic, replica->topic) == 0)
+		config_changed(replica, config);
 	return (true);
+}
+
+static bool
+defaults_changed_one(void *arg, struct replica *replica)
+{
+	struct replicas *replicas = arg;
+	const struct topic_config *config = configs_topic(
+	    replicas->setup.configs, replica->topic);
+
+	config_changed(replica, config);
+	topic_config_unref(config);
+	return (true);
+}
+
+void
+replicas_defaults_changed(struct replicas *replicas)
+{
+	replicas_each(replicas, defaults_changed_one, replicas);
 }
 
 void

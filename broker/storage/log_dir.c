@@ -143,7 +143,8 @@ bool
 log_dir_has_room(struct log_dir *dir, int64_t size)
 {
 	struct storage *storage = dir->storage;
-	int64_t reserve = storage->options->disk_reserve_bytes;
+	int64_t reserve = atomic_load_explicit(&storage->disk_reserve_bytes,
+	    memory_order_relaxed);
 	bool full = atomic_load_explicit(&dir->full, memory_order_relaxed);
 	int64_t now_ms = clock_mono_ms(storage->setup.clock);
 	int64_t free_bytes;

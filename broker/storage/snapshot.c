@@ -213,7 +213,9 @@ snapshot_load(struct log *log, struct producers *producers, int64_t start,
 		usable = bytes != NULL &&
 		    producers_decode(producers, slice_of(bytes, size),
 			storage_now_ms(storage),
-			storage->options->producer_id_expiration_ms);
+			atomic_load_explicit(
+			    &storage->producer_id_expiration_ms,
+			    memory_order_relaxed));
 		mem_free(bytes);
 		if (usable) {
 			producers->end_offset = offset;

@@ -65,6 +65,16 @@ storage_free(struct storage *storage)
 	mem_free(storage);
 }
 
+void
+storage_set_options(struct storage *storage,
+    const struct storage_options *next)
+{
+	atomic_store_explicit(&storage->producer_id_expiration_ms,
+	    next->producer_id_expiration_ms, memory_order_relaxed);
+	atomic_store_explicit(&storage->disk_reserve_bytes,
+	    next->disk_reserve_bytes, memory_order_relaxed);
+}
+
 struct storage *
 storage_open(const struct storage_setup *setup)
 {
@@ -76,6 +86,7 @@ storage_open(const struct storage_setup *setup)
 	storage->magic = STORAGE_MAGIC;
 	storage->setup = *setup;
 	storage->options = setup->options;
+	storage_set_options(storage, setup->options);
 	storage->descriptors = descriptors_new(setup->files,
 	    setup->descriptors > 0 ? setup->descriptors :
 				     DESCRIPTORS_DEFAULT);
@@ -169,9 +180,14 @@ storage_add_log(struct storage *storage, struct log *log)
 	lock_take(&storage->lock);
 	added = hash_find(&storage->logs, log->name, strlen(log->name)) ==
 	    NULL;
-	if (added)
+	if (added) {
+		/* Whoever changed them since they were asked for, and went
+		 * through all logs, has not met this one. */
+		storage->setup.settings(storage->setup.settings_arg,
+		    log_topic(log), &log->settings);
 		hash_insert(&storage->logs, &log->by_name, log->name,
 		    strlen(log->name));
+	}
 	lock_release(&storage->lock);
 	if (!added)
 		return (false);

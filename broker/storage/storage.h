@@ -99,6 +99,12 @@ bool storage_load(struct storage *storage,
 /* A load that is under way, or begins later, ends soon, in the middle of a
  * recovery too; no directory counts as loaded or as failed then. Any thread. */
 void storage_load_abandon(struct storage *storage);
+/* What may change while logs are open (producer.id.expiration.ms,
+ * barnabas.disk.reserve.bytes) counts from now on as `next` has it, which is
+ * not kept. What stands in directories or decides their loading does not. Any
+ * thread; the callers see to their order. */
+void storage_set_options(struct storage *storage,
+    const struct storage_options *next);
 /* Periodic work: checkpoints, retention, flush by time, deletion. On workers,
  * from `loop`'s timers. Both calls on that loop, or while no thread runs it;
  * a scheduler is needed. */

@@ -93,7 +93,10 @@ struct log_dir {
 struct storage {
 	unsigned magic;
 	struct storage_setup setup;
-	const struct storage_options *options;
+	const struct storage_options *options; /* as it was opened with */
+	/* What storage_set_options() changes is read here; by any thread. */
+	_Atomic int64_t producer_id_expiration_ms;
+	_Atomic int64_t disk_reserve_bytes;
 	struct descriptors *descriptors;
 	struct files *files; /* theirs, around the real ones */
 	struct diag *diag;

@@ -129,7 +129,8 @@ expire_one(void *arg, struct log *log)
 	lock_take(&log->writer);
 	lock_take(&log->lock);
 	producers_expire(&log->producers, storage_now_ms(storage),
-	    storage->options->producer_id_expiration_ms);
+	    atomic_load_explicit(&storage->producer_id_expiration_ms,
+		memory_order_relaxed));
 	lock_release(&log->lock);
 	lock_release(&log->writer);
 	return (true);

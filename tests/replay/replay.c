@@ -81,7 +81,7 @@ plane_rooms(struct plane *p)
 	    .loop_count = 2, .cluster_id = "replay", .broker_id = p->id,
 	    .diag = r->diag });
 	p->configs = configs_new(&(struct configs_setup){ .loop = p->control,
-	    .zk = p->zk, .options = options, .diag = r->diag,
+	    .zk = p->zk, .config = p->config, .diag = r->diag,
 	    .changed = plane_config_changed, .changed_arg = p });
 	configs_start(p->configs);
 	p->controller = controller_new(&(struct controller_setup){

@@ -300,7 +300,7 @@ rig_init(struct rig *rig, size_t loop_count)
 }
 
 void
-rig_start(struct rig *rig)
+rig_open(struct rig *rig)
 {
 	const struct net_setup setup = {
 		.options = &rig->options,
@@ -314,6 +314,12 @@ rig_start(struct rig *rig)
 
 	rig->net = net_new(&setup);
 	CHECK(net_listen(rig->net, &rig->listener));
+}
+
+void
+rig_start(struct rig *rig)
+{
+	rig_open(rig);
 	net_start(rig->net);
 }
 

@@ -72,6 +72,8 @@ void rig_init(struct rig *rig, size_t loop_count);
 /* As above with somebody else's scheduler and sockets. */
 void rig_init_on(struct rig *rig, struct scheduler *scheduler,
     struct sockets *sockets, size_t loop_count);
+/* Listens, with its doors closed. */
+void rig_open(struct rig *rig);
 void rig_start(struct rig *rig);
 /* Answers those held, the last first. */
 void rig_release(struct rig *rig);

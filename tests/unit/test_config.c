@@ -735,7 +735,8 @@ test_dynamic_layers(void)
 		bool all, taken, good;
 	} rows[] = {
 		{ "message.max.bytes", "5", true, true, true },
-		{ "message.max.bytes", "-5", true, true, false },
+		{ "message.max.bytes", "-5", true, false, true },
+		{ "log.segment.bytes", "x", false, false, true },
 		{ "broker.rack", "a", false, false, true },
 		{ "log.dirs", "/elsewhere", true, false, true },
 		{ "advertised.listeners", "PLAINTEXT://a:1", true, false,
@@ -746,9 +747,18 @@ test_dynamic_layers(void)
 		{ "no.such.option", "a", true, true, true },
 		{ "authorizer.class.name", "a.B", true, false, false },
 		{ "authorizer.class.name", "", true, false, true },
-		{ "log.cleanup.policy", "compact", true, true, false },
 		{ "follower.replication.throttled.rate", "5", false, true,
 		    true },
+		{ "ssl.keystore.location", "/a", false, false, true },
+		{ "listener.name.plaintext.ssl.keystore.location", "/a", false,
+		    true, true },
+		{ "listener.name.plaintext.ssl.keystore.location", "/a", true,
+		    false, true },
+		{ "listener.name.plaintext.max.connections", "5", true, true,
+		    true },
+		{ "listener.name.plaintext.max.connections", "-5", false,
+		    false, true },
+		{ "listener.name.plaintext.no.such", "-5", true, true, true },
 	};
 
 	for (size_t i = 0; i < nelems(rows); i++) {
@@ -761,7 +771,7 @@ test_dynamic_layers(void)
 		config = config_clone(file);
 		CU_ASSERT_TRUE(config_add_dynamic(config, rows[i].all ?
 		    CONFIG_SOURCE_DYNAMIC_DEFAULT :
-		    CONFIG_SOURCE_DYNAMIC_BROKER, &map));
+		    CONFIG_SOURCE_DYNAMIC_BROKER, &map, CONFIG_START));
 		before = config_finding_count(config);
 		CU_ASSERT_EQUAL(config_is_dynamic(config, rows[i].name),
 		    rows[i].taken);
@@ -771,6 +781,44 @@ test_dynamic_layers(void)
 		config_free(&config);
 		config_free(&file);
 	}
+}
+
+/* A start ends; a broker that runs goes on as it was, and says so. */
+static void
+test_dynamic_refused(void)
+{
+	static const struct {
+		const char *name, *value;
+	} rows[] = {
+		{ "authorizer.class.name", "a.B" },
+		{ "principal.builder.class", "a.B" },
+		{ "log.cleanup.policy", "compact" },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++)
+		for (int moment = CONFIG_START; moment <= CONFIG_RUNNING;
+		     moment++) {
+			struct config *config = config_new();
+			struct config_map map;
+
+			(void)config_read(config, slice_of_text(BASE));
+			config_map_init(&map);
+			config_map_set_text(&map, rows[i].name, rows[i].value);
+			CU_ASSERT_TRUE(config_add_dynamic(config,
+			    CONFIG_SOURCE_DYNAMIC_BROKER, &map,
+			    (enum config_moment)moment));
+			CU_ASSERT_EQUAL(config_resolve(config),
+			    moment == CONFIG_RUNNING);
+			CU_ASSERT_TRUE(config_finding_count(config) > 0);
+			CU_ASSERT_STRING_EQUAL(
+			    config_finding_at(config, 0)->subject,
+			    rows[i].name);
+			if (moment == CONFIG_RUNNING)
+				CU_ASSERT_FALSE(config_is_dynamic(config,
+				    rows[i].name));
+			config_map_fini(&map);
+			config_free(&config);
+		}
 }
 
 int
@@ -793,6 +841,8 @@ main(void)
 		{ "described", test_describe },
 		{ "dynamic layers", test_dynamic },
 		{ "what no dynamic layer takes", test_dynamic_layers },
+		{ "what a broker that runs goes on without",
+		    test_dynamic_refused },
 	};
 
 	return (unit_main("config", tests, nelems(tests)));

@@ -549,6 +549,30 @@ test_producers_expire(void)
 	rig_fini(&rig);
 }
 
+/* A shorter time that is set meanwhile counts for those that are known. */
+static void
+test_producers_expire_sooner(void)
+{
+	struct bench_batch batch = { .producer_id = 7, .sequence = 50,
+		.timestamp_ms = BENCH_NOW_MS };
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = -1;
+	rig.bench.options.producer_id_expiration_ms = 100 * HOUR_MS;
+	rig_start(&rig);
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
+	run_to(&rig, 3 * HOUR_MS);
+	batch.sequence = 99;
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL),
+	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	rig.bench.options.producer_id_expiration_ms = 2 * HOUR_MS;
+	storage_set_options(rig.bench.storage, &rig.bench.options);
+	run_to(&rig, 4 * HOUR_MS);
+	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
+	rig_fini(&rig);
+}
+
 /* Hours in which nothing happens ask nothing of the disk. */
 static void
 test_idle(void)
@@ -588,6 +612,7 @@ static const struct unit_test tests[] = {
 	{ "a moved start syncs nothing", test_start_moved_syncs_nothing },
 	{ "deleted while it is sent", test_deleted_while_sent },
 	{ "producers expire", test_producers_expire },
+	{ "producers expire sooner", test_producers_expire_sooner },
 	{ "nothing to do", test_idle },
 };
 

@@ -664,10 +664,12 @@ test_full_disk(void)
 	CU_ASSERT_EQUAL(bench_count(&bench, 0), 11);
 	/* The reserve: nobody has so much room. */
 	bench.options.disk_reserve_bytes = INT64_MAX;
+	storage_set_options(bench.storage, &bench.options);
 	clock_virtual_advance_to(&bench.clock, INT64_C(4000000000));
 	CU_ASSERT_EQUAL(bench_append(&bench, &(struct bench_batch){ 0 }, NULL),
 	    ERR_KAFKA_STORAGE_ERROR);
 	bench.options.disk_reserve_bytes = 0;
+	storage_set_options(bench.storage, &bench.options);
 	clock_virtual_advance_to(&bench.clock, INT64_C(6000000000));
 	bench_fill(&bench, 1, 100);
 	bench_stop(&bench);
