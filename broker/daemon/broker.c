@@ -35,7 +35,6 @@ broker_new(const struct broker_setup *setup)
 	b->own_options = *config_options(setup->config);
 	b->options = &b->own_options;
 	b->broker_id = -1;
-	arena_init(&b->arena, 0);
 	atomic_init(&b->state, BROKER_STARTING);
 	b->stop_post.run = broker_stop_arrived;
 	list_init(&b->stop_post.link);
@@ -121,7 +120,6 @@ broker_free(struct broker **broker)
 	dynamic_free(&b->dynamic);
 	config_live_free(&b->live);
 	config_unref(b->config);
-	arena_fini(&b->arena);
 	mem_free(b->session_file);
 	mem_free(b->session_identity);
 	mem_free(b->pulses);
@@ -162,10 +160,7 @@ broker_alive(const struct broker *b)
 int32_t
 broker_port(const struct broker *b, const char *listener)
 {
-	for (size_t i = 0; i < b->listener_count; i++)
-		if (strcmp(b->listeners[i].name, listener) == 0)
-			return (b->listeners[i].port);
-	return (-1);
+	return (b->net == NULL ? -1 : net_port(b->net, listener));
 }
 
 const char *

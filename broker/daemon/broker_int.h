@@ -58,10 +58,10 @@ struct broker {
 	bool topics_exist; /* ZooKeeper had some when we started */
 	char *session_file;
 	char *session_identity;
-	struct config_listener *listeners; /* ports as bound */
-	size_t listener_count;
-	struct znode_broker registered; /* what the node shows */
-	struct arena arena;             /* memory of the two above */
+	/* Bound for a config that is on its way; the controller's loop's, but
+	 * for the worker that prepares it. */
+	struct listener *opening[64];
+	size_t opening_count;
 
 	struct storage *storage;
 	struct zk *zk;

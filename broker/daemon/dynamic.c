@@ -275,9 +275,22 @@ dynamic_begin(struct dynamic *d)
 static void
 dynamic_prepare_run(struct work *work)
 {
-	struct broker *b = container_of(work, struct broker_work, work)->broker;
+	struct broker_work *w = container_of(work, struct broker_work, work);
+	struct dynamic *d = w->broker->dynamic;
 
-	settings_prepare(b, b->dynamic->next);
+	w->good = settings_prepare(w->broker, d->config, d->next);
+}
+
+static enum verdict
+dynamic_refuse(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+
+	config_free(&d->next);
+	diag_error(d->broker->setup.seams.diag, config, "nothing of what was "
+	    "set in /config/brokers counts: what counted before does, until "
+	    "it is set right");
+	return (task_next(t, dynamic_idle));
 }
 
 static enum verdict
@@ -286,12 +299,9 @@ dynamic_change(struct task *t)
 	struct dynamic *d = dynamic_of(t);
 
 	d->next = dynamic_resolve(d);
-	if (d->next == NULL) {
-		diag_error(d->broker->setup.seams.diag, config,
-		    "nothing of what was set in /config/brokers counts: what "
-		    "counted before does, until it is set right");
-		return (task_next(t, dynamic_idle));
-	}
+	if (d->next == NULL ||
+	    !settings_may_take(d->broker, d->config, d->next))
+		return (dynamic_refuse(t));
 	broker_work_start(&d->work, d->broker, t, dynamic_prepare_run);
 	return (task_next(t, dynamic_prepared));
 }
@@ -323,7 +333,10 @@ dynamic_prepared(struct task *t)
 
 	if (!d->work.done)
 		return (STEP_WAIT);
-	if (!d->open) {
+	if (!d->work.good || !d->open) {
+		settings_abandon(b);
+		if (d->open)
+			return (dynamic_refuse(t));
 		config_free(&d->next); /* the rooms are about to go */
 		return (task_next(t, dynamic_idle));
 	}

@@ -12,8 +12,17 @@
 /* Attempts that ZooKeeper itself may refuse. */
 #define REFUSALS_MAX 10
 
+/* What the node shows. */
+struct shown {
+	struct arena arena;
+	struct znode_broker broker;
+};
+
 struct registration {
-	struct registration_setup setup;
+	struct registration_setup setup; /* its broker is not used */
+	struct shown *shown;
+	struct shown *wanted;  /* instead; NULL: nothing else */
+	struct shown *sending; /* was wanted; under way */
 	struct task_ref task;
 	struct waitq changed;
 	enum registration_state state;
@@ -33,7 +42,7 @@ struct registration {
 static task_step registration_wait_session, registration_list,
     registration_twins, registration_compare, registration_create,
     registration_created, registration_owner, registration_removed,
-    registration_pause;
+    registration_pause, registration_set_done;
 
 static void
 registration_fini(struct task *task)
@@ -62,12 +71,57 @@ registration_setup_task(struct task *task, void *arg)
 	*(struct registration **)task_state(task) = arg;
 }
 
+static const char *
+shown_text(struct shown *shown, const char *text)
+{
+	const char *copy = text == NULL ? NULL :
+	    arena_strdup(&shown->arena, text);
+
+	CHECK(text == NULL || copy != NULL);
+	return (copy);
+}
+
+static struct shown *
+shown_new(const struct znode_broker *broker)
+{
+	struct shown *shown = mem_zalloc(sizeof(*shown));
+	struct znode_endpoint *endpoints;
+
+	arena_init(&shown->arena, 0);
+	shown->broker = *broker;
+	endpoints = arena_array(&shown->arena, broker->endpoint_count,
+	    sizeof(*endpoints));
+	CHECK(endpoints != NULL);
+	for (size_t i = 0; i < broker->endpoint_count; i++) {
+		const struct znode_endpoint *from = &broker->endpoints[i];
+
+		endpoints[i] = *from;
+		endpoints[i].listener = shown_text(shown, from->listener);
+		endpoints[i].protocol = shown_text(shown, from->protocol);
+		endpoints[i].host = shown_text(shown, from->host);
+	}
+	shown->broker.endpoints = endpoints;
+	shown->broker.rack = shown_text(shown, broker->rack);
+	return (shown);
+}
+
+static void
+shown_free(struct shown **shown)
+{
+	if (*shown == NULL)
+		return;
+	arena_fini(&(*shown)->arena);
+	mem_free(*shown);
+	*shown = NULL;
+}
+
 struct registration *
 registration_new(const struct registration_setup *setup)
 {
 	struct registration *r = mem_zalloc(sizeof(*r));
 
 	r->setup = *setup;
+	r->shown = shown_new(setup->broker);
 	r->state = REGISTRATION_PENDING;
 	atomic_init(&r->broker_epoch, -1);
 	waitq_init(&r->changed);
@@ -87,9 +141,23 @@ registration_free(struct registration **registration)
 	task = task_of_ref(r->task);
 	if (task != NULL)
 		task_cancel(task);
+	shown_free(&r->shown);
+	shown_free(&r->wanted);
+	shown_free(&r->sending);
 	waitq_fini(&r->changed);
 	mem_free(r);
 	*registration = NULL;
+}
+
+void
+registration_update(struct registration *r, const struct znode_broker *broker)
+{
+	struct task *task = task_of_ref(r->task);
+
+	shown_free(&r->wanted);
+	r->wanted = shown_new(broker);
+	if (task != NULL)
+		task_wake(task);
 }
 
 enum registration_state
@@ -153,6 +221,29 @@ registration_batch(struct registration *r)
 	return (r->batch);
 }
 
+/* What was under way is wanted still, unless something else is. */
+static void
+registration_put_off(struct registration *r)
+{
+	if (r->wanted != NULL)
+		shown_free(&r->sending);
+	if (r->sending != NULL)
+		r->wanted = r->sending;
+	r->sending = NULL;
+}
+
+/* A change is refused, and the broker goes on as it was. */
+static enum verdict
+registration_keep(struct task *t, const char *why)
+{
+	struct registration *r = registration_of(t);
+
+	diag_error(r->setup.diag, daemon, "broker=%d cannot be registered with "
+	    "other addresses: %s; those before stay", r->setup.broker_id, why);
+	shown_free(&r->sending);
+	return (task_next(t, registration_wait_session));
+}
+
 static enum verdict
 registration_again(struct task *t)
 {
@@ -168,10 +259,14 @@ registration_failed(struct task *t, const char *path, enum zk_rc rc)
 	struct registration *r = registration_of(t);
 	char why[300];
 
-	if (rc == ZK_SESSION_EXPIRED)
+	if (rc == ZK_SESSION_EXPIRED) {
+		registration_put_off(r);
 		return (registration_again(t));
+	}
 	snprintf(why, sizeof(why), "ZooKeeper refuses path=%s rc=%s", path,
 	    zk_rc_name(rc));
+	if (r->sending != NULL)
+		return (registration_keep(t, why));
 	if (r->refusals++ == REFUSALS_MAX)
 		return (registration_refuse(r, why));
 	if (r->refusals == 1)
@@ -191,9 +286,15 @@ registration_wait_session(struct task *t)
 	if (zk_session_ordinal(r->setup.zk) != r->ordinal &&
 	    r->state == REGISTRATION_DONE)
 		registration_enter(r, REGISTRATION_PENDING);
-	if (zk_state(r->setup.zk) != ZK_CONNECTED ||
-	    zk_session_ordinal(r->setup.zk) == r->ordinal)
+	if (zk_state(r->setup.zk) != ZK_CONNECTED)
 		return (STEP_WAIT);
+	if (zk_session_ordinal(r->setup.zk) == r->ordinal) {
+		if (r->wanted == NULL)
+			return (STEP_WAIT);
+		r->sending = r->wanted;
+		r->wanted = NULL;
+		return (task_next(t, registration_list));
+	}
 	r->attempt_ordinal = zk_session_ordinal(r->setup.zk);
 	return (task_next(t, registration_list));
 }
@@ -231,6 +332,7 @@ registration_twins(struct task *t)
 {
 	struct registration *r = registration_of(t);
 	struct arena *arena = zk_batch_arena(r->batch);
+	const struct shown *mine = r->sending != NULL ? r->sending : r->shown;
 
 	if (!zk_batch_done(r->batch))
 		return (STEP_WAIT);
@@ -240,7 +342,7 @@ registration_twins(struct task *t)
 
 		if (op->rc == ZK_OK &&
 		    znode_broker_decode(op->answer, arena, &other))
-			same = registration_same_address(r->setup.broker,
+			same = registration_same_address(&mine->broker,
 			    &other);
 		if (same != NULL) {
 			char why[400];
@@ -248,6 +350,8 @@ registration_twins(struct task *t)
 			snprintf(why, sizeof(why),
 			    "%s:%d is registered already by %s", same->host,
 			    (int)same->port, op->path);
+			if (r->sending != NULL)
+				return (registration_keep(t, why));
 			return (registration_occupied(r, why));
 		}
 		op = op->cookie;
@@ -288,6 +392,23 @@ registration_compare(struct task *t)
 	return (registration_submit(t, registration_twins));
 }
 
+static struct slice
+registration_json(struct registration *r, const struct shown *shown,
+    struct arena *arena)
+{
+	struct znode_broker broker = shown->broker;
+	struct buffer json = BUFFER_EMPTY;
+	struct slice copy;
+	bool ok = true;
+
+	broker.timestamp_ms = clock_wall_ms(r->setup.clock);
+	znode_broker_encode(&broker, &json);
+	copy = arena_slice_copy(arena, buffer_slice(&json), &ok);
+	buffer_fini(&json);
+	CHECK(ok);
+	return (copy);
+}
+
 /* Null data first, then the JSON, in one multi: the data version is 1, as
  * after Kafka's. */
 static enum verdict
@@ -295,22 +416,42 @@ registration_create(struct task *t)
 {
 	struct registration *r = registration_of(t);
 	struct zk_batch *batch = registration_batch(r);
-	struct znode_broker broker = *r->setup.broker;
-	const char *path = znode_broker_path(zk_batch_arena(batch),
-	    r->setup.broker_id);
-	struct buffer json = BUFFER_EMPTY;
-	bool ok = true;
+	struct arena *arena = zk_batch_arena(batch);
+	const char *path = znode_broker_path(arena, r->setup.broker_id);
 
-	broker.timestamp_ms = clock_wall_ms(r->setup.clock);
-	znode_broker_encode(&broker, &json);
+	if (r->sending != NULL) {
+		r->op = zk_batch_set(batch, path,
+		    registration_json(r, r->sending, arena), ZK_ANY_VERSION);
+		return (registration_submit(t, registration_set_done));
+	}
 	r->op = zk_batch_multi(batch, 2);
 	zk_multi_create(batch, r->op, path, SLICE_NULL, ZK_EPHEMERAL);
-	zk_multi_set(batch, r->op, path,
-	    arena_slice_copy(zk_batch_arena(batch), buffer_slice(&json), &ok),
+	zk_multi_set(batch, r->op, path, registration_json(r, r->shown, arena),
 	    0);
-	buffer_fini(&json);
-	CHECK(ok);
 	return (registration_submit(t, registration_created));
+}
+
+/* The node is gone only with its session, which is about to be told. */
+static enum verdict
+registration_set_done(struct task *t)
+{
+	struct registration *r = registration_of(t);
+
+	if (!zk_batch_done(r->batch))
+		return (STEP_WAIT);
+	if (r->op->rc == ZK_NO_NODE) {
+		registration_put_off(r);
+		return (registration_again(t));
+	}
+	if (r->op->rc != ZK_OK)
+		return (registration_failed(t, r->op->path, r->op->rc));
+	shown_free(&r->shown);
+	r->shown = r->sending;
+	r->sending = NULL;
+	zk_batch_free(&r->batch);
+	diag_info(r->setup.diag, daemon, "broker=%d registered with other "
+	    "addresses", r->setup.broker_id);
+	return (task_next(t, registration_wait_session));
 }
 
 static enum verdict
@@ -383,7 +524,7 @@ registration_owner(struct task *t)
 	}
 	if (!znode_broker_decode(r->op->answer, zk_batch_arena(r->batch),
 		&other) ||
-	    registration_same_address(r->setup.broker, &other) == NULL)
+	    registration_same_address(&r->shown->broker, &other) == NULL)
 		return (registration_occupied(r,
 		    "another broker is registered with this id"));
 	if (r->patience_until_ns == 0) {

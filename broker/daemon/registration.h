@@ -7,8 +7,10 @@
  *	         |                     NODEEXISTS: [whose is it?]       |
  *	         +------------- the session is another one -------------+
  *
+ *	registered --other addresses--> [look for twins] --> [set] --> registered
+ *
  * The broker epoch is the czxid of the node.
- * Source: KafkaZkClient.registerBroker.
+ * Source: KafkaZkClient.registerBroker, updateBrokerInfo.
  */
 #ifndef DAEMON_REGISTRATION_H
 #define DAEMON_REGISTRATION_H
@@ -27,7 +29,7 @@ struct registration_setup {
 	struct zk *zk;
 	struct diag *diag;
 	int32_t broker_id;
-	const struct znode_broker *broker; /* timestamp: set at each creation */
+	const struct znode_broker *broker; /* copied; timestamp: each writing's */
 	const struct clock *clock;
 	/* How long a node of this very address, left by a process that died,
 	 * may stand in the way before the start fails. */
@@ -35,6 +37,11 @@ struct registration_setup {
 };
 
 struct registration *registration_new(const struct registration_setup *setup);
+/* Other addresses, in this session and in those to come; copied.  When another
+ * broker has one of them, or ZooKeeper refuses, that is said and those before
+ * stay. On the loop. */
+void registration_update(struct registration *registration,
+    const struct znode_broker *broker);
 /* Ends its task; the node stays until the session closes. */
 void registration_free(struct registration **registration);
 

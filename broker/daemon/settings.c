@@ -3,12 +3,16 @@
  * Configs on their way to the rooms.  A topic's comes alone, by its own znode;
  * what holds for all, a generation of the broker's config, comes in this order:
  *
- *	settings_prepare        a worker: what asks for names of hosts
+ *	settings_prepare        a worker: what asks for names of hosts, and new
+ *	                        listeners, bound
  *	settings_take           the controller's loop: topics' defaults, logs,
- *	                        replicas, the controller, workers
+ *	                        replicas, the controller, workers, listeners
  *	settings_take_on_loop   each loop: its connections
  */
 #include "daemon/settings.h"
+
+#include <strings.h>
+#include <unistd.h>
 
 #include "daemon/broker_int.h"
 
@@ -95,11 +99,154 @@ settings_take_early(struct broker *b)
 	settings_set_workers(b, b->options->daemon.background_threads);
 }
 
-void
-settings_prepare(struct broker *b, const struct config *next)
+/* --- listeners ------------------------------------------------------------ */
+
+static const char *
+own_host(struct arena *arena)
 {
-	net_take_address_bounds(b->net, &config_options(next)->net);
+	char name[256];
+
+	if (gethostname(name, sizeof(name)) != 0)
+		return ("localhost");
+	name[sizeof(name) - 1] = '\0';
+	return (arena_strdup(arena, name));
 }
+
+void
+settings_advertise(const struct broker *b,
+    const struct broker_options *options, struct arena *arena,
+    struct znode_broker *out)
+{
+	const struct listener_list *list = &options->net.advertised_list;
+	struct znode_endpoint *e = arena_array(arena, list->count, sizeof(*e));
+
+	CHECK(e != NULL);
+	*out = (struct znode_broker){
+		.endpoints = e,
+		.endpoint_count = list->count,
+		.rack = options->cluster.broker_rack,
+		.jmx_port = -1,
+	};
+	for (size_t i = 0; i < list->count; i++) {
+		const struct config_listener *l = &list->items[i];
+
+		e[i].listener = l->name;
+		e[i].protocol = security_protocol_name(l->protocol);
+		e[i].host = l->host[0] != '\0' ? l->host : own_host(arena);
+		e[i].port = l->port != 0 ? l->port : broker_port(b, l->name);
+	}
+}
+
+static bool
+same_listener(const struct config_listener *a, const struct config_listener *b)
+{
+	return (strcasecmp(a->name, b->name) == 0 &&
+	    a->protocol == b->protocol && strcmp(a->host, b->host) == 0 &&
+	    a->port == b->port);
+}
+
+static bool
+same_listeners(const struct listener_list *a, const struct listener_list *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = same_listener(&a->items[i], &b->items[i]);
+	return (same);
+}
+
+/* Kafka refuses another protocol for a listener that is there, and forgets to
+ * bind it where its address is another: DynamicListenerConfig. */
+bool
+settings_may_take(const struct broker *b, const struct config *before,
+    const struct config *next)
+{
+	const struct listener_list *was =
+	    &config_options(before)->net.listener_list;
+	const struct listener_list *now =
+	    &config_options(next)->net.listener_list;
+
+	for (size_t i = 0; i < now->count; i++) {
+		const struct config_listener *l = listener_list_find(was,
+		    now->items[i].name);
+
+		if (l == NULL || same_listener(l, &now->items[i]))
+			continue;
+		diag_error(b->setup.seams.diag, config, "listeners "
+		    "(/config/brokers): listener=%s is there with another "
+		    "address or protocol: take it out, or give the new one "
+		    "another name", l->name);
+		return (false);
+	}
+	return (true);
+}
+
+/* Those that are new; false: one cannot be bound. */
+static bool
+settings_bind(struct broker *b, const struct config *before,
+    const struct config *next)
+{
+	const struct listener_list *was =
+	    &config_options(before)->net.listener_list;
+	const struct listener_list *now =
+	    &config_options(next)->net.listener_list;
+
+	for (size_t i = 0; i < now->count; i++) {
+		struct listener *l;
+
+		if (listener_list_find(was, now->items[i].name) != NULL)
+			continue;
+		l = b->opening_count == nelems(b->opening) ? NULL :
+		    net_bind(b->net, &now->items[i], next);
+		if (l == NULL)
+			return (false);
+		b->opening[b->opening_count++] = l;
+	}
+	return (true);
+}
+
+bool
+settings_prepare(struct broker *b, const struct config *before,
+    const struct config *next)
+{
+	if (!settings_bind(b, before, next))
+		return (false);
+	net_take_address_bounds(b->net, &config_options(next)->net);
+	return (true);
+}
+
+void
+settings_abandon(struct broker *b)
+{
+	while (b->opening_count > 0)
+		net_drop_listener(b->opening[--b->opening_count]);
+}
+
+/* New doors open before others hear of them, and old ones close last. */
+static void
+settings_take_listeners(struct broker *b, const struct broker_options *was,
+    const struct broker_options *now)
+{
+	const struct listener_list *old = &was->net.listener_list;
+	struct znode_broker registered;
+	struct arena arena;
+
+	while (b->opening_count > 0)
+		net_open_listener(b->opening[--b->opening_count]);
+	if (!same_listeners(&was->net.advertised_list,
+		&now->net.advertised_list)) {
+		arena_init(&arena, 0);
+		settings_advertise(b, now, &arena, &registered);
+		registration_update(b->registration, &registered);
+		arena_fini(&arena);
+	}
+	for (size_t i = 0; i < old->count; i++)
+		if (listener_list_find(&now->net.listener_list,
+			old->items[i].name) == NULL)
+			net_close_listener(b->net, old->items[i].name);
+}
+
+/* --- all together --------------------------------------------------------- */
 
 static bool
 settings_log_renewed(void *arg, struct log *log)
@@ -129,6 +276,7 @@ settings_take(struct broker *b, const struct config *before,
 	controller_set_config(b->controller, next,
 	    now->storage.unclean_leader_election_enable &&
 		!was->storage.unclean_leader_election_enable);
+	settings_take_listeners(b, was, now);
 }
 
 void

@@ -3,6 +3,8 @@
 #ifndef DAEMON_SETTINGS_H
 #define DAEMON_SETTINGS_H
 
+#include <stdbool.h>
+
 struct broker;
 struct config;
 struct log_settings;
@@ -16,8 +18,24 @@ void settings_config_changed(void *arg, const struct topic_config *config);
 /* What was made before /config/brokers was read follows it; before the rooms
  * are made. */
 void settings_take_early(struct broker *broker);
-/* Whatever waits, for names or files, before `next` can count. On a worker. */
-void settings_prepare(struct broker *broker, const struct config *next);
+struct arena;
+struct broker_options;
+struct znode_broker;
+/* What the others are told: host and port as advertised, a port 0 as bound. */
+void settings_advertise(const struct broker *broker,
+    const struct broker_options *options, struct arena *arena,
+    struct znode_broker *out);
+
+/* Whether a broker that runs can go over to `next`; if not, that was said. On
+ * the controller's loop. */
+bool settings_may_take(const struct broker *broker,
+    const struct config *before, const struct config *next);
+/* Whatever waits, for names or files, before `next` can count.  False: it cannot,
+ * which was said.  On a worker; settings_take() or settings_abandon() comes
+ * after it. */
+bool settings_prepare(struct broker *broker, const struct config *before,
+    const struct config *next);
+void settings_abandon(struct broker *broker);
 /* `next` counts from now on for all that the controller's loop tells of it. On
  * that loop; `before` may go afterwards. */
 void settings_take(struct broker *broker, const struct config *before,

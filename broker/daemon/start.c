@@ -693,56 +693,18 @@ start_rooms(struct task *t)
 
 /* --- listeners and registration ------------------------------------------- */
 
-static const char *
-start_own_host(struct broker *b)
-{
-	char name[256];
-
-	if (gethostname(name, sizeof(name)) != 0)
-		return ("localhost");
-	name[sizeof(name) - 1] = '\0';
-	return (arena_strdup(&b->arena, name));
-}
-
-/* What the others are told: host and port as advertised, a port 0 as bound. */
-static void
-start_advertise(struct broker *b)
-{
-	const struct listener_list *list = &b->options->net.advertised_list;
-	struct znode_endpoint *e = arena_array(&b->arena, list->count,
-	    sizeof(*e));
-
-	CHECK(e != NULL);
-	b->registered.endpoints = e;
-	b->registered.endpoint_count = list->count;
-	b->registered.rack = b->options->cluster.broker_rack;
-	b->registered.jmx_port = -1;
-	for (size_t i = 0; i < list->count; i++) {
-		const struct config_listener *l = &list->items[i];
-
-		e[i].listener = l->name;
-		e[i].protocol = security_protocol_name(l->protocol);
-		e[i].host = l->host[0] != '\0' ? l->host : start_own_host(b);
-		e[i].port = l->port != 0 ? l->port : broker_port(b, l->name);
-	}
-}
-
 static enum verdict
 start_listeners(struct task *t)
 {
 	struct broker *b = ((struct start *)task_state(t))->broker;
 	const struct listener_list *list = &b->options->net.listener_list;
 
-	b->listeners = arena_array(&b->arena, list->count,
-	    sizeof(*b->listeners));
-	CHECK(b->listeners != NULL);
 	for (size_t i = 0; i < list->count; i++) {
-		b->listeners[i] = list->items[i];
-		b->listener_count = i + 1;
-		if (!net_listen(b->net, &b->listeners[i]))
+		struct config_listener listener = list->items[i];
+
+		if (!net_listen(b->net, &listener))
 			return (start_fail(b, "a listener cannot be bound"));
 	}
-	start_advertise(b);
 	return (start_go(t, start_registration));
 }
 
@@ -750,16 +712,22 @@ static enum verdict
 start_registration(struct task *t)
 {
 	struct broker *b = ((struct start *)task_state(t))->broker;
+	struct znode_broker registered;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	settings_advertise(b, b->options, &arena, &registered);
 
 	b->registration = registration_new(&(struct registration_setup){
 	    .loop = b->control,
 	    .zk = b->zk,
 	    .diag = b->setup.seams.diag,
 	    .broker_id = b->broker_id,
-	    .broker = &b->registered,
+	    .broker = &registered,
 	    .clock = b->setup.seams.clock,
 	    .patience_ms = b->options->zkglue.session_timeout_ms * 2,
 	});
+	arena_fini(&arena);
 	return (task_next(t, start_registered));
 }
 

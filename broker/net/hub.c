@@ -6,6 +6,7 @@
  *	relief   memory for frames came back: those that wait go on, in order
  *	start    adopts the listeners that this loop accepts for
  *	stop     ends the input of every connection, and waits for the rest
+ *	leave    closes the connections of listeners that are closed
  *
  * One timer sweeps over those that were silent for too long or are too slow.
  */
@@ -15,6 +16,7 @@ static void hub_run_turns(struct post *post);
 static void hub_run_relief(struct post *post);
 static void hub_run_start(struct post *post);
 static void hub_run_stop(struct post *post);
+static void hub_run_leave(struct post *post);
 static void hub_sweep(struct timer *timer);
 static void hub_deadline(struct timer *timer);
 
@@ -25,6 +27,7 @@ hub_init(struct hub *hub, struct net *net, size_t index)
 	hub->index = index;
 	hub->loop = net->loops[index];
 	hub->options = net->setup.options;
+	list_init(&hub->listeners);
 	list_init(&hub->connections);
 	list_init(&hub->ghosts);
 	list_init(&hub->receiving);
@@ -37,6 +40,7 @@ hub_init(struct hub *hub, struct net *net, size_t index)
 	hub->relief_post.run = hub_run_relief;
 	hub->start_post.run = hub_run_start;
 	hub->stop_post.run = hub_run_stop;
+	hub->leave_post.run = hub_run_leave;
 	timer_init(&hub->sweep, hub->loop, hub_sweep);
 	timer_init(&hub->deadline, hub->loop, hub_deadline);
 }
@@ -303,15 +307,15 @@ hub_sweep(struct timer *timer)
 void
 hub_take_options(struct hub *hub, const struct net_options *next)
 {
-	struct net *net = hub->net;
-
 	hub->options = next;
-	for (size_t i = 0; i < net->listener_count; i++)
-		if (net->listeners[i].hub == hub)
-			listener_take_options(&net->listeners[i], next);
+	LIST_EACH(element, &hub->listeners)
+		listener_take_options(list_entry(element, struct listener,
+		    link), next);
 	sweep_excess(hub);
-	/* There may be more room than before. */
+	/* What was held back may begin now. */
 	hub_relieve(hub);
+	LIST_EACH(element, &hub->connections)
+		hub_turn_soon(list_entry(element, struct connection, link));
 }
 
 /* --- start and stop ------------------------------------------------------- */
@@ -324,8 +328,8 @@ hub_run_start(struct post *post)
 
 	if (hub->stopping)
 		return;
-	for (size_t i = 0; i < net->listener_count; i++)
-		if (net->listeners[i].hub == hub)
+	for (size_t i = 0; i < atomic_load(&net->listener_count); i++)
+		if (net->listeners[i].hub == hub && !net->listeners[i].late)
 			listener_start(&net->listeners[i]);
 }
 
@@ -338,9 +342,9 @@ hub_run_stop(struct post *post)
 	struct list *element;
 
 	hub->stopping = true;
-	for (size_t i = 0; i < net->listener_count; i++)
-		if (net->listeners[i].hub == hub)
-			listener_stop(&net->listeners[i]);
+	while (!list_empty(&hub->listeners))
+		listener_stop(list_entry(hub->listeners.next, struct listener,
+		    link));
 	list_init(&ending);
 	list_splice_tail(&ending, &hub->connections);
 	while ((element = list_pop_head(&ending)) != NULL) {
@@ -350,6 +354,21 @@ hub_run_stop(struct post *post)
 	}
 	timer_arm_at(&hub->deadline, net->stop_deadline_ns);
 	hub_check_stopped(hub);
+}
+
+static void
+hub_run_leave(struct post *post)
+{
+	struct hub *hub = container_of(post, struct hub, leave_post);
+
+	atomic_store(&hub->leave_posted, false);
+	LIST_EACH(element, &hub->connections) {
+		struct connection *c = list_entry(element, struct connection,
+		    link);
+
+		if (atomic_load(&c->listener->gone))
+			connection_close(c, "listener");
+	}
 }
 
 static void

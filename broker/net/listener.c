@@ -28,6 +28,7 @@ listener_watch(struct listener *l)
 void
 listener_start(struct listener *l)
 {
+	list_push_tail(&l->hub->listeners, &l->link);
 	timer_init(&l->pause, l->hub->loop, listener_resume);
 	l->socket->owner = l;
 	l->socket->on_ready = listener_ready;
@@ -40,10 +41,36 @@ listener_stop(struct listener *l)
 {
 	if (l->socket == NULL)
 		return;
+	list_remove(&l->link);
 	if (l->socket->loop != NULL)
 		timer_disarm(&l->pause);
 	l->socket->sockets->ops->close(l->socket, false);
 	l->socket = NULL;
+}
+
+void
+listener_open_run(struct post *post)
+{
+	struct listener *l = container_of(post, struct listener, opening);
+
+	if (!l->hub->stopping)
+		listener_start(l);
+}
+
+/* Who was dealt before this arrives before it is told to leave. */
+void
+listener_close_run(struct post *post)
+{
+	struct listener *l = container_of(post, struct listener, closing);
+	struct net *net = l->net;
+
+	listener_stop(l);
+	diag_info(net->setup.diag, net, "listener=%s is closed, with its "
+	    "connections=%zu", l->config->name,
+	    atomic_load(&l->connection_count));
+	for (size_t i = 0; i < net->hub_count; i++)
+		if (!atomic_exchange(&net->hubs[i].leave_posted, true))
+			loop_post(net->hubs[i].loop, &net->hubs[i].leave_post);
 }
 
 static void
@@ -64,7 +91,7 @@ listener_protected(const struct listener *l, const struct net_options *options)
 {
 	const struct config_listener *brokers = options->inter_broker_listener;
 
-	return (l->net->listener_count > 1 && brokers != NULL &&
+	return (atomic_load(&l->net->open_count) > 1 && brokers != NULL &&
 	    strcasecmp(l->config->name, brokers->name) == 0);
 }
 

@@ -9,7 +9,9 @@
  * FRAME_INLINE_BYTES are not counted: heartbeats pass while produces wait.
  */
 #include <errno.h>
+#include <strings.h>
 
+#include "config/config.h"
 #include "net/net_int.h"
 
 struct net *
@@ -47,8 +49,10 @@ receive_buffer_bytes(const struct net_options *options)
 	    ? -1 : options->receive_buffer_bytes);
 }
 
-bool
-net_listen(struct net *net, struct config_listener *config)
+/* The socket; NULL: said. */
+static struct socket *
+listener_bind(struct net *net, const struct config_listener *config,
+    int32_t *port)
 {
 	const struct net_options *options = net->setup.options;
 	const struct socket_options tuning = {
@@ -57,37 +61,132 @@ net_listen(struct net *net, struct config_listener *config)
 		.backlog = options->listen_backlog_count,
 	};
 	struct socket_address address = { .port = config->port };
-	struct listener *l = &net->listeners[net->listener_count];
+	struct sockets *sockets = net->setup.sockets;
 	const size_t length = strlen(config->host);
+	struct socket *socket;
 
-	CHECK(!net->started);
-	if (net->listener_count == LISTENERS_MAX ||
-	    length >= sizeof(address.host)) {
-		diag_error(net->setup.diag, net,
-		    "listener=%s cannot listen: %s", config->name,
-		    net->listener_count == LISTENERS_MAX
-			? "too many listeners" : "its host is too long");
-		return (false);
+	if (length >= sizeof(address.host)) {
+		diag_error(net->setup.diag, net, "listener=%s cannot listen: "
+		    "its host is too long", config->name);
+		return (NULL);
 	}
 	memcpy(address.host, config->host, length + 1);
-	l->socket = net->setup.sockets->ops->listen(net->setup.sockets,
-	    &address, &tuning, &config->port);
-	if (l->socket == NULL) {
+	socket = sockets->ops->listen(sockets, &address, &tuning, port);
+	if (socket == NULL)
 		diag_error(net->setup.diag, net,
 		    "listener=%s cannot listen host=%s port=%d: %s",
 		    config->name, config->host, (int)config->port,
 		    strerror(errno));
-		return (false);
+	return (socket);
+}
+
+struct listener *
+net_bind(struct net *net, const struct config_listener *config,
+    const struct config *source)
+{
+	const size_t count = atomic_load(&net->listener_count);
+	struct listener *l = &net->listeners[count];
+
+	if (count == LISTENERS_MAX) {
+		diag_error(net->setup.diag, net, "listener=%s cannot listen: "
+		    "too many came since the start; restart for more",
+		    config->name);
+		return (NULL);
 	}
+	l->own = *config;
+	l->socket = listener_bind(net, config, &l->own.port);
+	if (l->socket == NULL)
+		return (NULL);
 	l->net = net;
-	l->config = config;
+	l->config = &l->own;
+	l->source = source == NULL ? NULL : config_ref(source);
 	l->connections_max = config->connections_max;
 	l->creation_rate_max = config->connection_creation_rate_max;
-	l->hub = &net->hubs[net->listener_count % net->hub_count];
-	net->listener_count++;
+	l->hub = &net->hubs[count % net->hub_count];
+	l->late = net->started;
+	list_init(&l->link);
+	list_init(&l->opening.link);
+	list_init(&l->closing.link);
+	atomic_fetch_add(&net->open_count, 1);
+	atomic_store_explicit(&net->listener_count, count + 1,
+	    memory_order_release);
 	diag_info(net->setup.diag, net, "listener=%s listening host=%s port=%d",
-	    config->name, config->host, (int)config->port);
+	    config->name, config->host, (int)l->own.port);
+	return (l);
+}
+
+bool
+net_listen(struct net *net, struct config_listener *config)
+{
+	struct listener *l;
+
+	CHECK(!net->started);
+	l = net_bind(net, config, NULL);
+	if (l == NULL)
+		return (false);
+	config->port = l->own.port;
 	return (true);
+}
+
+/* NULL: none is open. */
+static struct listener *
+listener_find(const struct net *net, const char *name)
+{
+	const size_t count = atomic_load_explicit(&net->listener_count,
+	    memory_order_acquire);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct listener *l = &net->listeners[i];
+
+		if (!atomic_load(&l->gone) &&
+		    strcasecmp(l->config->name, name) == 0)
+			return ((struct listener *)(uintptr_t)l);
+	}
+	return (NULL);
+}
+
+int32_t
+net_port(const struct net *net, const char *name)
+{
+	const struct listener *l = listener_find(net, name);
+
+	return (l == NULL ? -1 : l->config->port);
+}
+
+void
+net_open_listener(struct listener *l)
+{
+	l->opening.run = listener_open_run;
+	loop_post(l->hub->loop, &l->opening);
+}
+
+/* True: it goes now. */
+static bool
+listener_leave(struct listener *l)
+{
+	if (atomic_exchange(&l->gone, true))
+		return (false);
+	atomic_fetch_sub(&l->net->open_count, 1);
+	return (true);
+}
+
+void
+net_drop_listener(struct listener *l)
+{
+	CHECK(listener_leave(l));
+	l->socket->sockets->ops->close(l->socket, false);
+	l->socket = NULL;
+}
+
+void
+net_close_listener(struct net *net, const char *name)
+{
+	struct listener *l = listener_find(net, name);
+
+	if (l == NULL || !listener_leave(l))
+		return;
+	l->closing.run = listener_close_run;
+	loop_post(l->hub->loop, &l->closing);
 }
 
 void
@@ -131,8 +230,10 @@ net_free(struct net **netp)
 		return;
 	*netp = NULL;
 	CHECK(net_stopped(net));
-	for (size_t i = 0; i < net->listener_count; i++)
+	for (size_t i = 0; i < atomic_load(&net->listener_count); i++) {
 		listener_stop(&net->listeners[i]);
+		config_unref(net->listeners[i].source);
+	}
 	for (size_t i = 0; i < net->hub_count; i++)
 		hub_fini(&net->hubs[i]);
 	CHECK(atomic_load(&net->frame_bytes) == 0);
@@ -251,6 +352,7 @@ net_close_reason(const char *why)
 		{ "memory", METRICS_CLOSE_MEMORY },
 		{ "extent", METRICS_CLOSE_STORAGE },
 		{ "excess", METRICS_CLOSE_OVER_LIMIT },
+		{ "listener", METRICS_CLOSE_SHUTDOWN },
 	};
 
 	for (size_t i = 0; i < nelems(rows); i++)

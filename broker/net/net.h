@@ -26,6 +26,7 @@
 #include "net/socket.h"
 #include "wire/wire.h"
 
+struct config;
 struct config_listener;
 struct connection;
 struct diag;
@@ -119,8 +120,24 @@ void net_take_options(struct net *net, const struct net_options *options);
 void net_take_address_bounds(struct net *net,
     const struct net_options *options);
 /* Binds and listens, not yet accepting. False: said in the log. The listener's
- * port becomes the bound one where it was 0. The struct must outlive net. */
+ * port becomes the bound one where it was 0. Its texts must outlive net. */
 bool net_listen(struct net *net, struct config_listener *listener);
+/*
+ * The same while net runs, for the doors to open with net_open_listener(), on
+ * any loop, or for net_drop_listener().  `source` has the texts, and is kept
+ * (counted) as long as net.  Names of hosts are asked for: on a worker, one at
+ * a time.  NULL: said; as it is when too many came and went.
+ */
+struct listener;
+struct listener *net_bind(struct net *net,
+    const struct config_listener *listener, const struct config *source);
+void net_open_listener(struct listener *listener);
+void net_drop_listener(struct listener *listener);
+/* Accepts no more, and closes its connections, soon. Any thread, once. */
+void net_close_listener(struct net *net, const char *name);
+/* What an open listener is bound to, -1: there is none. Where listeners are
+ * opened and closed. */
+int32_t net_port(const struct net *net, const char *name);
 /* Opens the doors. */
 void net_start(struct net *net);
 /* Stops accepting and reading; answers under way go out until deadline_ns; then

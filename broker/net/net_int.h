@@ -122,6 +122,7 @@ struct hub {
 	struct net *net;
 	struct loop *loop;
 	const struct net_options *options; /* net_take_options() swaps it */
+	struct list listeners;   /* that it accepts for */
 	struct list connections; /* open ones, oldest activity first */
 	struct list ghosts;      /* closed ones whose requests are under way */
 	struct list receiving;   /* those in the middle of a frame */
@@ -139,6 +140,8 @@ struct hub {
 	atomic_size_t starved_count;
 	struct post start_post;
 	struct post stop_post;
+	struct post leave_post; /* of connections of closed listeners */
+	atomic_bool leave_posted;
 	struct timer sweep;
 	struct timer deadline;
 	atomic_size_t connection_count; /* dealt to it and open */
@@ -154,10 +157,21 @@ struct rate {
 	int32_t count;
 };
 
+/*
+ * Its place in net is filled once, before listener_count says so, and never
+ * again: connections may point at it after it has gone.
+ */
 struct listener {
 	struct net *net;
-	struct config_listener *config;
+	const struct config_listener *config; /* `own` */
+	struct config_listener own; /* texts are `source`'s; port: as bound */
+	const struct config *source;
 	struct hub *hub; /* that accepts */
+	struct list link;     /* hub's */
+	bool late;            /* bound when net had started */
+	atomic_bool gone;     /* closed: so are its connections */
+	struct post opening;
+	struct post closing;
 	struct socket *socket;
 	struct timer pause;
 	bool trouble_said; /* the log knows why it pauses */
@@ -168,7 +182,8 @@ struct listener {
 	atomic_size_t connection_count;
 };
 
-#define LISTENERS_MAX 32
+/* In the life of one net. */
+#define LISTENERS_MAX 64
 
 /* The connections from one address. */
 struct address {
@@ -185,7 +200,8 @@ struct net {
 	struct hub *hubs;
 	size_t hub_count;
 	struct listener listeners[LISTENERS_MAX];
-	size_t listener_count;
+	atomic_size_t listener_count;
+	atomic_size_t open_count; /* of them, but for those that have gone */
 	struct lock lock;      /* over what follows, up to rate */
 	int32_t per_address_max;
 	struct hash addresses; /* struct address by host */
@@ -296,7 +312,10 @@ void frames_drop(struct frame_pool *pool);
 
 /* --- listener.c ----------------------------------------------------------- */
 
+/* On its hub's loop, as the two posts are. */
 void listener_start(struct listener *listener);
+void listener_open_run(struct post *post);
+void listener_close_run(struct post *post);
 void listener_take_options(struct listener *listener,
     const struct net_options *next);
 /* Brokers must reach each other though clients take all places. */

@@ -212,10 +212,75 @@ test_requests(void)
 	next = rig.options;
 	next.connection_requests_max = 4;
 	take(&rig, &next);
-	client_request(fd, API_PRODUCE, 4, "h", 1);
 	await_count(&rig.held_count, 4);
 	rig_release(&rig);
 	close(fd);
+	rig_fini(&rig);
+}
+
+/* One opens beside the others, and goes with its connections alone; its answers
+ * under way are dropped. */
+static void
+test_listeners_come_and_go(void)
+{
+	struct rig rig;
+	int old, fds[8];
+
+	rig_init(&rig, 2);
+	rig_start(&rig);
+	old = client_connect(&rig);
+	CU_ASSERT(served(old));
+	for (int round = 0; round < 10; round++) {
+		const struct config_listener more = { .name = "MORE",
+			.host = "127.0.0.1", .connections_max = INT32_MAX,
+			.connection_creation_rate_max = INT32_MAX };
+		struct listener *l = net_bind(rig.net, &more, NULL);
+		int32_t port = net_port(rig.net, "more");
+
+		CU_ASSERT_FATAL(l != NULL && port > 0);
+		for (size_t i = 0; i < nelems(fds); i++)
+			fds[i] = client_connect_to(port, 0);
+		net_open_listener(l);
+		for (size_t i = 0; i < nelems(fds); i++)
+			CU_ASSERT(served(fds[i]));
+		client_request(fds[0], API_METADATA, 2,
+		    "d\0\0\0\001late", 9);
+		net_close_listener(rig.net, "MORE");
+		for (size_t i = 1; i < nelems(fds); i++)
+			CU_ASSERT(client_closed(fds[i]));
+		CU_ASSERT_EQUAL(client_connect_to(port, 0), -1);
+		CU_ASSERT_EQUAL(net_port(rig.net, "MORE"), -1);
+		close_all(fds, nelems(fds));
+		CU_ASSERT(served(old));
+		/* Nobody has it. */
+		net_close_listener(rig.net, "MORE");
+	}
+	close(old);
+	rig_fini(&rig);
+}
+
+/* One that is not opened; one that cannot be bound; too many. */
+static void
+test_listeners_refused(void)
+{
+	struct rig rig;
+	struct config_listener more = { .name = "MORE", .host = "127.0.0.1",
+		.connections_max = INT32_MAX,
+		.connection_creation_rate_max = INT32_MAX };
+	struct listener *l;
+	size_t count = 0;
+
+	rig_init(&rig, 1);
+	rig_start(&rig);
+	more.port = rig.listener.port;
+	CU_ASSERT_PTR_NULL(net_bind(rig.net, &more, NULL));
+	more.port = 0;
+	while ((l = net_bind(rig.net, &more, NULL)) != NULL) {
+		net_drop_listener(l);
+		count++;
+	}
+	CU_ASSERT_EQUAL(count, 63);
+	CU_ASSERT_EQUAL(net_port(rig.net, "MORE"), -1);
 	rig_fini(&rig);
 }
 
@@ -228,6 +293,8 @@ main(void)
 		{ "a listener's own bounds", test_listeners_own },
 		{ "bounds of addresses", test_addresses },
 		{ "requests under way", test_requests },
+		{ "listeners come and go", test_listeners_come_and_go },
+		{ "listeners that are refused", test_listeners_refused },
 	};
 
 	return (unit_main("net_options", tests, nelems(tests)));
