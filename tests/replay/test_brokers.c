@@ -791,6 +791,96 @@ script_stop_creating(struct house *b)
 		asking_fini(&a[i]);
 }
 
+/* --- 17: what is set while brokers run ------------------------------------ */
+
+/* Another value, of one broker or of all; with another listener or not. */
+static int32_t
+set_dynamic(struct house *b, bool all, int32_t value, bool more)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "{\"version\":1,\"config\":{"
+	    "\"log.retention.bytes\":\"%d\"%s}}", (int)value,
+	    !more ? "" : ",\"listeners\":\"PLAINTEXT://b1:9092,"
+	    "MORE://b1:9093\",\"listener.security.protocol.map\":"
+	    "\"PLAINTEXT:PLAINTEXT,MORE:PLAINTEXT\"");
+	put(b, "/config/brokers", all ? "<default>" : "1", text);
+	return (value);
+}
+
+/* The defaults of topics, and what a loop has, are of that value. */
+static void
+must_have_set(struct house *b, int32_t value, bool more)
+{
+	struct broker *broker = b->at[1].broker;
+	const struct topic_config *config = configs_topic(broker->configs,
+	    "t0");
+	const struct broker_options *options = config_options(
+	    config_live_now(broker->live));
+	struct slice data;
+	struct zk_stat stat;
+
+	must(b, "of topics", (int)config->options->retention_bytes, value);
+	must(b, "of loops", (int)options->storage.retention_bytes, value);
+	topic_config_unref(config);
+	must(b, "listener", broker_port(broker, "MORE"), more ? 9093 : -1);
+	if (zk_fake_get(b->world->fake, "/brokers/ids/1", &data, &stat))
+		must(b, "registered", memmem(data.data, data.length, "9093",
+		    4) != NULL, more);
+}
+
+/* The session is lost, ZooKeeper out of reach, the broker stopped and started,
+ * all in the middle of changes: in the end the last of them counts. */
+static void
+script_dynamic(struct house *b)
+{
+	struct random *random = &b->world->random;
+	int32_t value = 0;
+	bool more = false;
+
+	put(b, "/config", "brokers", "");
+	if (random_below(random, 2) == 0)
+		value = set_dynamic(b, false, 500, false);
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 2, 1), ERR_NONE);
+	for (int i = 0; i < 12; i++) {
+		more = random_below(random, 2) == 0;
+		/* That of all counts where nothing is said of the one. */
+		if (value == 0)
+			(void)set_dynamic(b, true, 900 + i, false);
+		house_run(b, some_ms(b, 30));
+		value = set_dynamic(b, false, 1000 + i, more);
+		house_run(b, some_ms(b, 30));
+		switch (random_below(random, 6)) {
+		case 0:
+			zk_fake_expire(b->world->fake, b->at[1].driver);
+			break;
+		case 1:
+			zk_fake_cut(b->world->fake, b->at[1].driver, true);
+			house_run(b, some_ms(b, 2 * REPLAY_SESSION_MS));
+			value = set_dynamic(b, false, 2000 + i, more);
+			zk_fake_cut(b->world->fake, b->at[1].driver, false);
+			break;
+		case 2:
+			house_stop(b, 1);
+			house_start(b, 1);
+			break;
+		}
+	}
+	if (broker_state(b->at[1].broker) == BROKER_STARTING)
+		(void)house_await(b, 1, BROKER_RUNNING);
+	house_run(b, SETTLE_MS);
+	must_be_registered(b, 1);
+	must_have_set(b, value, more);
+	/* Taken out: nothing is set any more. */
+	put(b, "/config/brokers", "1", "{\"version\":1,\"config\":{}}");
+	put(b, "/config/brokers", "<default>",
+	    "{\"version\":1,\"config\":{}}");
+	house_run(b, SETTLE_MS);
+	must_have_set(b, -1, false);
+	must(b, "create", house_create(b, 1, "t1", 1, 1), ERR_NONE);
+}
+
 static const struct script scripts[] = {
 	{ "records", 1, script_records, 0 },
 	{ "expiry", 1, script_expiry, 0 },
@@ -808,6 +898,7 @@ static const struct script scripts[] = {
 	{ "configs-known", 1, script_configs_known, 0 },
 	{ "configs-forgotten", 1, script_configs_forgotten, 0 },
 	{ "stop-creating", 1, script_stop_creating, 0 },
+	{ "dynamic", 1, script_dynamic, 0 },
 };
 
 static size_t
