@@ -707,6 +707,17 @@ crowd_submit(struct crowd *c, struct work_queue *queue, int count, int wanted)
 	}
 }
 
+/* Until one is inside, and the others, woken for nothing, are idle again. */
+static void
+crowd_await_first(struct crowd *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	while (c->inside == 0)
+		pthread_cond_wait(&c->moved, &c->mutex);
+	pthread_mutex_unlock(&c->mutex);
+	(void)usleep(20000);
+}
+
 static void
 crowd_init(struct crowd *c)
 {
@@ -791,6 +802,7 @@ test_work_queue_widens(void)
 		queue = (apart ? work_queue_new_apart : work_queue_new)(
 		    c.scheduler, "crowd", 1);
 		crowd_submit(&c, queue, 3, 3);
+		crowd_await_first(&c);
 		work_queue_set_parallel(queue, 3);
 		work_queue_wait(queue);
 		CU_ASSERT_EQUAL(c.passed, 3);

@@ -99,10 +99,10 @@ test_brokers_first(void)
 	rig_open(&rig);
 	CHECK(net_listen(rig.net, &brokers));
 	net_start(rig.net);
-	client = client_connect(&rig);
-	CU_ASSERT(served(client));
 	broker = client_connect_to(brokers.port, 0);
 	CU_ASSERT(served(broker));
+	client = client_connect(&rig);
+	CU_ASSERT(served(client));
 	options = rig.options;
 	options.max_connections = 1;
 	options.inter_broker_listener = &brokers;
