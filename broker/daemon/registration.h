@@ -7,7 +7,7 @@
  *	         |                     NODEEXISTS: [whose is it?]       |
  *	         +------------- the session is another one -------------+
  *
- *	registered --other addresses--> [look for twins] --> [set] --> registered
+ *	registered --other addresses--> [look for twins] --> [set] --+
  *
  * The broker epoch is the czxid of the node.
  * Source: KafkaZkClient.registerBroker, updateBrokerInfo.
@@ -29,7 +29,8 @@ struct registration_setup {
 	struct zk *zk;
 	struct diag *diag;
 	int32_t broker_id;
-	const struct znode_broker *broker; /* copied; timestamp: each writing's */
+	/* Copied; timestamp: that of each writing. */
+	const struct znode_broker *broker;
 	const struct clock *clock;
 	/* How long a node of this very address, left by a process that died,
 	 * may stand in the way before the start fails. */

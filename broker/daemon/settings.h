@@ -30,9 +30,9 @@ void settings_advertise(const struct broker *broker,
  * the controller's loop. */
 bool settings_may_take(const struct broker *broker,
     const struct config *before, const struct config *next);
-/* Whatever waits, for names or files, before `next` can count.  False: it cannot,
- * which was said.  On a worker; settings_take() or settings_abandon() comes
- * after it. */
+/* Whatever waits, for names or files, before `next` can count.  False: it
+ * cannot, which was said.  On a worker; settings_take() or settings_abandon()
+ * comes after it. */
 bool settings_prepare(struct broker *broker, const struct config *before,
     const struct config *next);
 void settings_abandon(struct broker *broker);
