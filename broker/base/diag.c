@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,6 +31,9 @@ struct diag {
 	const struct clock *clock;
 	char *path; /* NULL: stderr */
 	int descriptor;
+	pthread_mutex_t mutex; /* of who sets levels */
+	bool own[DIAG_ROOM_COUNT]; /* the mutex: it does not follow the root */
+	atomic_uchar root;
 	atomic_uchar levels[DIAG_ROOM_COUNT];
 	_Atomic uint64_t lost_count;
 	void (*sink)(void *arg, const char *line);
@@ -69,6 +73,8 @@ diag_new(const struct clock *clock, const char *path)
 	diag->clock = clock;
 	diag->path = path == NULL ? NULL : mem_strdup(path);
 	diag->descriptor = descriptor;
+	CHECK(pthread_mutex_init(&diag->mutex, NULL) == 0);
+	atomic_init(&diag->root, DIAG_INFO);
 	for (size_t i = 0; i < DIAG_ROOM_COUNT; i++)
 		atomic_init(&diag->levels[i], DIAG_INFO);
 	atomic_init(&diag->lost_count, 0);
@@ -84,6 +90,7 @@ diag_free(struct diag *diag)
 	if (diag->path != NULL)
 		close(diag->descriptor);
 	mem_free(diag->path);
+	CHECK(pthread_mutex_destroy(&diag->mutex) == 0);
 	diag->magic = 0;
 	mem_free(diag);
 }
@@ -112,13 +119,53 @@ diag_open(const char *path)
 	return (open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
 }
 
+static void
+diag_store(atomic_uchar *place, enum diag_level level)
+{
+	CHECK(level <= DIAG_FATAL);
+	atomic_store_explicit(place, (unsigned char)level,
+	    memory_order_relaxed);
+}
+
 void
 diag_set_level(struct diag *diag, enum diag_room room, enum diag_level level)
 {
 	CHECK_MAGIC(diag, DIAG_MAGIC);
-	CHECK(room < DIAG_ROOM_COUNT && level <= DIAG_FATAL);
-	atomic_store_explicit(&diag->levels[room], (unsigned char)level,
-	    memory_order_relaxed);
+	CHECK(room < DIAG_ROOM_COUNT);
+	CHECK(pthread_mutex_lock(&diag->mutex) == 0);
+	diag->own[room] = true;
+	diag_store(&diag->levels[room], level);
+	CHECK(pthread_mutex_unlock(&diag->mutex) == 0);
+}
+
+void
+diag_unset_level(struct diag *diag, enum diag_room room)
+{
+	CHECK_MAGIC(diag, DIAG_MAGIC);
+	CHECK(room < DIAG_ROOM_COUNT);
+	CHECK(pthread_mutex_lock(&diag->mutex) == 0);
+	diag->own[room] = false;
+	diag_store(&diag->levels[room], diag_root_level(diag));
+	CHECK(pthread_mutex_unlock(&diag->mutex) == 0);
+}
+
+void
+diag_set_root_level(struct diag *diag, enum diag_level level)
+{
+	CHECK_MAGIC(diag, DIAG_MAGIC);
+	CHECK(pthread_mutex_lock(&diag->mutex) == 0);
+	diag_store(&diag->root, level);
+	for (size_t i = 0; i < DIAG_ROOM_COUNT; i++)
+		if (!diag->own[i])
+			diag_store(&diag->levels[i], level);
+	CHECK(pthread_mutex_unlock(&diag->mutex) == 0);
+}
+
+enum diag_level
+diag_root_level(const struct diag *diag)
+{
+	return ((enum diag_level)atomic_load_explicit(&diag->root,
+	    memory_order_relaxed));
 }
 
 enum diag_level

@@ -4,11 +4,12 @@
  *
  *	[2024-08-20 15:47:54,073] INFO partition=a/3 became leader (replica)
  *
- * Lines go to stderr or to a file that diag_reopen() opens again.  Each room
- * has a level of its own, changeable at run time.  A line is written by one
- * write(2) without a lock; a line that the kernel does not take is counted.
- * Control characters become '?', and what is longer than 4 KiB is cut.
- * Any thread may write, set levels and reopen; levels begin at INFO.
+ * Lines go to stderr or to a file that diag_reopen() opens again.  A room has
+ * a level of its own, or follows the root's; both change at run time.  A line
+ * is written by one write(2) without a lock; a line that the kernel does not
+ * take is counted.  Control characters become '?', and what is longer than
+ * 4 KiB is cut.  Any thread may write, set levels and reopen; the root begins
+ * at INFO, and all rooms follow it.
  */
 #ifndef BASE_DIAG_H
 #define BASE_DIAG_H
@@ -49,6 +50,11 @@ void diag_free(struct diag *diag);
 bool diag_reopen(struct diag *diag);
 void diag_set_level(struct diag *diag, enum diag_room room,
     enum diag_level level);
+/* It follows the root again. */
+void diag_unset_level(struct diag *diag, enum diag_room room);
+void diag_set_root_level(struct diag *diag, enum diag_level level);
+enum diag_level diag_root_level(const struct diag *diag);
+/* What counts for the room. */
 enum diag_level diag_level(const struct diag *diag, enum diag_room room);
 const char *diag_room_name(enum diag_room room);
 const char *diag_level_name(enum diag_level level);

@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -113,6 +114,31 @@ text_to_double(struct slice text, double *out)
 		return (false);
 	*out = value;
 	return (true);
+}
+
+void
+text_of_double(double number, char text[TEXT_DOUBLE_SIZE])
+{
+	char digits[32], *exponent;
+	int count = 1, power;
+
+	do
+		snprintf(digits, sizeof(digits), "%.*e", count - 1, number);
+	while (strtod(digits, NULL) != number && ++count <= 17);
+	exponent = strchr(digits, 'e');
+	if (exponent == NULL) { /* no number, or without bounds */
+		snprintf(text, TEXT_DOUBLE_SIZE, "%s", isnan(number) ? "NaN" :
+		    number > 0 ? "Infinity" : "-Infinity");
+		return;
+	}
+	power = (int)strtol(exponent + 1, NULL, 10);
+	*exponent = '\0';
+	if (number == 0 || (power >= -3 && power < 7))
+		snprintf(text, TEXT_DOUBLE_SIZE, "%.*f",
+		    count - power > 2 ? count - 1 - power : 1, number);
+	else
+		snprintf(text, TEXT_DOUBLE_SIZE, "%s%sE%d", digits,
+		    count == 1 ? ".0" : "", power);
 }
 
 bool

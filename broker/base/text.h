@@ -9,6 +9,9 @@
 bool text_to_int64(struct slice text, int64_t *out);
 bool text_to_int32(struct slice text, int32_t *out);
 bool text_to_double(struct slice text, double *out);
+/* As java.lang.Double writes it: the fewest digits that read back alike. */
+#define TEXT_DOUBLE_SIZE 48
+void text_of_double(double number, char text[TEXT_DOUBLE_SIZE]);
 /* "true" or "false" in any case, as java.lang.Boolean. */
 bool text_to_bool(struct slice text, bool *out);
 /* Without bytes up to 0x20 at either end, as java.lang.String.trim(). */

@@ -481,6 +481,33 @@ test_text_double(void)
 	CU_ASSERT_EQUAL(value, 5);
 }
 
+struct double_text {
+	double number;
+	const char *text;
+};
+
+/* As java.lang.Double.toString has them. */
+static void
+test_text_of_double(void)
+{
+	static const struct double_text rows[] = {
+		{ 0, "0.0" }, { 1, "1.0" }, { -1, "-1.0" }, { 0.5, "0.5" },
+		{ 0.9, "0.9" }, { 0.1 + 0.2, "0.30000000000000004" },
+		{ 0.001, "0.001" }, { 0.0001, "1.0E-4" },
+		{ 0.00012345, "1.2345E-4" }, { 1234567, "1234567.0" },
+		{ 12345678, "1.2345678E7" }, { 1e7, "1.0E7" },
+		{ 9999999, "9999999.0" }, { 1.5e300, "1.5E300" },
+		{ 1.7976931348623157e308, "1.7976931348623157E308" },
+		{ 123.456, "123.456" },
+	};
+	char text[TEXT_DOUBLE_SIZE];
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		text_of_double(rows[i].number, text);
+		CU_ASSERT_STRING_EQUAL(text, rows[i].text);
+	}
+}
+
 static void
 test_text_bool(void)
 {
@@ -801,6 +828,15 @@ test_diag_levels(void)
 	CU_ASSERT_EQUAL(captured.count, 1);
 	diag_warn(silence, net, "nowhere");
 	diag_fatal(silence, net, "nowhere");
+	/* Those without a level of their own follow the root. */
+	diag_set_root_level(diag, DIAG_ERROR);
+	CU_ASSERT_EQUAL(diag_root_level(diag), DIAG_ERROR);
+	CU_ASSERT_EQUAL(diag_level(diag, DIAG_ROOM_net), DIAG_ERROR);
+	CU_ASSERT_EQUAL(diag_level(diag, DIAG_ROOM_storage), DIAG_DEBUG);
+	diag_unset_level(diag, DIAG_ROOM_storage);
+	CU_ASSERT_EQUAL(diag_level(diag, DIAG_ROOM_storage), DIAG_ERROR);
+	diag_set_root_level(diag, DIAG_TRACE);
+	CU_ASSERT_EQUAL(diag_level(diag, DIAG_ROOM_storage), DIAG_TRACE);
 	CU_ASSERT(diag_level_parse("warn", &level) && level == DIAG_WARN);
 	CU_ASSERT(!diag_level_parse("loud", &level) && level == DIAG_WARN);
 	CU_ASSERT(diag_room_parse("Storage", &room));
@@ -879,6 +915,8 @@ write_lines(void *arg)
 		diag_info(diag, base, "%0100d end", i);
 		if (i % 100 == 0) {
 			diag_set_level(diag, DIAG_ROOM_net, DIAG_WARN);
+			diag_set_root_level(diag, DIAG_DEBUG);
+			diag_unset_level(diag, DIAG_ROOM_net);
 			CU_ASSERT(diag_reopen(diag));
 		}
 	}
@@ -938,6 +976,7 @@ static const struct unit_test tests[] = {
 	{ "text: int64", test_text_int64 },
 	{ "text: int32", test_text_int32 },
 	{ "text: double", test_text_double },
+	{ "text: of a double", test_text_of_double },
 	{ "text: bool", test_text_bool },
 	{ "text: trim and cut", test_text_cuts },
 	{ "text: utf-8", test_text_utf8 },
