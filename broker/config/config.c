@@ -265,12 +265,21 @@ resolve_log_dirs(struct config *config)
 static void
 resolve_identity(struct config *config)
 {
+	static const char *const names[] = { "broker.id", "node.id" };
 	struct cluster_options *c = &config->options.cluster;
+	struct config_map *set = &config->layers[LAYER_STATIC];
 
 	if (!is_set(config, "broker.id"))
 		c->broker_id = c->node_id;
 	else if (!is_set(config, "node.id"))
 		c->node_id = c->broker_id;
+	/* Whoever asks for either sees what the other says: KIP-631. */
+	for (size_t i = 0; i < nelems(names); i++) {
+		const char *other = config_map_get(set, names[1 - i]);
+
+		if (!is_set(config, names[i]) && other != NULL)
+			(void)config_map_set_text(set, names[i], other);
+	}
 }
 
 static void

@@ -19,6 +19,7 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include "base/arena.h"
 #include "config/listener.h"
 #include "config/map.h"
 #include "config/options.h"
@@ -62,6 +63,9 @@ bool config_set_layer(struct config *config, enum config_source source,
 enum config_moment { CONFIG_START, CONFIG_RUNNING };
 bool config_add_dynamic(struct config *config, enum config_source source,
     const struct config_map *map, enum config_moment moment);
+/* Whether that dynamic source holds just this, but for blanks at the ends. */
+bool config_layer_is(const struct config *config, enum config_source source,
+    const struct config_map *map);
 /* Whether one of the two dynamic sources has the name. */
 bool config_is_dynamic(const struct config *config, const char *name);
 /* False: at least one finding is an error. Once. */
@@ -97,11 +101,13 @@ struct config_synonym {
 };
 
 struct config_value {
-	const struct option *option;
-	const char *value; /* NULL: null, or sensitive */
+	const char *name;
+	const struct option *option; /* NULL: nobody knows the name */
+	const char *value; /* as it stands; NULL: null, or sensitive */
 	enum config_source source;
 	bool read_only;
 	bool sensitive;
+	bool as_set; /* shown as it stands, not as it was read */
 	struct config_synonym synonyms[CONFIG_SYNONYMS_MAX];
 	size_t synonym_count;
 	char number[OPTION_NUMBER_SIZE]; /* what `value` may point at */
@@ -109,18 +115,26 @@ struct config_value {
 
 /* The text that stands for a name in the strongest layer; NULL: none does. */
 const char *config_text(const struct config *config, const char *name);
+/* The names that a broker has values for: all options, and whatever is set; or
+ * only what is set for all brokers. From the arena; NULL: it refused. */
+const char **config_names(const struct config *config, bool defaults_only,
+    struct arena *arena, size_t *count);
 /* `option` is one of option_at(). Texts are the config's. */
 void config_describe(const struct config *config, const struct option *option,
     struct config_value *out);
-/* As the dynamic defaults of all brokers have it, alone. False: they do not. */
-bool config_describe_default(const struct config *config,
-    const struct option *option, struct config_value *out);
+/* One of config_names(). */
+void config_describe_name(const struct config *config, const char *name,
+    struct config_value *out);
+/* As the dynamic defaults of all brokers have it, alone. */
+void config_describe_default(const struct config *config, const char *name,
+    struct config_value *out);
 /* `option` is one of topic_option_at(); overrides may be NULL. */
 void config_describe_topic(const struct config *config,
     const struct config_map *overrides, const struct option *option,
     struct config_value *out);
-/* A dynamic change of a broker's option as a client asks for it. */
-bool config_dynamic_check(const char *name, const char *value,
-    bool cluster_wide, char error[OPTION_ERROR_SIZE]);
+/* The value as it is shown: numbers, flags and lists as they were read; from
+ * the arena.  NULL: it refused, or the value is NULL. */
+const char *config_value_text(const struct config_value *value,
+    struct arena *arena);
 
 #endif

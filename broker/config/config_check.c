@@ -41,7 +41,7 @@ check_status(struct config *config, const char *subject,
     const struct option *option, const char *text)
 {
 	bool tls = option->status == STATUS_TLS;
-	bool other = !option_same(option, text, option->fallback);
+	bool other = !option_within(option, text, option->fallback);
 
 	switch (option->status) {
 	case STATUS_HONOURED:

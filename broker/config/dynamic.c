@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "config/config_int.h"
 
 /* SslConfigs.RECONFIGURABLE_CONFIGS: each listener has its own. */
@@ -125,4 +126,24 @@ config_is_dynamic(const struct config *config, const char *name)
 		NULL ||
 	    config_map_find(&config->layers[LAYER_DYNAMIC_DEFAULT], name) !=
 		NULL);
+}
+
+bool
+config_layer_is(const struct config *config, enum config_source source,
+    const struct config_map *map)
+{
+	const struct config_map *layer = &config->layers[
+	    source == CONFIG_SOURCE_DYNAMIC_DEFAULT ? LAYER_DYNAMIC_DEFAULT :
+	    LAYER_DYNAMIC_BROKER];
+
+	if (config_map_count(layer) != config_map_count(map))
+		return (false);
+	CONFIG_MAP_EACH(entry, map) {
+		const char *now = config_map_get(layer, entry->name);
+
+		if (now == NULL || !slice_equal(text_trim(slice_of_text(now)),
+			text_trim(slice_of_text(entry->value))))
+			return (false);
+	}
+	return (true);
 }

@@ -43,11 +43,17 @@ bool
 config_map_set(struct config_map *map, struct slice name, struct slice value,
     int line)
 {
+	return (config_map_put(map, name, text_trim(value), line));
+}
+
+bool
+config_map_put(struct config_map *map, struct slice name, struct slice value,
+    int line)
+{
 	struct hash_node *node;
 	struct config_entry *entry;
 	const char *copy;
 
-	value = text_trim(value);
 	map->bytes += name.length + value.length;
 	if (map->bytes > CONFIG_TEXT_BYTES_MAX ||
 	    (name.length > 0 && memchr(name.data, 0, name.length) != NULL) ||
@@ -79,7 +85,7 @@ bool
 config_map_merge(struct config_map *map, const struct config_map *from)
 {
 	CONFIG_MAP_EACH(entry, from)
-		if (!config_map_set(map, slice_of_text(entry->name),
+		if (!config_map_put(map, slice_of_text(entry->name),
 			slice_of_text(entry->value), entry->line))
 			return (false);
 	return (true);

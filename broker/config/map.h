@@ -36,6 +36,9 @@ void config_map_fini(struct config_map *map);
  * name or value holds a NUL. */
 bool config_map_set(struct config_map *map, struct slice name,
     struct slice value, int line);
+/* The same with the value's blanks at both ends kept. */
+bool config_map_put(struct config_map *map, struct slice name,
+    struct slice value, int line);
 bool config_map_set_text(struct config_map *map, const char *name,
     const char *value);
 /* All entries of `from`. */

@@ -77,6 +77,47 @@ option_names_of(const char *name, const char *names[OPTION_NAMES_MAX])
 	return (1);
 }
 
+static bool
+ends_in(const char *name, const char *end)
+{
+	size_t length = strlen(name), tail = strlen(end);
+
+	return (length >= tail && strcmp(name + length - tail, end) == 0);
+}
+
+/* Source: DynamicBrokerConfig: ListenerConfigRegex, its mechanisms. */
+const char *
+option_base_name(const char *name)
+{
+	static const char prefix[] = "listener.name.";
+	static const char *const of_mechanism[] = { "sasl.jaas.config",
+		"sasl.login.callback.handler.class", "sasl.login.class",
+		"sasl.server.callback.handler.class",
+		"connections.max.reauth.ms" };
+	const char *dot;
+
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+		return (name);
+	dot = strchr(name + sizeof(prefix) - 1, '.');
+	if (dot == NULL)
+		return (name);
+	for (size_t i = 0; i < nelems(of_mechanism); i++)
+		if (ends_in(dot + 1, of_mechanism[i]))
+			return (name + strlen(name) - strlen(of_mechanism[i]));
+	return (dot + 1);
+}
+
+bool
+option_is_password(const char *name)
+{
+	for (size_t i = 0; i < nelems(rows); i++)
+		if (rows[i].type == OPTION_PASSWORD &&
+		    rows[i].update != UPDATE_READ_ONLY &&
+		    ends_in(name, rows[i].name))
+			return (true);
+	return (false);
+}
+
 bool
 text_next(struct slice *rest, struct slice *item)
 {
@@ -164,7 +205,10 @@ check_version(const struct option *option, const char *text,
 
 	if (words_have(releases, version_release(slice_of_text(text)), false))
 		return (true);
-	return (refuse(option, text, "Version is not a valid version", error));
+	snprintf(error, OPTION_ERROR_SIZE, "Invalid value %.160s for "
+	    "configuration %s: Version %.160s is not a valid version", text,
+	    option->name, text);
+	return (false);
 }
 
 static bool
@@ -191,10 +235,11 @@ check_throttled_replicas(const struct option *option, const char *text,
 		ok = is_digits(partition) && is_digits(broker);
 	}
 	if (!ok)
-		snprintf(error, OPTION_ERROR_SIZE, "%s must be the literal '*'"
-		    " or a list of replicas in the following format: "
+		snprintf(error, OPTION_ERROR_SIZE, "Invalid value [%.100s] for "
+		    "configuration %s: %s must be the literal '*' or a list of "
+		    "replicas in the following format: "
 		    "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
-		    option->name);
+		    text, option->name, option->name);
 	return (ok);
 }
 
@@ -248,11 +293,11 @@ check_number(const struct option *option, const char *text, int64_t number,
 }
 
 static bool
-check_real(const struct option *option, const char *text, double number,
+check_real(const struct option *option, double number,
     char error[OPTION_ERROR_SIZE])
 {
 	const struct option_valid *valid = &option->valid;
-	char why[80];
+	char why[80], text[OPTION_NUMBER_SIZE];
 
 	/* Written so that NaN fails. */
 	if (valid->check != CHECK_REAL_RANGE ||
@@ -264,6 +309,7 @@ check_real(const struct option *option, const char *text, double number,
 	else
 		snprintf(why, sizeof(why), "Value must be at least %g",
 		    valid->low_real);
+	text_of_double(number, text);
 	return (refuse(option, text, why, error));
 }
 
@@ -285,8 +331,8 @@ parse_integer(const struct option *option, const char *text, void *field,
 	    : option->type == OPTION_SHORT ? INT16_MAX : INT64_MAX;
 	char why[48];
 
-	if (!text_to_int64(slice_of_text(text), &number) || number > bound ||
-	    number < -bound - 1) {
+	if (!text_to_int64(text_trim(slice_of_text(text)), &number) ||
+	    number > bound || number < -bound - 1) {
 		snprintf(why, sizeof(why), "Not a number of type %s",
 		    integer_type_name(option->type));
 		return (refuse(option, text, why, error));
@@ -308,10 +354,10 @@ parse_real(const struct option *option, const char *text, double *field,
 {
 	double number;
 
-	if (!text_to_double(slice_of_text(text), &number))
+	if (!text_to_double(text_trim(slice_of_text(text)), &number))
 		return (refuse(option, text, "Not a number of type DOUBLE",
 		    error));
-	if (!check_real(option, text, number, error))
+	if (!check_real(option, number, error))
 		return (false);
 	*field = number;
 	return (true);
@@ -342,7 +388,7 @@ option_parse(const struct option *option, const char *text, void *field,
 	}
 	switch (option->type) {
 	case OPTION_BOOLEAN:
-		if (!text_to_bool(slice_of_text(text), &flag))
+		if (!text_to_bool(text_trim(slice_of_text(text)), &flag))
 			return (refuse(option, text,
 			    "Expected value to be either true or false",
 			    error));
@@ -384,6 +430,19 @@ option_same(const struct option *option, const char *a, const char *b)
 }
 
 bool
+option_within(const struct option *option, const char *text, const char *whole)
+{
+	struct slice rest = slice_of_text(text), item;
+
+	if (option->type != OPTION_LIST)
+		return (option_same(option, text, whole));
+	while (text_next(&rest, &item))
+		if (whole == NULL || !words_have(whole, item, false))
+			return (false);
+	return (true);
+}
+
+bool
 option_number_text(const struct option *option, const void *field,
     char text[OPTION_NUMBER_SIZE])
 {
@@ -393,6 +452,9 @@ option_number_text(const struct option *option, const void *field,
 	case OPTION_INT: number = *(const int32_t *)field; break;
 	case OPTION_SHORT: number = *(const int16_t *)field; break;
 	case OPTION_LONG: number = *(const int64_t *)field; break;
+	case OPTION_DOUBLE:
+		text_of_double(*(const double *)field, text);
+		return (true);
 	default: return (false);
 	}
 	snprintf(text, OPTION_NUMBER_SIZE, "%" PRId64, number);

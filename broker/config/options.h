@@ -126,6 +126,12 @@ const struct option *option_at(size_t index);
 /* NULL when there is none of that name. */
 const struct option *option_find(const char *name);
 
+/* "listener.name.L.NAME" is a listener's own NAME, or what ends in one that a
+ * mechanism has: NAME; else `name` itself.  Within `name`. */
+const char *option_base_name(const char *name);
+/* What may be set at run time and is a secret, of a listener or of all. */
+bool option_is_password(const char *name);
+
 #define OPTION_ERROR_SIZE 512
 
 /* Reads `text` (NULL: Kafka's null) into *field, whose C type is the option's;
@@ -134,8 +140,11 @@ bool option_parse(const struct option *option, const char *text, void *field,
     char error[OPTION_ERROR_SIZE]);
 /* Whether both texts mean the same value; empty is as good as null. */
 bool option_same(const struct option *option, const char *a, const char *b);
+/* The same of a list: whether it has no item that `whole` has not. */
+bool option_within(const struct option *option, const char *text,
+    const char *whole);
 /* A size that takes any number. */
-#define OPTION_NUMBER_SIZE 32
+#define OPTION_NUMBER_SIZE 48
 /* The number in *field as text; false for other types. */
 bool option_number_text(const struct option *option, const void *field,
     char text[OPTION_NUMBER_SIZE]);

@@ -56,7 +56,6 @@
 #define WHY_PLUGIN "remove it: Java classes cannot be loaded here"
 #define WHY_METRICS "the metrics are counters, read at /metrics"
 #define WHY_TOKENS "this version has no delegation tokens"
-#define WHY_PASSWORDS "this version keeps no passwords in ZooKeeper"
 
 
 #endif

@@ -143,11 +143,11 @@ is_refused(const struct option *option, enum topic_owner owner,
 	if (owner == TOPIC_INTERNAL &&
 	    strcmp(option->name, "cleanup.policy") == 0)
 		return (false);
-	return (!option_same(option, value, option->fallback));
+	return (!option_within(option, value, option->fallback));
 }
 
-bool
-topic_option_check(enum topic_owner owner, const char *name, const char *value,
+static enum topic_fault
+judge_entry(enum topic_owner owner, const char *name, const char *value,
     char error[OPTION_ERROR_SIZE])
 {
 	const struct option *option = topic_option_find(name);
@@ -160,21 +160,79 @@ topic_option_check(enum topic_owner owner, const char *name, const char *value,
 	if (option == NULL) {
 		snprintf(error, OPTION_ERROR_SIZE,
 		    "Unknown topic config name: %.249s", name);
-		return (false);
+		return (TOPIC_FAULT_NAME);
 	}
 	if (value == NULL) {
 		snprintf(error, OPTION_ERROR_SIZE,
 		    "Null value not supported for topic configs: %s", name);
-		return (false);
+		return (TOPIC_FAULT_RULE);
 	}
 	if (!option_parse(option, value, &field, error))
-		return (false);
+		return (TOPIC_FAULT_VALUE);
 	if (!is_refused(option, owner, value))
-		return (true);
+		return (TOPIC_FAULT_NONE);
 	snprintf(error, OPTION_ERROR_SIZE,
 	    "Invalid value %.100s for configuration %s: %s", value, name,
 	    option->why);
-	return (false);
+	return (TOPIC_FAULT_VALUE);
+}
+
+bool
+topic_option_check(enum topic_owner owner, const char *name, const char *value,
+    char error[OPTION_ERROR_SIZE])
+{
+	return (judge_entry(owner, name, value, error) == TOPIC_FAULT_NONE);
+}
+
+/* What Kafka's tiered storage forbids in ZooKeeper mode, or while it is off. */
+static enum topic_fault
+judge_remote(const struct topic_options *o, char error[OPTION_ERROR_SIZE])
+{
+	if (o->remote_log_copy_disable || o->remote_log_delete_on_disable) {
+		snprintf(error, OPTION_ERROR_SIZE, "It is invalid to set "
+		    "`remote.log.delete.on.disable` or "
+		    "`remote.log.copy.disable` under Zookeeper's mode.");
+		return (TOPIC_FAULT_RULE);
+	}
+	if (!o->remote_storage_enable)
+		return (TOPIC_FAULT_NONE);
+	snprintf(error, OPTION_ERROR_SIZE, "Tiered Storage functionality is "
+	    "disabled in the broker. Topic cannot be configured with remote "
+	    "log storage.");
+	return (TOPIC_FAULT_VALUE);
+}
+
+static enum topic_fault
+judge_rules(const struct topic_options *o, char error[OPTION_ERROR_SIZE])
+{
+	if (o->min_compaction_lag_ms <= o->max_compaction_lag_ms)
+		return (judge_remote(o, error));
+	snprintf(error, OPTION_ERROR_SIZE, "conflict topic config setting "
+	    "min.compaction.lag.ms (%" PRId64 ") > max.compaction.lag.ms (%"
+	    PRId64 ")", o->min_compaction_lag_ms, o->max_compaction_lag_ms);
+	return (TOPIC_FAULT_RULE);
+}
+
+enum topic_fault
+topic_options_judge(const struct broker_options *broker,
+    enum topic_owner owner, const struct config_map *overrides,
+    char error[OPTION_ERROR_SIZE])
+{
+	struct topic_options options;
+	enum topic_fault fault = TOPIC_FAULT_NONE;
+
+	CONFIG_MAP_EACH(entry, overrides)
+		if (topic_option_find(entry->name) == NULL)
+			fault = judge_entry(owner, entry->name, entry->value,
+			    error);
+	CONFIG_MAP_EACH(entry, overrides)
+		if (fault == TOPIC_FAULT_NONE)
+			fault = judge_entry(owner, entry->name, entry->value,
+			    error);
+	if (fault != TOPIC_FAULT_NONE)
+		return (fault);
+	topic_options_resolve(broker, overrides, &options);
+	return (judge_rules(&options, error));
 }
 
 bool
@@ -182,18 +240,6 @@ topic_options_check(const struct broker_options *broker,
     enum topic_owner owner, const struct config_map *overrides,
     char error[OPTION_ERROR_SIZE])
 {
-	struct topic_options options;
-
-	CONFIG_MAP_EACH(entry, overrides)
-		if (!topic_option_check(owner, entry->name, entry->value,
-			error))
-			return (false);
-	topic_options_resolve(broker, overrides, &options);
-	if (options.min_compaction_lag_ms <= options.max_compaction_lag_ms)
-		return (true);
-	snprintf(error, OPTION_ERROR_SIZE, "conflict topic config setting "
-	    "min.compaction.lag.ms (%" PRId64 ") > max.compaction.lag.ms (%"
-	    PRId64 ")", options.min_compaction_lag_ms,
-	    options.max_compaction_lag_ms);
-	return (false);
+	return (topic_options_judge(broker, owner, overrides, error) ==
+	    TOPIC_FAULT_NONE);
 }

@@ -36,7 +36,18 @@ const struct option *topic_option_find(const char *name);
  * without effect in this version: false, and a message for INVALID_CONFIG. */
 bool topic_option_check(enum topic_owner owner, const char *name,
     const char *value, char error[OPTION_ERROR_SIZE]);
-/* All overrides of one topic, each alone and together. */
+/* All overrides of one topic, each alone and together.  Kafka says more of a
+ * value than of the rest. */
+enum topic_fault {
+	TOPIC_FAULT_NONE,
+	TOPIC_FAULT_NAME,
+	TOPIC_FAULT_VALUE,
+	TOPIC_FAULT_RULE
+};
+enum topic_fault topic_options_judge(const struct broker_options *broker,
+    enum topic_owner owner, const struct config_map *overrides,
+    char error[OPTION_ERROR_SIZE]);
+/* The same: false, where there is a fault. */
 bool topic_options_check(const struct broker_options *broker,
     enum topic_owner owner, const struct config_map *overrides,
     char error[OPTION_ERROR_SIZE]);

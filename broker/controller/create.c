@@ -581,13 +581,10 @@ answer_configs(struct creation *n, struct arena *arena,
 		const struct option *option = topic_option_at(i);
 		struct create_topics_response_config *c = &to->configs[i];
 		struct config_value value;
-		const char *text;
 
 		config_describe_topic(config, &plan->configs, option, &value);
-		text = value.value == NULL ? NULL :
-		    arena_strdup(arena, value.value);
 		c->name = slice_of_text(option->name);
-		c->value = slice_of_text(text);
+		c->value = slice_of_text(config_value_text(&value, arena));
 		c->read_only = value.read_only;
 		c->config_source = (int8_t)value.source;
 		c->is_sensitive = value.sensitive;

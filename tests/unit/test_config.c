@@ -343,8 +343,7 @@ static void
 test_topic_refused(void)
 {
 	static const char *const bad[][2] = { { "cleanup.policy", "compact" },
-		{ "cleanup.policy", "compact,delete" },
-		{ "remote.storage.enable", "true" } };
+		{ "cleanup.policy", "compact,delete" } };
 	char error[OPTION_ERROR_SIZE];
 
 	for (size_t i = 0; i < nelems(bad); i++)
@@ -693,7 +692,6 @@ test_dynamic(void)
 	struct config *config = resolved(BASE "message.max.bytes=1\n"), *next;
 	struct config_map broker, cluster;
 	struct config_value v;
-	char error[OPTION_ERROR_SIZE];
 
 	config_map_init(&broker);
 	config_map_init(&cluster);
@@ -714,16 +712,6 @@ test_dynamic(void)
 	config_free(&next);
 	config_map_fini(&broker);
 	config_map_fini(&cluster);
-	CU_ASSERT_TRUE(config_dynamic_check("message.max.bytes", "5", true,
-	    error));
-	CU_ASSERT_FALSE(config_dynamic_check("message.max.bytes", "-5", true,
-	    error));
-	CU_ASSERT_FALSE(config_dynamic_check("broker.rack", "a", false, error));
-	CU_ASSERT_FALSE(config_dynamic_check("listeners", "PLAINTEXT://:1",
-	    true, error));
-	CU_ASSERT_FALSE(config_dynamic_check("ssl.keystore.password", "secret",
-	    false, error));
-	CU_ASSERT_PTR_NULL(strstr(error, "secret"));
 }
 
 /* What /config/brokers may hold and cannot set. */
