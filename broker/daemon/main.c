@@ -27,6 +27,7 @@
 #include "daemon/notify.h"
 #include "metrics/metrics.h"
 #include "net/socket.h"
+#include "security/secrets.h"
 #include "storage/file.h"
 #include "wire/wire.h"
 #include "zkglue/driver.h"
@@ -147,6 +148,17 @@ config_read_file(struct config *config, const char *path)
 	return (good);
 }
 
+static bool
+config_check_secrets(const struct config *config)
+{
+	char error[PASSWORD_ERROR_SIZE];
+
+	if (secrets_check(&config_options(config)->security, error))
+		return (true);
+	fprintf(stderr, "barnabasd: password.encoder: %s\n", error);
+	return (false);
+}
+
 /* The file, then what stands on the command line. */
 static struct config *
 config_of_arguments(struct arguments *a, bool *good)
@@ -155,6 +167,7 @@ config_of_arguments(struct arguments *a, bool *good)
 
 	*good = config_read_file(config, a->path) && arguments_read(a, config);
 	*good = config_resolve(config) && *good;
+	*good = config_check_secrets(config) && *good;
 	return (config);
 }
 
@@ -190,9 +203,10 @@ process_set_levels(struct diag *diag, const char *text)
 	struct slice item;
 	bool good = true;
 
-	/* The default's, for rooms that the text does not name. */
+	/* What the text does not name, and what a client set before. */
+	diag_set_root_level(diag, DIAG_INFO);
 	for (int r = 0; r < DIAG_ROOM_COUNT; r++)
-		diag_set_level(diag, (enum diag_room)r, DIAG_INFO);
+		diag_unset_level(diag, (enum diag_room)r);
 	while (text_next(&rest, &item)) {
 		struct slice value;
 		struct slice name = text_trim(text_cut(item, '=', &value));
@@ -204,8 +218,7 @@ process_set_levels(struct diag *diag, const char *text)
 		enum diag_level to;
 
 		if (level == NULL && diag_level_parse(room, &to))
-			for (int r = 0; r < DIAG_ROOM_COUNT; r++)
-				diag_set_level(diag, (enum diag_room)r, to);
+			diag_set_root_level(diag, to);
 		else if (level != NULL && diag_room_parse(room, &at) &&
 		    diag_level_parse(level, &to))
 			diag_set_level(diag, at, to);
