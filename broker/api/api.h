@@ -26,12 +26,16 @@ struct producer_ids;
 struct random;
 struct replicas;
 struct scheduler;
+struct work_queue;
+struct zk;
 
 struct api_setup {
 	const struct broker_options *options;
 	const struct config_live *live; /* for DescribeConfigs */
 	struct scheduler *scheduler;
 	struct loop *controller_loop;
+	struct zk *zk;
+	struct work_queue *workers; /* secrets take milliseconds */
 	struct cluster *cluster;
 	struct configs *configs;
 	struct replicas *replicas;

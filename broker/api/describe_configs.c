@@ -4,18 +4,17 @@
  * and what it means.  All texts come from config's rows.  Configs of topics
  * that are not known here are read first: any broker answers the same.
  */
-#include "api/api_int.h"
-
 #include <stdio.h>
 
+#include "api/config_alter.h"
 #include "base/text.h"
 
 /* So long may ZooKeeper take. */
 #define PATIENCE_NS ((int64_t)5 * 1000000000)
 
-static task_step describe_learn, describe_learnt;
+#define SOURCE_LOGGER 6 /* ConfigSource: DYNAMIC_BROKER_LOGGER_CONFIG */
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, RESOURCE_BROKER_LOGGER = 8 };
+static task_step describe_learn, describe_learnt;
 
 struct describe_state {
 	struct apis *apis;
@@ -53,7 +52,7 @@ describe_text(struct describe_state *s, const char *text)
 
 static void
 describe_synonyms(struct describe_state *s, const struct config_value *value,
-    struct describe_configs_response_config *out)
+    struct slice shown, struct describe_configs_response_config *out)
 {
 	if (!s->body.include_synonyms)
 		return;
@@ -65,29 +64,43 @@ describe_synonyms(struct describe_state *s, const struct config_value *value,
 	}
 	out->synonyms_count = (int32_t)value->synonym_count;
 	for (size_t i = 0; i < value->synonym_count; i++) {
-		out->synonyms[i].name = describe_text(s,
-		    value->synonyms[i].name);
-		out->synonyms[i].value = describe_text(s,
-		    value->synonyms[i].value);
-		out->synonyms[i].source = (int8_t)value->synonyms[i].source;
+		const struct config_synonym *from = &value->synonyms[i];
+
+		out->synonyms[i].name = describe_text(s, from->name);
+		out->synonyms[i].value =
+		    from->source == CONFIG_SOURCE_TOPIC ? shown :
+		    describe_text(s, from->value);
+		out->synonyms[i].source = (int8_t)from->source;
 	}
+}
+
+/* Of a listener's own, and of names that nobody knows, Kafka has no text. */
+static const char *
+describe_prose(const struct config_value *value)
+{
+	return (value->option != NULL &&
+	    strcmp(value->option->name, value->name) == 0 ?
+	    value->option->prose : NULL);
 }
 
 static void
 describe_value(struct describe_state *s, const struct config_value *value,
     struct describe_configs_response_config *out)
 {
-	out->name = slice_of_text(value->option->name);
-	out->value = describe_text(s, value->value);
+	struct slice shown = slice_of_text(config_value_text(value,
+	    &s->request->arena));
+
+	s->refused |= shown.data == NULL && value->value != NULL;
+	out->name = describe_text(s, value->name);
+	out->value = shown;
 	out->read_only = value->read_only;
 	out->is_sensitive = value->sensitive;
-	if (s->request->head.api_version == 0)
-		out->is_default = value->source == CONFIG_SOURCE_DEFAULT;
 	out->config_source = (int8_t)value->source;
-	out->config_type = (int8_t)value->option->type;
+	out->config_type = value->option == NULL ? 0 :
+	    (int8_t)value->option->type;
 	out->documentation = s->body.include_documentation ?
-	    slice_of_text(value->option->prose) : SLICE_NULL;
-	describe_synonyms(s, value, out);
+	    slice_of_text(describe_prose(value)) : SLICE_NULL;
+	describe_synonyms(s, value, shown, out);
 }
 
 /* Room for `count` rows; false: refused. */
@@ -157,20 +170,27 @@ describe_topic(struct describe_state *s, int32_t index,
 	topic_config_unref(overrides);
 }
 
-/* Whether it is shown of one broker, or of all (`name` is ""). */
+/* False: said. */
 static bool
-describe_option(const struct config *config, struct slice name,
-    const struct option *option, struct config_value *out)
+describe_own_id(struct describe_state *s, struct slice name, const char *or_not,
+    struct describe_configs_response_result *out)
 {
-	if (option->internal)
-		return (false);
-	if (name.length == 0)
-		return (config_describe_default(config, option, out));
-	/* Kafka shows those of no file only where they are set. */
-	if (option->dynamic_only && !config_is_dynamic(config, option->name))
-		return (false);
-	config_describe(config, option, out);
-	return (true);
+	int32_t id, mine = s->apis->setup.broker_id;
+
+	out->error_code = ERR_INVALID_REQUEST;
+	if (!text_to_int32(name, &id))
+		out->error_message = slice_of_text(arena_printf(
+		    &s->request->arena,
+		    "Broker id must be an integer, but it is: %.*s",
+		    SLICE_ARGS(name)));
+	else if (id != mine)
+		out->error_message = slice_of_text(arena_printf(
+		    &s->request->arena,
+		    "Unexpected broker id, expected %d%s but received %.*s",
+		    (int)mine, or_not, SLICE_ARGS(name)));
+	else
+		out->error_code = ERR_NONE;
+	return (out->error_code == ERR_NONE);
 }
 
 static void
@@ -178,40 +198,65 @@ describe_broker(struct describe_state *s,
     const struct describe_configs_request_resource *asked,
     struct describe_configs_response_result *out)
 {
-	int32_t id = -1;
-	struct config_value value;
-	char why[160];
-
 	/* "" asks for the cluster-wide dynamic defaults. */
-	if (asked->resource_name.length == 0) {
-		id = s->apis->setup.broker_id;
-	} else if (!text_to_int32(asked->resource_name, &id)) {
-		snprintf(why, sizeof(why),
-		    "Broker id must be an integer, but it is: %.*s",
-		    SLICE_ARGS(asked->resource_name));
-		out->error_code = ERR_INVALID_REQUEST;
-		out->error_message = describe_text(s, why);
-		return;
-	}
-	if (id != s->apis->setup.broker_id) {
-		snprintf(why, sizeof(why),
-		    "Unexpected broker id, expected %d or empty string, but "
-		    "received %.*s", (int)s->apis->setup.broker_id,
-		    SLICE_ARGS(asked->resource_name));
-		out->error_code = ERR_INVALID_REQUEST;
-		out->error_message = describe_text(s, why);
-		return;
-	}
-	if (!describe_rows(s, option_count(), out))
-		return;
-	for (size_t i = 0; i < option_count(); i++) {
-		const struct option *option = option_at(i);
+	bool of_all = asked->resource_name.length == 0;
+	const struct config *config = apis_config(s->apis);
+	struct config_value value;
+	const char **names;
+	size_t count;
 
-		if (describe_wanted(asked, option->name) &&
-		    describe_option(apis_config(s->apis),
-			asked->resource_name, option, &value))
-			describe_value(s, &value,
-			    &out->configs[out->configs_count++]);
+	if (!of_all && !describe_own_id(s, asked->resource_name,
+		" or empty string,", out))
+		return;
+	names = config_names(config, of_all, &s->request->arena, &count);
+	if (names == NULL || !describe_rows(s, count, out)) {
+		s->refused = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!describe_wanted(asked, names[i]))
+			continue;
+		if (of_all)
+			config_describe_default(config, names[i], &value);
+		else
+			config_describe_name(config, names[i], &value);
+		describe_value(s, &value,
+		    &out->configs[out->configs_count++]);
+	}
+}
+
+static void
+describe_loggers(struct describe_state *s,
+    const struct describe_configs_request_resource *asked,
+    struct describe_configs_response_result *out)
+{
+	const struct logger_row *rows;
+	size_t count;
+
+	if (asked->resource_name.length == 0) {
+		out->error_code = ERR_INVALID_REQUEST;
+		out->error_message = SLICE_LITERAL(
+		    "Broker id must not be empty");
+		return;
+	}
+	if (!describe_own_id(s, asked->resource_name, "", out))
+		return;
+	rows = loggers_rows(s->apis, &s->request->arena, &count);
+	if (rows == NULL || !describe_rows(s, count, out)) {
+		s->refused = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct describe_configs_response_config *row =
+		    &out->configs[out->configs_count];
+
+		if (!describe_wanted(asked, rows[i].name))
+			continue;
+		row->name = slice_of_text(rows[i].name);
+		row->value = slice_of_text(rows[i].level);
+		row->config_source = SOURCE_LOGGER;
+		row->documentation = SLICE_EMPTY;
+		out->configs_count++;
 	}
 }
 
@@ -232,12 +277,48 @@ describe_resource(struct describe_state *s, int32_t index,
 	case RESOURCE_BROKER:
 		describe_broker(s, asked, out);
 		break;
-	default:
+	case RESOURCE_BROKER_LOGGER:
+		describe_loggers(s, asked, out);
+		break;
+	case RESOURCE_CLIENT_METRICS:
 		out->error_code = ERR_INVALID_REQUEST;
-		out->error_message = SLICE_LITERAL(
-		    "This broker describes topics and brokers only.");
+		out->error_message = asked->resource_name.length == 0 ?
+		    SLICE_LITERAL("Client metrics subscription name must not "
+			"be empty") :
+		    SLICE_LITERAL("Config type client-metrics is only "
+			"supported on KRaft clusters");
 		break;
 	}
+}
+
+/* One of another type, and Kafka answers none of them. */
+static bool
+describe_refused(const struct describe_state *s)
+{
+	for (int32_t i = 0; i < s->body.resources_count; i++)
+		switch (s->body.resources[i].resource_type) {
+		case RESOURCE_TOPIC:
+		case RESOURCE_BROKER:
+		case RESOURCE_BROKER_LOGGER:
+		case RESOURCE_CLIENT_METRICS:
+			break;
+		default:
+			return (true);
+		}
+	return (false);
+}
+
+static void
+describe_refuse(const struct describe_state *s, int32_t index,
+    struct describe_configs_response_result *out)
+{
+	out->resource_type = s->body.resources[index].resource_type;
+	out->resource_name = s->body.resources[index].resource_name;
+	out->error_code = ERR_INVALID_REQUEST;
+	out->error_message = SLICE_LITERAL("This most likely occurs because of "
+	    "a request being malformed by the client library or the message "
+	    "was sent to an incompatible broker. See the broker logs for more "
+	    "details.");
 }
 
 static void
@@ -245,6 +326,7 @@ describe_answer(struct describe_state *s)
 {
 	struct request *request = s->request;
 	struct describe_configs_response response;
+	bool refused = describe_refused(s);
 
 	wire_init(&message_describe_configs_response, &response);
 	response.results = wire_array(&request->arena,
@@ -256,7 +338,10 @@ describe_answer(struct describe_state *s)
 	}
 	response.results_count = s->body.resources_count;
 	for (int32_t i = 0; i < s->body.resources_count && !s->refused; i++)
-		describe_resource(s, i, &response.results[i]);
+		if (refused)
+			describe_refuse(s, i, &response.results[i]);
+		else
+			describe_resource(s, i, &response.results[i]);
 	if (s->refused)
 		api_refuse_memory(s->apis, request);
 	else

@@ -665,6 +665,8 @@ start_rooms(struct task *t)
 	    .live = b->live,
 	    .scheduler = seams->scheduler,
 	    .controller_loop = b->control,
+	    .zk = b->zk,
+	    .workers = b->disk,
 	    .cluster = b->cluster,
 	    .configs = b->configs,
 	    .replicas = b->replicas,

@@ -1,0 +1,582 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs of every version,
+sent to barnabasd and to the real Kafka beside it: the answers, and the nodes
+that are left, are equal."""
+
+import json
+import pathlib
+import subprocess
+
+import kazoo.client
+import pytest
+
+import harness
+import real_kafka
+import wire
+
+SET, DELETE, APPEND, SUBTRACT = range(4)
+TOPIC, BROKER, LOGGER, CLIENT_METRICS = 2, 4, 8, 16
+SECRET = "beneath the stairs"
+PASSWORD = "keep, it: \u00e4\U0001f600"
+LISTENER = "listener.name.plaintext."
+
+
+class Pair:
+    """Ours and the real one, each in a cluster of its own."""
+
+    def __init__(self, brokers):
+        self.brokers = brokers
+        self.clients = [wire.Client(b.address) for b in brokers]
+        self.nodes = []
+        for broker in brokers:
+            nodes = kazoo.client.KazooClient(
+                broker.options["zookeeper.connect"])
+            nodes.start()
+            self.nodes.append(nodes)
+
+    def end(self):
+        for client, nodes in zip(self.clients, self.nodes):
+            client.close()
+            nodes.stop()
+            nodes.close()
+
+    def each(self, api, version, **values):
+        return [c.call(api, version, **values) for c in self.clients]
+
+    def node(self, path):
+        """What both have there, as JSON; None: there is none."""
+        return [json.loads(z.get(path)[0]) if z.exists(path) else None
+                for z in self.nodes]
+
+    def notices(self):
+        """Of the changes so far, in their order."""
+        return [[json.loads(z.get(f"/config/changes/{name}")[0]) for name
+                 in sorted(z.get_children("/config/changes"))]
+                for z in self.nodes]
+
+
+@pytest.fixture
+def pair(module_pair):
+    """With nothing set at run time."""
+    yield module_pair
+    for name in ("0", ""):
+        if any((node or {}).get("config") for node in module_pair.node(
+                "/config/brokers/" + (name or "<default>"))):
+            replace(module_pair, 2, (BROKER, name, []), validate=False)
+    harness.wait_until(lambda: all(
+        not any(c["ConfigSource"] in (2, 3) for c in told["Configs"].values())
+        for told in shown(module_pair, BROKER, "0")))
+
+
+@pytest.fixture(scope="module")
+def module_pair(zookeeper, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    options = {"password.encoder.secret": SECRET}
+    brokers = [harness.Broker(folder / "ours", zookeeper, 0, "/configs-ours",
+                              **options),
+               real_kafka.RealKafka(folder / "real", zookeeper, 0,
+                                    "/configs-real", **options)]
+    for broker in brokers:
+        broker.start()
+        for name in ("t", "u"):
+            harness.create_topic(broker, name)
+            harness.wait_topic(broker, name)
+    pair = Pair(brokers)
+    yield pair
+    pair.end()
+    for broker in brokers:
+        broker.stop()
+
+
+def resource(kind, name, rows):
+    return {"ResourceType": kind, "ResourceName": name, "Configs": [
+        {"Name": n, "Value": v, **({} if op is None else
+                                   {"ConfigOperation": op})}
+        for n, op, v in rows]}
+
+
+def alter(pair, version, *resources, validate=True):
+    """Incremental ones; what both answered."""
+    answers = pair.each("IncrementalAlterConfigs", version,
+                        ValidateOnly=validate, Resources=[
+                            resource(*r) for r in resources])
+    return [a["Responses"] for a in answers]
+
+
+def replace(pair, version, *resources, validate=True):
+    answers = pair.each("AlterConfigs", version, ValidateOnly=validate,
+                        Resources=[resource(kind, name, [
+                            (n, None, v) for n, v in rows])
+                            for kind, name, rows in resources])
+    return [a["Responses"] for a in answers]
+
+
+def without_order(answer):
+    """Kafka writes sets in the order of their hashes."""
+    def settled(text):
+        head, bracket, tail = (text or "").rpartition("Set(")
+        return text if not bracket else head + bracket + ", ".join(
+            sorted(tail.rstrip(")").split(", "))) + ")"
+    return [{**r, "ErrorMessage": settled(r["ErrorMessage"])} for r in answer]
+
+
+def equal(answers):
+    ours, real = map(without_order, answers)
+    assert ours == real
+    return ours
+
+
+# --- changes that are judged -------------------------------------------------
+
+TOPIC_CHANGES = [
+    [("retention.ms", SET, "abc")],
+    [("retention.ms", SET, "")],
+    [("retention.ms", SET, " 10 ")],
+    [("retention.ms", SET, "-2")],
+    [("retention.ms", SET, "9223372036854775808")],
+    [("retention.ms", SET, None)],
+    [("retention.ms", SET, None), ("segment.bytes", APPEND, None)],
+    [("retention.ms", SET, "1"), ("retention.ms", DELETE, None)],
+    [("retention.ms", DELETE, "1"), ("no.such", DELETE, None)],
+    [("retention.ms", APPEND, "1")],
+    [("retention.ms", SUBTRACT, "1")],
+    [("retention.ms", 4, "1")],
+    [("retention.ms", -1, "1")],
+    [("no.such", SET, "1")],
+    [("", SET, "1")],
+    [("no.such", APPEND, "1")],
+    [("no.such", SUBTRACT, "1")],
+    [("no.such", SET, "1"), ("retention.ms", SET, "x")],
+    [("retention.ms", SET, "x"), ("no.such", SET, "1")],
+    [("cleanup.policy", SET, "shred")],
+    [("cleanup.policy", SET, "delete,shred")],
+    [("cleanup.policy", SET, "")],
+    [("cleanup.policy", SUBTRACT, "delete")],
+    [("cleanup.policy", SUBTRACT, "compact")],
+    [("cleanup.policy", APPEND, "delete")],
+    [("compression.type", SET, "rar")],
+    [("compression.type", SET, "gzip")],
+    [("compression.gzip.level", SET, "0")],
+    [("compression.gzip.level", SET, "-1")],
+    [("compression.lz4.level", SET, "18")],
+    [("compression.zstd.level", SET, "23")],
+    [("segment.bytes", SET, "13")],
+    [("segment.bytes", SET, "14")],
+    [("segment.bytes", SET, "1.5")],
+    [("segment.ms", SET, "0")],
+    [("segment.index.bytes", SET, "3")],
+    [("segment.jitter.ms", SET, "-1")],
+    [("flush.messages", SET, "0")],
+    [("flush.ms", SET, "-1")],
+    [("file.delete.delay.ms", SET, "-1")],
+    [("delete.retention.ms", SET, "-1")],
+    [("index.interval.bytes", SET, "-1")],
+    [("max.message.bytes", SET, "-1")],
+    [("min.insync.replicas", SET, "0")],
+    [("preallocate", SET, "maybe")],
+    [("preallocate", SET, "TRUE")],
+    [("unclean.leader.election.enable", SET, "1")],
+    [("message.downconversion.enable", SET, "no")],
+    [("min.cleanable.dirty.ratio", SET, "2")],
+    [("min.cleanable.dirty.ratio", SET, "-0.25")],
+    [("min.cleanable.dirty.ratio", SET, "x")],
+    [("min.cleanable.dirty.ratio", SET, "0.25")],
+    [("message.format.version", SET, "9")],
+    [("message.format.version", SET, "2.8")],
+    [("message.timestamp.type", SET, "Now")],
+    [("message.timestamp.before.max.ms", SET, "-1")],
+    [("message.timestamp.after.max.ms", SET, "-1")],
+    [("message.timestamp.difference.max.ms", SET, "-1")],
+    [("min.compaction.lag.ms", SET, "10"), ("max.compaction.lag.ms", SET,
+                                            "5")],
+    [("min.compaction.lag.ms", SET, "5"), ("max.compaction.lag.ms", SET,
+                                           "5")],
+    [("max.compaction.lag.ms", SET, "0")],
+    [("remote.storage.enable", SET, "true")],
+    [("remote.storage.enable", SET, "false")],
+    [("remote.log.copy.disable", SET, "true")],
+    [("remote.log.delete.on.disable", SET, "true")],
+    [("local.retention.ms", SET, "-3")],
+    [("local.retention.bytes", SET, "5")],
+    [("leader.replication.throttled.replicas", SET, "*")],
+    [("leader.replication.throttled.replicas", SET, "x")],
+    [("leader.replication.throttled.replicas", APPEND, "0:1,1:0")],
+    [("leader.replication.throttled.replicas", APPEND, "x")],
+    [("follower.replication.throttled.replicas", SUBTRACT, "0:1")],
+    [],
+]
+
+
+@pytest.mark.parametrize("version", (0, 1))
+def test_topic_changes(pair, version):
+    for rows in TOPIC_CHANGES:
+        equal(alter(pair, version, (TOPIC, "t", rows)))
+
+
+def replacements(table):
+    """As AlterConfigs has them; compaction is not in this version."""
+    for rows in table:
+        if not any(v == "compact" for _, _, v in rows):
+            yield [(n, v) for n, _, v in rows]
+
+
+@pytest.mark.parametrize("version", (0, 1, 2))
+def test_topic_replacements(pair, version):
+    for rows in replacements(TOPIC_CHANGES):
+        equal(replace(pair, version, (TOPIC, "t", rows)))
+
+
+BROKER_CHANGES = [
+    [("broker.id", SET, "1")],
+    [("broker.id", SET, "1"), ("zookeeper.connect", SET, "x")],
+    [("zookeeper.connect", DELETE, None)],
+    [(name, SET, "1") for name in ("broker.id", "log.dirs", "log.dir",
+                                   "num.partitions", "node.id")],
+    [("log.roll.hours", SET, "1")],
+    [("log.retention.hours", SET, "1")],
+    [("password.encoder.secret", SET, "x")],
+    [("ssl.keystore.password", SET, "x")],
+    [("ssl.keystore.password", SET, "x"), ("ssl.key.password", SET, "y")],
+    [("log.retention.ms", SET, "abc")],
+    [("log.retention.ms", SET, None)],
+    [("log.retention.ms", SET, "5")],
+    [("log.retention.ms", 9, "5")],
+    [("log.retention.ms", APPEND, "1")],
+    [("log.retention.ms", DELETE, None)],
+    [("log.cleanup.policy", APPEND, "delete")],
+    [("log.cleanup.policy", SUBTRACT, "compact")],
+    [("log.cleanup.policy", SET, "shred")],
+    [("no.such", APPEND, "x")],
+    [("no.such", SET, "x")],
+    [("no.such.%d" % i, SET, "x") for i in range(6)],
+    [("background.threads", SET, "0")],
+    [("background.threads", SET, "4")],
+    [("background.threads", SET, "5")],
+    [("background.threads", SET, "20")],
+    [("background.threads", SET, "21")],
+    [("num.io.threads", SET, "100")],
+    [("num.io.threads", SET, "1")],
+    [("num.network.threads", SET, "100")],
+    [("num.replica.fetchers", SET, "3")],
+    [("num.recovery.threads.per.data.dir", SET, "9")],
+    [("log.cleaner.threads", SET, "5")],
+    [("max.connections", SET, "0")],
+    [("max.connections", SET, "10")],
+    [("max.connection.creation.rate", SET, "0")],
+    [("max.connections.per.ip", SET, "-1")],
+    [("min.insync.replicas", SET, "0")],
+    [("message.max.bytes", SET, "-1")],
+    [("log.segment.bytes", SET, "13")],
+    [("compression.type", SET, "rar")],
+    [("unclean.leader.election.enable", SET, "yes")],
+    [("log.local.retention.ms", SET, "-1")],
+    [("log.local.retention.bytes", SET, "-1")],
+    [("log.retention.bytes", SET, "5"), ("log.local.retention.bytes", SET,
+                                         "6")],
+    [("log.message.timestamp.difference.max.ms", SET, "-4")],
+    [("leader.replication.throttled.rate", SET, "x")],
+    [("leader.replication.throttled.rate", SET, "10")],
+    [("replica.alter.log.dirs.io.max.bytes.per.second", SET, "-1")],
+    [(LISTENER + "max.connections", SET, "7")],
+    [(LISTENER + "max.connections", SET, "x")],
+    [(LISTENER + "num.network.threads", SET, "3")],
+    [(LISTENER + "log.retention.ms", SET, "7")],
+    [(LISTENER + "ssl.keystore.password", SET, "x")],
+    [("listener.name.other.ssl.key.password", SET, "x")],
+    [("listeners", SET, "PLAINTEXT://127.0.0.1:9")],
+    [("advertised.listeners", SET, "PLAINTEXT://host:1")],
+    [],
+]
+
+
+@pytest.mark.parametrize("name", ("0", "", "00"))
+def test_broker_changes(pair, name):
+    for rows in BROKER_CHANGES:
+        # ours keeps its listeners in this version
+        if rows and rows[0][0] == "listeners" and name != "":
+            continue
+        equal(alter(pair, 1, (BROKER, name, rows)))
+    for rows in replacements(BROKER_CHANGES):
+        if not rows or rows[0][0] != "listeners" or name == "":
+            equal(replace(pair, 2, (BROKER, name, rows)))
+
+
+LOGGER_CHANGES = [
+    [("root", SET, "debug")], [("root", SET, "OFF")], [("root", SET, "")],
+    [("root", DELETE, None)], [("root", APPEND, "INFO")],
+    [("root", SUBTRACT, "INFO")], [("root", 7, "INFO")],
+    [("no.such", SET, "INFO")], [("no.such", DELETE, None)],
+    [("", SET, "INFO")], [("root", SET, "INFO"), ("no.such", SET, "INFO")],
+    [("root", SET, None)], [("root", SET, "INFO"), ("root", SET, "WARN")],
+    [("root", SET, "INFO")], [],
+]
+
+
+@pytest.mark.parametrize("name", ("0", "1", "", "x"))
+def test_logger_changes(pair, name):
+    for rows in LOGGER_CHANGES:
+        equal(alter(pair, 1, (LOGGER, name, rows)))
+        equal(replace(pair, 2, (LOGGER, name, [
+            (n, v) for n, _, v in rows[:1]])))
+
+
+@pytest.mark.parametrize("kind", (-1, 0, 1, 3, 5, BROKER, LOGGER,
+                                  CLIENT_METRICS, 32, 127))
+def test_other_resources(pair, kind):
+    for name in ("", "x", "0", "1", "-1", "+0", "2147483648"):
+        equal(alter(pair, 1, (kind, name, [("a", SET, "b")])))
+        equal(replace(pair, 2, (kind, name, [("a", "b")])))
+        if kind != CLIENT_METRICS:
+            equal(alter(pair, 0, (kind, name, [("a", SET, None)])))
+
+
+def test_other_topics(pair):
+    for name in ("", "no-such", "a b", "a/b", "x" * 250, "\u00e4"):
+        for rows in ([("retention.ms", SET, "1")], [("no.such", SET, "1")],
+                     [("no.such", APPEND, "1")], []):
+            equal(alter(pair, 1, (TOPIC, name, rows)))
+            equal(replace(pair, 2, (TOPIC, name, [
+                (n, v) for n, _, v in rows])))
+
+
+def test_several(pair):
+    """Each for itself, and in their order; what appears twice not at all."""
+    good = (TOPIC, "t", [("retention.ms", SET, "1")])
+    bad = (TOPIC, "u", [("retention.ms", SET, "x")])
+    broker = (BROKER, "0", [("log.retention.ms", SET, "1")])
+    default = (BROKER, "", [("log.retention.ms", SET, "1")])
+    for rows in ((good, bad, broker, default), (bad, good, default),
+                 (good, bad, good), (good, good), (bad, broker, bad, broker),
+                 (broker, broker, broker), ()):
+        equal(alter(pair, 1, *rows))
+    equal(replace(pair, 2, *[(k, n, [(a, v) for a, _, v in rows])
+                             for k, n, rows in (good, bad, broker)]))
+    equal(replace(pair, 2))
+
+
+# --- what is left ------------------------------------------------------------
+
+def test_topic_nodes(pair):
+    """A chain of changes leaves the same node behind each, and the same
+    notifications in the end."""
+    throttled = "leader.replication.throttled.replicas"
+    for rows in (
+            [("retention.ms", SET, " 10 "), ("segment.bytes", SET, "2000"),
+             ("preallocate", SET, "TRUE")],
+            [("retention.ms", DELETE, None), (throttled, APPEND, "0:1,0:2")],
+            [(throttled, APPEND, "0:1,0:3,0:3")],
+            [(throttled, APPEND, "")],
+            [(throttled, SUBTRACT, "0:3,0:9")],
+            [(throttled, SUBTRACT, "0:1,0:2,0:3")],
+            [("cleanup.policy", SUBTRACT, "delete")],
+            [("cleanup.policy", APPEND, "delete")],
+            [("cleanup.policy", APPEND, "delete")],
+            [("segment.bytes", DELETE, None), ("no.such", DELETE, None)],
+            [("segment.bytes", SET, "x")],
+            []):
+        equal(alter(pair, 1, (TOPIC, "t", rows), validate=False))
+        ours, real = pair.node("/config/topics/t")
+        assert ours == real
+    for version, rows in enumerate(([("retention.ms", "77"),
+                                     ("compression.type", "gzip")], [],
+                                    [("retention.ms", "7")])):
+        equal(replace(pair, version, (TOPIC, "t", rows), validate=False))
+        ours, real = pair.node("/config/topics/t")
+        assert ours == real
+    ours, real = pair.notices()
+    assert ours == real
+
+
+def shown(pair, kind, name, *keys, version=4, docs=False):
+    """What both tell of it, by name; texts of ours are our own."""
+    answers = pair.each("DescribeConfigs", version, Resources=[
+        {"ResourceType": kind, "ResourceName": name,
+         "ConfigurationKeys": list(keys) or None}], **(
+             {"IncludeSynonyms": True} if version > 0 else {}), **(
+                 {"IncludeDocumentation": docs} if version > 2 else {}))
+    out = []
+    for answer in answers:
+        result, = answer["Results"]
+        out.append({**result, "Configs": {
+            c["Name"]: {**c, "Documentation": (
+                c["Documentation"] and "...") if "Documentation" in c
+                else None} for c in result["Configs"]}})
+    return out
+
+
+def await_same(pair):
+    """Ours at once, Kafka when it has heard of it."""
+    names = ("log.retention.ms", "no.such", "log.flush.interval.messages",
+             LISTENER + "max.connections")
+    ours = [shown(pair, BROKER, which, *names, docs=True)[0]
+            for which in ("0", "")]
+    harness.wait_until(lambda: ours == [
+        shown(pair, BROKER, which, *names, docs=True)[1]
+        for which in ("0", "")], what="Kafka tells what ours told at once")
+    of_topic = shown(pair, TOPIC, "u", "retention.ms", "flush.messages")
+    assert of_topic[0] == of_topic[1]
+
+
+def test_broker_nodes(pair):
+    """Changes of a broker and of all, seen by whoever asks next; each is taken
+    back in the end."""
+    here, all_ = "/config/brokers/0", "/config/brokers/<default>"
+    for name, rows in (
+            ("0", [("log.retention.ms", SET, " 1234567 "),
+                   ("no.such", SET, "bar")]),
+            ("", [("log.retention.ms", SET, "1234568"),
+                  ("log.flush.interval.messages", SET, "7")]),
+            ("0", [(LISTENER + "max.connections", SET, "700")]),
+            ("0", [("log.retention.ms", DELETE, None)]),
+            ("0", [("broker.id", DELETE, None)]),
+            ("", [("broker.id", SET, "3")]),
+            ("0", []), ("", [])):
+        equal(alter(pair, 1, (BROKER, name, rows), validate=False))
+        for path in (here, all_):
+            ours, real = pair.node(path)
+            assert ours == real
+        await_same(pair)
+    for name, version in (("0", 0), ("", 1)):
+        equal(replace(pair, version, (BROKER, name, []), validate=False))
+    ours, real = pair.notices()
+    assert ours == real
+
+
+# --- what is told ------------------------------------------------------------
+
+# What is the broker's own, and what this version has no use for.
+OWN = {"listeners", "log.dirs", "zookeeper.connect", "advertised.listeners"}
+
+
+@pytest.mark.parametrize("version", range(5))
+def test_described(pair, version):
+    for kind, name in ((TOPIC, "u"), (BROKER, "0"), (BROKER, "")):
+        ours, real = shown(pair, kind, name, version=version, docs=True)
+        for answer in (ours, real):
+            answer["Configs"] = {
+                n: c for n, c in answer["Configs"].items()
+                if n not in OWN and not n.startswith("barnabas.")}
+        # set for the tests, of one of them only
+        for n in set(pair.brokers[1].options) - set(pair.brokers[0].options):
+            ours["Configs"].pop(n, None)
+            real["Configs"].pop(n, None)
+        assert set(ours["Configs"]) == set(real["Configs"])
+        for n in ours["Configs"]:
+            assert ours["Configs"][n] == real["Configs"][n]
+        assert ours == real
+
+
+def test_described_loggers(pair):
+    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "ERROR")]),
+                validate=False))
+    for version in range(5):
+        ours, real = shown(pair, LOGGER, "0", "root", version=version)
+        assert ours == real
+    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "INFO")]),
+                validate=False))
+
+
+def test_described_otherwise(pair):
+    for kind in (-1, 0, 1, 3, TOPIC, BROKER, LOGGER, CLIENT_METRICS, 32):
+        for name in ("", "1", "x", "no-such", "a/b", ".", "x" * 250, "00"):
+            if (kind, name) in ((LOGGER, "00"), (BROKER, "00")):
+                continue
+            ours, real = shown(pair, kind, name, "retention.ms", "no.such")
+            assert ours == real
+    for kinds in ((TOPIC, 3, TOPIC), (TOPIC, TOPIC, CLIENT_METRICS)):
+        ours, real = pair.each("DescribeConfigs", 4, Resources=[
+            {"ResourceType": kind, "ResourceName": "u",
+             "ConfigurationKeys": ["retention.ms", "retention.ms"]}
+            for kind in kinds])
+        assert ours == real
+    for keys in ([], ["no.such"]):
+        ours, real = shown(pair, TOPIC, "u", *keys)
+        assert set(ours["Configs"]) == set(real["Configs"])
+
+
+# --- secrets -----------------------------------------------------------------
+
+def java_secrets(tmp_path, *lines):
+    """What Kafka's own encoder makes of each: "encode" or "decode", the
+    secret, and so on, by tabs."""
+    source = pathlib.Path(__file__).with_name("Secrets.java")
+    got = subprocess.run(
+        real_kafka.java(tmp_path, str(source)), check=True,
+        input="".join("\t".join(line) + "\n" for line in lines).encode(),
+        capture_output=True)
+    return got.stdout.decode().split("\n")[:-1]
+
+
+def stored(pair, which, name):
+    return pair.node("/config/brokers/0")[which]["config"][name]
+
+
+def test_secrets(pair, tmp_path):
+    """Kafka decodes what ours encoded; what Kafka encoded ours knows again, and
+    leaves as it is."""
+    name = LISTENER + "ssl.keystore.password"
+    path = "/config/brokers/0"
+    equal(alter(pair, 1, (BROKER, "0", [(name, SET, PASSWORD)]),
+                validate=False))
+    ours, real = (stored(pair, i, name) for i in range(2))
+
+    def parts(text):
+        return {k: v for k, _, v in (p.partition(":")
+                                     for p in text.split(","))}
+    differ = {"salt", "initializationVector", "encryptedPassword"}
+    assert {k: v for k, v in parts(ours).items() if k not in differ} == {
+        k: v for k, v in parts(real).items() if k not in differ}
+    assert {k: len(v) for k, v in parts(ours).items()} == {
+        k: len(v) for k, v in parts(real).items()}
+    algorithms = [("", "AES/CBC/PKCS5Padding", "128", "4096"),
+                  ("PBKDF2WithHmacSHA256", "AES/GCM/NoPadding", "256", "1024"),
+                  ("PBKDF2WithHmacSHA1", "DESede/CBC/PKCS5Padding", "192",
+                   "2000")]
+    out = java_secrets(tmp_path, ("decode", SECRET, ours), *(
+        ("encode", SECRET, PASSWORD, *a) for a in algorithms))
+    assert out[0] == PASSWORD
+    for text in (real, *out[1:]):
+        pair.nodes[0].set(path, json.dumps(
+            {"version": 1, "config": {name: text}}).encode())
+        equal(alter(pair, 1, (BROKER, "0", [(name, SET, PASSWORD)]),
+                    validate=False))
+        assert stored(pair, 0, name) == text
+    # and another password is another one
+    equal(alter(pair, 1, (BROKER, "0", [(name, SET, PASSWORD + "!")]),
+                validate=False))
+    assert java_secrets(tmp_path, ("decode", SECRET, stored(
+        pair, 0, name))) == [PASSWORD + "!"]
+    harness.wait_until(lambda: name in shown(pair, BROKER, "0", name)[1][
+        "Configs"])
+    ours, real = shown(pair, BROKER, "0", name)
+    assert ours == real
+
+
+@pytest.mark.parametrize("name", ("0", ""))
+def test_secrets_of_all(pair, name):
+    """What ends in a secret's name is one."""
+    for rows in ([("my.ssl.key.password", SET, "x")],
+                 [("sasl.jaas.config", DELETE, None)]):
+        equal(alter(pair, 1, (BROKER, name, rows), validate=False))
+        ours, real = pair.node("/config/brokers/" + (name or "<default>"))
+        assert set((ours or {}).get("config", ())) == set(
+            (real or {}).get("config", ()))
+
+
+def test_no_secret(make_broker, make_kafka):
+    """Without password.encoder.secret: the answers are equal, too."""
+    name = LISTENER + "ssl.keystore.password"
+    brokers = [make_broker(0).start(), make_kafka(1).start()]
+    answers = []
+    for broker in brokers:
+        with wire.Client(broker.address) as c:
+            for validate in (True, False):
+                row, = c.call("IncrementalAlterConfigs", 1,
+                              ValidateOnly=validate, Resources=[resource(
+                                  BROKER, str(broker.broker_id),
+                                  [(name, SET, "x")])])["Responses"]
+                answers.append((row["ErrorCode"], (
+                    row["ErrorMessage"] or "").replace(
+                        f"'{broker.broker_id}'", "'N'")))
+    assert answers[:2] == answers[2:]
+    assert answers[0] == (0, "") and answers[1][0] == 40
