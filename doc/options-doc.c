@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes barnabas.properties(5) out of the rows of the options.  Standard
- * input is the page's text, in which the lines @BROKER@ and @TOPIC@ stand for
- * the lists.
+ * Writes barnabas.properties(5) and, told "markdown", doc/configuration.md out
+ * of the rows of the options.  Standard input is the page's text, in which the
+ * lines @BROKER@ and @TOPIC@ stand for the lists.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,10 +32,23 @@ static const struct section sections[] = {
 static const char *const type_names[] = { "", "boolean", "string", "int",
 	"short", "long", "double", "list", "class", "password" };
 
+/* How a page is written. */
+struct format {
+	void (*text)(const char *text);
+	const char *minus; /* of a negative number */
+	void (*begin)(const char *title); /* NULL: under the page's own */
+	void (*name)(const char *name);
+	const char *line_end; /* between a text and what follows it */
+	const char *item_end;
+	const char *end;
+};
+
+/* --- roff ----------------------------------------------------------------- */
+
 /* Backslashes and control lines of roff are made harmless; each sentence
  * begins a line of its own. */
 static void
-print_text(const char *text)
+roff_text(const char *text)
 {
 	const char *at;
 	bool line_start = true;
@@ -57,7 +70,55 @@ print_text(const char *text)
 }
 
 static void
-print_valid(const struct option_valid *valid)
+roff_begin(const char *title)
+{
+	if (title != NULL)
+		printf(".Ss %s\n", title);
+	puts(".Bl -tag -width Ds");
+}
+
+static void
+roff_name(const char *name)
+{
+	printf(".It Va %s\n", name);
+}
+
+static const struct format roff = { roff_text, "\\-", roff_begin, roff_name,
+	"\n.br\n.Pq ", "\n", ".El\n" };
+
+/* --- Markdown ------------------------------------------------------------- */
+
+/* What Markdown or its HTML would take for its own. */
+static void
+markdown_text(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (strchr("*_<>|\\`[]", *text) != NULL)
+			putchar('\\');
+		putchar(*text);
+	}
+}
+
+static void
+markdown_begin(const char *title)
+{
+	if (title != NULL)
+		printf("### %s\n\n", title);
+}
+
+static void
+markdown_name(const char *name)
+{
+	printf("- `%s`: ", name);
+}
+
+static const struct format markdown = { markdown_text, "-", markdown_begin,
+	markdown_name, "\n  ", "\n", "\n" };
+
+/* --- what both tell ------------------------------------------------------- */
+
+static void
+print_valid(const struct format *f, const struct option_valid *valid)
 {
 	switch (valid->check) {
 	case CHECK_RANGE:
@@ -71,7 +132,7 @@ print_valid(const struct option_valid *valid)
 		printf(", %g to %g", valid->low_real, valid->high_real);
 		break;
 	case CHECK_GZIP_LEVEL:
-		printf(", 1 to 9 or \\-1");
+		printf(", 1 to 9 or %s1", f->minus);
 		break;
 	case CHECK_ONE_OF:
 	case CHECK_ONE_OF_ANY_CASE:
@@ -86,7 +147,7 @@ print_valid(const struct option_valid *valid)
 }
 
 static void
-print_status(const struct option *o)
+print_status(const struct format *f, const struct option *o)
 {
 	static const char *const words[] = {
 		[STATUS_HONOURED] = NULL,
@@ -100,66 +161,70 @@ print_status(const struct option *o)
 
 	if (words[o->status] == NULL)
 		return;
-	printf("%s: ", words[o->status]);
-	print_text(o->why);
+	printf("%s%s: ", f == &markdown ? "  " : "", words[o->status]);
+	f->text(o->why);
 	puts(".");
 }
 
 static void
-print_option(const struct option *o, bool broker)
+print_option(const struct format *f, const struct option *o, bool broker)
 {
 	static const char *const updates[] = { "read-only", "per broker",
 		"cluster-wide" };
+	const char *quote = f == &markdown ? "`" : "";
 
-	printf(".It Va %s\n", o->name);
-	print_text(o->prose);
-	printf("\n.br\n.Pq %s", type_names[o->type]);
-	print_valid(&o->valid);
+	f->name(o->name);
+	f->text(o->prose);
+	printf("%s%s%s", f->line_end, f == &markdown ? "(" : "",
+	    type_names[o->type]);
+	print_valid(f, &o->valid);
 	if (o->fallback == NULL)
 		printf("; unset by default");
 	else if (*o->fallback == '\0')
 		printf("; empty by default");
 	else
-		printf("; default %s", o->fallback);
+		printf("; default %s%s%s", quote, o->fallback, quote);
 	if (broker)
 		printf("; %s", updates[o->update]);
 	if (o->source != NULL)
-		printf("; of the broker: %s", o->source);
-	putchar('\n');
-	print_status(o);
+		printf("; of the broker: %s%s%s", quote, o->source, quote);
+	printf("%s%s", f == &markdown ? ")" : "", f->item_end);
+	print_status(f, o);
 }
 
 static void
-print_broker(void)
+print_broker(const struct format *f)
 {
 	for (size_t s = 0; s < nelems(sections); s++) {
-		printf(".Ss %s\n.Bl -tag -width Ds\n", sections[s].title);
+		f->begin(sections[s].title);
 		for (size_t i = 0; i < option_count(); i++)
 			if (strcmp(option_at(i)->room, sections[s].room) == 0)
-				print_option(option_at(i), true);
-		puts(".El");
+				print_option(f, option_at(i), true);
+		fputs(f->end, stdout);
 	}
 }
 
 static void
-print_topic(void)
+print_topic(const struct format *f)
 {
-	puts(".Bl -tag -width Ds");
+	f->begin(NULL);
 	for (size_t i = 0; i < topic_option_count(); i++)
-		print_option(topic_option_at(i), false);
-	puts(".El");
+		print_option(f, topic_option_at(i), false);
+	fputs(f->end, stdout);
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	const struct format *f = argc > 1 && strcmp(argv[1], "markdown") == 0 ?
+	    &markdown : &roff;
 	char line[1024];
 
 	while (fgets(line, sizeof(line), stdin) != NULL) {
 		if (strcmp(line, "@BROKER@\n") == 0)
-			print_broker();
+			print_broker(f);
 		else if (strcmp(line, "@TOPIC@\n") == 0)
-			print_topic();
+			print_topic(f);
 		else
 			fputs(line, stdout);
 	}
