@@ -165,19 +165,9 @@ take(struct configs *configs, const char *topic, const struct zk_op *op,
     bool said)
 {
 	struct config_object *object = config_object_new(configs, topic);
-	struct znode_config config;
-	struct arena arena;
-	bool ok = true;
 
-	arena_init(&arena, 0);
-	if (op->rc == ZK_OK) {
-		ok = znode_config_decode(op->answer, &arena, &config);
-		for (size_t i = 0; ok && i < config.entry_count; i++)
-			ok = config_map_set_text(&object->map,
-			    config.entries[i].name, config.entries[i].value);
-	}
-	arena_fini(&arena);
-	if (ok) {
+	if (op->rc != ZK_OK ||
+	    znode_config_decode_map(op->answer, &object->map)) {
 		config_object_resolve(object);
 		configs_put(configs, object, said);
 		return (true);

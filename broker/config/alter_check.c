@@ -47,23 +47,6 @@ complaint_say(struct complaint *c, const char *what, const char *set,
 	return (any);
 }
 
-/* Kafka has these of each listener only. SslConfigs.RECONFIGURABLE_CONFIGS */
-static bool
-is_listener_only(const char *name)
-{
-	static const char *const names[] = { "ssl.keystore.type",
-		"ssl.keystore.location", "ssl.keystore.password",
-		"ssl.key.password", "ssl.truststore.type",
-		"ssl.truststore.location", "ssl.truststore.password",
-		"ssl.keystore.certificate.chain", "ssl.keystore.key",
-		"ssl.truststore.certificates" };
-
-	for (size_t i = 0; i < nelems(names); i++)
-		if (strcmp(names[i], name) == 0)
-			return (true);
-	return (false);
-}
-
 /* What stands behind "listener.name.L."; else the name itself. */
 static const char *
 behind_listener(const char *name)
@@ -311,9 +294,9 @@ config_check_layer(const struct config *config, enum config_source source,
 
 	if (!check_names(entries, is_static,
 		"Cannot update these configs dynamically", "Set", message) ||
-	    !check_names(entries, is_listener_only, "These security configs "
-		"can be dynamically updated only per-listener using the "
-		"listener prefix", "HashSet", message) ||
+	    !check_names(entries, config_is_a_listeners, "These security "
+		"configs can be dynamically updated only per-listener using "
+		"the listener prefix", "HashSet", message) ||
 	    !check_types(entries, message) ||
 	    (of_all && !check_names(entries, is_per_broker, "Cannot update "
 		"these configs at default cluster level, broker id must be "
@@ -335,7 +318,8 @@ config_keep_valid(enum config_source source, const struct config_map *stored,
 	char message[OPTION_ERROR_SIZE];
 
 	CONFIG_MAP_EACH(entry, stored) {
-		if (is_static(entry->name) || is_listener_only(entry->name) ||
+		if (is_static(entry->name) ||
+		    config_is_a_listeners(entry->name) ||
 		    (of_all && is_per_broker(entry->name)) ||
 		    !check_type(entry, message))
 			continue;

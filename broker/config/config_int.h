@@ -50,4 +50,7 @@ void config_check_unknown(struct config *config);
 const struct option *config_scoped_option(const char *name,
     struct slice *listener);
 
+/* dynamic.c: each listener has its own, when it is set at run time. */
+bool config_is_a_listeners(const char *name);
+
 #endif

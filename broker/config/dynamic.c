@@ -12,13 +12,21 @@
 #include "base/text.h"
 #include "config/config_int.h"
 
-/* SslConfigs.RECONFIGURABLE_CONFIGS: each listener has its own. */
-static bool
-is_a_listeners(const char *name)
+/* SslConfigs.RECONFIGURABLE_CONFIGS */
+bool
+config_is_a_listeners(const char *name)
 {
-	return (strncmp(name, "ssl.keystore.", 13) == 0 ||
-	    strncmp(name, "ssl.truststore.", 15) == 0 ||
-	    strcmp(name, "ssl.key.password") == 0);
+	static const char *const names[] = { "ssl.keystore.type",
+		"ssl.keystore.location", "ssl.keystore.password",
+		"ssl.key.password", "ssl.truststore.type",
+		"ssl.truststore.location", "ssl.truststore.password",
+		"ssl.keystore.certificate.chain", "ssl.keystore.key",
+		"ssl.truststore.certificates" };
+
+	for (size_t i = 0; i < nelems(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return (true);
+	return (false);
 }
 
 /* What counts for a listener may be said of one for all brokers, if it may of
@@ -36,7 +44,7 @@ dynamic_complaint(const struct option *option, bool scoped, bool cluster_wide)
 	if (!scoped && option->update == UPDATE_READ_ONLY)
 		return ("without effect: it cannot be set at run time, set it "
 		    "in the file");
-	if (!scoped && is_a_listeners(option->name))
+	if (!scoped && config_is_a_listeners(option->name))
 		return ("without effect: it can be set at run time for one "
 		    "listener only, as listener.name.NAME. and its name");
 	if (cluster_wide && !is_cluster_wide(option))
@@ -112,8 +120,9 @@ config_add_dynamic(struct config *config, enum config_source source,
 	CONFIG_MAP_EACH(entry, map)
 		if (dynamic_takes(config, entry,
 			source == CONFIG_SOURCE_DYNAMIC_DEFAULT, moment))
-			good = config_map_set_text(&taken, entry->name,
-			    entry->value) && good;
+			good = config_map_put(&taken,
+			    slice_of_text(entry->name),
+			    slice_of_text(entry->value), 0) && good;
 	good = config_set_layer(config, source, &taken) && good;
 	config_map_fini(&taken);
 	return (good);
