@@ -137,6 +137,10 @@ void znode_config_encode(const struct znode_config *config,
     struct buffer *out);
 bool znode_config_decode(struct slice json, struct arena *arena,
     struct znode_config *out);
+/* The same of a map; false also for what does not fit. */
+struct config_map;
+void znode_config_encode_map(const struct config_map *map, struct buffer *out);
+bool znode_config_decode_map(struct slice json, struct config_map *map);
 
 /* /config/changes/config_change_S: "topics/t"; both versions are read. */
 void znode_config_change_encode(const char *entity_path, struct buffer *out);

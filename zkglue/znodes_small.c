@@ -4,7 +4,9 @@
 
 #include <inttypes.h>
 
+#include "base/mem.h"
 #include "base/text.h"
+#include "config/map.h"
 #include "zkglue/znodes_json_int.h"
 
 /* --- /cluster/id ---------------------------------------------------------- */
@@ -59,6 +61,20 @@ znode_config_encode(const struct znode_config *config, struct buffer *out)
 	buffer_append_text(out, "}}");
 }
 
+void
+znode_config_encode_map(const struct config_map *map, struct buffer *out)
+{
+	struct znode_config config = { .entry_count = 0 };
+
+	config.entries = mem_zalloc((config_map_count(map) + 1) *
+	    sizeof(*config.entries));
+	CONFIG_MAP_EACH(entry, map)
+		config.entries[config.entry_count++] =
+		    (struct znode_config_entry){ entry->name, entry->value };
+	znode_config_encode(&config, out);
+	mem_free(config.entries);
+}
+
 static bool
 entries_read(json_t *map, struct arena *arena, struct znode_config *out)
 {
@@ -96,6 +112,22 @@ znode_config_decode(struct slice json, struct arena *arena,
 	ok = object != NULL &&
 	    entries_read(json_object_get(object, "config"), arena, out);
 	json_decref(object);
+	return (ok);
+}
+
+bool
+znode_config_decode_map(struct slice json, struct config_map *map)
+{
+	struct znode_config config;
+	struct arena arena;
+	bool ok;
+
+	arena_init(&arena, 0);
+	ok = znode_config_decode(json, &arena, &config);
+	for (size_t i = 0; ok && i < config.entry_count; i++)
+		ok = config_map_put(map, slice_of_text(config.entries[i].name),
+		    slice_of_text(config.entries[i].value), 0);
+	arena_fini(&arena);
 	return (ok);
 }
 

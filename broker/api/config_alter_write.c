@@ -183,32 +183,13 @@ alter_pause(struct task *t)
 	return (task_slept(t) ? task_next(t, alter_look) : STEP_WAIT);
 }
 
-/* The bytes of the node that are a map; false: they are not. */
-static bool
-stored_read(struct alter_resource *r)
-{
-	struct znode_config config = { .entry_count = 0 };
-	struct arena arena;
-	bool good;
-
-	maps_fini(r);
-	maps_init(r);
-	if (r->node == NULL || r->node->rc == ZK_NO_NODE)
-		return (true);
-	arena_init(&arena, 0);
-	good = znode_config_decode(r->node->answer, &arena, &config);
-	for (size_t i = 0; good && i < config.entry_count; i++)
-		good = config_map_put(&r->stored,
-		    slice_of_text(config.entries[i].name),
-		    slice_of_text(config.entries[i].value), 0);
-	arena_fini(&arena);
-	return (good);
-}
-
 static void
 stored_take(struct alter *alter, struct alter_resource *r)
 {
-	if (!stored_read(r))
+	maps_fini(r);
+	maps_init(r);
+	if (r->node != NULL && r->node->rc == ZK_OK &&
+	    !znode_config_decode_map(r->node->answer, &r->stored))
 		alter_fail(alter, r, ERR_UNKNOWN_SERVER_ERROR, "What ZooKeeper "
 		    "holds cannot be read: it is left as it is");
 }
@@ -301,9 +282,9 @@ told_undecodable(void *arg, const char *name)
 {
 	const struct alter *alter = arg;
 
-	diag_warn(alter->apis->setup.diag, api, "config=%s in /config/brokers "
-	    "cannot be decoded with password.encoder.secret: it stays as it "
-	    "is", name);
+	diag_warn(alter->apis->setup.diag, api, "%s (/config/brokers): it "
+	    "cannot be decoded by password.encoder.*, and stays as it is",
+	    name);
 }
 
 static void
@@ -418,18 +399,11 @@ put_json(struct alter *alter, struct alter_resource *r,
     const struct config_map *map)
 {
 	struct buffer text = BUFFER_EMPTY;
-	struct znode_config config = { .entry_count = 0 };
 	bool ok = true;
 
-	config.entries = mem_zalloc((config_map_count(map) + 1) *
-	    sizeof(*config.entries));
-	CONFIG_MAP_EACH(entry, map)
-		config.entries[config.entry_count++] =
-		    (struct znode_config_entry){ entry->name, entry->value };
-	znode_config_encode(&config, &text);
+	znode_config_encode_map(map, &text);
 	r->json = arena_slice_copy(&alter->request->arena,
 	    buffer_slice(&text), &ok);
-	mem_free(config.entries);
 	buffer_fini(&text);
 	if (!ok)
 		alter_fail(alter, r, ERR_UNKNOWN_SERVER_ERROR,

@@ -3,10 +3,12 @@
  * What was set at run time, of this broker and of all: /config/brokers/N and
  * /config/brokers/<default>.
  *
- *	[session] --> [read both, watched] --first--> resolved, or refused:
- *	    ^                 ^   |                   the start goes on, or ends
- *	    |                 |   +--later--> differs: [prepare] --> [spread]
- *	    +-- session lost -+--- [idle] <----------------------------+
+ *	[session] --> [read both, watched] --> [unseal] --first--> resolved, or
+ *	    ^                 ^  ^                |    refused: the start goes
+ *	    |                 |  +--- [renew] <---+    on, or ends
+ *	    |                 |                   +--later--> differs:
+ *	    |                 |                       [prepare] --> [spread]
+ *	    +-- session lost -+--- [idle] <---------------------------+
  *
  * They are read before any room but the directories and the session has begun,
  * and count as if they stood in the file.  From the moment the doors are open a
@@ -14,6 +16,10 @@
  * file's layer and what was read: a worker does what may wait, then rooms take
  * it (settings.c).  One generation at a time; what changes meanwhile is seen
  * after.  What does not resolve is told, and the one before stays.
+ *
+ * A worker decodes the secrets among them.  Those that only
+ * password.encoder.old.secret decodes are encoded anew, for the start, and
+ * written (renew); then all is read again.
  *
  * The znodes are watched, and not the notifications of their changes: a write
  * without a notification counts too, and the watch's next reading sees what was
@@ -26,8 +32,11 @@
 #include "base/mem.h"
 #include "daemon/broker_int.h"
 #include "daemon/settings.h"
+#include "security/secrets.h"
 
 #define DYNAMIC_RETRY_NS ((int64_t)1000 * 1000000)
+/* Somebody else may write at the same time. */
+#define DYNAMIC_RENEWALS_MAX 10
 
 enum { OF_ALL, OF_THIS, LAYERS };
 static const enum config_source dynamic_sources[LAYERS] = {
@@ -44,6 +53,10 @@ struct dynamic {
 	struct config *next;         /* on its way; NULL: none */
 	struct broker_work work;     /* prepares it */
 	struct config_map maps[LAYERS]; /* as read last */
+	struct config_map plain[LAYERS]; /* the same with secrets decoded */
+	struct config_map renewed; /* of this broker; empty: nothing to renew */
+	bool unsealing; /* a worker is at them */
+	int renewals;
 	struct config_map taken[LAYERS]; /* as `config` has them */
 	char name[LAYERS][16];
 	struct zk_watcher watchers[LAYERS];
@@ -54,7 +67,8 @@ struct dynamic {
 };
 
 static task_step dynamic_session, dynamic_answered, dynamic_idle,
-    dynamic_pause, dynamic_prepared, dynamic_spread;
+    dynamic_pause, dynamic_prepared, dynamic_spread, dynamic_unsealed,
+    dynamic_renewed;
 
 static void
 dynamic_fini(struct task *task)
@@ -98,8 +112,10 @@ dynamic_new(struct broker *b)
 	snprintf(d->name[OF_THIS], sizeof(d->name[0]), "%d",
 	    (int)b->broker_id);
 	d->config = config_ref(b->setup.config);
+	config_map_init(&d->renewed);
 	for (int i = 0; i < LAYERS; i++) {
 		config_map_init(&d->maps[i]);
+		config_map_init(&d->plain[i]);
 		config_map_init(&d->taken[i]);
 		zk_watcher_init(&d->watchers[i], b->zk);
 	}
@@ -126,8 +142,10 @@ dynamic_free(struct dynamic **place)
 		return;
 	for (int i = 0; i < LAYERS; i++) {
 		config_map_fini(&d->maps[i]);
+		config_map_fini(&d->plain[i]);
 		config_map_fini(&d->taken[i]);
 	}
+	config_map_fini(&d->renewed);
 	config_free(&d->next);
 	config_unref(d->config);
 	waitq_fini(&d->read);
@@ -155,7 +173,7 @@ dynamic_close(struct dynamic *d)
 bool
 dynamic_at_rest(const struct dynamic *d)
 {
-	return (d == NULL || (d->next == NULL &&
+	return (d == NULL || (d->next == NULL && !d->unsealing &&
 	    (d->broker->live == NULL ||
 		config_live_settled(d->broker->live))));
 }
@@ -238,7 +256,7 @@ dynamic_resolve(struct dynamic *d)
 
 	for (int i = 0; i < LAYERS; i++)
 		good = config_add_dynamic(config, dynamic_sources[i],
-		    &d->maps[i], d->open ? CONFIG_RUNNING : CONFIG_START) &&
+		    &d->plain[i], d->open ? CONFIG_RUNNING : CONFIG_START) &&
 		    good;
 	own = config_finding_count(config);
 	good = config_resolve(config) && good;
@@ -384,18 +402,8 @@ dynamic_session(struct task *t)
 static bool
 dynamic_decode(const struct zk_op *op, struct config_map *map)
 {
-	struct znode_config config = { .entry_count = 0 };
-	struct arena arena;
-	bool good;
-
-	arena_init(&arena, 0);
-	good = op->rc == ZK_NO_NODE || (op->rc == ZK_OK &&
-	    znode_config_decode(op->answer, &arena, &config));
-	for (size_t i = 0; good && i < config.entry_count; i++)
-		good = config_map_set_text(map, config.entries[i].name,
-		    config.entries[i].value);
-	arena_fini(&arena);
-	return (good);
+	return (op->rc == ZK_NO_NODE || (op->rc == ZK_OK &&
+	    znode_config_decode_map(op->answer, map)));
 }
 
 /* False: it cannot be read, and a start must not go on without it. */
@@ -420,6 +428,9 @@ dynamic_take(struct dynamic *d, int layer)
 	return (good);
 }
 
+static enum verdict dynamic_unseal(struct task *t);
+static enum verdict dynamic_renew(struct task *t);
+
 static enum verdict
 dynamic_answered(struct task *t)
 {
@@ -435,14 +446,125 @@ dynamic_answered(struct task *t)
 		}
 	for (int i = 0; i < LAYERS; i++)
 		good = dynamic_take(d, i) && good;
+	if (d->state == DYNAMIC_UNREAD && !good) {
+		d->state = DYNAMIC_REFUSED;
+		waitq_wake(&d->read);
+	}
+	return (d->state == DYNAMIC_REFUSED ? task_next(t, dynamic_idle) :
+	    dynamic_unseal(t));
+}
+
+/* --- secrets -------------------------------------------------------------- */
+
+static void
+dynamic_told(void *arg, const char *name)
+{
+	const struct dynamic *d = arg;
+
+	diag_warn(d->broker->setup.seams.diag, config, "%s (/config/brokers): "
+	    "it cannot be decoded by password.encoder.*, and counts as not "
+	    "set", name);
+}
+
+static void
+dynamic_unseal_run(struct work *work)
+{
+	struct broker *b = container_of(work, struct broker_work, work)->broker;
+	struct dynamic *d = b->dynamic;
+	const struct security_options *options =
+	    &config_options(b->setup.config)->security;
+	char error[PASSWORD_ERROR_SIZE];
+
+	if (d->state == DYNAMIC_UNREAD && secrets_reencode(options,
+		&d->maps[OF_THIS], &d->renewed, error))
+		return;
+	for (int i = 0; i < LAYERS; i++)
+		secrets_decode(options, &d->maps[i], &d->plain[i],
+		    dynamic_told, d);
+}
+
+static enum verdict
+dynamic_unseal(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+
+	for (int i = 0; i < LAYERS; i++) {
+		config_map_fini(&d->plain[i]);
+		config_map_init(&d->plain[i]);
+	}
+	config_map_fini(&d->renewed);
+	config_map_init(&d->renewed);
+	d->unsealing = true;
+	broker_work_start(&d->work, d->broker, t, dynamic_unseal_run);
+	return (task_next(t, dynamic_unsealed));
+}
+
+static enum verdict
+dynamic_unsealed(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+
+	if (!d->work.done)
+		return (STEP_WAIT);
+	d->unsealing = false;
+	if (config_map_count(&d->renewed) > 0 &&
+	    d->renewals++ < DYNAMIC_RENEWALS_MAX)
+		return (dynamic_renew(t));
 	if (d->state == DYNAMIC_UNREAD) {
-		if (good)
-			dynamic_begin(d);
-		else
-			d->state = DYNAMIC_REFUSED;
+		dynamic_begin(d);
 		waitq_wake(&d->read);
 	}
 	return (task_next(t, dynamic_idle));
+}
+
+/* As read, or not at all; with the notification. */
+static enum verdict
+dynamic_renew(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+	const struct zk_op *read = d->ops[OF_THIS];
+	struct zk_batch *batch = zk_batch_new(d->broker->zk);
+	struct arena *arena = zk_batch_arena(batch);
+	struct buffer json = BUFFER_EMPTY, notice = BUFFER_EMPTY;
+	struct zk_op *multi = zk_batch_multi(batch, 2);
+	bool ok = true;
+
+	znode_config_encode_map(&d->renewed, &json);
+	znode_config_change_encode(znode_join(arena, "brokers",
+	    d->name[OF_THIS]), &notice);
+	zk_multi_set(batch, multi, arena_strdup(arena, read->path),
+	    arena_slice_copy(arena, buffer_slice(&json), &ok),
+	    read->stat.version);
+	zk_multi_create(batch, multi, ZNODE_CONFIG_CHANGES "/config_change_",
+	    arena_slice_copy(arena, buffer_slice(&notice), &ok),
+	    ZK_SEQUENTIAL);
+	buffer_fini(&json);
+	buffer_fini(&notice);
+	zk_batch_free(&d->batch);
+	d->batch = batch;
+	d->ops[OF_THIS] = multi;
+	zk_batch_submit(batch, t);
+	return (task_next(t, dynamic_renewed));
+}
+
+/* Whatever came of it, what stands there now is read. */
+static enum verdict
+dynamic_renewed(struct task *t)
+{
+	struct dynamic *d = dynamic_of(t);
+	struct diag *diag = d->broker->setup.seams.diag;
+
+	if (!zk_batch_done(d->batch))
+		return (STEP_WAIT);
+	if (d->ops[OF_THIS]->rc == ZK_OK)
+		diag_info(diag, config, "/config/brokers/%s: the secrets of "
+		    "password.encoder.old.secret are encoded anew",
+		    d->name[OF_THIS]);
+	else
+		diag_warn(diag, config, "/config/brokers/%s: the secrets of "
+		    "password.encoder.old.secret could not be written anew "
+		    "rc=%s", d->name[OF_THIS], zk_rc_name(d->ops[OF_THIS]->rc));
+	return (task_next(t, dynamic_session));
 }
 
 static enum verdict

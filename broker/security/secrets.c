@@ -125,6 +125,19 @@ secrets_decode(const struct security_options *options,
 	}
 }
 
+/* With the new secret, so that there is nothing to do. */
+static bool
+decodes(const char *secret, const char *stored)
+{
+	struct buffer plain = BUFFER_EMPTY;
+	char error[PASSWORD_ERROR_SIZE];
+	bool good = secret != NULL &&
+	    password_decode(secret, stored, &plain, error);
+
+	wipe(&plain);
+	return (good);
+}
+
 static bool
 reencode_entry(const struct password_encoder *encoder, const char *old_secret,
     const struct config_entry *entry, struct config_map *out,
@@ -133,8 +146,9 @@ reencode_entry(const struct password_encoder *encoder, const char *old_secret,
 	struct buffer plain = BUFFER_EMPTY;
 	bool good;
 
-	if (!option_is_password(entry->name) || !password_decode(old_secret,
-		entry->value, &plain, error)) {
+	if (!option_is_password(entry->name) ||
+	    decodes(encoder->secret, entry->value) ||
+	    !password_decode(old_secret, entry->value, &plain, error)) {
 		good = put(out, entry->name, slice_of_text(entry->value));
 	} else {
 		*any = true;

@@ -215,8 +215,7 @@ def test_refused(client, error, topic):
 
 @pytest.mark.ours
 @pytest.mark.parametrize("key,value", (
-    ("cleanup.policy", "compact"), ("cleanup.policy", "compact,delete"),
-    ("remote.storage.enable", "true")))
+    ("cleanup.policy", "compact"), ("cleanup.policy", "compact,delete")))
 def test_configs_without_effect_are_refused(client, key, value):
     answer = create(client, Name=name_of(),
                     Configs=[{"Name": key, "Value": value}])
