@@ -580,3 +580,51 @@ def test_no_secret(make_broker, make_kafka):
                         f"'{broker.broker_id}'", "'N'")))
     assert answers[:2] == answers[2:]
     assert answers[0] == (0, "") and answers[1][0] == 40
+
+
+# --- Kafka's own tool --------------------------------------------------------
+
+TOPICS = ("--entity-type", "topics", "--entity-name", "u")
+ONE = ("--entity-type", "brokers", "--entity-name", "0")
+ALL = ("--entity-type", "brokers", "--entity-default")
+LOGGERS = ("--entity-type", "broker-loggers", "--entity-name", "0")
+COMMANDS = [
+    ("--alter", *TOPICS, "--add-config", "retention.ms=5,segment.bytes=[2000]"),
+    ("--describe", *TOPICS),
+    ("--alter", *TOPICS, "--add-config", "retention.ms=x"),
+    ("--alter", *TOPICS, "--delete-config", "retention.ms,segment.bytes"),
+    ("--alter", *TOPICS, "--delete-config", "retention.ms"),
+    ("--describe", *TOPICS),
+    ("--alter", *ALL, "--add-config", "log.retention.ms=77"),
+    ("--alter", *ONE, "--add-config", "log.flush.interval.messages=9"),
+    ("--alter", *ONE, "--add-config", "broker.rack=x"),
+    ("--describe", *ONE),
+    ("--describe", *ALL),
+    ("--alter", *ALL, "--delete-config", "log.retention.ms"),
+    ("--alter", *ONE, "--delete-config", "log.flush.interval.messages"),
+    ("--alter", *LOGGERS, "--add-config", "root=WARN"),
+    ("--alter", *LOGGERS, "--add-config", "root=LOUD"),
+    ("--alter", *LOGGERS, "--add-config", "no.such=WARN"),
+    ("--alter", *LOGGERS, "--delete-config", "root"),
+]
+
+
+def test_kafka_configs(pair, java):
+    """It does its work on ours as on Kafka."""
+    def run(broker, words):
+        status, out = java.run("kafka-configs", "--bootstrap-server",
+                               broker.address, *words)
+        text = (out + java.err).decode().replace(broker.address, "HOST")
+        return status, sorted(line for line in text.splitlines()
+                              if not line.startswith("\tat "))
+    for words in COMMANDS:
+        ours = run(pair.brokers[0], words)
+        if words[0] == "--alter":
+            assert ours == run(pair.brokers[1], words)
+        else:   # Kafka's own comes a moment later
+            harness.wait_until(lambda: run(pair.brokers[1], words) == ours,
+                               what=f"Kafka answers {words} as ours: {ours}")
+    logger, = [line for line in run(
+        pair.brokers[0], ("--describe", *LOGGERS))[1] if "root=" in line]
+    assert logger.split()[0] == "root=WARN"
+    run(pair.brokers[0], ("--alter", *LOGGERS, "--add-config", "root=INFO"))
