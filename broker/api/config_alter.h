@@ -46,6 +46,7 @@ struct alter_resource {
 
 	/* While it is under way: */
 	bool topic_known;          /* by this broker, when the request came */
+	bool turn;                 /* of this round; see ROUND_MAX */
 	struct zk_op *node;        /* what the entity's node holds */
 	struct zk_op *topic;       /* whether the topic is there; or NULL */
 	struct zk_op *write;

@@ -17,21 +17,24 @@
 /* So long may ZooKeeper take, and so long this broker to go by what was
  * written. */
 #define PATIENCE_NS ((int64_t)5 * 1000000000)
-#define PATIENCE_EACH_NS ((int64_t)2 * 1000000)
 #define PAUSE_NS ((int64_t)100 * 1000000)
 #define SETTLE_NS ((int64_t)5 * 1000000)
 /* So often others may come first. */
 #define LOOKS_MAX 50
+/* So many at once: a request may name more than ZooKeeper's answers, and the
+ * loop, can bear. */
+#define ROUND_MAX 200
 
 static task_step alter_looked, alter_decoded, alter_prepare, alter_encoded,
     alter_write, alter_wrote, alter_pause, alter_settle;
 
 /* --- what is beside the request's memory ---------------------------------- */
 
+/* Of this round, and not judged yet. */
 static bool
 alter_open(const struct alter_resource *r)
 {
-	return (!r->done);
+	return (r->turn && !r->done);
 }
 
 static bool
@@ -77,6 +80,15 @@ alter_end(struct task *t)
 }
 
 static bool
+any_left(const struct alter *alter)
+{
+	for (size_t i = 0; i < alter->count; i++)
+		if (!alter->resources[i].done)
+			return (true);
+	return (false);
+}
+
+static bool
 any_open(const struct alter *alter)
 {
 	for (size_t i = 0; i < alter->count; i++)
@@ -92,7 +104,7 @@ alter_give_up(struct task *t, const char *why)
 	struct alter *alter = api_away_of(t)->state;
 
 	for (size_t i = 0; i < alter->count; i++)
-		if (alter_open(&alter->resources[i]))
+		if (!alter->resources[i].done)
 			alter_fail(alter, &alter->resources[i],
 			    ERR_REQUEST_TIMED_OUT, "%s", why);
 	return (alter_end(t));
@@ -140,10 +152,10 @@ alter_look(struct task *t)
 {
 	struct alter *alter = api_away_of(t)->state;
 	struct arena *arena;
+	size_t round = 0;
 
 	if (alter->looks == 0)
-		task_set_deadline(t, loop_now_ns(task_loop(t)) + PATIENCE_NS +
-		    (int64_t)alter->count * PATIENCE_EACH_NS);
+		task_set_deadline(t, loop_now_ns(task_loop(t)) + PATIENCE_NS);
 	if (++alter->looks > LOOKS_MAX)
 		return (alter_give_up(t, "Others change the same configs"));
 	zk_batch_free(&alter->batch);
@@ -154,7 +166,9 @@ alter_look(struct task *t)
 		struct alter_resource *r = &alter->resources[i];
 
 		r->node = r->topic = r->write = NULL;
-		if (!alter_open(r) || !has_path(r))
+		r->turn = !r->done && round < ROUND_MAX;
+		round += r->turn;
+		if (!r->turn || !has_path(r))
 			continue;
 		r->node = zk_batch_get(alter->batch,
 		    entity_path(alter, r, arena), NULL);
@@ -651,7 +665,8 @@ static void
 take_written(struct alter *alter, struct alter_resource *r)
 {
 	struct configs *configs = alter->apis->setup.configs;
-	struct zk_op op = { .kind = ZK_OP_GET, .rc = ZK_OK, .answer = r->json };
+	struct zk_op op = { .kind = ZK_OP_GET, .rc = ZK_OK, .answer = r->json,
+		.stat = r->write->parts[1].stat };
 	struct arena arena;
 
 	arena_init(&arena, 0);
@@ -711,6 +726,10 @@ alter_settle(struct task *t)
 	struct alter *alter = api_away_of(t)->state;
 	bool settled = true;
 
+	if (any_left(alter)) {
+		alter->looks = 0;
+		return (task_next(t, alter_look));
+	}
 	for (size_t i = 0; i < alter->count && settled; i++)
 		settled = is_settled(alter, &alter->resources[i]);
 	settled = settled && config_live_settled(alter->apis->setup.live);

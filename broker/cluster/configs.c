@@ -138,6 +138,8 @@ configs_put(struct configs *configs, struct config_object *object, bool said)
 	before = old == NULL ? &configs->defaults->map : &old->map;
 	same = config_map_same(before, &object->map) &&
 	    (old != NULL && old->config.refused) == object->config.refused;
+	if (same && old != NULL)
+		old->mzxid = object->mzxid;
 	if (!same && old != NULL)
 		hash_remove(&configs->table, &old->node);
 	if (!same && keep) {
@@ -160,6 +162,18 @@ configs_put(struct configs *configs, struct config_object *object, bool said)
 	topic_config_unref(&object->config);
 }
 
+/* Read before, and taken after, what is known: a write of this broker's own is
+ * known at once. */
+static bool
+is_overtaken(struct configs *configs, const struct config_object *object)
+{
+	const struct config_object *known = configs_find(configs,
+	    object->config.topic);
+
+	return (known != NULL && object->mzxid != 0 &&
+	    object->mzxid < known->mzxid);
+}
+
 static bool
 take(struct configs *configs, const char *topic, const struct zk_op *op,
     bool said)
@@ -168,8 +182,12 @@ take(struct configs *configs, const char *topic, const struct zk_op *op,
 
 	if (op->rc != ZK_OK ||
 	    znode_config_decode_map(op->answer, &object->map)) {
+		object->mzxid = op->rc == ZK_OK ? op->stat.mzxid : 0;
 		config_object_resolve(object);
-		configs_put(configs, object, said);
+		if (is_overtaken(configs, object))
+			topic_config_unref(&object->config);
+		else
+			configs_put(configs, object, said);
 		return (true);
 	}
 	diag_error(configs->setup.diag, cluster, "topic=%s has a config in "
@@ -234,6 +252,7 @@ config_object_renew(struct configs *configs, struct config_object *old)
 	    old->config.topic);
 
 	CHECK(config_map_merge(&object->map, &old->map));
+	object->mzxid = old->mzxid;
 	object->config.refused = old->config.refused;
 	config_object_resolve(object);
 	CHECK(pthread_mutex_lock(&configs->mutex) == 0);

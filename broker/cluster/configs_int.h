@@ -17,6 +17,7 @@ struct config_object {
 	struct hash_node node;
 	atomic_uint references;
 	const struct config *source; /* of what the map does not say; counted */
+	int64_t mzxid; /* of the node as it was read; 0: not known */
 	struct config_map map;
 	struct topic_options options;
 };

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cluster/cluster_int.h"
+#include "cluster/configs_int.h"
 #include "unit.h"
 
 typedef struct update_metadata_request_partition_state state;
@@ -606,6 +607,59 @@ test_names(void)
 	CU_ASSERT(!topic_name_internal(SLICE_LITERAL("__other")));
 }
 
+/* --- configs -------------------------------------------------------------- */
+
+static void
+take_read(struct configs *configs, const char *json, int64_t mzxid)
+{
+	struct zk_op op = { .kind = ZK_OP_GET, .rc = ZK_OK,
+		.answer = slice_of_text(json), .stat.mzxid = mzxid };
+
+	CU_ASSERT(configs_take(configs, "t", &op));
+}
+
+static void
+expect_retention(struct configs *configs, int64_t retention_ms)
+{
+	const struct topic_config *config = configs_topic(configs, "t");
+
+	CU_ASSERT_EQUAL(config->options->retention_ms, retention_ms);
+	topic_config_unref(config);
+}
+
+/* What was read before this broker's own write, and arrives after it, does not
+ * undo it. */
+static void
+test_overtaken_config(void)
+{
+	static const char five[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"5\"}}";
+	static const char six[] =
+	    "{\"version\":1,\"config\":{\"retention.ms\":\"6\"}}";
+	struct config *config = config_new();
+	struct configs *configs;
+
+	CU_ASSERT_FATAL(config_read(config, SLICE_LITERAL(
+	    "zookeeper.connect=localhost\nbroker.id=1\n")));
+	CU_ASSERT_FATAL(config_resolve(config));
+	configs = configs_new(&(struct configs_setup){ .config = config });
+	take_read(configs, five, 10);
+	expect_retention(configs, 5);
+	take_read(configs, six, 9);
+	expect_retention(configs, 5);
+	take_read(configs, six, 11);
+	expect_retention(configs, 6);
+	/* The same again, but newer. */
+	take_read(configs, six, 20);
+	take_read(configs, five, 15);
+	expect_retention(configs, 6);
+	/* Nobody says of when it is. */
+	take_read(configs, five, 0);
+	expect_retention(configs, 5);
+	configs_free(&configs);
+	config_free(&config);
+}
+
 static const struct unit_test tests[] = {
 	{ "image: grouped", test_grouped },
 	{ "image: merge, removal, older images", test_merge },
@@ -619,6 +673,7 @@ static const struct unit_test tests[] = {
 	{ "publication: refused", test_refused },
 	{ "publication: threads", test_threads },
 	{ "names", test_names },
+	{ "a config that was overtaken", test_overtaken_config },
 };
 
 int
