@@ -370,13 +370,12 @@ read_tagged(struct reader *r, const struct field *field, void *object,
 		r->at = r->end;
 }
 
-/* KIP-482: count, then tag, size, value each, tags ascending; unknown ones are
- * for later versions to understand. */
+/* KIP-482: count, then tag, size, value each; unknown ones are for later
+ * versions to understand.  Tags ought to ascend, but Kafka takes them in any
+ * order, and of one that comes twice the last. */
 static void
 read_tags(struct reader *r, const struct schema *schema, void *object)
 {
-	int64_t last = -1;
-
 	for (uint32_t left = read_uvarint(r); left > 0 && r->status == WIRE_OK;
 	     left--) {
 		const uint32_t tag = read_uvarint(r);
@@ -385,11 +384,10 @@ read_tags(struct reader *r, const struct schema *schema, void *object)
 
 		if (r->status != WIRE_OK)
 			return;
-		if (tag <= last || size > reader_left(r)) {
+		if (size > reader_left(r)) {
 			reader_fail(r, WIRE_MALFORMED);
 			return;
 		}
-		last = tag;
 		field = schema_tagged(schema, r->version, tag);
 		if (field != NULL)
 			read_tagged(r, field, object, size);

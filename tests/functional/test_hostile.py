@@ -77,9 +77,6 @@ HEADS = {
         struct.pack(">hhih", 3, 1, 7, -2) + b"\0" * 20, MALFORMED),
     "no client id": (struct.pack(">hhi", 3, 1, 7), MALFORMED),
     "tags cut": (struct.pack(">hhih", 3, 9, 7, 0) + b"\x05", MALFORMED),
-    "tags descend": (
-        struct.pack(">hhih", 3, 9, 7, 0) + b"\x02\x05\x00\x04\x00" +
-        b"\x00\x01\x00\x00\x00", MALFORMED),
     "tag count huge": (
         struct.pack(">hhih", 3, 9, 7, 0) + b"\xff\xff\xff\xff\x07", MALFORMED),
     "varint too long": (
@@ -143,8 +140,6 @@ BODIES = {
     b"\0" * 30,
     "a tag's size beyond the frame": header(3, 9, True) +
     b"\x01\x01\x00\x00\x01\x05\x7f",
-    "duplicate tags": wire.request_frame(
-        "Metadata", 9, Topics=[])[:-1] + b"\x02\x05\x00\x05\x00",
     "deep in tags": header(1, 12, True) + b"\xff" * 64,
 }
 
