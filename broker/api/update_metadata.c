@@ -5,6 +5,7 @@
  */
 #include "api/api_int.h"
 
+#include "config/listener.h"
 #include "replica/replica.h"
 
 static task_step update_metadata_apply, update_metadata_swapped;
@@ -23,6 +24,20 @@ update_metadata_home(struct api_away *away)
 	api_reply(away->apis, away->request, &s->response);
 }
 
+static bool
+update_metadata_protocols_known(const struct update_metadata_request *body)
+{
+	bool known = true;
+
+	for (int32_t i = 0; i < body->live_brokers_count; i++)
+		for (int32_t j = 0; j < body->live_brokers[i].endpoints_count;
+		    j++)
+			known = known && security_protocol_known(
+			    body->live_brokers[i].endpoints[j]
+				.security_protocol);
+	return (known);
+}
+
 void
 api_update_metadata(struct apis *apis, struct request *request)
 {
@@ -35,6 +50,13 @@ api_update_metadata(struct apis *apis, struct request *request)
 	}
 	if (!api_decode(request, &message_update_metadata_request, &s->body))
 		return;
+	/* Versions 1 and 2 name listeners by their protocols; later ones only
+	 * tell them. */
+	if (request->head.api_version <= 2 &&
+	    !update_metadata_protocols_known(&s->body)) {
+		request_close(request, "malformed");
+		return;
+	}
 	wire_init(&message_update_metadata_response, &s->response);
 	api_go_away(apis, request, apis->setup.controller_loop,
 	    &(struct api_away){

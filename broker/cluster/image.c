@@ -330,7 +330,8 @@ endpoint_listener(struct arena *arena,
     const struct update_metadata_request_endpoint *from)
 {
 	/* Up to v2 a listener has its protocol's name. */
-	if (from->listener.length == 0)
+	if (from->listener.length == 0 &&
+	    security_protocol_known(from->security_protocol))
 		return (security_protocol_name(
 		    (enum security_protocol)from->security_protocol));
 	return (arena_slice_text(arena, from->listener));

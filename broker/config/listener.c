@@ -25,6 +25,12 @@ security_protocol_name(enum security_protocol protocol)
 }
 
 bool
+security_protocol_known(int protocol)
+{
+	return (protocol >= 0 && (size_t)protocol < nelems(protocol_names));
+}
+
+bool
 security_protocol_parse(struct slice name, enum security_protocol *out)
 {
 	for (size_t i = 0; i < nelems(protocol_names); i++)

@@ -43,6 +43,8 @@ struct text_list {
 
 /* Kafka's name of it. */
 const char *security_protocol_name(enum security_protocol protocol);
+/* Whether a number from elsewhere is one of them. */
+bool security_protocol_known(int protocol);
 /* In any case, as Kafka takes it. */
 bool security_protocol_parse(struct slice name, enum security_protocol *out);
 /* One address; name, host and port are set.  Memory is the arena's. */
