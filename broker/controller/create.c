@@ -18,6 +18,8 @@
  */
 #include "controller/plan_int.h"
 
+#include "base/twins.h"
+
 #define LOOKS_MAX 10
 #define RETRY_NS ((int64_t)50 * 1000000)
 
@@ -358,6 +360,40 @@ plan_check_collisions(struct task *t, struct plan *plan)
 	buffer_fini(&text);
 }
 
+/* Names that would collide if all of this request were made: the first one is.
+ * False: no memory. */
+static bool
+creation_check_collisions(struct task *t)
+{
+	struct creation *n = task_state(t);
+	struct twin *twins = arena_array(task_arena(t), n->count,
+	    sizeof(*twins));
+	const struct twin_ends *ends;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < n->count; i++) {
+		char *name = arena_strdup(task_arena(t), n->plans[i].name);
+
+		if (name == NULL)
+			return (false);
+		for (char *dot = strchr(name, '.'); dot != NULL;
+		     dot = strchr(dot, '.'))
+			*dot = '_';
+		/* Who is not made collides with nobody. */
+		twins[i] = (struct twin){ .name = slice_of_text(name),
+			.number = plan_open(&n->plans[i]) ? -1 : (int32_t)i };
+	}
+	ends = twins_find(task_arena(t), twins, n->count);
+	for (size_t i = 0; ends != NULL && i < n->count; i++)
+		if (ends[i].first != i)
+			plan_fail(&n->plans[i], ERR_INVALID_TOPIC_EXCEPTION,
+			    arena_printf(task_arena(t), "Topic '%s' collides "
+			    "with existing topics: %s", n->plans[i].name,
+			    n->plans[ends[i].first].name));
+	return (ends != NULL);
+}
+
 static void
 plan_made(struct creation *n, struct plan *plan)
 {
@@ -478,6 +514,8 @@ create_looked(struct task *t)
 			plan_check_nodes(t, &n->plans[i]);
 	if (n->validate_only)
 		return (creation_answer(t));
+	if (!creation_check_collisions(t))
+		return (creation_fail(t, ERR_UNKNOWN_SERVER_ERROR));
 	if (!creation_goes_on(n))
 		return (task_next(t, create_wait));
 	if (!take_seat(n))

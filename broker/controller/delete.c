@@ -19,7 +19,7 @@ static task_step delete_begin, delete_marked, delete_wait;
 
 struct deleting_topic {
 	struct hash_node node;  /* by name, unless it is named before */
-	const char *name;       /* NULL: an id that is not known */
+	struct slice name;      /* null: an id that is not known */
 	struct uuid id;         /* asked by */
 	enum error error;
 	struct zk_op *op;
@@ -48,8 +48,9 @@ answer_topic(const struct controller_call *call,
     const struct deleting_topic *from,
     struct delete_topics_response_topic *to)
 {
-	to->name = from->name == NULL ? SLICE_NULL :
-	    slice_of_text(arena_strdup(call->arena, from->name));
+	bool ok = true;
+
+	to->name = arena_slice_copy(call->arena, from->name, &ok);
 	to->topic_id = from->id;
 	to->error_code = (int16_t)from->error;
 }
@@ -160,6 +161,8 @@ take_request(struct task *t, const struct delete_topics_request *request)
 	size_t count = (size_t)(by_id ? request->topics_count :
 	    request->topic_names_count);
 
+	bool ok = true;
+
 	d->timeout_ms = request->timeout_ms;
 	d->topics = arena_array(arena, count, sizeof(*d->topics));
 	if (d->topics == NULL)
@@ -169,13 +172,12 @@ take_request(struct task *t, const struct delete_topics_request *request)
 		    request->topic_names[i];
 
 		d->topics[i] = (struct deleting_topic){
-			.name = name.data == NULL ? NULL :
-			    arena_slice_text(arena, name),
+			.name = arena_slice_copy(arena, name, &ok),
 			.id = by_id ? request->topics[i].topic_id : UUID_ZERO,
 		};
 	}
 	d->count = count;
-	return (true);
+	return (ok);
 }
 
 /* Why none of them is looked at; ERR_NONE: they are. */
@@ -190,7 +192,7 @@ refusal(const struct deleting *d)
 		return (d->hook.call->version < DELETE_TOPICS_DISABLED_VERSION ?
 		    ERR_INVALID_REQUEST : ERR_TOPIC_DELETION_DISABLED);
 	for (size_t i = 0; i < d->count; i++)
-		if (d->topics[i].name != NULL &&
+		if (d->topics[i].name.data != NULL &&
 		    !uuid_is_zero(d->topics[i].id))
 			return (ERR_INVALID_REQUEST);
 	return (ERR_NONE);
@@ -215,20 +217,22 @@ resolve(struct task *t, struct deleting_topic *topic)
 	    context_topic_by_id(&c->context, topic->id);
 
 	if (known != NULL)
-		topic->name = arena_strdup(task_arena(t), known->name);
-	if (topic->name == NULL) {
+		topic->name = slice_of_text(arena_strdup(task_arena(t),
+		    known->name));
+	if (topic->name.data == NULL) {
 		/* Neither: Kafka finds nobody allowed to delete nothing. */
 		topic->error = uuid_is_zero(topic->id) ?
 		    ERR_TOPIC_AUTHORIZATION_FAILED : ERR_UNKNOWN_TOPIC_ID;
 		return;
 	}
-	if (!is_known(c, slice_of_text(topic->name)))
+	if (!is_known(c, topic->name))
 		topic->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
-	else if (hash_find(&d->names, topic->name, strlen(topic->name)) != NULL)
+	else if (hash_find(&d->names, topic->name.data, topic->name.length) !=
+	    NULL)
 		topic->repeated = true;
 	else
-		hash_insert(&d->names, &topic->node, topic->name,
-		    strlen(topic->name));
+		hash_insert(&d->names, &topic->node, topic->name.data,
+		    topic->name.length);
 }
 
 /* To be marked, or marked already. */
@@ -243,12 +247,13 @@ static void
 mark(struct deleting *d, struct deleting_topic *topic)
 {
 	struct arena *arena = zk_batch_arena(d->batch);
+	const char *name = arena_slice_text(arena, topic->name);
 
 	topic->op = zk_batch_multi(d->batch, 2);
-	zk_multi_check(d->batch, topic->op, znode_topic_path(arena,
-	    topic->name), ZK_ANY_VERSION);
+	zk_multi_check(d->batch, topic->op, znode_topic_path(arena, name),
+	    ZK_ANY_VERSION);
 	zk_multi_create(d->batch, topic->op, znode_delete_topic_path(arena,
-	    topic->name), SLICE_NULL, ZK_PERSISTENT);
+	    name), SLICE_NULL, ZK_PERSISTENT);
 }
 
 static enum verdict
@@ -323,7 +328,7 @@ static bool
 is_forgotten(const struct deleting *d, const struct deleting_topic *topic)
 {
 	return (image_topic(cluster_image(d->controller->setup.cluster),
-	    slice_of_text(topic->name)) == NULL);
+	    topic->name) == NULL);
 }
 
 /* Its name can be given again, or that would take who knows how long. */
@@ -331,7 +336,7 @@ static bool
 is_settled(const struct deleting *d, const struct deleting_topic *topic)
 {
 	const struct topic *known = context_topic(&d->controller->context,
-	    slice_of_text(topic->name));
+	    topic->name);
 
 	return (known == NULL || !topic_doomed(known) || known->halted);
 }

@@ -17,6 +17,7 @@
  */
 #include "controller/plan_int.h"
 
+#include "base/text.h"
 #include "controller/placement.h"
 
 #define READS_MAX 10
@@ -47,6 +48,7 @@ struct expansion {
 	struct expanding *topics;
 	size_t count;
 	struct hash names;
+	bool trips; /* over a name: nothing is done */
 	bool validate_only;
 	int32_t timeout_ms;
 	int reads;
@@ -84,8 +86,7 @@ expansion_reply(struct expansion *x)
 		struct create_partitions_response_topic *to =
 		    &response->results[i];
 
-		to->name = slice_of_text(arena_strdup(call->arena,
-		    from->name));
+		to->name = from->asked->name; /* the call's, as the answer */
 		to->error_code = (int16_t)from->error;
 		to->error_message = from->message == NULL ? SLICE_NULL :
 		    slice_of_text(arena_strdup(call->arena, from->message));
@@ -169,16 +170,32 @@ expansions_cancel(struct controller *controller)
 
 /* --- which topics --------------------------------------------------------- */
 
+/* Kafka looks for the topic's node whatever its name, and trips over one that
+ * makes no path of ZooKeeper's. */
+static bool
+name_is_path(struct slice name)
+{
+	if (name.length == 0 || slice_equal_text(name, ".") ||
+	    slice_equal_text(name, "..") || name.data[name.length - 1] == '/' ||
+	    !text_is_utf8(name))
+		return (false);
+	for (size_t i = 0; i < name.length; i++)
+		if (name.data[i] < ' ' || name.data[i] == 0x7f)
+			return (false);
+	return (true);
+}
+
 /* One row a name; who is named twice is refused. */
 static void
 expand_note(struct task *t, const char *name,
     const struct create_partitions_request_topic *asked)
 {
 	struct expansion *x = task_state(t);
-	struct hash_node *other = hash_find(&x->names, name, strlen(name));
+	const size_t length = asked->name.length;
+	struct hash_node *other = hash_find(&x->names, name, length);
 	struct expanding *topic = &x->topics[x->count];
 	const struct topic *known = context_topic(
-	    &x->controller->context, slice_of_text(name));
+	    &x->controller->context, slice_of(name, length));
 
 	if (other != NULL) {
 		topic = container_of(other, struct expanding, node);
@@ -189,8 +206,9 @@ expand_note(struct task *t, const char *name,
 	}
 	*topic = (struct expanding){ .name = name, .asked = asked,
 		.count = asked->count };
-	hash_insert(&x->names, &topic->node, topic->name, strlen(name));
+	hash_insert(&x->names, &topic->node, name, length);
 	x->count++;
+	x->trips |= !name_is_path(asked->name);
 	if (known != NULL && topic_doomed(known))
 		refuse(topic, ERR_INVALID_TOPIC_EXCEPTION,
 		    "The topic is queued for deletion.");
@@ -237,6 +255,19 @@ expand_take(struct task *t)
 }
 
 static enum verdict
+expand_refuse_all(struct task *t, enum error error)
+{
+	struct expansion *x = task_state(t);
+
+	for (size_t i = 0; i < x->count; i++) {
+		x->topics[i].error = ERR_NONE;
+		x->topics[i].message = NULL;
+		refuse(&x->topics[i], error, NULL);
+	}
+	return (expansion_answer(t));
+}
+
+static enum verdict
 expand_begin(struct task *t)
 {
 	struct expansion *x = task_state(t);
@@ -244,13 +275,10 @@ expand_begin(struct task *t)
 	if (x->hook.call == NULL)
 		return (STEP_DONE);
 	expand_take(t);
-	if (!controller_active(x->controller)) {
-		for (size_t i = 0; i < x->count; i++) {
-			x->topics[i].error = ERR_NONE;
-			refuse(&x->topics[i], ERR_NOT_CONTROLLER, NULL);
-		}
-		return (expansion_answer(t));
-	}
+	if (!controller_active(x->controller))
+		return (expand_refuse_all(t, ERR_NOT_CONTROLLER));
+	if (x->trips)
+		return (expand_refuse_all(t, ERR_UNKNOWN_SERVER_ERROR));
 	return (expand_goes_on(x) ? task_next(t, expand_read) :
 	    expansion_answer(t));
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/twins.h"
 #include "controller/placement.h"
 
 void
@@ -114,8 +115,8 @@ plan_encode_topic(struct plan *plan, const struct plan_surroundings *around,
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 }
 
-static bool
-plan_numbers_well(struct plan *plan, const struct plan_surroundings *around)
+static void
+plan_count_well(struct plan *plan, const struct plan_surroundings *around)
 {
 	size_t brokers = around->image->broker_count;
 
@@ -139,7 +140,6 @@ plan_numbers_well(struct plan *plan, const struct plan_surroundings *around)
 		    around->arena, "Replication factor: %d larger than "
 		    "available brokers: %zu.", (int)plan->replication_factor,
 		    brokers));
-	return (plan->error == ERR_NONE);
 }
 
 /* The brokers choose: the replicas of all partitions, one row. */
@@ -159,8 +159,6 @@ plan_place(struct plan *plan, const struct plan_surroundings *around)
 	struct placement_broker *brokers;
 	int32_t *replicas;
 
-	if (!plan_numbers_well(plan, around))
-		return;
 	partitions = arena_array(around->arena, count, sizeof(*partitions));
 	replicas = arena_array(around->arena, count * factor,
 	    sizeof(*replicas));
@@ -189,79 +187,113 @@ plan_place(struct plan *plan, const struct plan_surroundings *around)
 	plan_encode_topic(plan, around, partitions);
 }
 
-/* One place for each partition: ids from 0 without a gap, none twice. */
-static bool
-plan_sort_manual(struct plan *plan,
-    const struct create_topics_request_topic *asked,
-    struct znode_assignment *partitions)
+/* Sorted by partition; of what is assigned twice the last counts.  NULL: no
+ * memory. */
+static struct znode_assignment *
+plan_take_manual(struct plan *plan, const struct plan_surroundings *around,
+    const struct create_topics_request_topic *asked)
 {
-	for (int32_t i = 0; i < asked->assignments_count; i++) {
-		const struct create_topics_request_assignment *a =
-		    &asked->assignments[i];
-		struct znode_assignment *to;
+	size_t count = (size_t)asked->assignments_count;
+	struct znode_assignment *partitions = arena_array(around->arena, count,
+	    sizeof(*partitions));
+	struct twin *twins = arena_array(around->arena, count, sizeof(*twins));
+	const struct twin_ends *ends;
 
-		if (a->partition_index < 0 ||
-		    a->partition_index >= asked->assignments_count)
-			return (false);
-		to = &partitions[a->partition_index];
-		if (to->replicas != NULL)
-			return (false);
-		to->partition = a->partition_index;
-		to->replicas = a->broker_ids;
-		to->replica_count = a->broker_ids_count;
+	if (partitions == NULL || twins == NULL)
+		return (NULL);
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){
+			.number = asked->assignments[i].partition_index };
+	ends = twins_find(around->arena, twins, count);
+	if (ends == NULL)
+		return (NULL);
+	plan->partition_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct create_topics_request_assignment *a =
+		    &asked->assignments[twins[i].index];
+
+		if (ends[twins[i].index].last == twins[i].index)
+			partitions[plan->partition_count++] =
+			    (struct znode_assignment){
+				.partition = a->partition_index,
+				.replicas = a->broker_ids,
+				.replica_count = a->broker_ids_count,
+			};
 	}
-	plan->partition_count = asked->assignments_count;
-	return (true);
+	return (partitions);
+}
+
+/* The whole assignment, as Kafka writes its map, up to a bound. */
+static void
+plan_fail_repeated(struct plan *plan, const struct plan_surroundings *around,
+    const struct znode_assignment *partitions)
+{
+	struct buffer text = BUFFER_EMPTY;
+
+	buffer_append_text(&text, "Duplicate replica assignment found: "
+	    "HashMap(");
+	for (int32_t i = 0; i < plan->partition_count &&
+	    text.length < PLAN_WORDS_MAX; i++) {
+		buffer_printf(&text, "%s%d -> ArrayBuffer(", i == 0 ? "" : ", ",
+		    (int)partitions[i].partition);
+		for (int32_t j = 0; j < partitions[i].replica_count; j++)
+			buffer_printf(&text, "%s%d", j == 0 ? "" : ", ",
+			    (int)partitions[i].replicas[j]);
+		buffer_append_text(&text, ")");
+	}
+	buffer_append_text(&text, ")");
+	plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT, arena_strdup(
+	    around->arena, buffer_text(&text)));
+	buffer_fini(&text);
+}
+
+/* Replicas in number, and none of them twice. */
+static void
+plan_check_replicas(struct plan *plan, const struct plan_surroundings *around,
+    const struct znode_assignment *partitions)
+{
+	const int32_t factor = partitions[0].replica_count;
+
+	if ((int64_t)plan->partition_count * factor > PLAN_ASSIGNED_MAX)
+		plan_fail(plan, ERR_INVALID_PARTITIONS,
+		    "The assignment is too large for ZooKeeper");
+	for (int32_t i = 0; i < plan->partition_count; i++)
+		if (partitions[i].replica_count != factor)
+			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
+			    "All partitions should have the same number of "
+			    "replicas");
+	if (factor > PLAN_REPLICAS_MAX)
+		plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
+		    "A partition has too many replicas");
+	if (factor == 0)
+		plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
+		    "A partition should have at least one replica");
+	for (int32_t i = 0; i < plan->partition_count &&
+	    plan->error == ERR_NONE; i++)
+		if (placement_repeats(partitions[i].replicas, factor))
+			plan_fail_repeated(plan, around, partitions);
 }
 
 static void
 plan_place_manual(struct plan *plan, const struct plan_surroundings *around,
     const struct create_topics_request_topic *asked)
 {
-	const struct create_topics_request_assignment *first =
-	    &asked->assignments[0];
-	struct znode_assignment *partitions = arena_array(around->arena,
-	    (size_t)asked->assignments_count, sizeof(*partitions));
-	int64_t assigned = 0;
+	struct znode_assignment *partitions = plan_take_manual(plan, around,
+	    asked);
 
 	if (partitions == NULL) {
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 		return;
 	}
-	for (int32_t i = 0; i < asked->assignments_count &&
-	    plan->error == ERR_NONE; i++) {
-		const struct create_topics_request_assignment *a =
-		    &asked->assignments[i];
-
-		assigned += a->broker_ids_count;
-		if (assigned > PLAN_ASSIGNED_MAX)
-			plan_fail(plan, ERR_INVALID_PARTITIONS,
-			    "The assignment is too large for ZooKeeper");
-		else if (a->broker_ids_count != first->broker_ids_count)
+	plan_check_replicas(plan, around, partitions);
+	for (int32_t i = 0; i < plan->partition_count; i++)
+		if (partitions[i].partition != i)
 			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
-			    "All partitions should have the same number of "
-			    "replicas");
-		else if (a->broker_ids_count > PLAN_REPLICAS_MAX)
-			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
-			    "A partition has too many replicas");
-		else if (a->broker_ids_count == 0)
-			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
-			    "A partition should have at least one replica");
-		else if (placement_repeats(a->broker_ids,
-		    a->broker_ids_count))
-			plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT,
-			    arena_printf(around->arena, "Duplicate replica "
-			    "assignment found for partition %d",
-			    (int)a->partition_index));
-	}
+			    "partitions should be a consecutive 0-based "
+			    "integer sequence");
 	if (plan->error != ERR_NONE)
 		return;
-	if (!plan_sort_manual(plan, asked, partitions)) {
-		plan_fail(plan, ERR_INVALID_REPLICA_ASSIGNMENT, "partitions "
-		    "should be a consecutive 0-based integer sequence");
-		return;
-	}
-	plan->replication_factor = first->broker_ids_count;
+	plan->replication_factor = partitions[0].replica_count;
 	plan_encode_topic(plan, around, partitions);
 }
 
@@ -284,9 +316,9 @@ plan_refuse(struct plan *plan, enum error error)
 }
 
 static void
-plan_check_name(struct plan *plan, const struct plan_surroundings *around)
+plan_check_name(struct plan *plan, const struct plan_surroundings *around,
+    struct slice name)
 {
-	struct slice name = slice_of_text(plan->name);
 	const char *why;
 
 	if (!topic_name_valid(name, &why))
@@ -317,13 +349,11 @@ plan_make(struct plan *plan, const struct plan_surroundings *around,
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 		return;
 	}
-	if (strlen(plan->name) != asked->name.length)
-		plan_fail(plan, ERR_INVALID_TOPIC_EXCEPTION,
-		    "Topic name is invalid: it contains a NUL");
 	if (strcmp(plan->name, "__cluster_metadata") == 0)
 		plan_fail(plan, ERR_INVALID_REQUEST, "Creation of internal "
 		    "topic __cluster_metadata is prohibited.");
-	plan_check_new(plan, around);
+	if (strlen(plan->name) == asked->name.length)
+		plan_check_new(plan, around);
 	plan_null_configs(plan, around, asked);
 	if (counts && manual)
 		plan_fail(plan, ERR_INVALID_REQUEST, "Both numPartitions or "
@@ -336,9 +366,10 @@ plan_make(struct plan *plan, const struct plan_surroundings *around,
 	plan->replication_factor = asked->replication_factor == -1 ?
 	    around->options->api.default_replication_factor :
 	    asked->replication_factor;
-	/* Kafka places before it looks at the name; here the name comes first,
-	 * which is cheaper to refuse. */
-	plan_check_name(plan, around);
+	/* Kafka places before it looks at the name, and counts before that. */
+	if (!manual)
+		plan_count_well(plan, around);
+	plan_check_name(plan, around, asked->name);
 	if (plan->error == ERR_NONE && manual)
 		plan_place_manual(plan, around, asked);
 	else if (plan->error == ERR_NONE)
@@ -383,13 +414,14 @@ plan_make_automatic(struct plan *plan, const struct plan_surroundings *around,
 {
 	plan_init(plan);
 	plan->name = topic;
-	plan_check_name(plan, around);
+	plan_check_name(plan, around, slice_of_text(topic));
 	plan_check_new(plan, around);
 	plan->partition_count = around->options->api.num_partitions;
 	plan->replication_factor =
 	    around->options->api.default_replication_factor;
 	if (topic_name_internal(slice_of_text(topic)))
 		plan_internal(plan, around->options);
+	plan_count_well(plan, around);
 	if (plan->error == ERR_NONE)
 		plan_place(plan, around);
 	if (plan->error == ERR_NONE)

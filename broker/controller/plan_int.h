@@ -11,6 +11,8 @@
 /* Beyond it the topic's node would not pass ZooKeeper's size limit. */
 #define PLAN_PARTITIONS_MAX 200000
 #define PLAN_REPLICAS_MAX 1000
+/* What is said of an assignment. */
+#define PLAN_WORDS_MAX 2000
 /* Likewise, the replicas of all partitions. */
 #define PLAN_ASSIGNED_MAX 1000000
 

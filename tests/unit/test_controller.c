@@ -594,13 +594,20 @@ test_plan_manual(void)
 	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
 	CU_ASSERT_STRING_EQUAL(p.plan.message, "partitions should be a "
 	    "consecutive 0-based integer sequence");
+	/* Of two for a partition the last counts. */
 	a[0].partition_index = 0;
-	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	a[1].broker_ids_count = 1;
+	CU_ASSERT_EQUAL(plan_error(&p), ERR_NONE);
+	CU_ASSERT_EQUAL(p.plan.partition_count, 1);
+	CU_ASSERT_EQUAL(p.plan.replication_factor, 1);
+	a[1].broker_ids_count = 2;
 	a[0].partition_index = -1;
 	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
 	a[0].partition_index = 1;
 	a[0].broker_ids = two;
 	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
+	CU_ASSERT_STRING_EQUAL(p.plan.message, "Duplicate replica assignment "
+	    "found: HashMap(0 -> ArrayBuffer(7, 8), 1 -> ArrayBuffer(8, 8))");
 	a[0].broker_ids_count = 1;
 	CU_ASSERT_EQUAL(plan_error(&p), ERR_INVALID_REPLICA_ASSIGNMENT);
 	CU_ASSERT_STRING_EQUAL(p.plan.message,
