@@ -3,6 +3,7 @@
  * followed. */
 #include "api/api_int.h"
 
+#include "base/twins.h"
 #include "replica/delete_records.h"
 
 struct delete_records_state {
@@ -51,6 +52,29 @@ api_delete_records(struct apis *apis, struct request *request)
 	delete_records_run(&s->delete);
 }
 
+/* Of a partition that is named twice the last offset counts. */
+static bool
+delete_records_drop_twins(struct delete_records_state *s)
+{
+	struct delete_records_part *parts = s->delete.parts;
+	const size_t count = s->delete.part_count;
+	struct twin *twins = arena_array(&s->request->arena, count,
+	    sizeof(*twins));
+	const struct twin_ends *ends;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){ .name = parts[i].topic,
+			.number = parts[i].partition };
+	ends = twins_find(&s->request->arena, twins, count);
+	s->delete.part_count = 0;
+	for (size_t i = 0; ends != NULL && i < count; i++)
+		if (ends[i].last == i)
+			parts[s->delete.part_count++] = parts[i];
+	return (ends != NULL);
+}
+
 static bool
 delete_records_parts(struct delete_records_state *s)
 {
@@ -75,42 +99,57 @@ delete_records_parts(struct delete_records_state *s)
 				.offset = topic->partitions[j].offset,
 			};
 	}
-	return (true);
+	return (delete_records_drop_twins(s));
 }
 
+static void
+delete_records_answer(const struct delete_records_part *part,
+    struct delete_records_response_topic *topic)
+{
+	struct delete_records_response_partition *out =
+	    &topic->partitions[topic->partitions_count++];
+
+	out->partition_index = part->partition;
+	out->low_watermark = part->low_watermark;
+	out->error_code = (int16_t)part->error;
+}
+
+/* One row a topic, however often it was named. */
 static bool
 delete_records_fill(struct delete_records_state *s,
     struct delete_records_response *response)
 {
-	const struct delete_records_part *part = s->delete.parts;
+	const struct delete_records_part *parts = s->delete.parts;
+	const size_t count = s->delete.part_count;
 	struct arena *arena = &s->request->arena;
+	struct twin *twins = arena_array(arena, count, sizeof(*twins));
+	int32_t *slots = arena_array(arena, count, sizeof(*slots));
+	const struct twin_ends *ends;
 
 	response->topics = wire_array(arena,
-	    delete_records_response_topic_schema(),
-	    (size_t)s->body.topics_count);
-	if (response->topics == NULL)
+	    delete_records_response_topic_schema(), count);
+	if (twins == NULL || slots == NULL || response->topics == NULL)
 		return (false);
-	response->topics_count = s->body.topics_count;
-	for (int32_t i = 0; i < s->body.topics_count; i++) {
-		struct delete_records_response_topic *out =
-		    &response->topics[i];
-		int32_t count = s->body.topics[i].partitions_count;
-
-		out->name = s->body.topics[i].name;
-		out->partitions = wire_array(arena,
-		    delete_records_response_partition_schema(),
-		    (size_t)count);
-		if (out->partitions == NULL)
-			return (false);
-		out->partitions_count = count;
-		for (int32_t j = 0; j < count; j++, part++) {
-			out->partitions[j].partition_index = part->partition;
-			out->partitions[j].low_watermark =
-			    part->low_watermark;
-			out->partitions[j].error_code = (int16_t)part->error;
-		}
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){ .name = parts[i].topic };
+	ends = twins_find(arena, twins, count);
+	for (size_t i = 0; ends != NULL && i < count; i++) {
+		slots[i] = ends[i].first == i ? response->topics_count++ :
+						slots[ends[i].first];
+		response->topics[slots[i]].name = parts[i].topic;
+		response->topics[slots[i]].partitions_count++;
 	}
-	return (true);
+	for (int32_t i = 0; ends != NULL && i < response->topics_count; i++) {
+		response->topics[i].partitions = wire_array(arena,
+		    delete_records_response_partition_schema(),
+		    (size_t)response->topics[i].partitions_count);
+		if (response->topics[i].partitions == NULL)
+			return (false);
+		response->topics[i].partitions_count = 0;
+	}
+	for (size_t i = 0; ends != NULL && i < count; i++)
+		delete_records_answer(&parts[i], &response->topics[slots[i]]);
+	return (ends != NULL);
 }
 
 static void

@@ -52,11 +52,30 @@ api_describe_producers(struct apis *apis, struct request *request)
 	    describe_producers_look, describe_producers_setup, s);
 }
 
+/* Of a whole topic: with what is said of it, NULL: no memory. */
+static enum error
+describe_producers_refusal(const struct describe_producers_state *s,
+    struct slice topic, const char **complaint)
+{
+	const char *why;
+
+	*complaint = NULL;
+	if (!topic_name_valid(topic, &why)) {
+		*complaint = topic_name_complaint(&s->request->arena, topic,
+		    why);
+		return (ERR_INVALID_TOPIC_EXCEPTION);
+	}
+	if (image_topic(cluster_image(s->apis->setup.cluster), topic) == NULL) {
+		*complaint = "This server does not host this topic-partition.";
+		return (ERR_UNKNOWN_TOPIC_OR_PARTITION);
+	}
+	return (ERR_NONE);
+}
+
 static bool
 describe_producers_queries(struct describe_producers_state *s)
 {
 	struct arena *arena = &s->request->arena;
-	const char *why;
 	size_t count = 0;
 
 	for (int32_t i = 0; i < s->body.topics_count; i++)
@@ -70,19 +89,17 @@ describe_producers_queries(struct describe_producers_state *s)
 	for (int32_t i = 0; i < s->body.topics_count; i++) {
 		const struct describe_producers_request_topic *topic =
 		    &s->body.topics[i];
-		bool valid = topic_name_valid(topic->name, &why);
+		enum error error = describe_producers_refusal(s, topic->name,
+		    &s->complaints[i]);
 
-		s->complaints[i] = valid ? NULL :
-		    topic_name_complaint(arena, topic->name, why);
-		if (!valid && s->complaints[i] == NULL)
+		if (error != ERR_NONE && s->complaints[i] == NULL)
 			return (false);
 		for (int32_t j = 0; j < topic->partition_indexes_count; j++)
 			s->lookup.queries[s->lookup.count++] =
 			    (struct producers_query){
 				.topic = topic->name,
 				.partition = topic->partition_indexes[j],
-				.error = valid ? ERR_NONE :
-						 ERR_INVALID_TOPIC_EXCEPTION,
+				.error = error,
 			};
 	}
 	return (true);

@@ -13,6 +13,7 @@
 #define FETCH_MAGIC_0_LAST 1    /* KIP-31, KIP-32 */
 #define FETCH_MAGIC_1_LAST 3    /* KIP-98 */
 #define FETCH_NO_ZSTD_LAST 9    /* KIP-110 */
+#define FETCH_NAMES_LAST 12     /* KIP-516 */
 
 struct fetch_state {
 	struct apis *apis;
@@ -24,6 +25,9 @@ struct fetch_state {
 };
 
 static void fetch_fail(struct fetch_state *s, enum error error);
+static void fetch_fail_all(struct fetch_state *s, enum error error);
+static bool fetch_fail_parts(struct fetch_state *s, enum error error,
+    struct fetch_response *response);
 static bool fetch_parts(struct fetch_state *s);
 static void fetch_done(struct fetch *fetch);
 
@@ -73,6 +77,10 @@ api_fetch(struct apis *apis, struct request *request)
 		fetch_fail(s, s->plan.error);
 		return;
 	}
+	if (s->body.isolation_level < 0 || s->body.isolation_level > 1) {
+		fetch_fail_all(s, ERR_UNKNOWN_SERVER_ERROR);
+		return;
+	}
 	s->fetch = (struct fetch){
 		.replicas = apis->setup.replicas,
 		.loop = request->loop,
@@ -109,6 +117,54 @@ fetch_fail(struct fetch_state *s, enum error error)
 	response.error_code = (int16_t)error;
 	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
 	api_reply(s->apis, s->request, &response);
+}
+
+/* As fetch_fail(); up to version 12 each partition is told, too. */
+static void
+fetch_fail_all(struct fetch_state *s, enum error error)
+{
+	struct fetch_response response;
+
+	wire_init(&message_fetch_response, &response);
+	response.error_code = (int16_t)error;
+	response.session_id = s->body.session_id;
+	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
+	if (s->request->head.api_version <= FETCH_NAMES_LAST &&
+	    !fetch_fail_parts(s, error, &response))
+		api_refuse_memory(s->apis, s->request);
+	else
+		api_reply(s->apis, s->request, &response);
+}
+
+static bool
+fetch_fail_parts(struct fetch_state *s, enum error error,
+    struct fetch_response *response)
+{
+	response->responses = wire_array(&s->request->arena,
+	    fetch_response_topic_schema(), (size_t)s->body.topics_count);
+	if (response->responses == NULL)
+		return (false);
+	response->responses_count = s->body.topics_count;
+	for (int32_t i = 0; i < s->body.topics_count; i++) {
+		const struct fetch_request_topic *asked = &s->body.topics[i];
+		struct fetch_response_topic *out = &response->responses[i];
+
+		out->topic = asked->topic;
+		out->partitions = wire_array(&s->request->arena,
+		    fetch_response_partition_schema(),
+		    (size_t)asked->partitions_count);
+		if (out->partitions == NULL)
+			return (false);
+		out->partitions_count = asked->partitions_count;
+		for (int32_t j = 0; j < asked->partitions_count; j++) {
+			out->partitions[j].partition_index =
+			    asked->partitions[j].partition;
+			out->partitions[j].error_code = (int16_t)error;
+			out->partitions[j].high_watermark = -1;
+			out->partitions[j].records.bytes = SLICE_NULL;
+		}
+	}
+	return (true);
 }
 
 /* The plan's parts, with the names of ids. */
@@ -223,7 +279,9 @@ fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
 	out->high_watermark = part->high_watermark;
 	out->last_stable_offset = part->stable_offset;
 	out->log_start_offset = part->answered_log_start;
-	out->records.bytes = SLICE_EMPTY;
+	/* What is refused for its codec has no records at all. */
+	out->records.bytes = error == ERR_UNSUPPORTED_COMPRESSION_TYPE ?
+	    SLICE_NULL : SLICE_EMPTY;
 	out->records.extent = part->extent;
 	if (version >= 11)
 		out->preferred_read_replica = part->preferred_read_replica;
@@ -249,30 +307,55 @@ fetch_same_topic(const struct fetch_state *s, size_t a, size_t b)
 				slice_equal(one->topic, two->topic));
 }
 
+/* Those whose log was not asked come last. */
+static bool
+fetch_comes_last(const struct fetch_part *part)
+{
+	return (part->error == ERR_UNKNOWN_TOPIC_OR_PARTITION ||
+	    part->error == ERR_UNKNOWN_TOPIC_ID ||
+	    part->error == ERR_TOPIC_AUTHORIZATION_FAILED);
+}
+
+/* Indexes of the parts that belong into the answer, in its order. */
+static size_t *
+fetch_response_order(const struct fetch_state *s, size_t *count)
+{
+	size_t *order = arena_array(&s->request->arena, s->fetch.part_count,
+	    sizeof(*order));
+
+	*count = 0;
+	for (int last = 0; order != NULL && last <= 1; last++)
+		for (size_t i = 0; i < s->fetch.part_count; i++)
+			if (s->sent[i].include &&
+			    fetch_comes_last(&s->fetch.parts[i]) == last)
+				order[(*count)++] = i;
+	return (order);
+}
+
 /* Neighbours of one topic go under one head, as Kafka groups them. */
 static bool
 fetch_response_topics(struct fetch_state *s, struct fetch_response *response)
 {
+	size_t count;
+	const size_t *order = fetch_response_order(s, &count);
 	struct fetch_response_partition *rows = wire_array(&s->request->arena,
 	    fetch_response_partition_schema(), s->fetch.part_count);
 	struct fetch_response_topic *topics = wire_array(&s->request->arena,
 	    fetch_response_topic_schema(), s->fetch.part_count);
 	struct fetch_response_topic *topic = NULL;
-	size_t last = 0;
 
-	if (rows == NULL || topics == NULL)
+	if (rows == NULL || topics == NULL || order == NULL)
 		return (false);
 	response->responses = topics;
-	for (size_t i = 0; i < s->fetch.part_count; i++) {
-		if (!s->sent[i].include)
-			continue;
-		if (topic == NULL || !fetch_same_topic(s, last, i)) {
+	for (size_t n = 0; n < count; n++) {
+		size_t i = order[n];
+
+		if (n == 0 || !fetch_same_topic(s, order[n - 1], i)) {
 			topic = &topics[response->responses_count++];
 			topic->topic = s->plan.parts[i].topic;
 			topic->topic_id = s->plan.parts[i].topic_id;
 			topic->partitions = rows;
 		}
-		last = i;
 		topic->partitions_count++;
 		if (!fetch_answer_part(s, &s->fetch.parts[i], rows++))
 			return (false);

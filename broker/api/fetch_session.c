@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/twins.h"
 #include "metrics/metrics.h"
 
 #define SHARDS 8
@@ -308,8 +309,7 @@ session_create(struct fetch_sessions *s, const struct fetch_plan *plan,
 	int32_t id = 0;
 
 	lock_take(&shard->lock);
-	if (plan->part_count > 0 &&
-	    session_parts_fit(shard, plan->part_count) &&
+	if (session_parts_fit(shard, plan->part_count) &&
 	    session_make_room(s, shard, plan->follower, plan->part_count,
 		now_ms)) {
 		session = mem_zalloc(sizeof(*session));
@@ -349,6 +349,35 @@ session_epoch_after(int32_t epoch)
 	return (epoch == INT32_MAX ? 1 : epoch + 1);
 }
 
+/* Who is named twice stands where it was named first, with what was said of it
+ * last. */
+static bool
+fetch_plan_drop_twins(struct arena *arena, struct fetch_plan *plan)
+{
+	struct fetch_plan_part *parts = plan->parts;
+	struct twin *twins = arena_array(arena, plan->part_count,
+	    sizeof(*twins));
+	const struct twin_ends *ends;
+	size_t kept = 0;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < plan->part_count; i++)
+		twins[i] = (struct twin){ .number = parts[i].asked.partition,
+			.name = plan->by_id ? slice_of(parts[i].topic_id.bytes,
+			    sizeof(parts[i].topic_id.bytes)) :
+			    parts[i].topic };
+	ends = twins_find(arena, twins, plan->part_count);
+	if (ends == NULL)
+		return (false);
+	/* Those behind are still as they were named. */
+	for (size_t i = 0; i < plan->part_count; i++)
+		if (ends[i].first == i)
+			parts[kept++] = parts[ends[i].last];
+	plan->part_count = kept;
+	return (true);
+}
+
 static bool
 fetch_plan_of_request(const struct fetch_request *request, struct arena *arena,
     struct fetch_plan *out)
@@ -370,7 +399,7 @@ fetch_plan_of_request(const struct fetch_request *request, struct arena *arena,
 			part->topic_id = request->topics[i].topic_id;
 			part->asked = request->topics[i].partitions[j];
 		}
-	return (true);
+	return (count < 2 || fetch_plan_drop_twins(arena, out));
 }
 
 /* Closes the session that a full fetch names. */

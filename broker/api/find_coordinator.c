@@ -61,9 +61,10 @@ api_find_coordinator(struct apis *apis, struct request *request)
 		c->port = -1;
 		c->host = SLICE_EMPTY;
 		c->error_code = (int16_t)error;
-		/* Kafka says nothing more of what is merely not there yet. */
-		c->error_message = error == ERR_INVALID_REQUEST ? message :
-								  SLICE_EMPTY;
+		/* Kafka says nothing more of what is not there yet; only of a
+		 * type that it does not know. */
+		c->error_message = error == ERR_INVALID_REQUEST &&
+		    body.key_type != COORDINATOR_SHARE ? message : SLICE_EMPTY;
 	}
 	api_reply(apis, request, &response);
 }

@@ -24,7 +24,7 @@ api_init_producer_id(struct apis *apis, struct request *request)
 		response.error_code = ERR_INVALID_REQUEST;
 	} else if (body.transactional_id.data != NULL) {
 		response.error_code = body.transactional_id.length == 0 ?
-		    ERR_INVALID_REQUEST : ERR_COORDINATOR_NOT_AVAILABLE;
+		    ERR_INVALID_REQUEST : ERR_NOT_COORDINATOR;
 	} else if ((id = producer_ids_next(apis->setup.producer_ids)) < 0) {
 		response.error_code = ERR_COORDINATOR_LOAD_IN_PROGRESS;
 	} else {

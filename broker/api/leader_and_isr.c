@@ -88,6 +88,20 @@ leader_and_isr_refuse(struct task *t, enum error error)
 }
 
 static enum verdict
+leader_and_isr_order(struct task *t)
+{
+	struct api_away *away = api_away_of(t);
+	struct leader_and_isr_state *s = away->state;
+	struct apis *apis = away->apis;
+
+	s->order = replicas_leader_and_isr(apis->setup.replicas, &s->body,
+	    away->request->head.api_version,
+	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg),
+	    &away->request->arena, &s->response, task_ref(t));
+	return (task_next(t, leader_and_isr_applied));
+}
+
+static enum verdict
 leader_and_isr_configs(struct task *t)
 {
 	struct api_away *away = api_away_of(t);
@@ -97,8 +111,9 @@ leader_and_isr_configs(struct task *t)
 	const struct configs_wish *wishes;
 	size_t count;
 
+	/* What is stale stays so: the replicas refuse it, row for row. */
 	if (error != ERR_NONE)
-		return (leader_and_isr_refuse(t, error));
+		return (leader_and_isr_order(t));
 	wishes = leader_and_isr_wishes(away, &count);
 	if (wishes == NULL)
 		return (leader_and_isr_refuse(t, ERR_UNKNOWN_SERVER_ERROR));
@@ -110,9 +125,7 @@ leader_and_isr_configs(struct task *t)
 static enum verdict
 leader_and_isr_apply(struct task *t)
 {
-	struct api_away *away = api_away_of(t);
-	struct leader_and_isr_state *s = away->state;
-	struct apis *apis = away->apis;
+	struct leader_and_isr_state *s = api_away_of(t)->state;
 	bool failed;
 
 	if (!configs_fetch_done(s->fetch))
@@ -121,11 +134,7 @@ leader_and_isr_apply(struct task *t)
 	configs_fetch_free(&s->fetch);
 	if (failed)
 		return (leader_and_isr_refuse(t, ERR_BROKER_NOT_AVAILABLE));
-	s->order = replicas_leader_and_isr(apis->setup.replicas, &s->body,
-	    away->request->head.api_version,
-	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg),
-	    &away->request->arena, &s->response, task_ref(t));
-	return (task_next(t, leader_and_isr_applied));
+	return (leader_and_isr_order(t));
 }
 
 static enum verdict

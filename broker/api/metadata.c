@@ -7,6 +7,7 @@
  */
 #include "api/api_int.h"
 
+#include "base/twins.h"
 #include "controller/controller.h"
 
 static task_step metadata_create, metadata_created;
@@ -33,8 +34,9 @@ struct metadata_state {
 
 static bool metadata_brokers(struct metadata_state *s);
 static bool metadata_topics(struct metadata_state *s);
-static bool metadata_invalid(const struct metadata_state *s);
-static void metadata_refuse(struct metadata_state *s);
+static enum error metadata_invalid(const struct metadata_state *s);
+static void metadata_refuse(struct metadata_state *s, enum error error);
+static bool metadata_take_topics(struct metadata_state *s);
 static void metadata_home(struct api_away *away);
 
 void
@@ -42,6 +44,7 @@ api_metadata(struct apis *apis, struct request *request)
 {
 	const struct cluster_image *image = cluster_image(apis->setup.cluster);
 	struct metadata_state *s = arena_zalloc(&request->arena, sizeof(*s));
+	enum error error;
 
 	if (s == NULL) {
 		api_refuse_memory(apis, request);
@@ -58,11 +61,13 @@ api_metadata(struct apis *apis, struct request *request)
 	if (s->body.include_cluster_authorized_operations)
 		s->response.cluster_authorized_operations =
 		    API_CLUSTER_OPERATIONS;
-	if (metadata_invalid(s)) {
-		metadata_refuse(s);
+	error = metadata_invalid(s);
+	if (error != ERR_NONE) {
+		metadata_refuse(s, error);
 		return;
 	}
-	if (!metadata_brokers(s) || !metadata_topics(s)) {
+	if (!metadata_take_topics(s) || !metadata_brokers(s) ||
+	    !metadata_topics(s)) {
 		api_refuse_memory(apis, request);
 		return;
 	}
@@ -82,22 +87,24 @@ api_metadata(struct apis *apis, struct request *request)
 }
 
 /* Ids and null names are for version 12 (KIP-516); before, the whole request is
- * wrong. */
-static bool
+ * wrong.  So is a null name where there is no id: Kafka trips over it. */
+static enum error
 metadata_invalid(const struct metadata_state *s)
 {
-	if (s->request->head.api_version >= 12)
-		return (false);
-	for (int32_t i = 0; i < s->body.topics_count; i++)
-		if (!uuid_is_zero(s->body.topics[i].topic_id) ||
-		    s->body.topics[i].name.data == NULL)
-			return (true);
-	return (false);
+	bool ids = false, null_names = false;
+
+	for (int32_t i = 0; i < s->body.topics_count; i++) {
+		ids |= !uuid_is_zero(s->body.topics[i].topic_id);
+		null_names |= s->body.topics[i].name.data == NULL;
+	}
+	if (s->request->head.api_version < 12)
+		return (ids || null_names ? ERR_INVALID_REQUEST : ERR_NONE);
+	return (null_names && !ids ? ERR_UNKNOWN_SERVER_ERROR : ERR_NONE);
 }
 
 /* Every topic that was asked for is told so, and nothing else. */
 static void
-metadata_refuse(struct metadata_state *s)
+metadata_refuse(struct metadata_state *s, enum error error)
 {
 	wire_init(&message_metadata_response, &s->response);
 	s->response.cluster_id = SLICE_NULL;
@@ -111,7 +118,7 @@ metadata_refuse(struct metadata_state *s)
 	for (int32_t i = 0; i < s->body.topics_count; i++) {
 		struct metadata_response_topic *out = &s->response.topics[i];
 
-		out->error_code = ERR_INVALID_REQUEST;
+		out->error_code = (int16_t)error;
 		out->topic_id = s->body.topics[i].topic_id;
 		out->name = s->body.topics[i].name.data == NULL ? SLICE_EMPTY :
 		    s->body.topics[i].name;
@@ -243,6 +250,37 @@ metadata_topic(struct metadata_state *s, const struct cluster_topic *topic,
 
 /* --- which topics --------------------------------------------------------- */
 
+/* Where there is an id, names are not looked at; nothing is told twice. */
+static bool
+metadata_take_topics(struct metadata_state *s)
+{
+	struct metadata_request_topic *topics = s->body.topics;
+	size_t count = (size_t)s->body.topics_count;
+	struct twin *twins = arena_array(&s->request->arena, count,
+	    sizeof(*twins));
+	const struct twin_ends *ends;
+	bool ids = false;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		ids |= !uuid_is_zero(topics[i].topic_id);
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){ .name = ids ?
+			slice_of(topics[i].topic_id.bytes,
+			    sizeof(topics[i].topic_id.bytes)) :
+			topics[i].name };
+	ends = twins_find(&s->request->arena, twins, count);
+	if (ends == NULL)
+		return (false);
+	s->body.topics_count = 0;
+	for (size_t i = 0; i < count; i++)
+		if (ends[i].first == i &&
+		    (!ids || !uuid_is_zero(topics[i].topic_id)))
+			topics[s->body.topics_count++] = topics[i];
+	return (true);
+}
+
 struct metadata_all {
 	struct metadata_state *state;
 	bool refused;
@@ -280,6 +318,8 @@ metadata_unknown(struct metadata_state *s, struct slice name, int32_t slot)
 
 	out->name = name;
 	out->is_internal = topic_name_internal(name);
+	if (s->body.include_topic_authorized_operations)
+		out->topic_authorized_operations = API_TOPIC_OPERATIONS;
 	if (!topic_name_valid(name, &why)) {
 		out->error_code = ERR_INVALID_TOPIC_EXCEPTION;
 		return;
@@ -301,7 +341,7 @@ metadata_named(struct metadata_state *s, int32_t slot)
 	struct metadata_response_topic *out = &s->response.topics[slot];
 	const struct cluster_topic *topic;
 
-	if (asked->name.data == NULL || !uuid_is_zero(asked->topic_id)) {
+	if (!uuid_is_zero(asked->topic_id)) {
 		topic = image_topic_by_id(s->image, asked->topic_id);
 		if (topic == NULL) {
 			out->name = SLICE_NULL;

@@ -220,11 +220,14 @@ produce_response_fill(struct produce_state *s,
 	    produce_response_topic_schema(), (size_t)s->body.topic_data_count);
 	if (response->responses == NULL)
 		return (false);
-	response->responses_count = s->body.topic_data_count;
 	for (int32_t i = 0; i < s->body.topic_data_count; i++) {
-		struct produce_response_topic *out = &response->responses[i];
+		struct produce_response_topic *out;
 		int32_t count = s->body.topic_data[i].partition_data_count;
 
+		/* Who names no partition of it is told nothing of it. */
+		if (count == 0)
+			continue;
+		out = &response->responses[response->responses_count++];
 		out->name = s->body.topic_data[i].name;
 		out->partition_responses = wire_array(&s->request->arena,
 		    produce_response_partition_schema(), (size_t)count);

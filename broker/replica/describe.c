@@ -98,7 +98,7 @@ described_lag(struct replicas *replicas, struct log *log)
 		return (-1);
 	replica_look(replica, &sight);
 	replica_unref(replica);
-	if (sight.view.leader_epoch < 0 || sight.view.offline)
+	if (sight.view.offline)
 		return (-1);
 	lag = sight.view.high_watermark - log_end_offset(log);
 	return (lag > 0 ? lag : 0);

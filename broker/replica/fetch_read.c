@@ -219,8 +219,7 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 	if (part->error == ERR_NONE)
 		part->error = fetch_check_offset(part, &sight, log);
 	/* Kafka 3.9 fails on these, and names no error for it. */
-	if (part->error == ERR_NONE &&
-	    (part->max_bytes < 0 || f->max_bytes < 0))
+	if (part->error == ERR_NONE && (part->max_bytes < 0 || limit < 0))
 		part->error = ERR_UNKNOWN_SERVER_ERROR;
 	if (limit > part->max_bytes)
 		limit = part->max_bytes;

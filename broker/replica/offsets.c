@@ -33,6 +33,7 @@ static void offset_lookup_run(struct work *work);
 static void offset_lookup_done(struct work *work);
 
 static bool query_is_known(const struct offset_query *q);
+static bool query_isolation_is_known(const struct offset_query *q);
 static bool query_reads(const struct offset_query *q);
 static void query_look(struct offset_query *q, struct replica *replica);
 static void query_room(struct offset_lookup *lookup, struct offset_query *q,
@@ -61,6 +62,8 @@ offset_lookup_at_once(struct offset_lookup *lookup)
 		q->reads = false;
 		if (q->error == ERR_NONE && !query_is_known(q))
 			q->error = ERR_UNSUPPORTED_VERSION;
+		if (q->error == ERR_NONE && !query_isolation_is_known(q))
+			q->error = ERR_UNKNOWN_SERVER_ERROR;
 		if (q->error != ERR_NONE)
 			continue;
 		replica = replicas_find(lookup->replicas, q->topic,
@@ -138,13 +141,19 @@ query_reads(const struct offset_query *q)
 	return (q->timestamp >= 0 || q->timestamp == OFFSETS_MAX_TIMESTAMP);
 }
 
-/* Version 0 knew two special ones; before any other, there is nothing. */
+/* Version 0 knew two special ones. */
 static bool
 query_is_known(const struct offset_query *q)
 {
-	return (q->timestamp >= 0 || q->version == 0 ||
-	    (q->timestamp >= OFFSETS_LATEST_TIERED &&
+	return (q->timestamp >= 0 || (q->timestamp >= OFFSETS_LATEST_TIERED &&
 		q->version >= special_since[-q->timestamp]));
+}
+
+/* A consumer's counts, and Kafka trips over one that it does not know. */
+static bool
+query_isolation_is_known(const struct offset_query *q)
+{
+	return (q->replica_id != -1 || q->isolation == 0 || q->isolation == 1);
 }
 
 static enum error
@@ -157,7 +166,7 @@ offsets_check(const struct replica_view *view, const struct log *log,
 		return (ERR_NOT_LEADER_OR_FOLLOWER);
 	if (current_leader_epoch > view->leader_epoch)
 		return (ERR_UNKNOWN_LEADER_EPOCH);
-	if (current_leader_epoch >= 0 &&
+	if (current_leader_epoch != -1 &&
 	    current_leader_epoch < view->leader_epoch)
 		return (ERR_FENCED_LEADER_EPOCH);
 	return (view->leads || !leader_only ? ERR_NONE :
@@ -234,8 +243,6 @@ query_segments(struct offset_query *q, const struct replica_view *view,
 {
 	int64_t bound = query_bound(q, view);
 
-	if (q->timestamp < OFFSETS_EARLIEST)
-		return;
 	if (q->timestamp == OFFSETS_EARLIEST) {
 		if (q->max_offsets > 0)
 			q->offsets[q->offset_count++] =

@@ -11,6 +11,7 @@
 #include "replica/order_int.h"
 
 #include "base/mem.h"
+#include "base/twins.h"
 
 /* Shares of one order that run at once. */
 #define ORDER_SHARES 8
@@ -36,6 +37,8 @@ struct replicas_order {
 };
 
 static bool order_rows(struct replicas_order *order);
+static bool order_drop_twins(struct replicas_order *order);
+static void order_refuse(struct replicas_order *order, enum error error);
 static void order_share_out(struct replicas_order *order);
 static void order_share_run(struct work *work);
 static void order_share_done(struct work *work);
@@ -62,6 +65,7 @@ replicas_leader_and_isr(struct replicas *replicas,
 {
 	struct replicas_order *order = mem_zalloc(sizeof(*order));
 	enum error error = order_check(replicas, request, own_broker_epoch);
+	bool good;
 
 	order->replicas = replicas;
 	order->request = request;
@@ -69,10 +73,11 @@ replicas_leader_and_isr(struct replicas *replicas,
 	order->arena = arena;
 	order->version = version;
 	order->task = task;
-	if (error == ERR_NONE && !order_rows(order))
+	good = order_rows(order);
+	if (error == ERR_NONE && !(good && order_drop_twins(order)))
 		error = ERR_UNKNOWN_SERVER_ERROR;
 	if (error != ERR_NONE || order->row_count == 0) {
-		response->error_code = (int16_t)error;
+		order_refuse(order, error);
 		diag_info(replicas->setup.diag, replica,
 		    "request=LeaderAndIsr controller=%d epoch=%d rows=%zu "
 		    "error=%s: nothing to apply",
@@ -106,7 +111,6 @@ replicas_order_free(struct replicas_order **order)
 
 static void
 order_row_add(struct replicas_order *order, struct slice topic,
-    struct uuid topic_id,
     const struct leader_and_isr_request_partition_state *state)
 {
 	const struct cluster_image *image =
@@ -114,10 +118,30 @@ order_row_add(struct replicas_order *order, struct slice topic,
 
 	order->rows[order->row_count++] = (struct order_row){
 		.topic = topic,
-		.topic_id = topic_id,
 		.state = state,
 		.leader_lives = image_broker(image, state->leader) != NULL,
 	};
+}
+
+/* Of a partition that is named twice the last row counts. */
+static bool
+order_drop_twins(struct replicas_order *order)
+{
+	const size_t count = order->row_count;
+	struct twin *twins = arena_array(order->arena, count, sizeof(*twins));
+	const struct twin_ends *ends;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){ .name = order->rows[i].topic,
+			.number = order->rows[i].state->partition_index };
+	ends = twins_find(order->arena, twins, count);
+	order->row_count = 0;
+	for (size_t i = 0; ends != NULL && i < count; i++)
+		if (ends[i].last == i)
+			order->rows[order->row_count++] = order->rows[i];
+	return (ends != NULL);
 }
 
 static bool
@@ -135,14 +159,18 @@ order_rows(struct replicas_order *order)
 	for (int32_t i = 0; i < request->ungrouped_partition_states_count; i++)
 		order_row_add(order,
 		    request->ungrouped_partition_states[i].topic_name,
-		    UUID_ZERO, &request->ungrouped_partition_states[i]);
+		    &request->ungrouped_partition_states[i]);
 	for (int32_t i = 0; i < request->topic_states_count; i++) {
 		const struct leader_and_isr_request_topic_state *topic =
 		    &request->topic_states[i];
 
-		for (int32_t j = 0; j < topic->partition_states_count; j++)
+		for (int32_t j = 0; j < topic->partition_states_count; j++) {
 			order_row_add(order, topic->topic_name,
-			    topic->topic_id, &topic->partition_states[j]);
+			    &topic->partition_states[j]);
+			order->rows[order->row_count - 1].topic_id =
+			    topic->topic_id;
+			order->rows[order->row_count - 1].slot = i;
+		}
 	}
 	return (true);
 }
@@ -222,6 +250,7 @@ order_answer_topics(struct replicas_order *order)
 	const struct leader_and_isr_request *request = order->request;
 	struct leader_and_isr_response *response = order->response;
 	const struct order_row *row = order->rows;
+	const struct order_row *end = row + order->row_count;
 
 	response->topics = wire_array(order->arena,
 	    leader_and_isr_response_topic_schema(),
@@ -232,8 +261,10 @@ order_answer_topics(struct replicas_order *order)
 	for (int32_t i = 0; i < request->topic_states_count; i++) {
 		struct leader_and_isr_response_topic *out =
 		    &response->topics[i];
-		int32_t count = request->topic_states[i].partition_states_count;
+		int32_t count = 0;
 
+		while (row + count < end && row[count].slot == i)
+			count++;
 		out->topic_id = request->topic_states[i].topic_id;
 		out->partition_errors = order_answer_rows(order, row,
 		    (size_t)count);
@@ -243,6 +274,17 @@ order_answer_topics(struct replicas_order *order)
 		row += count;
 	}
 	return (true);
+}
+
+/* Every row has the error of the whole, too, as in Kafka's answers. */
+static void
+order_refuse(struct replicas_order *order, enum error error)
+{
+	for (size_t i = 0; i < order->row_count; i++)
+		order->rows[i].error = error;
+	if (order->rows != NULL)
+		order_answer(order);
+	order->response->error_code = (int16_t)error;
 }
 
 static void

@@ -9,6 +9,7 @@ struct order_row {
 	struct slice topic;
 	struct uuid topic_id; /* zero: none given */
 	const struct leader_and_isr_request_partition_state *state;
+	int32_t slot; /* of the request's topic states; unless they are none */
 	bool leader_lives;
 	enum error error;
 	struct order_row *next; /* in its share */

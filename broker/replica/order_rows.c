@@ -181,8 +181,11 @@ order_check_row(const struct order_row *row)
 
 	if (state->replicas_count > ORDER_REPLICAS_MAX ||
 	    state->isr_count > ORDER_REPLICAS_MAX ||
-	    state->partition_index < 0 || state->leader_epoch < 0)
+	    state->partition_index < 0)
 		return (ERR_INVALID_REQUEST);
+	/* Not above what a partition has that was never told of. */
+	if (state->leader_epoch < 0)
+		return (ERR_STALE_CONTROLLER_EPOCH);
 	if (!topic_name_valid(row->topic, &(const char *){ NULL }))
 		return (ERR_INVALID_TOPIC_EXCEPTION);
 	return (ERR_NONE);

@@ -111,6 +111,11 @@ produce_refuse_corrupt(struct produce *p, const struct produce_part *part)
 	int32_t declared = bytes_get_i32(part->bytes + BATCH_LOG_OVERHEAD - 4);
 	const char *message = NULL;
 
+	/* Kafka's sum of it and the bytes before it wraps. */
+	if (declared > INT32_MAX - BATCH_LOG_OVERHEAD) {
+		produce_refuse_all(p, ERR_UNKNOWN_SERVER_ERROR);
+		return;
+	}
 	if (declared < BATCH_SIZE_LEAST)
 		message = arena_printf(p->arena,
 		    "Record size %d is less than the minimum record overhead "
@@ -186,9 +191,13 @@ produce_check_form(const struct produce *p, const struct produce_part *part)
 			: ERR_NONE);
 	if (verdict->first != BATCH_OK || first->magic != 2)
 		return (ERR_INVALID_RECORD);
-	if (batch_codec(first) == CODEC_ZSTD &&
-	    p->api_version < PRODUCE_ZSTD_VERSION)
+	/* Before version 7 the codec is looked at here. */
+	if (p->api_version < PRODUCE_ZSTD_VERSION &&
+	    batch_codec(first) == CODEC_ZSTD)
 		return (ERR_UNSUPPORTED_COMPRESSION_TYPE);
+	if (p->api_version < PRODUCE_ZSTD_VERSION &&
+	    batch_codec(first) > CODEC_ZSTD)
+		return (ERR_UNKNOWN_SERVER_ERROR);
 	switch (verdict->second) {
 	case BATCH_OK:
 		return (ERR_INVALID_RECORD);

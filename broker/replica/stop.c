@@ -13,6 +13,7 @@
 #include "replica/replica_int.h"
 
 #include "base/mem.h"
+#include "base/twins.h"
 
 /* Shares of one order that run at once. */
 #define STOP_SHARES 8
@@ -168,6 +169,27 @@ stop_rows_old(struct replicas_stop_order *order,
 	}
 }
 
+/* Of a partition that is named twice the last row counts. */
+static bool
+stop_drop_twins(struct replicas_stop_order *order)
+{
+	const size_t count = order->row_count;
+	struct twin *twins = arena_array(order->arena, count, sizeof(*twins));
+	const struct twin_ends *ends;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		twins[i] = (struct twin){ .name = order->rows[i].topic,
+			.number = order->rows[i].partition };
+	ends = twins_find(order->arena, twins, count);
+	order->row_count = 0;
+	for (size_t i = 0; ends != NULL && i < count; i++)
+		if (ends[i].last == i)
+			order->rows[order->row_count++] = order->rows[i];
+	return (ends != NULL);
+}
+
 static bool
 stop_rows(struct replicas_stop_order *order,
     const struct stop_replica_request *request, int version)
@@ -176,11 +198,10 @@ stop_rows(struct replicas_stop_order *order,
 	    sizeof(*order->rows));
 	if (order->rows == NULL)
 		return (false);
-	if (version < 3) {
+	if (version < 3)
 		stop_rows_old(order, request);
-		return (true);
-	}
-	for (int32_t i = 0; i < request->topic_states_count; i++) {
+	for (int32_t i = 0; version >= 3 && i < request->topic_states_count;
+	     i++) {
 		const struct stop_replica_request_topic_state *topic =
 		    &request->topic_states[i];
 
@@ -196,7 +217,7 @@ stop_rows(struct replicas_stop_order *order,
 			    });
 		}
 	}
-	return (true);
+	return (stop_drop_twins(order));
 }
 
 static void

@@ -98,7 +98,7 @@ epochs_end_of(const struct epochs *epochs, int32_t epoch, int64_t end_offset)
 {
 	size_t higher = 0;
 
-	if (epoch < 0 || epochs->count == 0 || epoch > epochs_latest(epochs))
+	if (epoch == -1 || epochs->count == 0 || epoch > epochs_latest(epochs))
 		return ((struct log_epoch_end){ -1, -1 });
 	if (epoch == epochs_latest(epochs))
 		return ((struct log_epoch_end){ epoch, end_offset });

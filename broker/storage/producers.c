@@ -154,7 +154,8 @@ producers_check(const struct producers *producers, const struct batch *batch,
 
 	*is = false;
 	if (producer == NULL)
-		return (ERR_NONE);
+		return (batch->producer_epoch < -1 ?
+			ERR_INVALID_PRODUCER_EPOCH : ERR_NONE);
 	for (int i = 0; producer->epoch == batch->producer_epoch &&
 	     i < producer->batch_count; i++) {
 		const struct producer_batch *known = &producer->batches[i];

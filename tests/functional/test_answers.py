@@ -7,10 +7,13 @@ import gzip
 
 import pytest
 
-from wire import Client, batch, fetch, produce, record
+from wire import Client, batch, fetch, produce, record, request_frame
 
 UNKNOWN_SERVER_ERROR = -1
 CORRUPT = 2
+UNKNOWN_TOPIC = 3
+STALE_CONTROLLER_EPOCH = 11
+UNSUPPORTED_VERSION = 35
 TRANSACTIONAL_ID_REFUSED = 53
 INVALID_RECORD = 87
 
@@ -141,6 +144,90 @@ def test_negative_limits(client, topic, limits):
     assert not part["Records"]
 
 
+@pytest.mark.parametrize("version", (4, 9, 12))
+def test_metadata_tells_nothing_twice(client, topic, version):
+    answer = client.call("Metadata", version, AllowAutoTopicCreation=False,
+                         Topics=[{"Name": n} for n in (
+                             topic, "nowhere", topic, "nowhere", topic)])
+    assert [(t["Name"], t["ErrorCode"]) for t in answer["Topics"]] == [
+        (topic, 0), ("nowhere", UNKNOWN_TOPIC)]
+
+
+def test_metadata_by_id_and_name(client, topic):
+    """Beside an id, names are not looked at; and a null name is no topic."""
+    def ask(*topics):
+        return client.call("Metadata", 12, AllowAutoTopicCreation=False,
+                           Topics=[dict(t) for t in topics])["Topics"]
+    found = ask({"Name": topic})[0]["TopicId"]
+    by_id = {"Name": None, "TopicId": found}
+    assert [t["Name"] for t in ask({"Name": "nowhere"}, by_id, by_id)] == [
+        topic]
+    assert [(t["Name"], t["ErrorCode"]) for t in ask(
+        {"Name": topic}, {"Name": None})] == [
+            (topic, UNKNOWN_SERVER_ERROR), ("", UNKNOWN_SERVER_ERROR)]
+
+
+def test_names_end_where_they_end(client, topic):
+    """A zero byte is a part of the name, not its end."""
+    answer = client.call("DeleteTopics", 5, TimeoutMs=1000,
+                         TopicNames=[topic + "\0x"])["Responses"][0]
+    assert (answer["Name"], answer["ErrorCode"]) == (topic + "\0x",
+                                                     UNKNOWN_TOPIC)
+    answer = client.call("CreatePartitions", 3, TimeoutMs=1000, Topics=[
+        {"Name": topic + "\0x", "Count": 9, "Assignments": None}])["Results"]
+    assert [(t["Name"], t["ErrorCode"]) for t in answer] == [
+        (topic + "\0x", UNKNOWN_SERVER_ERROR)]
+    answer = client.call("Metadata", 9, Topics=[{"Name": topic}])["Topics"][0]
+    assert len(answer["Partitions"]) == 1
+
+
+@pytest.mark.parametrize("version", range(8))
+def test_stale_orders_are_refused_row_for_row(client, version):
+    state = {"TopicName": "t", "PartitionIndex": 3, "Isr": [], "Replicas": []}
+    answer = client.call(
+        "LeaderAndIsr", version, ControllerEpoch=-1,
+        UngroupedPartitionStates=[state],
+        TopicStates=[{"TopicName": "t", "PartitionStates": [state]}])
+    assert answer["ErrorCode"] == STALE_CONTROLLER_EPOCH
+    rows = answer["PartitionErrors"] if version < 5 else \
+        answer["Topics"][0]["PartitionErrors"]
+    assert [(r["PartitionIndex"], r["ErrorCode"]) for r in rows] == [
+        (3, STALE_CONTROLLER_EPOCH)]
+
+
+@pytest.mark.parametrize("version", range(1, 9))
+def test_protocols_that_are_none(broker, version):
+    """Told by a controller, in whatever version, they end no broker."""
+    def endpoint(port, protocol, name):
+        return {"Port": port, "Host": "127.0.0.1", "Listener": name,
+                "SecurityProtocol": protocol}
+    for protocol in (-1, 4, 32767):
+        for name in ("PLAINTEXT", ""):
+            with Client(broker.address) as c:
+                ask = dict(
+                    ControllerId=0, ControllerEpoch=1, LiveBrokers=[
+                        {"Id": 0, "Rack": None, "Endpoints": [
+                            endpoint(broker.port, 0, "PLAINTEXT")]},
+                        {"Id": 7, "Rack": None, "Endpoints": [
+                            endpoint(7, protocol, name)]}])
+                if version > 2:
+                    answer = c.call("UpdateMetadata", version, **ask)
+                    assert answer["ErrorCode"] == 0
+                else:
+                    c.send("UpdateMetadata", version, **ask)
+                    assert c.ended()
+    with Client(broker.address) as c:
+        assert c.call("Metadata", 1, Topics=[])["Brokers"]
+
+
+@pytest.mark.parametrize("order", ("twice", "descending"))
+def test_tags_in_any_order(client, order):
+    tags = {"twice": b"\x02\x50\0\x50\0", "descending": b"\x02\x51\0\x50\0"}
+    client.send_frame(request_frame("Metadata", 9, 5, Topics=[])[:-1]
+                      + tags[order])
+    assert client.receive_frame()[:4] == b"\0\0\0\5"
+
+
 def test_list_offsets_version_0(client, topic):
     """It knew no rule against twins, and none for a negative count."""
     produce(client, topic, batch([b"x"]))
@@ -156,9 +243,9 @@ def test_list_offsets_version_0(client, topic):
     assert [p["ErrorCode"] for p in twins] == [0, 0]
     assert [p["OldStyleOffsets"] for p in twins] == [[1, 0], [0]]
     assert ask((-1, -1))[0]["ErrorCode"] == UNKNOWN_SERVER_ERROR
-    # nor any other special time: nothing is older
+    # nor any other special time
     assert [(p["ErrorCode"], p["OldStyleOffsets"]) for p in ask(
-        (-3, 5), (-77, 5))] == [(0, [])] * 2
+        (-3, 5), (-77, 5))] == [(UNSUPPORTED_VERSION, [])] * 2
     # as many as there are, whatever number may be told
     assert [p["OldStyleOffsets"] for p in ask(
         *[(-1, 2**31 - 1)] * 200)] == [[1, 0]] * 200

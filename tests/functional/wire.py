@@ -276,7 +276,7 @@ def _get_value(field, version, r, flexible):
         if n is None:
             return None
         raw = bytes(r.take(n))
-        return raw.decode() if kind == "string" else raw
+        return raw.decode(errors="replace") if kind == "string" else raw
     if version in field.nullable and not field.array:
         if r.number("b") < 0:
             return None

@@ -88,6 +88,46 @@ test_sessionless(void)
 	rig_fini(&r);
 }
 
+/* Stands where it was named first, with what was said last. */
+static void
+test_named_twice(void)
+{
+	struct rig r;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, -1, 4);
+	r.partitions[2].partition = 0;
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
+	    &r.arena, &r.plan));
+	CU_ASSERT_EQUAL(r.plan.part_count, 3);
+	CU_ASSERT_EQUAL(r.plan.parts[0].asked.partition, 0);
+	CU_ASSERT_EQUAL(r.plan.parts[0].asked.fetch_offset, 20);
+	CU_ASSERT_EQUAL(r.plan.parts[1].asked.partition, 1);
+	CU_ASSERT_EQUAL(r.plan.parts[2].asked.partition, 3);
+	/* By id the names are nothing, and here all ids are the same. */
+	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 13, r.now_ms,
+	    &r.arena, &r.plan));
+	CU_ASSERT_EQUAL(r.plan.part_count, 3);
+	rig_fini(&r);
+}
+
+static void
+test_empty_session(void)
+{
+	struct rig r;
+	int32_t id;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 0);
+	id = rig_finish(&r);
+	CU_ASSERT(id > 0);
+	CU_ASSERT(rig_shows(&r, 1, 0));
+	rig_ask(&r, id, 1, 1);
+	CU_ASSERT_EQUAL(r.plan.kind, FETCH_INCREMENTAL);
+	CU_ASSERT_EQUAL(r.plan.part_count, 1);
+	rig_fini(&r);
+}
+
 static void
 test_incremental_shows_only_news(void)
 {
@@ -307,6 +347,8 @@ test_producer_ids(void)
 
 static const struct unit_test tests[] = {
 	{ "a fetch without a session", test_sessionless },
+	{ "a partition named twice", test_named_twice },
+	{ "a session of nothing", test_empty_session },
 	{ "an incremental answer shows only news",
 	    test_incremental_shows_only_news },
 	{ "who got bytes reads last", test_who_got_bytes_reads_last },

@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "base/twins.h"
 #include "base/uuid.h"
 #include "unit.h"
 
@@ -396,6 +397,35 @@ count_release(struct blob *blob)
 	static const struct blob_ops released = { NULL, NULL, NULL };
 
 	blob->ops = &released;
+}
+
+static void
+test_twins(void)
+{
+	const struct twin names[] = {
+		{ SLICE_LITERAL("b"), 0, 0 }, { SLICE_LITERAL("a"), 1, 0 },
+		{ SLICE_LITERAL("b"), 0, 0 }, { SLICE_LITERAL("b"), 1, 0 },
+		{ SLICE_LITERAL("a"), 1, 0 }, { SLICE_LITERAL("b"), 0, 0 },
+		{ SLICE_LITERAL(""), 1, 0 },
+	};
+	static const struct twin_ends expected[] = { { 0, 5 }, { 1, 4 },
+		{ 0, 5 }, { 3, 3 }, { 1, 4 }, { 0, 5 }, { 6, 6 } };
+	struct twin twins[nelems(names)];
+	const struct twin_ends *ends;
+	struct arena arena;
+
+	memcpy(twins, names, sizeof(names));
+	arena_init(&arena, 0);
+	ends = twins_find(&arena, twins, nelems(names));
+	for (size_t i = 0; i < nelems(names); i++) {
+		CU_ASSERT_EQUAL(ends[i].first, expected[i].first);
+		CU_ASSERT_EQUAL(ends[i].last, expected[i].last);
+	}
+	CU_ASSERT_PTR_NOT_NULL(twins_find(&arena, twins, 0));
+	arena_fini(&arena);
+	arena_init(&arena, 16);
+	CU_ASSERT_PTR_NULL(twins_find(&arena, twins, nelems(names)));
+	arena_fini(&arena);
 }
 
 static void
@@ -972,6 +1002,7 @@ static const struct unit_test tests[] = {
 	{ "hash: a second of a key is a bug", test_hash_refuses_a_second },
 	{ "hash: java strings", test_hash_java_string },
 	{ "list", test_list },
+	{ "twins", test_twins },
 	{ "blob", test_blob },
 	{ "text: int64", test_text_int64 },
 	{ "text: int32", test_text_int32 },

@@ -783,7 +783,55 @@ test_metrics_page(void)
 	replica_rig_fini(&rig);
 }
 
+/* What is refused as a whole is refused row for row, too: twins as they are. */
+static void
+test_refused_rows(void)
+{
+	struct replica_rig rig;
+	struct leader_and_isr_request_partition_state states[2] = {
+		{ .topic_name = SLICE_LITERAL("a"), .partition_index = 3 },
+		{ .topic_name = SLICE_LITERAL("a"), .partition_index = 3 },
+	};
+	struct leader_and_isr_request_topic_state topic = {
+		.topic_name = SLICE_LITERAL("a"), .partition_states = states,
+		.partition_states_count = 2 };
+	struct leader_and_isr_request request;
+	struct leader_and_isr_response response;
+	struct replicas_order *order;
+	struct arena arena;
+
+	replica_rig_init(&rig, false, NULL);
+	CU_ASSERT(replicas_accept_controller_epoch(rig.replicas, 4));
+	arena_init(&arena, 0);
+	wire_init(&message_leader_and_isr_request, &request);
+	request.controller_epoch = 3;
+	request.topic_states = &topic;
+	request.topic_states_count = 1;
+	for (int version = 4; version <= 5; version++) {
+		const struct leader_and_isr_response_partition_error *rows;
+
+		wire_init(&message_leader_and_isr_response, &response);
+		order = replicas_leader_and_isr(rig.replicas, &request, version,
+		    10, &arena, &response, (struct task_ref){ 0 });
+		CU_ASSERT(replicas_order_done(order));
+		replicas_order_free(&order);
+		CU_ASSERT_EQUAL(response.error_code,
+		    ERR_STALE_CONTROLLER_EPOCH);
+		CU_ASSERT_EQUAL(response.partition_errors_count,
+		    version == 4 ? 2 : 0);
+		CU_ASSERT_EQUAL(response.topics_count, version == 4 ? 0 : 1);
+		rows = version == 4 ? response.partition_errors :
+				      response.topics[0].partition_errors;
+		CU_ASSERT_EQUAL(rows[1].partition_index, 3);
+		CU_ASSERT_EQUAL(rows[1].error_code,
+		    ERR_STALE_CONTROLLER_EPOCH);
+	}
+	arena_fini(&arena);
+	replica_rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
+	{ "what is refused is refused row for row", test_refused_rows },
 	{ "ISR: progress of followers", test_isr_progress },
 	{ "ISR: decisions", test_isr_decisions },
 	{ "order: epochs", test_order_epochs },

@@ -635,10 +635,28 @@ test_offsets_of_segments(void)
 	CU_ASSERT_EQUAL(l.query.offset_count, 2);
 	CU_ASSERT_EQUAL(l.query.offsets[0], 2);
 	CU_ASSERT_EQUAL(l.query.offsets[1], 0);
-	/* Nothing is older than what has no time; no error in version 0. */
-	CU_ASSERT_EQUAL(look_up(&l, -3, 0), ERR_NONE);
-	CU_ASSERT_EQUAL(l.query.offset_count, 0);
+	CU_ASSERT_EQUAL(look_up(&l, -2, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(l.query.offset_count, 1);
+	CU_ASSERT_EQUAL(look_up(&l, -3, 0), ERR_UNSUPPORTED_VERSION);
 	arena_fini(&l.arena);
+	replica_rig_fini(&rig);
+}
+
+/* One that there is not counts for consumers only. */
+static void
+test_offsets_isolation(void)
+{
+	struct replica_rig rig;
+	struct lookup l = { .rig = &rig, .query = {
+	    .topic = SLICE_LITERAL(RIG_TOPIC), .replica_id = -1,
+	    .current_leader_epoch = -1, .isolation = 2 } };
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_UNKNOWN_SERVER_ERROR);
+	CU_ASSERT_EQUAL(look_up(&l, -9, 7), ERR_UNSUPPORTED_VERSION);
+	l.query.replica_id = -2;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_NONE);
 	replica_rig_fini(&rig);
 }
 
@@ -685,6 +703,8 @@ test_offsets(void)
 	CU_ASSERT_EQUAL(l.query.found.offset, 3);
 	l.query.replica_id = -1;
 	l.query.current_leader_epoch = 4;
+	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_FENCED_LEADER_EPOCH);
+	l.query.current_leader_epoch = -2;
 	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_FENCED_LEADER_EPOCH);
 	l.query.current_leader_epoch = 6;
 	CU_ASSERT_EQUAL(look_up(&l, -1, 7), ERR_UNKNOWN_LEADER_EPOCH);
@@ -752,6 +772,7 @@ static const struct unit_test tests[] = {
 	{ "stop", test_stop },
 	{ "offsets of segments", test_offsets_of_segments },
 	{ "offsets", test_offsets },
+	{ "offsets: isolation", test_offsets_isolation },
 	{ "offsets: what is committed", test_offsets_committed },
 };
 

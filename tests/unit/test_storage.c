@@ -404,8 +404,12 @@ test_sequences(void)
 	batch.sequence = 6;
 	CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended),
 	    ERR_INVALID_PRODUCER_EPOCH);
-	/* Unknown: any sequence, also around its end. */
+	/* Unknown: any sequence, also around its end; but no such epoch. */
 	batch.producer_id = 8;
+	batch.producer_epoch = -2;
+	CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended),
+	    ERR_INVALID_PRODUCER_EPOCH);
+	batch.producer_epoch = 0;
 	batch.sequence = INT32_MAX - 1;
 	CU_ASSERT_EQUAL(bench_append(&bench, &batch, &appended), ERR_NONE);
 	batch.sequence = 1;
@@ -458,6 +462,12 @@ test_epochs(void)
 	CU_ASSERT_EQUAL(end.end_offset, 20);
 	end = log_epoch_end(bench.log, 5);
 	CU_ASSERT_EQUAL(end.leader_epoch, -1);
+	end = log_epoch_end(bench.log, -1);
+	CU_ASSERT_EQUAL(end.end_offset, -1);
+	/* Only that one stands for none. */
+	end = log_epoch_end(bench.log, -2);
+	CU_ASSERT_EQUAL(end.leader_epoch, -2);
+	CU_ASSERT_EQUAL(end.end_offset, 0);
 	CU_ASSERT_EQUAL(log_epoch_of(bench.log, 19), 2);
 	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 9, 30), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 9);
