@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same requests to the real Kafka 3.9 and to barnabasd, each alone in a
+cluster of its own: their answers are the same, field by field.  The rows are in
+answers_*.py; how answers are compared, and what is masked, in answers.py.
+
+    pytest tests/interop/test_same_answers.py -k "CreateTopics"
+"""
+
+from concurrent import futures
+
+import pytest
+
+import answers
+import answers_topics
+import answers_records  # noqa: F401: rows, in this order
+import answers_orders  # noqa: F401
+import answers_edges
+import harness
+import real_kafka
+
+OPTIONS = {
+    "log_retention_ms": -1,
+    "log_retention_check_interval_ms": 3600000,
+    "offsets_topic_num_partitions": 1,
+    "transaction_state_log_num_partitions": 1,
+    "max_incremental_fetch_session_cache_slots": 200,
+    "num_partitions": 2,
+    "zookeeper_session_timeout_ms": 30000,
+    "connections_max_idle_ms": -1,
+}
+
+# The only differences that are accepted, by what a row's name has in it.
+ACCEPTED = {
+    # not there yet; the rows stand ready
+    "compact": "no compaction yet: cleanup.policy=compact is refused",
+    "config: policy": "no compaction yet: only `delete`, and only once",
+    "config, validated: policy": "as above",
+    "DescribeConfigs": "not complete yet",
+    "config: plus": "values as they were given, not as they were understood",
+    "config, validated: plus": "as above",
+    "config: ratio 1e-1": "as above",
+    "config, validated: ratio 1e-1": "as above",
+    "config: bool in capitals": "as above",
+    "config, validated: bool in capitals": "as above",
+    "config: format version 9.9": "other words",
+    "config, validated: format version 9.9": "other words",
+    "config: throttled wrong": "other words",
+    "config, validated: throttled wrong": "other words",
+    "config: remote": "no tiered storage, and it is said so",
+    "config, validated: remote": "as above",
+    "config: two wrong": "the first of the request is told",
+    "config, validated: two wrong": "as above",
+    # safety
+    "Produce: several: a topic": "both are appended and answered; Kafka "
+        "appends the last one only, and tells nobody",
+    "Produce: several: a partition twice": "as above",
+    "CreateTopics: assigned: negative partition":
+        "refused; Kafka trips over it, or makes a partition -1",
+    # our words, or code, for what no client sends
+    "CreateTopics: name: zero byte": "other words",
+    "Produce: batch: record's length of six bytes":
+        "INVALID_RECORD, not UNKNOWN_SERVER_ERROR",
+    "Produce: set: no value": "CORRUPT_MESSAGE, not UNKNOWN_SERVER_ERROR",
+}
+
+
+def prepare(broker):
+    broker.start()
+    side = answers.Side(broker)
+    answers_topics.prepare(side)
+    return side
+
+
+@pytest.fixture(scope="module")
+def sides(new_factory):
+    """(the real one, ours), side by side."""
+    factory = new_factory("same-answers")
+    theirs = factory(0, kind=real_kafka.RealKafka, **OPTIONS)
+    ours = factory(0, kind=harness.Broker, **OPTIONS)
+    theirs.options["zookeeper.connect"] += "-real"
+    try:
+        with futures.ThreadPoolExecutor(2) as pool:
+            yield tuple(pool.map(prepare, (theirs, ours)))
+    finally:
+        factory.end()
+
+
+def test_every_api_has_rows():
+    assert set(answers.SERVED) <= set(answers_edges.WHOLE)
+
+
+@pytest.mark.parametrize("name", answers.ROWS)
+def test_same(sides, name):
+    for words, reason in ACCEPTED.items():
+        if words in name:
+            pytest.skip(reason)
+    with futures.ThreadPoolExecutor(2) as pool:
+        theirs, ours = pool.map(lambda side: side.run(name), sides)
+    assert theirs, "nothing was asked"
+    found = answers.differences(theirs, ours)
+    assert not found, "\n" + "\n".join(found[:60])
