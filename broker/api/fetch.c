@@ -167,6 +167,22 @@ fetch_fail_parts(struct fetch_state *s, enum error error,
 	return (true);
 }
 
+/* Unless the session has it. A copy: the image may be swapped while this
+ * waits. */
+static bool
+fetch_part_name(struct fetch_state *s, const struct cluster_image *image,
+    struct fetch_plan_part *part)
+{
+	const struct cluster_topic *topic = part->topic.data != NULL ? NULL :
+	    image_topic_by_id(image, part->topic_id);
+	bool ok = true;
+
+	if (topic != NULL)
+		part->topic = arena_slice_copy(&s->request->arena,
+		    slice_of(topic->name, topic->name_length), &ok);
+	return (ok);
+}
+
 /* The plan's parts, with the names of ids. */
 static bool
 fetch_parts(struct fetch_state *s)
@@ -182,26 +198,17 @@ fetch_parts(struct fetch_state *s)
 		return (false);
 	s->fetch.part_count = count;
 	for (size_t i = 0; i < count; i++) {
-		const struct fetch_plan_part *from = &s->plan.parts[i];
+		struct fetch_plan_part *from = &s->plan.parts[i];
 		struct fetch_part *part = &s->fetch.parts[i];
 		bool ok = true;
 
-		part->topic = from->topic;
 		if (s->plan.by_id) {
-			const struct cluster_topic *topic =
-			    image_topic_by_id(image, from->topic_id);
-
+			ok = fetch_part_name(s, image, from);
 			part->topic_id = from->topic_id;
-			part->topic = SLICE_NULL;
-			part->error = topic == NULL ? ERR_UNKNOWN_TOPIC_ID :
-						      ERR_NONE;
-			/* The image may be swapped while this waits. */
-			if (topic != NULL)
-				part->topic = arena_slice_copy(
-				    &s->request->arena,
-				    slice_of(topic->name, topic->name_length),
-				    &ok);
+			part->error = from->topic.data == NULL ?
+			    ERR_UNKNOWN_TOPIC_ID : ERR_NONE;
 		}
+		part->topic = from->topic;
 		part->partition = from->asked.partition;
 		part->current_leader_epoch = from->asked.current_leader_epoch;
 		part->last_fetched_epoch = from->asked.last_fetched_epoch;

@@ -27,7 +27,7 @@ struct session_part {
 	struct list order; /* reading order; those sent go to the tail */
 	struct fetch_request_partition asked;
 	struct uuid topic_id;
-	char *topic; /* by name; else NULL */
+	char *topic; /* by id: its name when it was first known; NULL: never */
 	size_t topic_length;
 	int64_t high_watermark; /* as last sent; -1: to be sent anew */
 	int64_t log_start_offset;
@@ -170,6 +170,17 @@ session_part_find(const struct session *session, struct slice topic,
 			       container_of(node, struct session_part, node));
 }
 
+/* Once and for all: an id that goes to nobody else keeps its name here, and a
+ * topic that comes again under that name has another id. */
+static void
+session_part_name(struct session_part *part, struct slice topic)
+{
+	if (part->topic != NULL || topic.data == NULL)
+		return;
+	part->topic = mem_strndup((const char *)topic.data, topic.length);
+	part->topic_length = topic.length;
+}
+
 /* A new partition, or new values for one that is there. */
 static void
 session_part_set(struct session_shard *shard, struct session *session,
@@ -193,11 +204,7 @@ session_part_set(struct session_shard *shard, struct session *session,
 	part->key_length = length;
 	part->asked = wanted->asked;
 	part->topic_id = wanted->topic_id;
-	if (!session->by_id) {
-		part->topic = mem_strndup((const char *)wanted->topic.data,
-		    wanted->topic.length);
-		part->topic_length = wanted->topic.length;
-	}
+	session_part_name(part, wanted->topic);
 	part->high_watermark = -1;
 	part->log_start_offset = -1;
 	hash_insert(&session->parts, &part->node, part->key, length);
@@ -395,7 +402,8 @@ fetch_plan_of_request(const struct fetch_request *request, struct arena *arena,
 	for (int32_t i = 0; i < request->topics_count; i++)
 		for (int32_t j = 0; j < request->topics[i].partitions_count;
 		    j++, part++) {
-			part->topic = request->topics[i].topic;
+			part->topic = out->by_id ? SLICE_NULL :
+			    request->topics[i].topic;
 			part->topic_id = request->topics[i].topic_id;
 			part->asked = request->topics[i].partitions[j];
 		}
@@ -591,6 +599,8 @@ fetch_plan_note(struct fetch_sessions *s, const struct fetch_plan *plan,
 			plan->parts[i].topic_id,
 			plan->parts[i].asked.partition);
 
+		if (part != NULL)
+			session_part_name(part, plan->parts[i].topic);
 		sent[i].include = part == NULL ||
 		    session_part_news(session, part, &sent[i]);
 	}

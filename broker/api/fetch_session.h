@@ -29,8 +29,8 @@ void fetch_sessions_free(struct fetch_sessions **sessions);
 
 /* One partition to read. */
 struct fetch_plan_part {
-	struct slice topic;   /* by name (before version 13) */
-	struct uuid topic_id; /* by id */
+	struct slice topic;   /* by id: null until the asker finds it */
+	struct uuid topic_id; /* zero before version 13 */
 	struct fetch_request_partition asked;
 };
 

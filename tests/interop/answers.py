@@ -258,13 +258,13 @@ class Side:
 
     # what rows need of the broker
 
-    def learn(self, *names):
-        """The ids of topics that have leaders now."""
+    def learn(self, *names, partitions=1):
+        """The ids of topics that have leaders now, and as many partitions."""
         def found():
             with wire.Client(self.broker.address) as c:
                 answer = c.call("Metadata", 12, AllowAutoTopicCreation=False,
                                 Topics=[{"Name": n} for n in names])
-            return all(t["Partitions"] and all(
+            return all(len(t["Partitions"]) >= partitions and all(
                 p["LeaderId"] >= 0 for p in t["Partitions"])
                 for t in answer["Topics"]) and answer
         for t in harness.wait_until(found, what=f"leaders of {names}")[
@@ -273,12 +273,17 @@ class Side:
             self.names[t["TopicId"]] = f"ID-{t['Name']}"
 
     def make(self, *topics):
-        """Topics as CreateTopics names them; not in the transcript."""
-        with wire.Client(self.broker.address) as c:
-            answer = c.call("CreateTopics", 7, Topics=list(topics),
-                            timeoutMs=30000)
-        for t in answer["Topics"]:
-            assert t["ErrorCode"] == 0, t
+        """Topics as CreateTopics names them; not in the transcript.  One that
+        has just been deleted may not be gone altogether yet."""
+        def made():
+            with wire.Client(self.broker.address) as c:
+                answer = c.call("CreateTopics", 7, Topics=list(topics),
+                                timeoutMs=30000)
+            told = [(t["ErrorCode"], t["ErrorMessage"])
+                    for t in answer["Topics"] if t["ErrorCode"]]
+            assert all("marked for deletion" in str(m) for _, m in told), told
+            return not told
+        harness.wait_until(made, what="topics are made")
         self.learn(*[t["Name"] for t in topics])
 
     def run(self, name):

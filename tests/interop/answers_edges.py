@@ -208,10 +208,29 @@ EDGES = {
 }
 
 
+class Count(list):
+    """An empty array that says to have so many elements."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count_ = count
+
+    def __len__(self):
+        return self.count_
+
+    def __iter__(self):
+        return iter(())
+
+    def __repr__(self):
+        return f"{self.count_} of nothing"
+
+
 def edges_of(field, value):
     if field.array:
         yield None
         yield []
+        yield Count(9)
+        yield Count(1 << 30)
         if value and field.name not in NOT_TWICE:
             yield value + value
         return
@@ -312,3 +331,25 @@ def Frames_that_are_none(side):
             ">hhih", 3, 1, CORRELATION, client_id) + b"same" + bytes(4))
     side.frame("Metadata", 1, "client id not UTF-8", struct.pack(
         ">hhih", 3, 1, CORRELATION, 2) + b"\xff\xfe" + bytes(4))
+
+
+# --- the end -----------------------------------------------------------------
+
+@script
+def The_broker_is_relieved_last(side):
+    """It goes on to answer: there is nobody to take its place."""
+    for v in SERVED["ControlledShutdown"]:
+        for epoch in (-1, side.epoch, side.epoch + 5):
+            side.ask(f"epoch {epoch - side.epoch if epoch > 0 else -1}",
+                     "ControlledShutdown", v, BrokerId=0, BrokerEpoch=epoch)
+    side.call("Metadata", 12, AllowAutoTopicCreation=False,
+              Topics=[{"Name": "edge"}])
+    side.call("DescribeCluster", 1)
+    side.call("Produce", 11, Acks=-1, TimeoutMs=1000, TopicData=[
+        {"Name": "edge", "PartitionData": [
+            {"Index": 1, "Records": batch([b"x"], timestamp=T0)}]}])
+    for v in (1, 5, 7):
+        side.call("CreateTopics", v, timeoutMs=1000, validateOnly=True,
+                  Topics=[topic("late"), topic("later", 1, 2),
+                          topic("latest", -1, -1, [(0, [0])])])
+    side.call("AllocateProducerIds", 0, BrokerId=0, BrokerEpoch=side.epoch)

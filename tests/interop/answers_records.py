@@ -6,8 +6,9 @@ import time
 
 import legacy
 import packing
-
-from answers import GHOST, SERVED, T0, batch, fetched, part, row, script
+import wire
+from answers import (GHOST, SERVED, T0, batch, fetched, part, row, script,
+                     topic)
 from wire import record
 
 PRODUCE = SERVED["Produce"]
@@ -544,6 +545,82 @@ for _max in (0, 1, 2, 100, -1):
         "Timestamp": -1, "MaxNumOffsets": _max}), versions=(0,))
     offsets(f"at most {_max}, of a time", ("segments", 0, {
         "Timestamp": T0 + 4000, "MaxNumOffsets": _max}), versions=(0,))
+
+
+@script
+def ListOffsets_of_times_in_disorder(side):
+    """Equal times, times that go back, none at all; packed and not."""
+    side.make(*[topic(f"times-{n}") for n in range(4)])
+    stamps = ((T0, T0, T0 + 5, T0 + 5, T0 + 3), (-1, -1), (T0 + 9, T0, T0 + 9),
+              (0, 5, 3))
+    for n in range(4):
+        for at, times in enumerate(stamps[n:] + stamps[:n]):
+            values = [(b"%d" % i, b"k") for i in range(len(times))]
+            data = wire.batch(values, timestamps=list(times)) if at % 2 else \
+                wire.batch(values, timestamps=list(times), attributes=1,
+                           compress=packing.gzip)
+            side.call("Produce", 11, Acks=-1, TimeoutMs=10000,
+                      TopicData=[part(f"times-{n}", data)])
+        for stamp in (-1, -2, -3, -4, -5, 0, 1, 3, 4, 5, 6, T0, T0 + 1,
+                      T0 + 3, T0 + 4, T0 + 5, T0 + 6, T0 + 9, T0 + 10):
+            for v in (0, 1, 4, 7, 9):
+                side.ask(f"{stamp}", "ListOffsets", v, ReplicaId=-1, Topics=[
+                    {"Name": f"times-{n}", "Partitions": [
+                        {"PartitionIndex": 0, "Timestamp": stamp,
+                         "MaxNumOffsets": 3}]}])
+
+
+@script
+def A_topic_that_goes(side):
+    """Asked for by name and by id, in sessions and without, before and after."""
+    for v in (4, 12, 13, 17):
+        name = f"goes-{v}"
+        side.make(topic(name))
+        how = {"MaxWaitMs": 0, "MinBytes": 1}
+        side.ask("written", "Produce", 9, Acks=-1, TimeoutMs=10000,
+                 TopicData=[part(name, batch([b"x"]))])
+        full = side.ask("full", "Fetch", v, SessionEpoch=0, **how, Topics=[
+            fetched(side, name), fetched(side, "read", 4)])
+        side.connect().call("DeleteTopics", 5, TimeoutMs=20000,
+                            TopicNames=[name])
+        for what, topics in (("alone", [name]), ("and another", [
+                name, "read"])):
+            side.ask(what, "Fetch", v, **how, Topics=[
+                fetched(side, t, 4 * (t == "read")) for t in topics])
+        if v >= 7:
+            for epoch in (1, 2):
+                side.ask(f"session {epoch}", "Fetch", v, **how, Topics=[],
+                         SessionId=full["SessionId"], SessionEpoch=epoch)
+        side.ask("after", "Produce", 9, Acks=-1, TimeoutMs=10000,
+                 TopicData=[part(name, batch([b"x"]))])
+        side.ask("after", "ListOffsets", 7, ReplicaId=-1, Topics=[
+            {"Name": name, "Partitions": [
+                {"PartitionIndex": 0, "Timestamp": -1}]}])
+        side.make(topic(name))
+        if v >= 7:
+            for epoch in (3, 4):
+                side.ask(f"again, session {epoch}", "Fetch", v, **how,
+                         Topics=[], SessionId=full["SessionId"],
+                         SessionEpoch=epoch)
+        side.ask("again", "Fetch", v, **how, Topics=[fetched(side, name)])
+
+
+@script
+def Fetch_session_with_an_id_that_comes(side):
+    """Named by an id that is not known; the session keeps it."""
+    for v in (13, 17):
+        full = side.ask("full", "Fetch", v, SessionEpoch=0, MaxWaitMs=0,
+                        MinBytes=1, Topics=[
+                            fetched(side, "nowhere"),
+                            fetched(side, "read", 4)])
+        for epoch in (1, 2):
+            side.ask(f"epoch {epoch}", "Fetch", v, MaxWaitMs=0, MinBytes=1,
+                     SessionId=full["SessionId"], SessionEpoch=epoch)
+        side.ask("forgotten", "Fetch", v, MaxWaitMs=0, MinBytes=1,
+                 SessionId=full["SessionId"], SessionEpoch=3,
+                 ForgottenTopicsData=[{"TopicId": GHOST, "Partitions": [0]}])
+        side.ask("after", "Fetch", v, MaxWaitMs=0, MinBytes=1,
+                 SessionId=full["SessionId"], SessionEpoch=4)
 
 
 # --- epochs, deletion --------------------------------------------------------

@@ -365,6 +365,7 @@ def CreatePartitions_good(side):
         ask("by hand to 3", f"grows-{v}", 3, [{"BrokerIds": [0]}])
         ask("no time", f"grows-{v}", 4, None, 0)
         ask("negative time", f"grows-{v}", 5, None, -1)
+        side.learn(f"grows-{v}", partitions=5)
         side.ask("", "Metadata", 12, Topics=named(f"grows-{v}"))
 
 

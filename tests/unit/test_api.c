@@ -111,6 +111,35 @@ test_named_twice(void)
 	rig_fini(&r);
 }
 
+/* An id keeps the name that it had when it was first known. */
+static void
+test_name_of_id(void)
+{
+	struct rig r;
+	int32_t id;
+
+	rig_init(&r, 8);
+	r.topic.topic_id.bytes[0] = 1;
+	r.topic.partitions_count = 1;
+	r.request.session_epoch = 0;
+	for (int32_t epoch = 0; epoch < 4; epoch++) {
+		r.request.session_epoch = epoch;
+		r.request.topics_count = epoch == 0 ? 1 : 0;
+		CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 13,
+		    r.now_ms, &r.arena, &r.plan));
+		CU_ASSERT_EQUAL(r.plan.part_count, 1);
+		CU_ASSERT(slice_equal_text(r.plan.parts[0].topic,
+		    epoch < 2 ? "" : "first"));
+		if (epoch > 0)
+			r.plan.parts[0].topic = epoch == 1 ?
+			    SLICE_LITERAL("first") : SLICE_LITERAL("second");
+		id = rig_finish(&r);
+		CU_ASSERT(id > 0);
+		r.request.session_id = id;
+	}
+	rig_fini(&r);
+}
+
 static void
 test_empty_session(void)
 {
@@ -348,6 +377,7 @@ test_producer_ids(void)
 static const struct unit_test tests[] = {
 	{ "a fetch without a session", test_sessionless },
 	{ "a partition named twice", test_named_twice },
+	{ "the name of an id", test_name_of_id },
 	{ "a session of nothing", test_empty_session },
 	{ "an incremental answer shows only news",
 	    test_incremental_shows_only_news },
