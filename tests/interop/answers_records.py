@@ -572,7 +572,7 @@ def ListOffsets_of_times_in_disorder(side):
 
 @script
 def A_topic_that_goes(side):
-    """Asked for by name and by id, in sessions and without, before and after."""
+    """By name and by id, in sessions and without, before and after."""
     for v in (4, 12, 13, 17):
         name = f"goes-{v}"
         side.make(topic(name))
