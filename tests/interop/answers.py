@@ -75,6 +75,7 @@ DROPPED = {"ThrottleTimeMs"}
 MASKED = {      # by name of field: those of -1, 0, null and "" are compared
     "ClusterId", "Host", "Port", "SessionId", "LogAppendTimeMs",
     "TotalBytes", "UsableBytes",
+    "Documentation",    # whose sentences are our own
 }
 # In the order of one of Scala's or Java's hash tables: as a set.
 UNORDERED = {
@@ -162,6 +163,8 @@ class Mask:
     def text(self, text):
         text = text.replace(str(self.side.broker.folder), "FOLDER")
         text = text.replace(self.side.broker.address, "ADDRESS")
+        text = text.replace(
+            str(self.side.broker.options["zookeeper.connect"]), "ZOOKEEPER")
         return WINDOW.sub("[WINDOW]", text)
 
 

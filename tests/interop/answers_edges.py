@@ -72,7 +72,8 @@ WHOLE = {
         {"ResourceType": 2, "ResourceName": "edge",
          "ConfigurationKeys": ["retention.ms"]}]},
     "AlterConfigs": lambda s: {"ValidateOnly": True, "Resources": [
-        {"ResourceType": 2, "ResourceName": "edge", "Configs": CONFIG}]},
+        {"ResourceType": 2, "ResourceName": "edge", "Configs": [
+            {"Name": "retention.ms", "Value": "5"}]}]},
     "IncrementalAlterConfigs": lambda s: {
         "ValidateOnly": True, "Resources": [
             {"ResourceType": 2, "ResourceName": "edge", "Configs": CONFIG}]},
@@ -194,6 +195,12 @@ for _api in WHOLE:
 
 # --- each field --------------------------------------------------------------
 
+NOT_UTF8 = b"\xff\xfe"
+LONG = "x" * 300
+# What cannot be kept is refused by both, but for other reasons; and long values
+# are cut short in what is said of them.  Two rows for one resource have no
+# answer of Kafka's AlterConfigs.
+OTHER_WORDS = {"AlterConfigs", "IncrementalAlterConfigs"}
 # Produce: both are appended, see ACCEPTED.  LeaderAndIsr: Kafka trips over it.
 NOT_TWICE = {"TopicData", "PartitionData", "TopicStates"}
 EDGES = {
@@ -202,7 +209,7 @@ EDGES = {
     "uint32": (0, (1 << 32) - 1),
     "int64": (-1, 0, (1 << 63) - 1, -(1 << 63)),
     "bool": (0, 1, 2, -1),
-    "string": (None, "", "x", b"\xff\xfe", "x" * 300),
+    "string": (None, "", "x", NOT_UTF8, LONG),
     "bytes": (None, b"", b"x"), "records": (b"", b"x"),
     "uuid": (GHOST, wire.NIL_UUID),
 }
@@ -272,7 +279,10 @@ def fields_of(api):
         for where, name, edge, steps in variants(
                 wire.REQUESTS[api].fields, values, v):
             if (api, name) in LEFT_ALONE or (
-                    name in UNANSWERED and edge is None):
+                    name in UNANSWERED and edge is None) or (
+                    api in OTHER_WORDS and edge in (NOT_UTF8, LONG)) or (
+                    api == "AlterConfigs" and name == "Resources" and
+                    len(edge or ()) == 2):
                 continue
             short = repr(edge) if len(repr(edge)) < 40 else "long"
             side.ask(f"{where} = {short}", api, v,

@@ -593,9 +593,6 @@ def A_topic_that_goes(side):
                          SessionId=full["SessionId"], SessionEpoch=epoch)
         side.ask("after", "Produce", 9, Acks=-1, TimeoutMs=10000,
                  TopicData=[part(name, batch([b"x"]))])
-        side.ask("after", "ListOffsets", 7, ReplicaId=-1, Topics=[
-            {"Name": name, "Partitions": [
-                {"PartitionIndex": 0, "Timestamp": -1}]}])
         side.make(topic(name))
         if v >= 7:
             for epoch in (3, 4):
