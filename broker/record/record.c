@@ -2,7 +2,7 @@
 /* Records of magic 2: varints, the parser, and the reader over any magic. */
 #include "base/check.h"
 #include "base/mem.h"
-#include "record/record_int.h"
+#include "record/plain_int.h"
 
 #define VARINT_SIZE_MAX 5
 #define VARLONG_SIZE_MAX 10
@@ -107,18 +107,6 @@ record_base_of(const struct batch *batch, struct record_base *out)
 		.log_append_time =
 		    (batch->attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0,
 	};
-}
-
-/* Foreign numbers: sums may wrap, and must not be undefined. */
-static void
-record_place(const struct record_base *base, int64_t timestamp_delta,
-    int64_t offset_delta, struct record *out)
-{
-	out->timestamp_ms = base->log_append_time ? base->append_time_ms :
-	    (int64_t)((uint64_t)base->base_timestamp_ms +
-		(uint64_t)timestamp_delta);
-	out->offset = (int64_t)((uint64_t)base->base_offset +
-	    (uint64_t)offset_delta);
 }
 
 /*

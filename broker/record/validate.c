@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "record/record_int.h"
+#include "record/plain_int.h"
 
 /* KIP-110: of these versions no Produce may carry zstd. Older ones, which were
  * not made for magic 2 at all, are not asked. */
@@ -257,7 +257,8 @@ check_source(struct check *check, struct record_source *source)
 
 	record_base_of(batch, &base);
 	for (int32_t i = 0; i < batch->record_count; i++) {
-		if (!record_parse(source, &base, &record))
+		if (!record_parse_plain(source, &base, &record) &&
+		    !record_parse(source, &base, &record))
 			return (source_error(source));
 		check_record(check, &record, i);
 		if (record.timestamp_ms > verdict->max_timestamp_ms) {
