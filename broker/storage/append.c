@@ -30,7 +30,7 @@ static enum error append_run(struct log *log, const struct run *run,
 static bool append_must_roll(struct log *log, struct segment *active,
     const struct run *run, const struct log_settings *settings);
 static enum error append_write(struct log *log, struct segment *active,
-    const struct run *run);
+    const struct run *run, const struct log_settings *settings);
 static bool append_publish(struct log *log, struct segment *active,
     const struct run *run, const struct log_settings *settings);
 static enum error follower_check(const struct log *log, struct slice bytes,
@@ -264,7 +264,7 @@ append_run(struct log *log, const struct run *run,
 		active = log_active(log);
 		*rolled = true;
 	}
-	error = append_write(log, active, run);
+	error = append_write(log, active, run, settings);
 	if (error != ERR_NONE)
 		return (error);
 	/* Index entries go to the file when the segment is closed: a recovery
@@ -315,7 +315,8 @@ append_must_roll(struct log *log, struct segment *active, const struct run *run,
 }
 
 static enum error
-append_write(struct log *log, struct segment *active, const struct run *run)
+append_write(struct log *log, struct segment *active, const struct run *run,
+    const struct log_settings *settings)
 {
 	struct files *files = log->storage->files;
 	struct iovec part = { (void *)(uintptr_t)run->bytes.data,
@@ -329,6 +330,9 @@ append_write(struct log *log, struct segment *active, const struct run *run)
 	descriptor = segment_pin(active);
 	if (descriptor < 0)
 		return (log_refuse(log, "could not open a segment"));
+	if (!settings->preallocate)
+		segment_reserve(active, descriptor,
+		    active->size + (int64_t)run->bytes.length);
 	if (file_write_full(files, descriptor, &part, 1, active->size) != 0) {
 		error = errno;
 		if (files->ops->truncate(files, descriptor, active->size) != 0)

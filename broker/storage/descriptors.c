@@ -299,6 +299,14 @@ layer_allocate(struct files *files, int descriptor, int64_t size)
 }
 
 static int
+layer_reserve(struct files *files, int descriptor, int64_t position,
+    int64_t size)
+{
+	return (of(files)->below->ops->reserve(of(files)->below, descriptor,
+	    position, size));
+}
+
+static int
 layer_sync(struct files *files, int descriptor)
 {
 	return (of(files)->below->ops->sync(of(files)->below, descriptor));
@@ -393,6 +401,7 @@ descriptors_new(struct files *below, size_t bound)
 		.pwritev = layer_pwritev,
 		.truncate = layer_truncate,
 		.allocate = layer_allocate,
+		.reserve = layer_reserve,
 		.sync = layer_sync,
 		.write_out = layer_write_out,
 		.rename = layer_rename,

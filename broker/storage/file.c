@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -61,6 +63,24 @@ system_allocate(struct files *files, int descriptor, int64_t size)
 {
 	(void)files;
 	return (fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, size));
+}
+
+/* ext4 looks up, counts and notes each block of its own that is written behind
+ * those it has: a fifth of the whole write. */
+static int
+system_reserve(struct files *files, int descriptor, int64_t position,
+    int64_t size)
+{
+	struct statfs status;
+
+	(void)files;
+	if (fstatfs(descriptor, &status) != 0)
+		return (-1);
+	if (status.f_type != EXT4_SUPER_MAGIC) {
+		errno = EOPNOTSUPP;
+		return (-1);
+	}
+	return (fallocate(descriptor, FALLOC_FL_KEEP_SIZE, position, size));
 }
 
 static int
@@ -263,6 +283,7 @@ files_system(void)
 		.pwritev = system_pwritev,
 		.truncate = system_truncate,
 		.allocate = system_allocate,
+		.reserve = system_reserve,
 		.sync = system_sync,
 		.write_out = system_write_out,
 		.rename = system_rename,

@@ -32,6 +32,10 @@ struct files_ops {
 	    const struct iovec *parts, int count, int64_t position);
 	int (*truncate)(struct files *files, int descriptor, int64_t size);
 	int (*allocate)(struct files *files, int descriptor, int64_t size);
+	/* Blocks behind the end, which stays where it is, on file systems where
+	 * that makes appends cheaper; EOPNOTSUPP on others. */
+	int (*reserve)(struct files *files, int descriptor, int64_t position,
+	    int64_t size);
 	/* Data and size; the directory by a descriptor of its own. */
 	int (*sync)(struct files *files, int descriptor);
 	/* Begins to write out what is dirty, so that a sync finds less to do;
@@ -100,7 +104,7 @@ int file_sync_directory(struct files *files, const char *path);
  */
 enum file_call { FILE_CALL_ANY, FILE_CALL_WRITE, FILE_CALL_SYNC,
 	FILE_CALL_RENAME, FILE_CALL_OPEN, FILE_CALL_READ, FILE_CALL_UNLINK,
-	FILE_CALL_ALLOCATE, FILE_CALLS };
+	FILE_CALL_ALLOCATE, FILE_CALL_RESERVE, FILE_CALLS };
 struct files *files_faulty_new(struct files *below);
 void files_faulty_free(struct files *faulty);
 /* After `after` calls on paths that contain `part`, fail with `error` (errno),

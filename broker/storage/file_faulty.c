@@ -187,6 +187,18 @@ faulty_allocate(struct files *files, int descriptor, int64_t size)
 }
 
 static int
+faulty_reserve(struct files *files, int descriptor, int64_t position,
+    int64_t size)
+{
+	struct files_faulty *faulty = faulty_of(files);
+
+	if (faulty_fails(faulty, FILE_CALL_RESERVE, NULL, descriptor, NULL))
+		return (-1);
+	return (faulty->below->ops->reserve(faulty->below, descriptor,
+	    position, size));
+}
+
+static int
 faulty_sync(struct files *files, int descriptor)
 {
 	struct files_faulty *faulty = faulty_of(files);
@@ -326,6 +338,7 @@ files_faulty_new(struct files *below)
 		.pwritev = faulty_pwritev,
 		.truncate = faulty_truncate,
 		.allocate = faulty_allocate,
+		.reserve = faulty_reserve,
 		.sync = faulty_sync,
 		.write_out = faulty_write_out,
 		.rename = faulty_rename,

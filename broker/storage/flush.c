@@ -249,7 +249,8 @@ log_close_clean(struct log *log)
 	good = good && log_finish_rolls(log) &&
 	    log_flush_to(log, log_end_offset(log)) == ERR_NONE;
 	good = good && close_aborted(log, active) &&
-	    (!log_get_settings(log).preallocate ||
+	    ((!log_get_settings(log).preallocate &&
+		 !segment_has_spare(active)) ||
 		segment_truncate(active, active->size) == 0) &&
 	    segment_write_indexes(active, true) == 0 &&
 	    snapshot_close(log);

@@ -26,7 +26,8 @@ struct roll {
 	struct segment *old;    /* a reference */
 	int64_t next_base;
 	struct buffer snapshot; /* empty: none is wanted */
-	bool preallocate;
+	bool preallocate; /* the next one */
+	bool trim;        /* the old one */
 };
 
 static void
@@ -70,6 +71,7 @@ roll_begin(struct log *log, struct segment *old, int64_t base_offset)
 	roll->old = segment_ref(old);
 	roll->next_base = base_offset;
 	roll->preallocate = log->settings.preallocate;
+	roll->trim = roll->preallocate || segment_has_spare(old);
 	segment_note_close(old);
 	if (producers->end_offset < base_offset)
 		producers->end_offset = base_offset;
@@ -180,7 +182,7 @@ roll_first(struct log *log, bool *live, bool *active)
 static bool
 roll_write(struct log *log, struct roll *roll)
 {
-	return ((!roll->preallocate ||
+	return ((!roll->trim ||
 		    segment_truncate(roll->old, roll->old->size) == 0) &&
 	    segment_write_indexes(roll->old, false) == 0 &&
 	    (roll->snapshot.length == 0 ||

@@ -9,6 +9,10 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+/* Smaller segments do without, larger ones have so much at most. */
+#define RESERVE_FROM_BYTES ((int64_t)4 << 20)
+#define RESERVE_AHEAD_BYTES ((int64_t)8 << 20)
+
 static const char *const segment_suffixes[] = { ".log", ".index", ".timeindex",
 	".txnindex" };
 
@@ -180,6 +184,32 @@ segment_walk_end(struct segment *segment, struct walk *walk)
 	if (walk->descriptor >= 0)
 		segment_unpin(segment);
 	errno = error;
+}
+
+/*
+ * The larger the segment, the further ahead, so that never more than an eighth
+ * of what a partition holds lies idle:
+ *
+ *	0               end of the file     reserved
+ *	|--- records -------|--- blocks --------|
+ *
+ * A refusal (no room, another file system) costs speed only, and is final.
+ */
+void
+segment_reserve(struct segment *segment, int descriptor, int64_t end)
+{
+	struct files *files = segment->files;
+	int64_t ahead = end / 8;
+
+	if (end <= segment->reserved || end < RESERVE_FROM_BYTES)
+		return;
+	if (ahead > RESERVE_AHEAD_BYTES)
+		ahead = RESERVE_AHEAD_BYTES;
+	if (files->ops->reserve(files, descriptor, segment->size,
+		end + ahead - segment->size) == 0)
+		segment->reserved = end + ahead;
+	else
+		segment->reserved = INT64_MAX;
 }
 
 /* The end of a call with a descriptor that was pinned for it. */

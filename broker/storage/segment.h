@@ -50,6 +50,7 @@ struct segment {
 	int64_t max_timestamp_offset; /* of the batch: its last */
 	/* The writer's. */
 	int64_t bytes_since_index;
+	int64_t reserved; /* up to where it has blocks; INT64_MAX: refused */
 	int64_t first_timestamp_ms; /* TIMESTAMP_UNREAD until asked */
 	int64_t created_ms;
 	int64_t jitter_ms;
@@ -93,6 +94,15 @@ void segment_walk(struct segment *segment, struct walk *walk, int64_t position,
     int64_t end, bool whole);
 void segment_walk_end(struct segment *segment, struct walk *walk);
 int segment_truncate(struct segment *segment, int64_t size);
+/* The writer, before it writes up to `end`: blocks for that and some more. */
+void segment_reserve(struct segment *segment, int descriptor, int64_t end);
+/* Whether it may have blocks that it does not need; segment_truncate() to its
+ * size gives them back. */
+static inline bool
+segment_has_spare(const struct segment *segment)
+{
+	return (segment->reserved > segment->size);
+}
 int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,

@@ -243,6 +243,7 @@ cut_files(struct log *log)
 		if (segment_mark_deleted(off->items[i]) != 0)
 			return (false);
 	log->cut_off = NULL;
+	active->reserved = 0; /* the cut frees what lay behind, too */
 	if (off != NULL)
 		storage_delete_later(log->storage, log, off);
 	return (segment_truncate(active, active->size) == 0 &&
