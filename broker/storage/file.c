@@ -254,6 +254,7 @@ system_resident(struct files *files, int descriptor, int64_t position,
 {
 	int64_t step = (int64_t)size / (PROBE_COUNT - 1) + 1;
 	int64_t end = position + (int64_t)size;
+	int64_t probed = -1;
 
 	(void)files;
 	if (step < PROBE_STEP_LEAST)
@@ -264,8 +265,9 @@ system_resident(struct files *files, int descriptor, int64_t position,
 		char byte;
 		struct iovec part = { &byte, 1 };
 
-		if (at >= end)
+		if (at >= end || at / PROBE_STEP_LEAST == probed)
 			continue;
+		probed = at / PROBE_STEP_LEAST;
 		if (preadv2(descriptor, &part, 1, at, RWF_NOWAIT) >= 0)
 			continue;
 		return (errno == EAGAIN ? 0 : -1);

@@ -145,14 +145,19 @@ segment_resident(struct segment *segment, int64_t position, size_t size)
 bool
 log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 {
-	struct segment_list *list = log_segments(log);
-	struct segment *segment =
-	    list->items[segment_list_find(list, offset)];
+	struct segment_list *list;
+	struct segment *segment;
 	struct log_place hit = { 0 };
-	int64_t size = segment_size(log, segment);
-	int64_t position = locate_start(log, segment, offset, false, &hit);
+	int64_t size, position;
 	bool hot = true;
 
+	/* There is nothing to read, or it was written just now. */
+	if (offset >= log_end_offset(log))
+		return (true);
+	list = log_segments(log);
+	segment = list->items[segment_list_find(list, offset)];
+	size = segment_size(log, segment);
+	position = locate_start(log, segment, offset, false, &hit);
 	if (hit.size != 0)
 		position = hit.position;
 	/* Where the read begins is not known without a read, if at all. */

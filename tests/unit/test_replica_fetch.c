@@ -392,6 +392,14 @@ not_resident(struct files *files, int descriptor, int64_t position,
 	return (0);
 }
 
+static int
+must_not_be_asked(struct files *files, int descriptor, int64_t position,
+    size_t size)
+{
+	CU_ASSERT_FATAL(false);
+	return (not_resident(files, descriptor, position, size));
+}
+
 static void
 test_disk_cold(void)
 {
@@ -424,6 +432,14 @@ test_disk_cold(void)
 	rig_fetch_again(&f);
 	rig_fetch_start(&f);
 	fetch_abandon(&f.fetch);
+	CU_ASSERT(rig_fetch_await(&f, 2));
+	/* At the end there is nothing to be cold: no worker is asked. */
+	cold.resident = must_not_be_asked;
+	rig_fetch_again(&f);
+	f.parts[0].fetch_offset = 2;
+	f.fetch.min_bytes = 1;
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 499));
 	CU_ASSERT(rig_fetch_await(&f, 2));
 	rig_fetch_fini(&f);
 	replica_rig_fini(&rig);
