@@ -9,7 +9,8 @@
  *	  ^                       (descriptors' callbacks run in it) <-+
  *	  +-----------------------------------------------------------+
  *
- * What a turn makes ready runs in the next, so nothing can starve the rest.
+ * What a turn makes ready runs in the next, so nothing can starve the rest. Of
+ * two such turns the second does without the poll.
  */
 #include <string.h>
 

@@ -433,14 +433,21 @@ loop_main(void *arg)
 	(void)pthread_setname_np(pthread_self(), name);
 	loop_forget_time(loop);
 	while (!loop_stopping(loop)) {
-		int flags;
+		bool asleep;
 
 		loop_turn(loop);
+		asleep = fall_asleep(loop);
+		/* What a task answered is sent by a post, and need not wait for
+		 * a look at all descriptors; one turn more, then they come. */
+		if (!asleep && !loop_stopping(loop)) {
+			loop_turn(loop);
+			asleep = fall_asleep(loop);
+		}
 		if (loop_stopping(loop))
 			break;
-		flags = fall_asleep(loop) ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
 		loop_forget_time(loop);
-		if (event_base_loop(loop->thread->base, flags) < 0)
+		if (event_base_loop(loop->thread->base,
+			asleep ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0)
 			scheduler_refused(loop->scheduler, "poll", errno);
 	}
 	atomic_store(&loop->owner, (pthread_t)0);
