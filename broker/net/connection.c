@@ -102,7 +102,7 @@ connection_watch(struct connection *c)
 
 	if (input_wanted(c))
 		wanted |= WATCH_READ;
-	if (!list_empty(&c->output))
+	if (!list_empty(&c->output) && c->cold == NULL)
 		wanted |= WATCH_WRITE;
 	if (wanted == c->wanted)
 		return;
@@ -252,7 +252,8 @@ connection_end(struct connection *c, const char *why)
 void
 connection_forget(struct connection *c)
 {
-	if (!c->closed || c->busy || !list_empty(&c->requests))
+	if (!c->closed || c->busy || !list_empty(&c->requests) ||
+	    c->cold != NULL)
 		return;
 	list_remove(&c->link);
 	mem_free(c->peer);

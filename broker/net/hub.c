@@ -66,6 +66,8 @@ ghost_free(struct connection *c)
 		wire_out_fini(&x->out);
 		exchange_free(x);
 	}
+	/* A worker may still be at what it reads, which is not freed then. */
+	c->cold = NULL;
 	connection_forget(c);
 }
 
@@ -247,7 +249,7 @@ sweep_idle(struct hub *hub, int64_t now_ns)
 		 * idleness; but a peer that ended may be gone altogether, and
 		 * a Fetch waits as long as it pleased to say. */
 		if ((!list_empty(&c->requests) && c->input_end_why == NULL) ||
-		    list_linked(&c->starved)) {
+		    list_linked(&c->starved) || c->cold != NULL) {
 			connection_touch(c);
 			continue;
 		}

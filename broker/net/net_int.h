@@ -83,6 +83,7 @@ struct out_cursor {
 	size_t bytes;  /* of out.bytes */
 	size_t insert; /* the insert that comes next, and how much of it */
 	size_t extent;
+	size_t all;
 };
 
 /*
@@ -99,6 +100,7 @@ struct exchange {
 	struct wire_out out;
 	struct out_cursor sent;
 	size_t out_length;      /* all of it, the size included */
+	int64_t answered_ns;
 	const char *close_why;  /* instead of an answer */
 	size_t frame_capacity;
 	size_t charged;         /* counted in net->frame_bytes */
@@ -217,6 +219,14 @@ struct net {
 	struct task_ref stop_task;
 };
 
+/* Bytes of a blob that were in memory a moment ago. */
+struct warm {
+	const struct blob *blob; /* to compare, not to follow */
+	int64_t position;
+	int64_t end;
+	int64_t until_ns;
+};
+
 #define CONNECTION_MAGIC 0x636f6e6e
 
 struct connection {
@@ -254,6 +264,8 @@ struct connection {
 	struct list output;
 	size_t output_count;
 	size_t unsent_bytes;
+	struct warm warm;
+	struct cold *cold; /* not NULL: nothing is sent until it is done */
 	const char *input_end_why; /* not NULL: nothing more is read */
 	const char *end_why; /* closes when the output is empty */
 
@@ -355,6 +367,15 @@ struct exchange *exchange_of(struct request *request);
 void exchange_release_frame(struct exchange *exchange);
 /* Moves what has been answered from the head of requests to the output. */
 void connection_advance(struct connection *connection);
+
+/* --- cold.c --------------------------------------------------------------- */
+
+/* Whether sending the first BLOB_LOOK_BYTES of the extent would wait for a
+ * disk. `at`: where it lies in the answer. */
+bool cold_is(struct connection *connection, const struct exchange *exchange,
+    const struct out_cursor *at, const struct extent *extent);
+/* Has a worker read them; then the connection gets a turn. */
+void cold_begin(struct connection *connection, const struct extent *extent);
 
 /* --- output.c ------------------------------------------------------------- */
 

@@ -30,6 +30,7 @@ struct gather {
 	size_t copied; /* of the copy buffer */
 	bool more;     /* an extent follows */
 	struct extent extent; /* that follows or, without parts, is next */
+	bool cold;     /* and must be read from the disk first */
 };
 
 /* False: the answer is at its end. */
@@ -121,13 +122,13 @@ gather_piece(struct gather *g, const struct piece *piece, uint8_t *copy)
 
 /* False: an extent could not be read. */
 static bool
-gather_output(const struct connection *c, struct gather *g)
+gather_output(struct connection *c, struct gather *g)
 {
 	enum gathered result = GATHER_ON;
 
 	g->count = 0;
 	g->length = g->copied = 0;
-	g->more = false;
+	g->more = g->cold = false;
 	LIST_EACH(element, &c->output) {
 		const struct exchange *x = list_entry(element, struct exchange,
 		    request.link);
@@ -135,8 +136,15 @@ gather_output(const struct connection *c, struct gather *g)
 		struct piece piece;
 
 		while (result == GATHER_ON && piece_next(x, &at, &piece)) {
+			if (piece.bytes == NULL &&
+			    cold_is(c, x, &at, &piece.extent)) {
+				g->extent = piece.extent;
+				g->cold = true;
+				return (true);
+			}
 			result = gather_piece(g, &piece, c->hub->copy_buffer);
 			*piece.progress += piece.length;
+			at.all += piece.length;
 		}
 		if (result != GATHER_ON)
 			break;
@@ -163,6 +171,7 @@ output_advance(struct connection *c, size_t sent)
 			if (sent == 0)
 				return;
 			*piece.progress += n;
+			x->sent.all += n;
 			sent -= n;
 			continue;
 		}
@@ -205,6 +214,8 @@ output_write(struct connection *c)
 	size_t turn = 0;
 	ssize_t n;
 
+	if (c->cold != NULL)
+		return;
 	while (!list_empty(&c->output) && turn < OUTPUT_TURN_BYTES) {
 		if (!gather_output(c, &g)) {
 			diag_warn(c->hub->net->setup.diag, net,
@@ -220,8 +231,15 @@ output_write(struct connection *c)
 				return;
 			turn += (size_t)n;
 		}
+		if (g.cold) {
+			cold_begin(c, &g.extent);
+			return;
+		}
 		if (!g.more)
 			continue;
+		/* No more of it than was looked at. */
+		if (g.extent.length > BLOB_LOOK_BYTES)
+			g.extent.length = BLOB_LOOK_BYTES;
 		n = output_sent(c, ops->send_extent(c->socket, &g.extent));
 		if (n < 0)
 			return;

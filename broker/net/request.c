@@ -45,6 +45,7 @@ output_push(struct connection *c, struct exchange *x)
 	}
 	bytes_put_u32(x->out_size, (uint32_t)length);
 	x->out_length = FRAME_SIZE_BYTES + length;
+	x->answered_ns = loop_now_ns(c->hub->loop);
 	list_push_tail(&c->output, &x->request.link);
 	c->output_count++;
 	c->unsent_bytes += x->out_length;

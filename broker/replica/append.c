@@ -179,19 +179,29 @@ append_drain_later(struct replica *replica)
 
 /* --- slow directories ----------------------------------------------------- */
 
+/* Of its own crew; with one directory, of the common one. */
+static int
+append_dir_readers(const struct append_dir *dir, int count)
+{
+	return (dir->waits == NULL ? count : (count + 1) / 2);
+}
+
 static void
 append_dir_hire(struct replicas *replicas, struct append_dir *dir)
 {
 	const struct broker_options *options = replicas->setup.broker_options;
 	struct scheduler *scheduler = replicas->setup.scheduler;
+	int count = replicas->dir_workers;
 
 	if (options->storage.log_dir_list.count < 2) {
 		dir->queue = work_queue_new(scheduler, "slow-appends", 1);
+		dir->reads = work_queue_new(scheduler, "reads", count);
 		return;
 	}
 	dir->queue = work_queue_new_apart(scheduler, "slow-appends", 1);
-	dir->waits = work_queue_new_apart(scheduler, "dir",
-	    replicas->dir_workers);
+	dir->waits = work_queue_new_apart(scheduler, "dir", count);
+	dir->reads = work_queue_new_apart(scheduler, "reads",
+	    append_dir_readers(dir, count));
 }
 
 struct append_dir *
@@ -223,9 +233,12 @@ append_dirs_set_workers(struct replicas *replicas, int count)
 	replicas->dir_workers = count;
 	dir = replicas->dirs;
 	lock_release(&replicas->dirs_lock);
-	for (; dir != NULL; dir = dir->next)
+	for (; dir != NULL; dir = dir->next) {
 		if (dir->waits != NULL)
 			work_queue_set_parallel(dir->waits, count);
+		work_queue_set_parallel(dir->reads,
+		    append_dir_readers(dir, count));
+	}
 }
 
 void
@@ -236,10 +249,20 @@ append_dirs_free(struct replicas *replicas)
 
 		replicas->dirs = gone->next;
 		work_queue_free(gone->queue);
+		work_queue_free(gone->reads);
 		if (gone->waits != NULL)
 			work_queue_free(gone->waits);
 		mem_free(gone);
 	}
+}
+
+static struct work_queue *
+longer_queue(struct work_queue *work, struct work_queue *before)
+{
+	if (before == NULL || before == work ||
+	    work_queue_length(work) > work_queue_length(before))
+		return (work);
+	return (before);
 }
 
 struct work_queue *
@@ -247,14 +270,20 @@ append_dir_work(const struct replica *replica, struct work_queue *before)
 {
 	const struct append_dir *dir = atomic_load_explicit(&replica->dir,
 	    memory_order_acquire);
-	struct work_queue *work = dir == NULL || dir->waits == NULL ?
-	    replica->replicas->setup.workers :
-	    dir->waits;
 
-	if (before == NULL || before == work ||
-	    work_queue_length(work) > work_queue_length(before))
-		return (work);
-	return (before);
+	return (longer_queue(dir == NULL || dir->waits == NULL ?
+		    replica->replicas->setup.workers :
+		    dir->waits, before));
+}
+
+struct work_queue *
+append_dir_reads(const struct replica *replica, struct work_queue *before)
+{
+	const struct append_dir *dir = atomic_load_explicit(&replica->dir,
+	    memory_order_acquire);
+
+	return (longer_queue(dir == NULL ? replica->replicas->setup.workers :
+		    dir->reads, before));
 }
 
 static bool

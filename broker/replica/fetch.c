@@ -164,7 +164,7 @@ fetch_work(const struct fetch *f)
 
 	for (size_t i = 0; i < f->part_count; i++)
 		if (f->parts[i].replica != NULL)
-			work = append_dir_work(f->parts[i].replica, work);
+			work = append_dir_reads(f->parts[i].replica, work);
 	return (work != NULL ? work : f->replicas->setup.workers);
 }
 

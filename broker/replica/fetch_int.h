@@ -34,8 +34,9 @@ bool fetch_is_hot(struct fetch *fetch);
 /* Reads all parts; drops what an earlier read brought. On the loop when hot,
  * else on a worker. */
 void fetch_read_all(struct fetch *fetch);
-/* On a worker: what was found comes into memory, or the loop would wait for the
- * disk when it sends. */
+/* On a worker: the first BLOB_LOOK_BYTES of what was found come into memory, or
+ * the loop would wait for the disk when it sends. The rest comes piece by piece
+ * as it is sent. */
 void fetch_bring(struct fetch *fetch);
 void fetch_drop(struct fetch *fetch);
 /* Nothing that an earlier read found is left of the part, but its error. */

@@ -17,9 +17,6 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
-/* What is read at once of what shall only come into the kernel's memory. */
-#define BRING_BYTES ((size_t)128 << 10)
-
 static enum error fetch_check(const struct fetch *f,
     const struct fetch_part *part, const struct replica_sight *sight,
     struct log *log);
@@ -61,12 +58,17 @@ fetch_is_hot(struct fetch *f)
 		    replica_log(part->replica);
 		int32_t most = part->max_bytes < f->max_bytes ?
 		    part->max_bytes : f->max_bytes;
+		size_t size = most > 0 ? (size_t)most : 1;
 
 		if (log == NULL)
 			continue;
+		/* What lies further is looked at when it is sent. */
 		if (!log_read_is_hot(log, part->fetch_offset,
-			most > 0 ? (size_t)most : 1))
+			size < BLOB_LOOK_BYTES ? size : BLOB_LOOK_BYTES)) {
+			metrics_add(f->replicas->setup.metrics,
+			    METRIC_COLD_FETCHES, 1);
 			return (false);
+		}
 		if (fetch_wants_committed(f) &&
 		    log_has_aborted(log, part->fetch_offset))
 			return (false);
@@ -77,20 +79,17 @@ fetch_is_hot(struct fetch *f)
 void
 fetch_bring(struct fetch *f)
 {
-	uint8_t *scrap = mem_alloc(BRING_BYTES);
+	size_t left = BLOB_LOOK_BYTES;
 
-	for (size_t i = 0; i < f->part_count; i++) {
+	for (size_t i = 0; i < f->part_count && left > 0; i++) {
 		const struct extent *extent = &f->parts[i].extent;
-		ssize_t got = 1;
+		size_t size = extent->length < left ? extent->length : left;
 
-		for (size_t at = 0; extent->blob != NULL && got > 0 &&
-		     at < extent->length; at += (size_t)got)
-			got = extent->blob->ops->read_at(extent->blob, scrap,
-			    extent->length - at < BRING_BYTES ?
-				extent->length - at : BRING_BYTES,
-			    extent->position + (int64_t)at);
+		if (extent->blob == NULL)
+			continue;
+		blob_bring(extent->blob, extent->position, size);
+		left -= size;
 	}
-	mem_free(scrap);
 }
 
 /* The first offset that this asker may not see. */
@@ -187,6 +186,9 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 	error = log_read(log, part->fetch_offset, fetch_bound(f, view),
 	    (size_t)limit, at_least_one, &read);
 	part->extent = read.extent;
+	if (part->extent.blob != NULL)
+		blob_set_readers(part->extent.blob,
+		    append_dir_reads(part->replica, NULL));
 	if (error != ERR_NONE)
 		return (error);
 	f->state->at_once |= read.at_end_of_segment;

@@ -346,9 +346,12 @@ struct append_dir {
 	atomic_size_t quick_bytes;          /* since the last slow append */
 	atomic_int_least64_t began_ns; /* of one under way, 0: none */
 	struct work_queue *queue; /* one at a time */
-	/* What reads there or syncs: workers of its own, so that a directory
-	 * that hangs has no others; NULL: it is the only one. */
+	/* What syncs there or looks offsets up: workers of its own, so that a
+	 * directory that hangs has no others; NULL: it is the only one. */
 	struct work_queue *waits;
+	/* What reads for consumers: workers of its own too; of the only
+	 * directory at most half of the common ones. */
+	struct work_queue *reads;
 };
 struct append_dir *append_dir_of(struct replicas *replicas,
     const struct log_dir *log_dir);
@@ -358,6 +361,9 @@ void append_dirs_set_workers(struct replicas *replicas, int count);
 /* For work that waits for the replica's directory and, where not NULL, for what
  * `before` is for: the one of both in which more is waiting. */
 struct work_queue *append_dir_work(const struct replica *replica,
+    struct work_queue *before);
+/* The same for what is read to be sent. */
+struct work_queue *append_dir_reads(const struct replica *replica,
     struct work_queue *before);
 
 /* For role changes, on workers: waits. */

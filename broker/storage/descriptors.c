@@ -135,6 +135,12 @@ open_same(struct descriptors *d, struct held_file *file)
 }
 
 int
+descriptors_pin_open(struct held_file *file)
+{
+	return (pin_open(file) ? file->descriptor : -1);
+}
+
+int
 descriptors_pin(struct descriptors *d, struct held_file *file)
 {
 	int descriptor;
@@ -391,6 +397,15 @@ layer_resident(struct files *files, int descriptor, int64_t position,
 	return (below->ops->resident(below, descriptor, position, size));
 }
 
+static void
+layer_read_ahead(struct files *files, int descriptor, int64_t position,
+    size_t size)
+{
+	struct files *below = of(files)->below;
+
+	below->ops->read_ahead(below, descriptor, position, size);
+}
+
 struct descriptors *
 descriptors_new(struct files *below, size_t bound)
 {
@@ -416,6 +431,7 @@ descriptors_new(struct files *below, size_t bound)
 		.total_bytes = layer_total_bytes,
 		.free_bytes = layer_free_bytes,
 		.resident = layer_resident,
+		.read_ahead = layer_read_ahead,
 	};
 	struct descriptors *d = mem_zalloc(sizeof(*d));
 

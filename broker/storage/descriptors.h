@@ -61,6 +61,8 @@ void descriptors_take(struct descriptors *descriptors, struct held_file *file,
 void descriptors_drop(struct descriptors *descriptors, struct held_file *file);
 /* Its descriptor, good until the unpin. -1: errno, and no unpin. */
 int descriptors_pin(struct descriptors *descriptors, struct held_file *file);
+/* The same of one that is open; -1: it is not. Never waits. */
+int descriptors_pin_open(struct held_file *file);
 void descriptors_unpin(struct held_file *file);
 /* Whether errno speaks of a want that passes, not of a bad disk. */
 bool descriptors_wanted(int error);

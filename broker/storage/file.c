@@ -275,6 +275,15 @@ system_resident(struct files *files, int descriptor, int64_t position,
 	return (1);
 }
 
+static void
+system_read_ahead(struct files *files, int descriptor, int64_t position,
+    size_t size)
+{
+	(void)files;
+	(void)posix_fadvise(descriptor, (off_t)position, (off_t)size,
+	    POSIX_FADV_WILLNEED);
+}
+
 struct files *
 files_system(void)
 {
@@ -300,6 +309,7 @@ files_system(void)
 		.total_bytes = system_total_bytes,
 		.free_bytes = system_free_bytes,
 		.resident = system_resident,
+		.read_ahead = system_read_ahead,
 	};
 	static const struct files files = { &ops };
 

@@ -65,6 +65,9 @@ struct files_ops {
 	/* How many of the pages are in memory: 1 all, 0 not all, -1 unknown. */
 	int (*resident)(struct files *files, int descriptor,
 	    int64_t position, size_t size);
+	/* Begins to read what will be wanted soon; promises nothing. */
+	void (*read_ahead)(struct files *files, int descriptor,
+	    int64_t position, size_t size);
 };
 
 struct files {

@@ -328,6 +328,16 @@ faulty_resident(struct files *files, int descriptor, int64_t position,
 	    position, size));
 }
 
+static void
+faulty_read_ahead(struct files *files, int descriptor, int64_t position,
+    size_t size)
+{
+	struct files_faulty *faulty = faulty_of(files);
+
+	faulty->below->ops->read_ahead(faulty->below, descriptor, position,
+	    size);
+}
+
 struct files *
 files_faulty_new(struct files *below)
 {
@@ -353,6 +363,7 @@ files_faulty_new(struct files *below)
 		.total_bytes = faulty_total_bytes,
 		.free_bytes = faulty_free_bytes,
 		.resident = faulty_resident,
+		.read_ahead = faulty_read_ahead,
 	};
 	struct files_faulty *faulty = mem_zalloc(sizeof(*faulty));
 

@@ -128,20 +128,6 @@ log_bytes_between(struct log *log, int64_t offset, int64_t end_offset)
 	return (size);
 }
 
-static bool
-segment_resident(struct segment *segment, int64_t position, size_t size)
-{
-	int descriptor = segment_pin(segment);
-	bool hot;
-
-	if (descriptor < 0)
-		return (true); /* the read will tell */
-	hot = segment->files->ops->resident(segment->files, descriptor,
-		  position, size) != 0;
-	segment_unpin(segment);
-	return (hot);
-}
-
 bool
 log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 {
@@ -169,7 +155,7 @@ log_read_is_hot(struct log *log, int64_t offset, size_t max_bytes)
 	if (size > 0 && (uint64_t)size > max_bytes)
 		size = (int64_t)max_bytes;
 	if (size > 0)
-		hot = segment_resident(segment, position, (size_t)size);
+		hot = blob_resident(&segment->blob, position, (size_t)size);
 	segment_list_unref(list);
 	return (hot);
 }

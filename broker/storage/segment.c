@@ -12,6 +12,8 @@
 /* Smaller segments do without, larger ones have so much at most. */
 #define RESERVE_FROM_BYTES ((int64_t)4 << 20)
 #define RESERVE_AHEAD_BYTES ((int64_t)8 << 20)
+/* What is read at once of what shall only come into the kernel's memory. */
+#define BRING_BYTES ((size_t)128 << 10)
 
 static const char *const segment_suffixes[] = { ".log", ".index", ".timeindex",
 	".txnindex" };
@@ -50,6 +52,44 @@ static void
 segment_descriptor_done(struct blob *blob)
 {
 	segment_unpin(segment_of(blob));
+}
+
+/* A file that is not open is not looked at: to open it is to wait as well. */
+static bool
+segment_resident(struct blob *blob, int64_t position, size_t size)
+{
+	struct segment *segment = segment_of(blob);
+	int descriptor = descriptors_pin_open(&segment->held);
+	bool resident;
+
+	if (descriptor < 0)
+		return (false);
+	resident = segment->files->ops->resident(segment->files, descriptor,
+		       position, size) != 0;
+	segment_unpin(segment);
+	return (resident);
+}
+
+static void
+segment_bring(struct blob *blob, int64_t position, size_t size)
+{
+	struct segment *segment = segment_of(blob);
+	int descriptor = segment_pin(segment);
+	size_t scrap_size = size < BRING_BYTES ? size : BRING_BYTES;
+	uint8_t *scrap;
+	ssize_t got = 1;
+
+	if (descriptor < 0)
+		return;
+	scrap = mem_alloc(scrap_size);
+	segment->files->ops->read_ahead(segment->files, descriptor, position,
+	    size + BLOB_LOOK_BYTES);
+	for (size_t at = 0; got > 0 && at < size; at += (size_t)got)
+		got = segment->files->ops->pread(segment->files, descriptor,
+		    scrap, size - at < scrap_size ? size - at : scrap_size,
+		    position + (int64_t)at);
+	segment_unpin(segment);
+	mem_free(scrap);
 }
 
 static void
@@ -127,6 +167,8 @@ segment_new(struct descriptors *descriptors, const char *directory,
 		.read_at = segment_read_at,
 		.descriptor = segment_descriptor,
 		.descriptor_done = segment_descriptor_done,
+		.resident = segment_resident,
+		.bring = segment_bring,
 		.release = segment_release,
 	};
 	struct segment *segment = mem_zalloc(sizeof(*segment));

@@ -41,12 +41,31 @@ blob_descriptor_done(struct blob *blob)
 	(void)blob;
 }
 
+static bool
+blob_is_resident(struct blob *blob, int64_t position, size_t size)
+{
+	const struct rig_blob *b = container_of(blob, struct rig_blob, blob);
+
+	return (position + (int64_t)size <= atomic_load(&b->brought));
+}
+
+static void
+blob_bring_slowly(struct blob *blob, int64_t position, size_t size)
+{
+	struct rig_blob *b = container_of(blob, struct rig_blob, blob);
+
+	atomic_fetch_add(&b->rig->brings, 1);
+	while (!atomic_load(&b->rig->gate))
+		(void)usleep(1000);
+	atomic_store(&b->brought, position + (int64_t)size);
+}
+
 static void
 blob_release(struct blob *blob)
 {
 	struct rig_blob *b = container_of(blob, struct rig_blob, blob);
 
-	atomic_fetch_sub(b->live, 1);
+	atomic_fetch_sub(&b->rig->blobs, 1);
 	mem_free(b);
 }
 
@@ -54,6 +73,8 @@ static const struct blob_ops blob_ops = {
 	.read_at = blob_read_at,
 	.descriptor = blob_descriptor,
 	.descriptor_done = blob_descriptor_done,
+	.resident = blob_is_resident,
+	.bring = blob_bring_slowly,
 	.release = blob_release,
 };
 
@@ -65,7 +86,8 @@ blob_new(struct rig *rig)
 	blob_init(&b->blob, &blob_ops);
 	b->descriptor = rig->blob_descriptor;
 	b->length = rig->blob_length;
-	b->live = &rig->blobs;
+	b->rig = rig;
+	blob_set_readers(&b->blob, rig->readers);
 	atomic_fetch_add(&rig->blobs, 1);
 	return (&b->blob);
 }
@@ -329,6 +351,7 @@ rig_end(struct rig *rig)
 	for (size_t i = 0; i < rig->loop_count; i++)
 		loop_stop(rig->loops[i]);
 	net_free(&rig->net);
+	work_queue_free(rig->readers);
 	for (size_t i = 0; i < rig->loop_count; i++)
 		loop_free(rig->loops[i]);
 	if (rig->clock != NULL)

@@ -34,7 +34,8 @@ struct rig_blob {
 	struct blob blob;
 	int descriptor;         /* -1: read_at only */
 	size_t length;          /* what read_at gives */
-	atomic_uint *live;
+	struct rig *rig;
+	atomic_llong brought;   /* of a cold one: up to there */
 };
 
 struct rig_held {
@@ -55,6 +56,10 @@ struct rig {
 	int blob_descriptor; /* -1: extents are read, not sent */
 	size_t blob_length;
 	atomic_uint blobs;    /* alive */
+	/* Not NULL: they are cold, and are brought when `gate` is open. */
+	struct work_queue *readers;
+	atomic_bool gate;
+	atomic_uint brings;   /* begun */
 	atomic_uint begun;    /* requests */
 	atomic_uint waiting;  /* with the handler */
 	atomic_uint abandoned;

@@ -406,6 +406,77 @@ test_extents_sendfile(void)
 	close(descriptor);
 }
 
+static void
+cold_begin_fetch(struct rig *rig, int fd)
+{
+	uint8_t request[9] = { 'x' };
+
+	bytes_put_i32(request + 1, 2);
+	bytes_put_i32(request + 5, 3000000);
+	client_request(fd, API_METADATA, 5, request, sizeof(request));
+	await_count(&rig->brings, 1);
+}
+
+/* What is not in memory keeps no loop, and comes whole. */
+static void
+test_extents_cold(void)
+{
+	int descriptor = blob_file(RIG_BLOB_BYTES);
+	struct buffer body = BUFFER_EMPTY;
+	struct rig rig;
+	const struct task_ref nobody = { NULL, 0 };
+	int32_t id = 0;
+	int fd, other;
+
+	rig_init(&rig, 1);
+	rig.blob_descriptor = descriptor;
+	rig.readers = work_queue_new(rig.scheduler, "reads", 1);
+	rig_start(&rig);
+	fd = client_connect(&rig);
+	other = client_connect(&rig);
+	cold_begin_fetch(&rig, fd);
+	/* The worker is at it, and the loop serves others. */
+	for (int32_t i = 0; i < 10; i++) {
+		client_request(other, API_METADATA, i, "estill here", 11);
+		CU_ASSERT(client_expect(other, i, "still here"));
+	}
+	CU_ASSERT_EQUAL(atomic_load(&rig.brings), 1);
+	CU_ASSERT_EQUAL(net_requests_under_way(rig.net), 1);
+	atomic_store(&rig.gate, true);
+	CU_ASSERT(client_answer(fd, &id, &body));
+	CU_ASSERT(extents_right(&body, 2, 3000000));
+	/* 1 MiB each, but what had just been read; not more often. */
+	CU_ASSERT(atomic_load(&rig.brings) >= 4);
+	CU_ASSERT(atomic_load(&rig.brings) <= 8);
+	await_metric(&rig, METRIC_COLD_SENDS, 0,
+	    (int64_t)atomic_load(&rig.brings));
+	await_count(&rig.blobs, 0);
+	/* The peer goes meanwhile. */
+	atomic_store(&rig.gate, false);
+	atomic_store(&rig.brings, 0);
+	cold_begin_fetch(&rig, fd);
+	close(fd);
+	atomic_store(&rig.gate, true);
+	await_count(&rig.blobs, 0);
+	/* All connections are closed meanwhile: the stop waits for the disk. */
+	atomic_store(&rig.gate, false);
+	atomic_store(&rig.brings, 0);
+	cold_begin_fetch(&rig, other);
+	net_stop(rig.net, clock_mono_ns(rig.clock), nobody);
+	while (!net_stopped(rig.net))
+		(void)usleep(1000);
+	CU_ASSERT_EQUAL(net_requests_under_way(rig.net), 1);
+	CU_ASSERT_EQUAL(atomic_load(&rig.blobs), 1);
+	atomic_store(&rig.gate, true);
+	while (net_requests_under_way(rig.net) > 0)
+		(void)usleep(1000);
+	CU_ASSERT_EQUAL(atomic_load(&rig.blobs), 0);
+	buffer_fini(&body);
+	close(other);
+	rig_end(&rig);
+	close(descriptor);
+}
+
 /* A file that ends too early: what was promised cannot be sent. */
 static void
 test_extent_cut_short(void)
@@ -794,6 +865,7 @@ static const struct unit_test tests[] = {
 	{ "ApiVersions of an unknown version", test_api_versions_unknown },
 	{ "extents by reading", test_extents_copied },
 	{ "extents by sendfile", test_extents_sendfile },
+	{ "extents of a disk that makes wait", test_extents_cold },
 	{ "an extent cut short", test_extent_cut_short },
 	{ "a peer that never reads", test_never_reads },
 	{ "idle connections", test_idle },
