@@ -503,6 +503,24 @@ zk_fake_expire(struct zk_fake *fake, struct zk_driver *driver)
 }
 
 void
+zk_fake_disown(struct zk_fake *fake, struct zk_driver *driver)
+{
+	CHECK(driver_of(driver)->fake == fake);
+	LIST_EACH(element, &driver_of(driver)->clients) {
+		struct fake_client *client =
+		    list_entry(element, struct fake_client, link);
+		struct fake_session *session = client->session;
+
+		if (session == NULL)
+			continue;
+		session->client = NULL;
+		client->session = NULL;
+		fake_session_left(session);
+		fake_client_break(client);
+	}
+}
+
+void
 zk_fake_forbid(struct zk_fake *fake, const char *path)
 {
 	fake->forbidden = path;

@@ -123,6 +123,15 @@ zk_session_id(const struct zk *zk)
 	return (zk->session_id);
 }
 
+bool
+zk_session_was_ours(const struct zk *zk, int64_t id)
+{
+	for (size_t i = 0; i < ZK_PAST_SESSIONS; i++)
+		if (id != 0 && zk->past_ids[i] == id)
+			return (true);
+	return (false);
+}
+
 struct waitq *
 zk_state_changed(struct zk *zk)
 {
@@ -529,6 +538,9 @@ session_established(struct zk *zk)
 	timer_disarm(&zk->slow);
 	saved.id = zk->setup.driver->ops->id(zk->connection->session,
 	    saved.password);
+	if (zk->session_id != saved.id)
+		zk->past_ids[zk->session_ordinal % ZK_PAST_SESSIONS] =
+		    zk->session_id;
 	zk->session_id = saved.id;
 	zk->session_ordinal++;
 	session_save(zk, &saved);

@@ -92,6 +92,9 @@ enum zk_state zk_state(const struct zk *zk);
  * all ephemeral nodes are gone and that all watchers count as changed. */
 uint64_t zk_session_ordinal(const struct zk *zk);
 int64_t zk_session_id(const struct zk *zk);
+/* Whether it was the id of one of the last sessions before the present one: an
+ * ephemeral node that is owned by it is left of this very process. */
+bool zk_session_was_ours(const struct zk *zk, int64_t id);
 /* Woken at each change of state or session. */
 struct waitq *zk_state_changed(struct zk *zk);
 

@@ -21,6 +21,8 @@
 #define ZK_THROTTLE_PAUSE_NS ((int64_t)100 * 1000000)
 /* How long a start waits for the farewell of the saved session. */
 #define ZK_FAREWELL_NS ((int64_t)5000 * 1000000)
+/* Sessions that are remembered after their end. */
+#define ZK_PAST_SESSIONS 8
 
 struct saved_session {
 	bool present;
@@ -114,6 +116,7 @@ struct zk {
 	enum zk_state state;
 	uint64_t session_ordinal;
 	int64_t session_id;
+	int64_t past_ids[ZK_PAST_SESSIONS]; /* by ordinal; 0: none */
 	struct waitq changed;
 	struct zk_connection *connection;
 	struct list batches;

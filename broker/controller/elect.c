@@ -101,6 +101,19 @@ elect_won(struct task *t, int32_t epoch, int32_t version,
 	return (task_next(t, load_begin));
 }
 
+/* /controller is of a session that was ours, which ZooKeeper has not buried
+ * yet: nobody is controller, and nobody need wait for its end (KAFKA-7165). */
+static enum verdict
+elect_ghost(struct task *t)
+{
+	struct controller *c = controller_of(t);
+
+	diag_info(c->setup.diag, controller, "broker=%d removes /controller of "
+	    "its earlier session", (int)c->setup.broker_id);
+	atomic_store(&c->current_id, -1);
+	return (task_next(t, elect_vacate));
+}
+
 /* /controller is of our own session. */
 static enum verdict
 elect_ours(struct task *t, int32_t epoch)
@@ -145,6 +158,8 @@ elect_look(struct task *t)
 	}
 	if (c->ops[0]->stat.ephemeral_owner == zk_session_id(c->setup.zk))
 		return (elect_ours(t, epoch));
+	if (zk_session_was_ours(c->setup.zk, c->ops[0]->stat.ephemeral_owner))
+		return (elect_ghost(t));
 	if (!znode_controller_decode(c->ops[0]->answer, &seat))
 		diag_error(c->setup.diag, controller,
 		    "/controller cannot be read: waits until it goes");
@@ -212,14 +227,23 @@ elect_taken(struct task *t)
 	return (task_next(t, elect_read));
 }
 
+/* As long as /controller_epoch is as it was read, nobody was elected since, so
+ * it is that same node still. */
 static enum verdict
 elect_vacate(struct task *t)
 {
 	struct controller *c = controller_of(t);
-	int32_t version = c->ops[0]->stat.version;
+	bool fenced = c->ops[1]->rc == ZK_OK;
+	int32_t version = c->ops[fenced ? 1 : 0]->stat.version;
 	struct zk_batch *batch = controller_batch(c);
 
-	c->op = zk_batch_delete(batch, ZNODE_CONTROLLER, version);
+	if (!fenced) {
+		c->op = zk_batch_delete(batch, ZNODE_CONTROLLER, version);
+		return (controller_submit(t, elect_taken));
+	}
+	c->op = zk_batch_multi(batch, 2);
+	zk_multi_check(batch, c->op, ZNODE_CONTROLLER_EPOCH, version);
+	zk_multi_delete(batch, c->op, ZNODE_CONTROLLER, ZK_ANY_VERSION);
 	return (controller_submit(t, elect_taken));
 }
 

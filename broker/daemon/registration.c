@@ -27,9 +27,7 @@ struct registration {
 	struct waitq changed;
 	enum registration_state state;
 	_Atomic int64_t broker_epoch;
-	/* The session in which the node was made, by its ordinal and its id. */
-	uint64_t ordinal;
-	int64_t session_id;
+	uint64_t ordinal; /* of the session in which the node was made */
 	int64_t patience_until_ns; /* 0: nobody stood in the way yet */
 	int refusals; /* by ZooKeeper, since it was registered last */
 	/* The attempt that is under way. */
@@ -460,7 +458,6 @@ registration_done(struct task *t, int64_t epoch)
 	struct registration *r = registration_of(t);
 
 	r->ordinal = r->attempt_ordinal;
-	r->session_id = zk_session_id(r->setup.zk);
 	r->patience_until_ns = 0;
 	r->refusals = 0;
 	atomic_store_explicit(&r->broker_epoch, epoch, memory_order_release);
@@ -511,7 +508,7 @@ registration_owner(struct task *t)
 	owner = r->op->stat.ephemeral_owner;
 	if (owner == zk_session_id(r->setup.zk))
 		return (registration_done(t, r->op->stat.czxid));
-	if (r->session_id != 0 && owner == r->session_id) {
+	if (zk_session_was_ours(r->setup.zk, owner)) {
 		struct zk_batch *batch = registration_batch(r);
 
 		diag_info(r->setup.diag, daemon,
