@@ -24,12 +24,17 @@ struct library_log {
 	size_t next;
 };
 
-/* FNV-1a: enough to know a line again. */
+/* FNV-1a: enough to know a line again, whatever time it tells of. */
 static uint32_t
 line_hash(struct slice line)
 {
+	static const char late[] = " (exceeded timeout by";
+	const uint8_t *end = memmem(line.data, line.length, late,
+	    sizeof(late) - 1);
 	uint32_t hash = 2166136261u;
 
+	if (end != NULL)
+		line.length = (size_t)(end - line.data);
 	for (size_t i = 0; i < line.length; i++)
 		hash = (hash ^ line.data[i]) * 16777619u;
 	return (hash);

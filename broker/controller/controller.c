@@ -258,6 +258,32 @@ controller_call_end(struct controller_call_int *hook)
 	task_wake_ref(call->task);
 }
 
+/* How long who asked waits for ZooKeeper when it is away, and at least. */
+#define ZK_PATIENCE_NS ((int64_t)5 * 1000000000)
+#define ZK_LOOK_NS ((int64_t)1000000000)
+
+bool
+controller_call_waits(struct controller *c, struct task *t,
+    struct controller_call_int *hook)
+{
+	int64_t now_ns = loop_now_ns(task_loop(t)), first_ns, last_ns;
+
+	if (hook->began_ns == 0)
+		hook->began_ns = now_ns;
+	first_ns = hook->began_ns + ZK_PATIENCE_NS;
+	last_ns = hook->call == NULL ? INT64_MAX : hook->call->deadline_ns;
+	if (last_ns < first_ns || zk_state(c->setup.zk) != ZK_CONNECTED)
+		last_ns = first_ns;
+	if (now_ns >= last_ns) {
+		task_set_deadline(t, TASK_NO_DEADLINE);
+		return (false);
+	}
+	if (now_ns >= first_ns)
+		first_ns = now_ns + ZK_LOOK_NS;
+	task_set_deadline(t, first_ns < last_ns ? first_ns : last_ns);
+	return (true);
+}
+
 /* --- batches -------------------------------------------------------------- */
 
 struct zk_batch *

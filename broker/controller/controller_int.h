@@ -496,7 +496,15 @@ bool departure_waits(const struct controller *controller);
  * here. */
 struct controller_call_int {
 	struct controller_call *call; /* NULL: the asker is gone */
+	int64_t began_ns; /* to wait for ZooKeeper; 0: not yet */
 };
+/* Of a step that waits for a batch: whether it shall wait on.  False when the
+ * call's time is up, but not before five seconds; then, too, when ZooKeeper is
+ * away.  The task's deadline is used for it. */
+bool controller_call_waits(struct controller *c, struct task *t,
+    struct controller_call_int *hook);
+/* What is answered then, with REQUEST_TIMED_OUT. */
+#define ZK_SILENT "ZooKeeper does not answer"
 /* The answer is there: the asker is woken. */
 void controller_call_end(struct controller_call_int *hook);
 void creations_cancel(struct controller *controller);

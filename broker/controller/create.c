@@ -481,6 +481,22 @@ create_submit(struct task *t)
 	zk_batch_submit(n->batch, t);
 }
 
+/* Nothing is on its way, or it has all of its effect or none: who asked may
+ * ask again. */
+static enum verdict
+creation_await(struct task *t)
+{
+	struct creation *n = task_state(t);
+
+	if (controller_call_waits(n->controller, t, &n->hook))
+		return (STEP_WAIT);
+	for (size_t i = 0; i < n->count; i++)
+		if (!n->plans[i].done)
+			plan_fail(&n->plans[i], ERR_REQUEST_TIMED_OUT,
+			    ZK_SILENT);
+	return (creation_answer(t));
+}
+
 static enum verdict
 creation_look_again(struct task *t)
 {
@@ -504,7 +520,7 @@ create_looked(struct task *t)
 	struct creation *n = task_state(t);
 
 	if (!zk_batch_done(n->batch))
-		return (STEP_WAIT);
+		return (creation_await(t));
 	/* A lost session: the client finds out who is controller now. */
 	if (look_failed(n))
 		return (creation_fail(t, n->automatic == NULL ?
@@ -533,7 +549,7 @@ create_written(struct task *t)
 	bool raced = false;
 
 	if (!zk_batch_done(n->batch))
-		return (STEP_WAIT);
+		return (creation_await(t));
 	for (size_t i = 0; i < n->count; i++) {
 		struct plan *plan = &n->plans[i];
 
@@ -589,8 +605,7 @@ create_wait(struct task *t)
 	if (n->hook.call == NULL)
 		return (creation_answer(t));
 	waitq_join(cluster_changed(cluster), &n->changed, t);
-	if (n->hook.call->deadline_ns < TASK_NO_DEADLINE)
-		task_set_deadline(t, n->hook.call->deadline_ns);
+	task_set_deadline(t, n->hook.call->deadline_ns);
 	image = cluster_image(cluster);
 	for (size_t i = 0; i < n->count; i++)
 		waits = waits || (n->plans[i].error == ERR_NONE &&
@@ -691,6 +706,7 @@ creation_answer(struct task *t)
 
 	if (n->automatic != NULL) {
 		if (n->plans[0].error != ERR_NONE &&
+		    n->plans[0].error != ERR_REQUEST_TIMED_OUT &&
 		    n->plans[0].error != ERR_TOPIC_ALREADY_EXISTS)
 			diag_warn(n->controller->setup.diag, controller,
 			    "topic=%s cannot be created automatically "
@@ -740,11 +756,15 @@ controller_auto_create(struct controller *controller, const char *topic,
 	struct topic_creation *automatic = automatic_new(topic, task);
 	struct creation_start start = { controller, NULL, automatic };
 
-	/* A broker that stops begins nothing that waits for ZooKeeper. */
-	if (controller->halted || automatic_find(controller, topic) != NULL) {
+	bool away = controller->halted ||
+	    zk_state(controller->setup.zk) != ZK_CONNECTED;
+
+	/* Nothing is begun that waits for a ZooKeeper that is away: clients ask
+	 * again. Nor by a broker that stops. */
+	if (away || automatic_find(controller, topic) != NULL) {
 		automatic->done = true;
-		automatic->error = controller->halted ?
-		    ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		automatic->error = away ? ERR_LEADER_NOT_AVAILABLE :
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION;
 		task_wake_ref(task);
 		return (automatic);
 	}

@@ -304,13 +304,27 @@ mark_error(const struct zk_op *op)
 	}
 }
 
+/* What is marked in the end will be deleted. */
+static enum verdict
+delete_await(struct task *t)
+{
+	struct deleting *d = task_state(t);
+
+	if (controller_call_waits(d->controller, t, &d->hook))
+		return (STEP_WAIT);
+	for (size_t i = 0; i < d->count; i++)
+		if (is_open(&d->topics[i]))
+			d->topics[i].error = ERR_REQUEST_TIMED_OUT;
+	return (deleting_answer(t));
+}
+
 static enum verdict
 delete_marked(struct task *t)
 {
 	struct deleting *d = task_state(t);
 
 	if (!zk_batch_done(d->batch))
-		return (STEP_WAIT);
+		return (delete_await(t));
 	for (size_t i = 0; i < d->count; i++) {
 		struct deleting_topic *topic = &d->topics[i];
 
@@ -352,8 +366,7 @@ delete_wait(struct task *t)
 		return (STEP_DONE);
 	waitq_join(cluster_changed(c->setup.cluster), &d->changed, t);
 	waitq_join(&c->deleted, &d->deleted, t);
-	if (d->hook.call->deadline_ns < TASK_NO_DEADLINE)
-		task_set_deadline(t, d->hook.call->deadline_ns);
+	task_set_deadline(t, d->hook.call->deadline_ns);
 	for (size_t i = 0; i < d->count; i++)
 		waits = waits || (d->topics[i].asked &&
 		    !(is_forgotten(d, &d->topics[i]) &&

@@ -234,6 +234,20 @@ expand_fail(struct task *t, enum error error)
 	return (expansion_answer(t));
 }
 
+static enum verdict
+expand_await(struct task *t)
+{
+	struct expansion *x = task_state(t);
+
+	if (controller_call_waits(x->controller, t, &x->hook))
+		return (STEP_WAIT);
+	for (size_t i = 0; i < x->count; i++)
+		if (!x->topics[i].written)
+			refuse(&x->topics[i], ERR_REQUEST_TIMED_OUT,
+			    ZK_SILENT);
+	return (expansion_answer(t));
+}
+
 static void
 expand_take(struct task *t)
 {
@@ -608,7 +622,7 @@ expand_plan(struct task *t)
 	struct expansion *x = task_state(t);
 
 	if (!zk_batch_done(x->reading))
-		return (STEP_WAIT);
+		return (expand_await(t));
 	if (x->hook.call == NULL)
 		return (STEP_DONE);
 	for (size_t i = 0; i < x->count; i++) {
@@ -641,7 +655,7 @@ expand_written(struct task *t)
 	bool again = false;
 
 	if (!zk_batch_done(x->batch))
-		return (STEP_WAIT);
+		return (expand_await(t));
 	for (size_t i = 0; i < x->count; i++) {
 		struct expanding *topic = &x->topics[i];
 
@@ -692,8 +706,7 @@ expand_wait(struct task *t)
 	if (x->hook.call == NULL)
 		return (STEP_DONE);
 	waitq_join(cluster_changed(cluster), &x->changed, t);
-	if (x->hook.call->deadline_ns < TASK_NO_DEADLINE)
-		task_set_deadline(t, x->hook.call->deadline_ns);
+	task_set_deadline(t, x->hook.call->deadline_ns);
 	image = cluster_image(cluster);
 	for (size_t i = 0; i < x->count; i++)
 		waits = waits || (x->topics[i].error == ERR_NONE &&

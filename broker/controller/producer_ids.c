@@ -109,6 +109,15 @@ allocation_over(struct task *t, enum error error)
 }
 
 static enum verdict
+allocation_await(struct task *t)
+{
+	struct allocation *a = task_state(t);
+
+	return (controller_call_waits(a->controller, t, &a->hook) ? STEP_WAIT :
+	    allocation_over(t, ERR_REQUEST_TIMED_OUT));
+}
+
+static enum verdict
 allocate_begin(struct task *t)
 {
 	struct allocation *a = task_state(t);
@@ -162,7 +171,7 @@ allocate_write(struct task *t)
 	int32_t version;
 
 	if (!zk_batch_done(a->batch))
-		return (STEP_WAIT);
+		return (allocation_await(t));
 	if (!controller_active(c) || a->op->rc != ZK_OK)
 		return (allocation_over(t, ERR_NOT_CONTROLLER));
 	if (!take_last_block(a, &last) || last.last > INT64_MAX - BLOCK_IDS) {
@@ -196,7 +205,7 @@ allocate_written(struct task *t)
 	struct allocation *a = task_state(t);
 
 	if (!zk_batch_done(a->batch))
-		return (STEP_WAIT);
+		return (allocation_await(t));
 	if (a->op->rc == ZK_OK) {
 		diag_info(a->controller->setup.diag, controller, "broker=%d "
 		    "got producer ids %" PRId64 "-%" PRId64, (int)a->broker_id,

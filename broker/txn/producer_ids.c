@@ -38,6 +38,7 @@ struct id_request {
 	struct peer_call call;
 	struct allocate_producer_ids_request request;
 	struct allocate_producer_ids_response response;
+	bool said; /* that none are given: once */
 };
 
 static task_step ids_find_controller, ids_answered, ids_pause;
@@ -213,10 +214,12 @@ ids_answered(struct task *t)
 	    producer_ids_valid(r->response.producer_id_start,
 		r->response.producer_id_len);
 	if (!good) {
-		diag_info(ids->setup.diag, txn,
-		    "producer ids: the controller gave none (%s, %s); asking "
-		    "again", peer_error_name(r->call.error),
-		    error_name(r->response.error_code));
+		if (!r->said)
+			diag_info(ids->setup.diag, txn, "producer ids: the "
+			    "controller gave none (%s, %s); asking until it "
+			    "does", peer_error_name(r->call.error),
+			    error_name(r->response.error_code));
+		r->said = true;
 		peer_call_fini(&r->call);
 		peer_free(&r->peer);
 		return (ids_again(t));
