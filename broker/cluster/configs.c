@@ -716,17 +716,32 @@ follow_expire(struct task *t)
 	return (task_next(t, follow_expired));
 }
 
+/* By ZooKeeper's own clock, which made the newest of them: with another, who
+ * has not read one yet might never hear of it. */
+static int64_t
+follow_newest_ms(const struct follow_state *w)
+{
+	int64_t newest_ms = 0;
+
+	for (size_t i = 0; i < w->op_count; i++)
+		if (w->ops[i]->rc == ZK_OK &&
+		    w->ops[i]->stat.ctime_ms > newest_ms)
+			newest_ms = w->ops[i]->stat.ctime_ms;
+	return (newest_ms);
+}
+
 /* Deletes what is old; the answers do not matter: the next one tries again. */
 static enum verdict
 follow_expired(struct task *t)
 {
 	struct follow_state *w = task_state(t);
-	int64_t now_ms = loop_wall_ms(task_loop(t));
 	struct zk_batch *batch;
+	int64_t now_ms;
 	size_t count = 0;
 
 	if (!zk_batch_done(w->batch))
 		return (STEP_WAIT);
+	now_ms = follow_newest_ms(w);
 	batch = zk_batch_new(w->configs->setup.zk);
 	for (size_t i = 0; i < w->op_count; i++)
 		if (w->ops[i]->rc == ZK_OK &&

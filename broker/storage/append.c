@@ -296,7 +296,7 @@ segment_waited_ms(struct log *log, struct segment *active,
 	if (active->first_timestamp_ms >= 0)
 		return ((int64_t)((uint64_t)run->max_timestamp_ms -
 		    (uint64_t)active->first_timestamp_ms));
-	return (storage_now_ms(log->storage) - active->created_ms);
+	return (storage_mono_ms(log->storage) - active->created_ms);
 }
 
 static bool

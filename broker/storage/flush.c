@@ -162,7 +162,7 @@ log_flush_to(struct log *log, int64_t offset)
 		log_dir_changed(log->dir, CHECKPOINT_RECOVERY_POINT);
 	}
 	lock_release(&log->lock);
-	atomic_store(&log->last_flush_ms, storage_now_ms(log->storage));
+	atomic_store(&log->last_flush_ms, storage_mono_ms(log->storage));
 	return (ERR_NONE);
 }
 

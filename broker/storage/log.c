@@ -48,7 +48,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->aborted_last, -1);
 	atomic_init(&log->unsettled, false);
 	atomic_init(&log->truncations, 0);
-	atomic_init(&log->last_flush_ms, storage_now_ms(storage));
+	atomic_init(&log->last_flush_ms, storage_mono_ms(storage));
 	atomic_init(&log->deleted, false);
 	return (log);
 }
@@ -303,7 +303,7 @@ log_date_segment(struct log *log, struct segment *segment)
 {
 	struct log_settings settings = log_get_settings(log);
 
-	segment->created_ms = storage_now_ms(log->storage);
+	segment->created_ms = storage_mono_ms(log->storage);
 	segment->jitter_ms = storage_jitter_ms(log->storage,
 	    settings.segment_jitter_ms < settings.segment_ms
 		? settings.segment_jitter_ms

@@ -52,7 +52,7 @@ struct segment {
 	int64_t bytes_since_index;
 	int64_t reserved; /* up to where it has blocks; INT64_MAX: refused */
 	int64_t first_timestamp_ms; /* TIMESTAMP_UNREAD until asked */
-	int64_t created_ms;
+	int64_t created_ms; /* monotonic: made or opened */
 	int64_t jitter_ms;
 };
 

@@ -25,6 +25,38 @@ storage_now_ms(const struct storage *storage)
 	return (clock_wall_ms(storage->setup.clock));
 }
 
+int64_t
+storage_mono_ms(const struct storage *storage)
+{
+	return (clock_mono_ms(storage->setup.clock));
+}
+
+int64_t
+storage_steady_ms(struct storage *storage)
+{
+	enum steady_news news;
+	int64_t leap_ms, now_ms;
+
+	lock_take(&storage->steady_lock);
+	now_ms = steady_look(&storage->steady, storage_now_ms(storage),
+	    storage_mono_ms(storage), &news, &leap_ms);
+	lock_release(&storage->steady_lock);
+	if (news == STEADY_AHEAD)
+		diag_warn(storage->diag, storage, "the clock went ahead by "
+		    "seconds=%lld: nothing is deleted by it for as long, or a "
+		    "day, in case it is set back",
+		    (long long)(leap_ms / 1000));
+	if (news == STEADY_BACK)
+		diag_warn(storage->diag, storage, "the clock went back by "
+		    "seconds=%lld: what is old is deleted later by as much",
+		    (long long)(-leap_ms / 1000));
+	if (news == STEADY_BELIEVED)
+		diag_info(storage->diag, storage, "the clock stays ahead by "
+		    "seconds=%lld and is followed",
+		    (long long)(leap_ms / 1000));
+	return (now_ms);
+}
+
 uint64_t
 storage_segment_id(struct storage *storage)
 {
@@ -61,6 +93,7 @@ storage_free(struct storage *storage)
 	lock_fini(&storage->lock);
 	lock_fini(&storage->deletions_lock);
 	lock_fini(&storage->refresh_lock);
+	lock_fini(&storage->steady_lock);
 	storage->magic = 0;
 	mem_free(storage);
 }
@@ -99,12 +132,14 @@ storage_open(const struct storage_setup *setup)
 	lock_init(&storage->lock, LOCK_RANK_LOG_DIRS);
 	lock_init(&storage->deletions_lock, LOCK_RANK_LEAF);
 	lock_init(&storage->refresh_lock, LOCK_RANK_LOG);
+	lock_init(&storage->steady_lock, LOCK_RANK_LEAF);
 	list_init(&storage->deletions);
 	list_init(&storage->doomed);
 	list_init(&storage->futures);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
 	    setup->random == NULL ? 1 : random_u64(setup->random));
+	(void)storage_steady_ms(storage);
 	storage->dirs = mem_zalloc((paths->count + 1) * sizeof(*storage->dirs));
 	for (size_t i = 0; i < paths->count && !fatal; i++) {
 		struct log_dir *dir = log_dir_open(storage, paths->items[i],

@@ -27,6 +27,7 @@
 #include "storage/epochs.h"
 #include "storage/producers.h"
 #include "storage/segment.h"
+#include "storage/steady.h"
 #include "storage/walk.h"
 
 #define STORAGE_MAGIC 0x53544f52U
@@ -117,6 +118,8 @@ struct storage {
 	void *high_watermark_arg;
 	struct upkeep *upkeep;
 	struct lock refresh_lock;   /* of the rank of logs; one refreshes */
+	struct lock steady_lock;    /* a leaf */
+	struct steady steady;
 	struct lock deletions_lock; /* of the rank of leaves */
 	struct list deletions;
 	struct list doomed; /* directories of deleted logs; likewise guarded */
@@ -213,7 +216,13 @@ log_deleted(const struct log *log)
 /* --- storage.c ------------------------------------------------------------ */
 
 struct random;
+/* The wall clock: what records and files are dated by. */
 int64_t storage_now_ms(const struct storage *storage);
+/* By which things count as old enough to be deleted (steady.h); a look at the
+ * clocks.  No leaf lock is held. */
+int64_t storage_steady_ms(struct storage *storage);
+/* For what is due after a while, whatever the wall clock says. */
+int64_t storage_mono_ms(const struct storage *storage);
 uint64_t storage_segment_id(struct storage *storage);
 int64_t storage_jitter_ms(struct storage *storage, int64_t bound_ms);
 /* Puts a loaded or new log in the tables; false: there is one of its name. */

@@ -124,11 +124,12 @@ static bool
 expire_one(void *arg, struct log *log)
 {
 	struct storage *storage = arg;
+	int64_t now_ms = storage_steady_ms(storage);
 
 	/* A truncation that loads producers anew has only the writer's lock. */
 	lock_take(&log->writer);
 	lock_take(&log->lock);
-	producers_expire(&log->producers, storage_now_ms(storage),
+	producers_expire(&log->producers, now_ms,
 	    atomic_load_explicit(&storage->producer_id_expiration_ms,
 		memory_order_relaxed));
 	lock_release(&log->lock);
@@ -147,7 +148,7 @@ flush_one(void *arg, struct log *log)
 {
 	struct storage *storage = arg;
 	struct log_settings settings = log_get_settings(log);
-	int64_t since_ms = storage_now_ms(storage) -
+	int64_t since_ms = storage_mono_ms(storage) -
 	    atomic_load(&log->last_flush_ms);
 
 	if (since_ms >= settings.flush_ms)
@@ -170,7 +171,7 @@ retain_count(struct log *log, const struct segment_list *list,
 {
 	int64_t start_offset = log_start_offset(log);
 	int64_t high_watermark = atomic_load(&log->high_watermark);
-	int64_t now_ms = storage_now_ms(log->storage);
+	int64_t now_ms = storage_steady_ms(log->storage);
 	int64_t surplus = log_size_bytes(log) - settings->retention_bytes;
 	size_t count = 0;
 
@@ -224,7 +225,7 @@ retain_roll(struct log *log, const struct log_settings *settings)
 		log_roll(log, end_offset);
 	else if (settings->retention_ms >= 0 &&
 	    log_segment_date(log, active, &date_ms) == ERR_NONE &&
-	    storage_now_ms(log->storage) - date_ms > settings->retention_ms)
+	    storage_steady_ms(log->storage) - date_ms > settings->retention_ms)
 		log_roll(log, end_offset);
 }
 

@@ -573,6 +573,52 @@ test_producers_expire_sooner(void)
 	rig_fini(&rig);
 }
 
+static void
+steady_must(struct steady *steady, int64_t wall_h, int64_t mono_h,
+    int64_t steady_h, enum steady_news expected)
+{
+	static const int64_t hour = 3600 * 1000;
+	enum steady_news news;
+	int64_t leap_ms;
+
+	CU_ASSERT_EQUAL(steady_look(steady, wall_h * hour, mono_h * hour, &news,
+	    &leap_ms), steady_h * hour);
+	CU_ASSERT_EQUAL(news, expected);
+}
+
+static void
+test_clock_leaps(void)
+{
+	struct steady steady = { .begun = false };
+	enum steady_news news;
+	int64_t leap_ms;
+
+	steady_must(&steady, 100, 1, 100, STEADY_NOTHING);
+	steady_must(&steady, 101, 2, 101, STEADY_NOTHING);
+	/* Drift is followed. */
+	CU_ASSERT_EQUAL(steady_look(&steady, INT64_C(363640000), 7200000, &news,
+	    &leap_ms), INT64_C(363640000));
+	CU_ASSERT_EQUAL(leap_ms, 40000);
+	CU_ASSERT_EQUAL(news, STEADY_NOTHING);
+	steady_must(&steady, 102, 3, 102, STEADY_NOTHING);
+	/* Ahead, and set back in time. */
+	steady_must(&steady, 112, 3, 102, STEADY_AHEAD);
+	steady_must(&steady, 121, 12, 111, STEADY_NOTHING);
+	steady_must(&steady, 111, 12, 111, STEADY_NOTHING);
+	/* Ahead, and it stays so. */
+	steady_must(&steady, 113, 12, 111, STEADY_AHEAD);
+	steady_must(&steady, 114, 13, 112, STEADY_NOTHING);
+	steady_must(&steady, 115, 14, 115, STEADY_BELIEVED);
+	steady_must(&steady, 116, 15, 116, STEADY_NOTHING);
+	/* Years: a day. */
+	steady_must(&steady, 90116, 15, 116, STEADY_AHEAD);
+	steady_must(&steady, 90139, 38, 139, STEADY_NOTHING);
+	steady_must(&steady, 90140, 39, 90140, STEADY_BELIEVED);
+	/* Back at once. */
+	steady_must(&steady, 50, 40, 50, STEADY_BACK);
+	steady_must(&steady, 51, 41, 51, STEADY_NOTHING);
+}
+
 /* Hours in which nothing happens ask nothing of the disk. */
 static void
 test_idle(void)
@@ -613,6 +659,7 @@ static const struct unit_test tests[] = {
 	{ "deleted while it is sent", test_deleted_while_sent },
 	{ "producers expire", test_producers_expire },
 	{ "producers expire sooner", test_producers_expire_sooner },
+	{ "a clock that leaps", test_clock_leaps },
 	{ "nothing to do", test_idle },
 };
 
