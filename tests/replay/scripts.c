@@ -5,6 +5,9 @@
 
 #include "base/mem.h"
 
+/* Of something that succeeds as soon as there is a controller. */
+#define TRIES_MAX 240
+
 int64_t
 some_ms(struct replay *r, int64_t bound_ms)
 {
@@ -27,10 +30,16 @@ make_topics(struct replay *r, int count)
 {
 	for (int i = 0; i < count; i++) {
 		char name[16];
+		int tries = 0;
 
 		snprintf(name, sizeof(name), "t%d", i);
-		while (!replay_create_topic(r, name, 4, (int16_t)(2 + i % 2)))
+		while (!replay_create_topic(r, name, 4, (int16_t)(2 + i % 2))) {
+			if (tries++ == TRIES_MAX) {
+				replay_fault(r, "nobody is controller");
+				return;
+			}
 			replay_run(r, 500);
+		}
 		replay_run(r, some_ms(r, 300));
 	}
 }

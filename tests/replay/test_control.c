@@ -22,6 +22,8 @@ is_election(const struct zk_op *op)
 
 /* --- 1: answers to elections are lost ------------------------------------- */
 
+/* KAFKA-13407: who won and never heard of it must serve as controller. */
+
 static void
 lose_election(struct replay *r, int id, const struct zk_op *op)
 {
@@ -71,6 +73,8 @@ script_expiry(struct replay *r)
 }
 
 /* --- 3: a zombie ---------------------------------------------------------- */
+
+/* KAFKA-6082: what a controller wrote that is none any more gets nowhere. */
 
 struct zombie {
 	int id;       /* 0: not cut yet */
@@ -303,6 +307,13 @@ script_configs(struct replay *r)
 	if (zk_fake_get(r->fake, "/config/changes/config_change_0000000003",
 		&(struct slice){ NULL, 0 }, &(struct zk_stat){ 0 }))
 		replay_fault(r, "an old notification is there still");
+	/* By ZooKeeper's clock, not by that of who looks. */
+	r->clock.wall_base_ms += 3600 * 1000;
+	zk_fake_expire(r->fake, replay_driver(r, 2));
+	replay_run(r, 5000);
+	if (!zk_fake_get(r->fake, "/config/changes/config_change_0000000006",
+		&(struct slice){ NULL, 0 }, &(struct zk_stat){ 0 }))
+		replay_fault(r, "a young notification is gone");
 }
 
 static void
