@@ -59,6 +59,7 @@ controller_new(const struct controller_setup *setup)
 	list_init(&c->deletings);
 	list_init(&c->expansions);
 	list_init(&c->departures);
+	list_init(&c->polls);
 	list_init(&c->allocations);
 	return (c);
 }
@@ -83,10 +84,12 @@ controller_forget(struct controller *c)
 	c->walk_count = 0;
 	c->dirs_changed = false;
 	c->deletions_moved = false;
+	c->preferred_waits = false;
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
 	departures_cancel(c);
+	polls_cancel(c, false);
 	/* What is watched will be read anew, by whoever is elected. */
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
 		waitq_leave(&c->watches[i].watcher.woken, &c->watches[i].link);
@@ -152,6 +155,7 @@ controller_calls_cancel(struct controller *c)
 	deletings_cancel(c);
 	expansions_cancel(c);
 	departures_cancel(c);
+	polls_cancel(c, true);
 	allocations_cancel(c);
 }
 
@@ -613,8 +617,11 @@ controller_idle(struct task *t)
 		return (task_next(t, departure_run));
 	if (watch_changed(c, WATCH_ISR_CHANGES))
 		return (task_next(t, notices_isr));
-	if (watch_changed(c, WATCH_REASSIGNMENTS) ||
-	    watch_changed(c, WATCH_PREFERRED))
+	if (!list_empty(&c->polls) && poll_waits(c))
+		return (task_next(t, polls_run));
+	if (watch_changed(c, WATCH_PREFERRED) || c->preferred_waits)
+		return (task_next(t, polls_node));
+	if (watch_changed(c, WATCH_REASSIGNMENTS))
 		return (task_next(t, notices_unserved));
 	controller_measure(c);
 	return (STEP_WAIT);

@@ -100,6 +100,10 @@ void controller_create_partitions(struct controller *controller,
  * candidate any more until it registers anew. */
 void controller_controlled_shutdown(struct controller *controller,
     struct controller_call *call);
+/* ElectLeaders: preferred leaders, or any that live where there is none; waits
+ * until all loops know them, or the deadline. NOT_CONTROLLER inside. */
+void controller_elect_leaders(struct controller *controller,
+    struct controller_call *call);
 /* AllocateProducerIds, for brokers of the cluster. */
 void controller_allocate_producer_ids(struct controller *controller,
     struct controller_call *call);

@@ -20,6 +20,7 @@
  *	delete.c       DeleteTopics: marks written, the end waited for
  *	expand.c       CreatePartitions
  *	departure.c    ControlledShutdown
+ *	polls.c        leaders that somebody wants: ElectLeaders
  *	producer_ids.c blocks of producer ids
  *
  * One task, `main`, does all that changes the context, one event at a time.
@@ -78,6 +79,13 @@ struct assigned {
 	int64_t unconfirmed_epoch; /* 0: it has, or came later */
 };
 
+/* A leader that somebody asks for, while the state is written: polls.c. */
+enum leader_wish {
+	WISH_NONE,
+	WISH_PREFERRED, /* the first of the assignment, if it is in sync */
+	WISH_UNCLEAN    /* any that lives, if there is no leader */
+};
+
 struct topic;
 
 /* What the state node of a partition says. */
@@ -110,6 +118,7 @@ struct partition {
 	bool lost;       /* its topic went while it was written */
 	bool stale;      /* to be read again before the next write */
 	bool announce;   /* what was read may be news to the brokers */
+	enum leader_wish wish;
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
 	uint64_t shown;
@@ -350,6 +359,7 @@ struct controller {
 	struct rewrite rewrite;
 	struct tree_walk tree;
 	bool dirs_changed;      /* a replica's dir_offline was set */
+	bool preferred_waits;   /* its node was there at the start */
 	bool deletions_moved;   /* deletion.c has something to look at */
 	struct list reconfigured; /* topics whose config changed */
 	struct waitq deleted;   /* woken when a deletion ended or halted */
@@ -376,6 +386,7 @@ struct controller {
 	struct list deletings;   /* tasks of delete.c */
 	struct list expansions;  /* tasks of expand.c */
 	struct list departures;  /* tasks of departure.c */
+	struct list polls;       /* tasks of polls.c */
 	struct list allocations; /* tasks of producer_ids.c */
 };
 
@@ -485,12 +496,21 @@ extern task_step notices_log_dirs, notices_isr, notices_unserved;
 void notices_delete(struct controller *controller, enum controller_watch watch,
     const struct zk_op *listed);
 /* One line about what is pending and not served yet. */
-void notices_warn(struct controller *controller, struct zk_op *const *listed);
+void notices_warn(struct controller *controller,
+    const struct zk_op *reassignments);
 
 /* departure.c */
 extern task_step departure_run;
 /* A broker that goes has not been looked at yet. */
 bool departure_waits(const struct controller *controller);
+
+/* polls.c */
+extern task_step polls_run, polls_node;
+/* An election was asked for that has not been looked at yet. */
+bool poll_waits(const struct controller *controller);
+/* Whether it has not the leader that is wished for. */
+bool poll_needed(const struct controller *controller,
+    const struct partition *partition, enum leader_wish wish);
 
 /* Of the files that answer calls: in the task's state; the asker's call points
  * here. */
@@ -511,6 +531,8 @@ void creations_cancel(struct controller *controller);
 void deletings_cancel(struct controller *controller);
 void expansions_cancel(struct controller *controller);
 void departures_cancel(struct controller *controller);
+/* Those, too, whose states are written and only to be shown? */
+void polls_cancel(struct controller *controller, bool written);
 void allocations_cancel(struct controller *controller);
 
 #endif

@@ -209,17 +209,12 @@ isr_checked(struct task *t)
 /* --- what is not served --------------------------------------------------- */
 
 void
-notices_warn(struct controller *c, struct zk_op *const *listed)
+notices_warn(struct controller *c, const struct zk_op *reassignments)
 {
-	bool reassignments = listed[WATCH_REASSIGNMENTS]->rc == ZK_OK;
-	bool preferred = listed[WATCH_PREFERRED]->rc == ZK_OK;
-
-	if (!reassignments && !preferred)
-		return;
-	diag_warn(c->setup.diag, controller, "pending in ZooKeeper and not "
-	    "carried out by this version, left as they are:%s%s",
-	    reassignments ? " " ZNODE_REASSIGN_PARTITIONS : "",
-	    preferred ? " " ZNODE_PREFERRED_ELECTION : "");
+	if (reassignments->rc == ZK_OK)
+		diag_warn(c->setup.diag, controller, "pending in ZooKeeper and "
+		    "not carried out by this version, left as it is: "
+		    ZNODE_REASSIGN_PARTITIONS);
 }
 
 enum verdict
@@ -228,10 +223,7 @@ notices_unserved(struct task *t)
 	struct controller *c = controller_of(t);
 
 	controller_batch(c);
-	controller_ops(c, WATCH_COUNT);
-	c->ops[WATCH_REASSIGNMENTS] = controller_watch_read(c,
-	    WATCH_REASSIGNMENTS);
-	c->ops[WATCH_PREFERRED] = controller_watch_read(c, WATCH_PREFERRED);
+	c->op = controller_watch_read(c, WATCH_REASSIGNMENTS);
 	return (controller_submit(t, unserved_listed));
 }
 
@@ -243,6 +235,6 @@ unserved_listed(struct task *t)
 
 	if (!controller_answered(t, &verdict))
 		return (verdict);
-	notices_warn(c, c->ops);
+	notices_warn(c, c->op);
 	return (task_next(t, controller_idle));
 }

@@ -130,8 +130,8 @@ elect(const struct partition_view *view, enum election_kind kind,
 			.in_isr = isr_holds(p, broker),
 		};
 	}
-	return (election_run(kind, replicas,
-	    (size_t)p->replica_count, view->unclean_allowed));
+	return (election_run(kind, replicas, (size_t)p->replica_count,
+	    view->unclean_allowed || p->wish == WISH_UNCLEAN));
 }
 
 /* Who is to lead: the one who does, as long as it can and stays. */
@@ -142,6 +142,11 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 	struct election_result same = { .leader = p->now.leader };
 	struct election_result other;
 
+	if (p->wish == WISH_PREFERRED && p->written) {
+		other = elect(view, ELECTION_PREFERRED, arena);
+		if (other.leader >= 0)
+			return (other);
+	}
 	if (!p->written || p->now.leader < 0 ||
 	    !replica_live(view->controller, p, p->now.leader))
 		return (elect(view, ELECTION_OFFLINE, arena));

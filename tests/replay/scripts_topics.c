@@ -768,6 +768,170 @@ script_unclean_forbidden(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* --- 5: leaders that are asked for ---------------------------------------- */
+
+#define ELECT_NS ((int64_t)10 * 1000 * 1000000)
+
+/* ElectLeaders for t0/0; the error, -1: nobody answered, -2: no row. */
+static int
+elect(struct replay *r, int8_t kind)
+{
+	struct elect_leaders_request request;
+	struct elect_leaders_response response;
+	int32_t number = 0;
+	struct elect_leaders_request_topic_partition asked = {
+		.topic = SLICE_LITERAL("t0"), .partitions = &number,
+		.partitions_count = 1 };
+	struct arena arena;
+	int error = -1;
+
+	arena_init(&arena, 0);
+	wire_init(&message_elect_leaders_request, &request);
+	wire_init(&message_elect_leaders_response, &response);
+	request.election_type = kind;
+	request.topic_partitions = &asked;
+	request.topic_partitions_count = 1;
+	if (replay_ask(r, controller_elect_leaders, &(struct controller_call){
+		.arena = &arena, .request = &request, .response = &response,
+		.deadline_ns = r->clock.now_ns + ELECT_NS, .version = 2 }))
+		error = response.replica_election_results_count != 1 ? -2 :
+		    response.replica_election_results[0].partition_result[0].
+		    error_code;
+	arena_fini(&arena);
+	return (error);
+}
+
+/* t0's ISR and leader, as an old leader writes them. */
+static void
+put_state(struct replay *r, int leader, int first, int second)
+{
+	struct znode_state state;
+	struct buffer json = BUFFER_EMPTY;
+	struct arena arena;
+	int32_t version;
+
+	arena_init(&arena, 0);
+	if (!replay_state(r, "t0", 0, &arena, &state, &version))
+		replay_fault(r, "t0/0 has no state");
+	state.leader = leader;
+	state.isr = (int32_t[]){ first, second };
+	state.isr_count = 2;
+	znode_state_encode(&state, &json);
+	zk_fake_put(r->fake, znode_state_path(&arena, "t0", 0),
+	    buffer_slice(&json));
+	buffer_fini(&json);
+	arena_fini(&arena);
+}
+
+/* t0, on one broker that came back and one that led meanwhile. */
+static void
+make_displaced(struct replay *r, int *first, int *second)
+{
+	replay_run(r, 3000);
+	while (replay_active(r) == 0)
+		replay_run(r, 500);
+	*first = some_plane(r, replay_active(r));
+	*second = 6 - replay_active(r) - *first;
+	put_topic(r, "t0", *first, *second);
+	replay_run(r, 1000);
+	replay_kill_bounced(r, *first);
+	replay_run(r, 1000);
+	must_lead(r, *second);
+	replay_start(r, *first);
+	replay_run(r, 2000);
+	if (elect(r, 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
+		replay_fault(r, "who is not in sync was elected");
+	must_lead(r, *second);
+	put_state(r, *second, *second, *first);
+}
+
+/* Answers to writes are lost, the controller dies, or is cut off, or not. */
+static void
+disturb(struct replay *r, int id, const struct zk_op *op)
+{
+	int *how = r->script;
+
+	if (!is_state_write(op) || *how == 0)
+		return;
+	if (*how == 1)
+		zk_fake_lose_next_reply(r->fake, replay_driver(r, id));
+	else if (*how == 2)
+		replay_kill(r, id);
+	else
+		zk_fake_cut(r->fake, replay_driver(r, id), true);
+	*how = 0;
+}
+
+static void
+script_preferred(struct replay *r)
+{
+	int first, second, error, how = (int)random_below(&r->random, 4);
+	bool quiet = how < 2;
+
+	make_displaced(r, &first, &second);
+	r->script = &how;
+	r->on_write = disturb;
+	error = elect(r, 0);
+	r->on_write = NULL;
+	if (quiet ? error != ERR_NONE :
+	    error != ERR_NOT_CONTROLLER && error != ERR_REQUEST_TIMED_OUT &&
+	    error != -1)
+		replay_fault(r, "the answer is %d", error);
+	for (int id = 1; id <= (int)r->plane_count; id++)
+		if (replay_lives(r, id))
+			zk_fake_cut(r->fake, replay_driver(r, id), false);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+	if (quiet)
+		must_lead(r, first);
+	/* By whoever is controller now. */
+	error = elect(r, 0);
+	if (error != ERR_NONE && error != ERR_ELECTION_NOT_NEEDED)
+		replay_fault(r, "the second answer is %d", error);
+	must_lead(r, first);
+	if (elect(r, 0) != ERR_ELECTION_NOT_NEEDED)
+		replay_fault(r, "elected again");
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_preferred_node(struct replay *r)
+{
+	int first, second;
+	struct slice data;
+	struct zk_stat stat;
+
+	make_displaced(r, &first, &second);
+	put(r, ZNODE_PREFERRED_ELECTION, "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"t0\",\"partition\":0}]}");
+	/* Or another controller finds it. */
+	if (random_below(&r->random, 2) == 0)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, first);
+	if (zk_fake_get(r->fake, ZNODE_PREFERRED_ELECTION, &data, &stat))
+		replay_fault(r, "the node was not deleted");
+}
+
+static void
+script_unclean_asked(struct replay *r)
+{
+	int other = make_unclean(r, "false");
+
+	must_lead(r, -1);
+	if (elect(r, 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
+		replay_fault(r, "a leader was preferred");
+	if (elect(r, 1) != ERR_NONE)
+		replay_fault(r, "nobody was elected");
+	must_lead(r, other);
+	if (elect(r, 1) != ERR_ELECTION_NOT_NEEDED)
+		replay_fault(r, "elected again");
+	/* What was asked for once is not wanted for ever. */
+	replay_kill_bounced(r, other);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+}
+
 const struct script topic_scripts[] = {
 	{ "creation-raced", script_creation_raced },
 	{ "creation-echo", script_creation_echo },
@@ -787,5 +951,8 @@ const struct script topic_scripts[] = {
 	    "unclean.leader.election.enable=true\n" },
 	{ "unclean-forbidden", script_unclean_forbidden, 0,
 	    "unclean.leader.election.enable=true\n" },
+	{ "preferred", script_preferred },
+	{ "preferred-node", script_preferred_node },
+	{ "unclean-asked", script_unclean_asked },
 	{ NULL },
 };

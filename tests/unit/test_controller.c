@@ -503,6 +503,77 @@ plan_error(struct planning *p)
 	return (p->plan.error);
 }
 
+/* The leader that was asked for, and no other. */
+static void
+test_decide_wishes(void)
+{
+	struct bench b;
+
+	bench_init(&b, "123", 2, "213");
+	CU_ASSERT(!bench_decide(&b, true));
+	b.partition.wish = WISH_UNCLEAN;
+	CU_ASSERT(!bench_decide(&b, false));
+	b.partition.wish = WISH_PREFERRED;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT_EQUAL(b.wanted.leader_epoch, 5);
+	CU_ASSERT(wanted_isr(&b, "213"));
+	CU_ASSERT(!b.wanted.recovering);
+	/* It goes, or its disk is lost, or it is not in sync: it stays. */
+	b.brokers[0].shutting_down = true;
+	b.partition.now.isr[1] = 3;
+	b.partition.now.isr_count = 2;
+	CU_ASSERT(!bench_decide(&b, true));
+	b.brokers[0].shutting_down = false;
+	CU_ASSERT(!bench_decide(&b, true));
+	b.partition.now.isr[1] = 1;
+	b.replicas[0].dir_offline = true;
+	bench_decide(&b, true);
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	arena_fini(&b.arena);
+	/* Nobody leads, and it can. */
+	bench_init(&b, "1", -1, "12");
+	b.partition.wish = WISH_PREFERRED;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	arena_fini(&b.arena);
+	/* Nobody leads: who is asked for all the same is taken. */
+	bench_init(&b, "3", -1, "12");
+	b.partition.wish = WISH_PREFERRED;
+	CU_ASSERT(!bench_decide(&b, false));
+	b.partition.wish = WISH_UNCLEAN;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(wanted_isr(&b, "3"));
+	CU_ASSERT(b.wanted.recovering);
+	arena_fini(&b.arena);
+	/* In sync comes first. */
+	bench_init(&b, "13", 2, "32");
+	b.partition.wish = WISH_UNCLEAN;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 3);
+	CU_ASSERT(!b.wanted.recovering);
+	arena_fini(&b.arena);
+}
+
+static void
+test_wish_needed(void)
+{
+	struct bench b;
+
+	bench_init(&b, "23", 2, "213");
+	CU_ASSERT(poll_needed(&b.controller, &b.partition, WISH_PREFERRED));
+	CU_ASSERT(!poll_needed(&b.controller, &b.partition, WISH_UNCLEAN));
+	b.brokers[0].shutting_down = true;
+	CU_ASSERT(poll_needed(&b.controller, &b.partition, WISH_UNCLEAN));
+	b.partition.now.leader = 1;
+	CU_ASSERT(!poll_needed(&b.controller, &b.partition, WISH_PREFERRED));
+	CU_ASSERT(poll_needed(&b.controller, &b.partition, WISH_UNCLEAN));
+	b.partition.now.leader = -1;
+	CU_ASSERT(poll_needed(&b.controller, &b.partition, WISH_UNCLEAN));
+	arena_fini(&b.arena);
+}
+
 static void
 test_plan_defaults(void)
 {
@@ -680,6 +751,8 @@ static const struct unit_test tests[] = {
 	{ "decide: deaths", test_decide_deaths },
 	{ "decide: log dirs, shutdown", test_decide_log_dirs },
 	{ "decide: departures", test_decide_departures },
+	{ "decide: wishes", test_decide_wishes },
+	{ "wishes: needed", test_wish_needed },
 	{ "plan: defaults", test_plan_defaults },
 	{ "plan: refusals", test_plan_refusals },
 	{ "plan: manual", test_plan_manual },
