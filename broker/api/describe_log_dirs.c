@@ -149,6 +149,7 @@ describe_log_dirs_topics(const struct describe_log_dirs_state *s,
 		partitions[i].partition_index = log_partition(rows[i].log);
 		partitions[i].partition_size = rows[i].size_bytes;
 		partitions[i].offset_lag = rows[i].offset_lag;
+		partitions[i].is_future_key = rows[i].is_future;
 	}
 	return (true);
 }

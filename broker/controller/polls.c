@@ -3,11 +3,13 @@
  * Leaders that somebody wants: ElectLeaders, and what a tool wrote to
  * /admin/preferred_replica_election.
  *
- *	[asked] --> [taken up, between two events: which have not the
- *	             leader wanted] --> [states read again, written]
- *	                                      |
- *	         answered, when all loops <---+---> the node is deleted, whatever
- *	         know the new leaders               came of it
+ *	[asked] --> [taken up, between two events: who has not the leader]
+ *	                 |
+ *	                 v
+ *	            [states read again, written] --> answered, when all loops
+ *	                 |                           know the new leaders
+ *	                 v
+ *	            the node is deleted, whatever came of it
  *
  * The wish lies on the partition while its state is written, and is taken back
  * then: who could not be elected now is not elected later.

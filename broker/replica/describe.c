@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "replica/replica_int.h"
+#include "replica/move_int.h"
 
 /* --- producers ------------------------------------------------------------ */
 
@@ -104,30 +104,55 @@ described_lag(struct replicas *replicas, struct log *log)
 	return (lag > 0 ? lag : 0);
 }
 
-static bool
-describe_log(void *arg, struct log *log)
+/* NULL: the directory is not described. */
+static struct described_log *
+describe_add(struct dirs_lookup *lookup, const struct log_dir *log_dir)
 {
-	struct dirs_lookup *lookup = arg;
 	const struct storage *storage = lookup->replicas->setup.storage;
 	size_t dir = 0;
 
 	while (dir < lookup->dir_count &&
-	    storage_dir_at(storage, dir) != log_directory(log))
+	    storage_dir_at(storage, dir) != log_dir)
 		dir++;
 	if (dir == lookup->dir_count || lookup->dirs[dir].error != ERR_NONE)
-		return (true);
+		return (NULL);
 	if (lookup->log_count == lookup->log_room) {
 		lookup->log_room = lookup->log_room * 2 + 64;
 		lookup->logs = mem_realloc(lookup->logs,
 		    lookup->log_room * sizeof(*lookup->logs));
 	}
-	lookup->logs[lookup->log_count++] = (struct described_log){
-		.log = log_ref(log),
-		.dir = dir,
-		.size_bytes = log_size_bytes(log),
-		.offset_lag = described_lag(lookup->replicas, log),
-	};
+	lookup->logs[lookup->log_count] = (struct described_log){ .dir = dir };
+	return (&lookup->logs[lookup->log_count++]);
+}
+
+static bool
+describe_log(void *arg, struct log *log)
+{
+	struct dirs_lookup *lookup = arg;
+	struct described_log *row = describe_add(lookup, log_directory(log));
+
+	if (row == NULL)
+		return (true);
+	row->log = log_ref(log);
+	row->size_bytes = log_size_bytes(log);
+	row->offset_lag = described_lag(lookup->replicas, log);
 	return (true);
+}
+
+/* Of a copy that lags behind a log, what the log has more. */
+static void
+describe_move(void *arg, const struct move_view *view)
+{
+	struct log *log = atomic_load_explicit(&view->replica->log,
+	    memory_order_acquire);
+	struct described_log *row = describe_add(arg, view->dir);
+
+	if (row == NULL)
+		return;
+	row->log = log_ref(log);
+	row->size_bytes = view->size_bytes;
+	row->offset_lag = log_end_offset(log) - view->end_offset;
+	row->is_future = true;
 }
 
 static int
@@ -169,6 +194,7 @@ dirs_lookup_run(struct work *work)
 		}
 	}
 	storage_each_log(storage, describe_log, lookup);
+	moves_each(lookup->replicas, describe_move, lookup);
 	if (lookup->log_count > 0)
 		qsort(lookup->logs, lookup->log_count, sizeof(*lookup->logs),
 		    described_order);

@@ -37,6 +37,7 @@ struct described_log {
 	size_t dir;      /* its slot */
 	int64_t size_bytes;
 	int64_t offset_lag; /* -1: it has no role */
+	bool is_future;     /* a copy, which is to take the log's place */
 };
 struct dirs_lookup {
 	struct work work; /* hidden */

@@ -64,7 +64,8 @@ orders_again_stop(struct replicas *replicas)
 bool
 replicas_at_rest(const struct replicas *replicas)
 {
-	return (!atomic_load(&replicas->again.armed));
+	return (!atomic_load(&replicas->again.armed) &&
+	    moves_at_rest(replicas));
 }
 
 static void

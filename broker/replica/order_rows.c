@@ -20,6 +20,7 @@
 #include "replica/order_int.h"
 
 #include "config/topic.h"
+#include "replica/move_int.h"
 
 /* Replicas of one partition; Kafka's own bound is far below. */
 #define ORDER_REPLICAS_MAX 1024
@@ -352,6 +353,7 @@ order_find_log(struct replica *replica, const struct order_row *row)
 		    memory_order_release);
 		atomic_store_explicit(&replica->log, log,
 		    memory_order_release);
+		move_resume(replica);
 	} else if (news && log != NULL)
 		log_unref(log);
 	if (error == ERR_KAFKA_STORAGE_ERROR)

@@ -96,6 +96,7 @@ struct replica {
 	atomic_bool gone;
 	bool claimed;              /* by an order; the shard's lock */
 	struct order_kept *kept;   /* the claim's: it waits; NULL: none */
+	struct move *move;         /* the claim's: to another log directory */
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
@@ -190,6 +191,14 @@ struct orders_again {
 	struct work work;
 };
 
+/* Replicas that move to other log directories. */
+struct moves {
+	struct lock lock; /* a leaf */
+	struct list list;
+	atomic_int running; /* a step, or the pause before one */
+	struct work_queue *queue;
+};
+
 struct replicas {
 	uint32_t magic;
 	struct replicas_setup setup;
@@ -206,6 +215,7 @@ struct replicas {
 	struct append_dir *dirs; /* only grows */
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
+	struct moves moves;
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
 };
@@ -314,6 +324,16 @@ void orders_again_fini(struct replicas *replicas);
 /* The replica is claimed. The kept order's leader epoch; -1: none. */
 int32_t order_kept_epoch(const struct replica *replica);
 void order_forget(struct replica *replica);
+
+/* --- move.c --------------------------------------------------------------- */
+
+void moves_init(struct replicas *replicas);
+/* On the setup's loop. */
+void moves_stop(struct replicas *replicas);
+bool moves_at_rest(const struct replicas *replicas);
+void moves_fini(struct replicas *replicas);
+/* Nobody else has the replica: one that is over is let go. */
+void moves_let_go(struct replica *replica);
 
 /* --- append.c ------------------------------------------------------------- */
 

@@ -49,6 +49,7 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->scratch_lock, LOCK_RANK_LEAF);
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
+	moves_init(replicas);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
 	replicas->dir_workers = half(
 	    setup->broker_options->daemon.background_threads);
@@ -78,6 +79,7 @@ replicas_stop(struct replicas *replicas)
 	CHECK_MAGIC(replicas, REPLICAS_MAGIC);
 	atomic_store(&replicas->stopped, true);
 	orders_again_stop(replicas);
+	moves_stop(replicas);
 	replicas_each(replicas, stop_one, NULL);
 }
 
@@ -100,6 +102,7 @@ replicas_free(struct replicas **replicas)
 	work_queue_free(gone->records);
 	append_dirs_free(gone);
 	orders_again_fini(gone);
+	moves_fini(gone);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);
 	for (size_t i = 0; i < TABLE_SHARDS; i++) {
 		struct hash *hash = &gone->shards[i].replicas;
@@ -169,6 +172,7 @@ replica_free(struct replica *replica)
 	struct log *log = atomic_load(&replica->log);
 
 	CHECK(list_empty(&replica->queue) && replica->kept == NULL);
+	moves_let_go(replica);
 	if (log != NULL)
 		log_unref(log);
 	isr_fini(&replica->isr);

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/twins.h"
+#include "replica/move_int.h"
 
 /* Shares of one order that run at once. */
 #define STOP_SHARES 8
@@ -327,12 +328,10 @@ stop_dir_failed(const struct replica *replica)
 	    storage_has_failed_dir(replica->replicas->setup.storage));
 }
 
+/* The replica is claimed: its epoch stays. */
 static enum error
-stop_locked(struct replica *replica, const struct stop_row *row)
+stop_refusal(const struct replica *replica, const struct stop_row *row)
 {
-	struct replicas *replicas = replica->replicas;
-	enum error error = ERR_NONE;
-
 	if (stop_dir_failed(replica))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (row->leader_epoch != EPOCH_DURING_DELETE &&
@@ -340,6 +339,17 @@ stop_locked(struct replica *replica, const struct stop_row *row)
 	    (row->leader_epoch < replica->leader_epoch ||
 		row->leader_epoch < order_kept_epoch(replica)))
 		return (ERR_FENCED_LEADER_EPOCH);
+	return (ERR_NONE);
+}
+
+static enum error
+stop_locked(struct replica *replica, const struct stop_row *row)
+{
+	struct replicas *replicas = replica->replicas;
+	enum error error = stop_refusal(replica, row);
+
+	if (error != ERR_NONE)
+		return (error);
 	order_forget(replica);
 	diag_info(replicas->setup.diag, replica,
 	    "partition=%s/%d stopped epoch=%d%s", replica->topic,
@@ -377,6 +387,9 @@ stop_apply(struct replicas *replicas, const struct stop_row *row)
 		if (replica == NULL)
 			return (ERR_NONE);
 		(void)replica_claim(replica, true);
+		if (row->deletes && !atomic_load(&replica->gone) &&
+		    stop_refusal(replica, row) == ERR_NONE)
+			move_end(replica);
 		replica_lock(replica);
 		gone = atomic_load(&replica->gone);
 		if (!gone)

@@ -23,8 +23,9 @@
 #define HEX_DIGITS 32
 #define NAME_LENGTH_MAX 255 /* of a file name */
 
-/* TOPIC-P.HEX32-future: another broker's half of a move between directories,
- * which is left to it but not to another topic of the name. */
+/* TOPIC-P.HEX32-future: what a stop left of a move between directories, ours or
+ * another broker's.  It is begun anew when the partition is known to be here;
+ * another topic of the name does not get it. */
 struct future {
 	struct list link;
 	struct log_dir *dir;
@@ -49,8 +50,21 @@ storage_due_ms(const struct storage *storage, int64_t delay_ms)
 }
 
 static void doom(struct log_dir *dir, const char *name, struct log *log);
+static void remove_files(struct files *files, const char *path, int *error);
 
 /* --- out of the table ----------------------------------------------------- */
+
+static void
+random_hex(struct storage *storage, char hex[HEX_DIGITS + 1])
+{
+	struct uuid uuid;
+
+	lock_take(&storage->lock);
+	uuid = uuid_random(&storage->random);
+	lock_release(&storage->lock);
+	for (size_t i = 0; i < sizeof(uuid.bytes); i++)
+		snprintf(hex + 2 * i, 3, "%02x", uuid.bytes[i]);
+}
 
 /* The topic's part is cut so that the whole is a file name. */
 static void
@@ -59,14 +73,9 @@ doomed_name(struct storage *storage, const char *topic, int32_t partition,
 {
 	char hex[HEX_DIGITS + 1];
 	char suffix[HEX_DIGITS + sizeof(DELETE_SUFFIX) + 16];
-	struct uuid uuid;
 	int length;
 
-	lock_take(&storage->lock);
-	uuid = uuid_random(&storage->random);
-	lock_release(&storage->lock);
-	for (size_t i = 0; i < sizeof(uuid.bytes); i++)
-		snprintf(hex + 2 * i, 3, "%02x", uuid.bytes[i]);
+	random_hex(storage, hex);
 	length = snprintf(suffix, sizeof(suffix), "-%d.%s" DELETE_SUFFIX,
 	    (int)partition, hex);
 	snprintf(name, NAME_LENGTH_MAX + 1, "%.*s%s",
@@ -140,27 +149,73 @@ delete_locked(struct log *log)
 	return (ERR_NONE);
 }
 
-/* The partition's one, out of the list; the caller frees. NULL: none. */
-static struct future *
-future_take(struct storage *storage, const char *name)
+/* Readers look at the new place, and at the old one until it is renamed. */
+enum error
+storage_doom_log(struct log *log)
 {
-	struct future *found = NULL;
+	struct storage *storage = log->storage;
+	struct files *files = storage->files;
+	char name[NAME_LENGTH_MAX + 1];
+	char path[PATH_MAX];
+
+	doomed_name(storage, log->topic, log->partition, name);
+	snprintf(path, sizeof(path), "%s/%s", log->dir->path, name);
+	for (size_t i = 0; i < log->segments->count; i++)
+		segment_move(log->segments->items[i], path);
+	storage_move_deletions(storage, log, path);
+	if (files->ops->rename(files, log->path, path) != 0)
+		return (log_fail(log, "could not delete a log that moved"));
+	atomic_store_explicit(&log->deleted, true, memory_order_release);
+	doom(log->dir, name, log);
+	return (ERR_NONE);
+}
+
+/* The lock of deletions is held. NULL: none. */
+static struct future *
+future_find(struct storage *storage, const char *name)
+{
 	size_t length = strlen(name);
 
-	lock_take(&storage->deletions_lock);
 	LIST_EACH(element, &storage->futures) {
 		struct future *future = list_entry(element, struct future,
 		    link);
 
-		if (found != NULL || strncmp(future->name, name, length) != 0 ||
-		    strlen(future->name) !=
+		if (strncmp(future->name, name, length) == 0 &&
+		    strlen(future->name) ==
 			length + HEX_DIGITS + sizeof("-future"))
-			continue;
-		list_remove(element);
-		found = future;
+			return (future);
 	}
+	return (NULL);
+}
+
+/* The partition's one, out of the list; the caller frees. NULL: none. */
+static struct future *
+future_take(struct storage *storage, const char *name)
+{
+	struct future *found;
+
+	lock_take(&storage->deletions_lock);
+	found = future_find(storage, name);
+	if (found != NULL)
+		list_remove(&found->link);
 	lock_release(&storage->deletions_lock);
 	return (found);
+}
+
+struct log_dir *
+storage_found_future(struct storage *storage, const char *topic,
+    int32_t partition)
+{
+	const struct future *found;
+	struct log_dir *dir;
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
+	lock_take(&storage->deletions_lock);
+	found = future_find(storage, name);
+	dir = found == NULL ? NULL : found->dir;
+	lock_release(&storage->deletions_lock);
+	return (dir);
 }
 
 static void
@@ -193,31 +248,76 @@ storage_note_future(struct log_dir *dir, const char *name)
 	return (!twice);
 }
 
+bool
+storage_doom_path(struct log_dir *dir, const char *from, const char *topic,
+    int32_t partition)
+{
+	struct files *files = dir->storage->files;
+	char name[NAME_LENGTH_MAX + 1];
+	char to[PATH_MAX];
+
+	doomed_name(dir->storage, topic, partition, name);
+	snprintf(to, sizeof(to), "%s/%s", dir->path, name);
+	if (files->ops->rename(files, from, to) != 0)
+		return (false);
+	doom(dir, name, NULL);
+	return (file_sync_directory(files, dir->path) == 0);
+}
+
 /* A move that was under way ends with the partition. */
 static enum error
-delete_future(struct storage *storage, const char *topic, int32_t partition,
-    struct future *future)
+delete_future(const char *topic, int32_t partition, struct future *future)
 {
-	struct files *files = storage->files;
-	char name[NAME_LENGTH_MAX + 1];
 	char from[PATH_MAX];
-	char to[PATH_MAX];
 	enum error error = ERR_NONE;
 
 	if (future == NULL)
 		return (ERR_NONE);
-	doomed_name(storage, topic, partition, name);
 	snprintf(from, sizeof(from), "%s/%s", future->dir->path, future->name);
-	snprintf(to, sizeof(to), "%s/%s", future->dir->path, name);
 	if (log_dir_failed(future->dir)) {
 		error = ERR_KAFKA_STORAGE_ERROR;
-	} else if (files->ops->rename(files, from, to) != 0) {
+	} else if (!storage_doom_path(future->dir, from, topic, partition)) {
 		log_dir_fail(future->dir, "could not delete", from, errno);
 		error = ERR_KAFKA_STORAGE_ERROR;
-	} else {
-		doom(future->dir, name, NULL);
 	}
 	future_free(future);
+	return (error);
+}
+
+static bool
+storage_remove_directory(struct files *files, const char *path)
+{
+	remove_files(files, path, &(int){ 0 });
+	return (files->ops->rmdir(files, path) == 0 || errno == ENOENT);
+}
+
+void
+storage_future_remove(struct log_dir *dir, const char *path)
+{
+	if (!log_dir_failed(dir) &&
+	    !storage_remove_directory(dir->storage->files, path))
+		(void)storage_note_future(dir, strrchr(path, '/') + 1);
+}
+
+enum error
+storage_future_place(struct log *log, struct log_dir *dir, char path[PATH_MAX])
+{
+	struct storage *storage = log->storage;
+	struct future *found = future_take(storage, log->name);
+	char hex[HEX_DIGITS + 1];
+	enum error error;
+
+	if (found != NULL && found->dir == dir) {
+		snprintf(path, PATH_MAX, "%s/%s", dir->path, found->name);
+		future_free(found);
+		if (storage_remove_directory(storage->files, path))
+			return (ERR_NONE);
+		log_dir_fail(dir, "could not empty", path, errno);
+		return (ERR_KAFKA_STORAGE_ERROR);
+	}
+	error = delete_future(log->topic, log->partition, found);
+	random_hex(storage, hex);
+	snprintf(path, PATH_MAX, "%s/%s.%s-future", dir->path, log->name, hex);
 	return (error);
 }
 
@@ -230,8 +330,7 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
 	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
-	error = delete_future(storage, topic, partition,
-	    future_take(storage, name));
+	error = delete_future(topic, partition, future_take(storage, name));
 	if (error != ERR_NONE) {
 		if (log != NULL)
 			log_unref(log);
@@ -512,20 +611,29 @@ remove_one(void *arg, const char *name, bool is_directory)
 }
 
 static void
+remove_files(struct files *files, const char *path, int *error)
+{
+	struct removal removal = { .files = files, .path = path };
+
+	files->ops->list(files, path, remove_one, &removal);
+	*error = removal.error;
+}
+
+static void
 doomed_remove(struct doomed *doomed)
 {
 	struct storage *storage = doomed->dir->storage;
 	struct files *files = storage->files;
-	struct removal removal = { .files = files, .path = doomed->path };
+	int error;
 
 	if (log_dir_failed(doomed->dir))
 		return;
-	files->ops->list(files, doomed->path, remove_one, &removal);
+	remove_files(files, doomed->path, &error);
 	if (files->ops->rmdir(files, doomed->path) != 0 && errno != ENOENT)
 		diag_warn(storage->diag, storage,
 		    "directory %s could not be removed, the next start tries "
 		    "again errno=%d",
-		    doomed->path, removal.error != 0 ? removal.error : errno);
+		    doomed->path, error != 0 ? error : errno);
 }
 
 void

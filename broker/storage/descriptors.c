@@ -38,7 +38,8 @@ descriptors_wanted(int error)
 
 void
 held_file_init(struct held_file *file,
-    void (*path)(struct held_file *file, bool deleted, char out[PATH_MAX]))
+    void (*path)(struct held_file *file, enum held_look look,
+	char out[PATH_MAX]))
 {
 	list_init(&file->link);
 	atomic_init(&file->state, 0);
@@ -110,15 +111,16 @@ pin_open(struct held_file *file)
 static int
 open_same(struct descriptors *d, struct held_file *file)
 {
-	static const bool deleted[] = { false, true, false };
+	static const enum held_look looks[] = { HELD_OWN, HELD_DELETED,
+		HELD_BEFORE, HELD_OWN };
 	int error = ENOENT;
 
-	for (size_t i = 0; i < nelems(deleted) && error == ENOENT; i++) {
+	for (size_t i = 0; i < nelems(looks) && error == ENOENT; i++) {
 		char path[PATH_MAX];
 		struct file_info info = { .inode = file->inode };
 		int descriptor;
 
-		file->path(file, deleted[i], path);
+		file->path(file, looks[i], path);
 		descriptor = d->files.ops->open(&d->files, path, O_RDWR, 0);
 		if (descriptor < 0) {
 			error = errno;

@@ -29,14 +29,16 @@
 
 struct descriptors;
 
+/* Where it is, where its deletion would move it, where it was. */
+enum held_look { HELD_OWN, HELD_DELETED, HELD_BEFORE };
+
 /* Of one .log; part of its segment, which says what its path is. */
 struct held_file {
 	struct list link;    /* the cache's, when open; by its lock */
 	atomic_uint state;   /* HELD_OPEN, HELD_USED, pins */
 	int descriptor;      /* when open */
 	uint64_t inode;      /* 0: not known yet */
-	/* Where it is, or (deleted) where its deletion would move it. */
-	void (*path)(struct held_file *file, bool deleted,
+	void (*path)(struct held_file *file, enum held_look look,
 	    char out[PATH_MAX]);
 };
 
@@ -53,7 +55,8 @@ struct files *descriptors_files(struct descriptors *descriptors);
 struct descriptors_count descriptors_count(struct descriptors *descriptors);
 
 void held_file_init(struct held_file *file,
-    void (*path)(struct held_file *file, bool deleted, char out[PATH_MAX]));
+    void (*path)(struct held_file *file, enum held_look look,
+	char out[PATH_MAX]));
 /* Gives it a descriptor that was opened elsewhere, unpinned. */
 void descriptors_take(struct descriptors *descriptors, struct held_file *file,
     int descriptor);

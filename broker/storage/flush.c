@@ -18,65 +18,90 @@ struct flush_work {
 	int64_t offset;
 };
 
+/* What is synced: the log may move away while it is, and then it is all on the
+ * disk, and what is missing here is no failure. */
+struct sync {
+	struct log *log;
+	struct log_dir *dir;
+	unsigned moves;
+};
+
+static struct sync
+sync_begin(struct log *log)
+{
+	unsigned moves = atomic_load(&log->moves);
+
+	return ((struct sync){ log, log->dir, moves });
+}
+
+static bool
+sync_moved(const struct sync *sync)
+{
+	return (atomic_load(&sync->log->moves) != sync->moves);
+}
+
 /* What the kernel could not write it takes for written all the same, and the
  * next sync would succeed over the hole: whatever the reason, no later one is
  * to be believed. */
 static bool
-sync_descriptor(struct log *log, int descriptor)
+sync_descriptor(const struct sync *sync, int descriptor)
 {
-	struct files *files = log->storage->files;
+	struct files *files = sync->log->storage->files;
 
 	if (files->ops->sync(files, descriptor) == 0)
 		return (true);
-	log_fail(log, "could not sync");
+	if (!log_deleted(sync->log))
+		log_dir_fail(sync->dir, "could not sync", sync->dir->path,
+		    errno);
 	return (false);
 }
 
 static bool
-sync_segment(struct log *log, struct segment *segment)
+sync_segment(const struct sync *sync, struct segment *segment)
 {
 	int descriptor = segment_pin(segment);
 	bool good;
 
 	if (descriptor < 0)
 		return (false);
-	good = sync_descriptor(log, descriptor);
+	good = sync_descriptor(sync, descriptor);
 	segment_unpin(segment);
 	return (good);
 }
 
 /* Or a directory. */
 static bool
-sync_file(struct log *log, const char *name)
+sync_file(const struct sync *sync, const char *name)
 {
-	struct files *files = log->storage->files;
+	struct files *files = sync->log->storage->files;
 	int descriptor = files->ops->open(files, name, O_RDONLY, 0);
 	bool good;
 
 	if (descriptor < 0)
 		return (false);
-	good = sync_descriptor(log, descriptor);
+	good = sync_descriptor(sync, descriptor);
 	files->ops->close(files, descriptor);
 	return (good);
 }
 
 /* One that need not be there. */
 static bool
-sync_if_there(struct log *log, const char *name)
+sync_if_there(const struct sync *sync, const char *name)
 {
-	return (sync_file(log, name) || (!log_failed(log) && errno == ENOENT));
+	return (sync_file(sync, name) ||
+	    (!log_dir_failed(sync->dir) && errno == ENOENT));
 }
 
 /* The .txnindex, but not its name. */
 static bool
-sync_aborted(struct log *log, struct segment *segment)
+sync_aborted(const struct sync *sync, struct segment *segment)
 {
 	char name[PATH_MAX];
 
 	if (!atomic_exchange(&segment->aborted_unsynced, false))
 		return (true);
 	segment_file(segment, ".txnindex", name);
-	if (sync_if_there(log, name))
+	if (sync_if_there(sync, name))
 		return (true);
 	atomic_store(&segment->aborted_unsynced, true);
 	return (false);
@@ -84,15 +109,17 @@ sync_aborted(struct log *log, struct segment *segment)
 
 /* After one that was not good: a failed sync was told already. */
 static enum error
-sync_refused(struct log *log, const char *what)
+sync_refused(const struct sync *sync, const char *what)
 {
-	return (log_failed(log) ? ERR_KAFKA_STORAGE_ERROR
-				: log_refuse(log, what));
+	if (sync_moved(sync))
+		return (ERR_NONE);
+	return (log_dir_failed(sync->dir) ? ERR_KAFKA_STORAGE_ERROR
+					  : log_refuse(sync->log, what));
 }
 
 /* A closed segment: its index files and its snapshot too. */
 static bool
-sync_closed(struct log *log, struct segment *segment, int64_t next_base)
+sync_closed(const struct sync *sync, struct segment *segment, int64_t next_base)
 {
 	static const char *const suffixes[] = { ".index", ".timeindex",
 		".txnindex" };
@@ -100,11 +127,11 @@ sync_closed(struct log *log, struct segment *segment, int64_t next_base)
 
 	for (size_t i = 0; i < nelems(suffixes); i++) {
 		segment_file(segment, suffixes[i], name);
-		if (!sync_if_there(log, name))
+		if (!sync_if_there(sync, name))
 			return (false);
 	}
-	log_offset_file(log, next_base, ".snapshot", name);
-	return (sync_if_there(log, name));
+	log_offset_file(sync->log, next_base, ".snapshot", name);
+	return (sync_if_there(sync, name));
 }
 
 /* The segment that ends at `offset` when all before is on the disk already: its
@@ -112,14 +139,15 @@ sync_closed(struct log *log, struct segment *segment, int64_t next_base)
 static enum error
 flush_closed(struct log *log, int64_t offset)
 {
+	struct sync sync = sync_begin(log);
 	struct segment_list *list = log_segments(log);
 	size_t next = segment_list_find(list, offset);
 	bool good = next == 0 || list->items[next]->base_offset != offset ||
-	    sync_closed(log, list->items[next - 1], offset);
+	    sync_closed(&sync, list->items[next - 1], offset);
 
 	segment_list_unref(list);
 	return (good ? ERR_NONE
-		     : sync_refused(log, "could not sync an index"));
+		     : sync_refused(&sync, "could not sync an index"));
 }
 
 enum error
@@ -128,6 +156,7 @@ log_flush_to(struct log *log, int64_t offset)
 	/* First, or one that comes in between would not be seen. */
 	unsigned truncations = atomic_load(&log->truncations);
 	int64_t point = atomic_load(&log->recovery_point);
+	struct sync sync = sync_begin(log);
 	struct segment_list *list;
 	bool good = true;
 
@@ -144,16 +173,16 @@ log_flush_to(struct log *log, int64_t offset)
 	     i++) {
 		struct segment *segment = list->items[i];
 
-		good = sync_segment(log, segment) &&
-		    (i + 1 == list->count ? sync_aborted(log, segment) :
-			sync_closed(log, segment,
+		good = sync_segment(&sync, segment) &&
+		    (i + 1 == list->count ? sync_aborted(&sync, segment) :
+			sync_closed(&sync, segment,
 			    list->items[i + 1]->base_offset));
 	}
 	/* Names of new segments. */
-	good = good && sync_file(log, log->path);
+	good = good && sync_file(&sync, log->path);
 	segment_list_unref(list);
 	if (!good)
-		return (sync_refused(log, "could not sync a segment"));
+		return (sync_refused(&sync, "could not sync a segment"));
 	lock_take(&log->lock);
 	offset = log_rolls_bound(log, offset);
 	if (atomic_load(&log->truncations) == truncations &&
@@ -226,8 +255,10 @@ log_flush_later(struct log *log, int64_t offset)
 static bool
 close_aborted(struct log *log, struct segment *active)
 {
+	struct sync sync = sync_begin(log);
+
 	return (!atomic_load(&active->aborted_unsynced) ||
-	    (sync_aborted(log, active) && sync_file(log, log->path)));
+	    (sync_aborted(&sync, active) && sync_file(&sync, log->path)));
 }
 
 bool

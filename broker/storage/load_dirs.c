@@ -73,6 +73,8 @@ struct load {
 static void load_list(struct load *load);
 static int load_note(void *arg, const char *name, bool is_directory);
 static bool set_aside(struct dir_load *load, struct slice name);
+static void load_look_for_moved(struct dir_load *one,
+    struct dir_load *other);
 static void load_run(struct load *load);
 static void load_claim(struct work *work);
 static void load_one(struct dir_load *load, const struct load_job *job);
@@ -184,9 +186,79 @@ load_list(struct load *load)
 		if (dir->count > 0)
 			qsort(dir->jobs, dir->count, sizeof(*dir->jobs),
 			    job_order);
-		atomic_init(&dir->next, 0);
-		atomic_init(&dir->left, dir->count);
-		load->total += dir->count;
+	}
+	for (size_t i = 0; i < storage->dir_count; i++)
+		for (size_t j = i + 1; j < storage->dir_count; j++)
+			load_look_for_moved(&load->dirs[i], &load->dirs[j]);
+	for (size_t i = 0; i < storage->dir_count; i++) {
+		atomic_init(&load->dirs[i].next, 0);
+		atomic_init(&load->dirs[i].left, load->dirs[i].count);
+		load->total += load->dirs[i].count;
+	}
+}
+
+/* Its files go later, as those of any deleted log. */
+static bool
+load_give_up(struct dir_load *load, size_t at, const char *name)
+{
+	struct log_dir *dir = load->dir;
+	char from[PATH_MAX];
+
+	snprintf(from, sizeof(from), "%s/%s", dir->path, name);
+	diag_warn(dir->storage->diag, storage, "partition=%s moved to another "
+	    "directory and was not deleted here yet: deleted dir=%s", name,
+	    dir->path);
+	if (!storage_doom_path(dir, from, load->jobs[at].topic,
+	    load->jobs[at].partition)) {
+		log_dir_fail(dir, "could not delete a log that moved", from,
+		    errno);
+		return (false);
+	}
+	mem_free(load->jobs[at].topic);
+	load->count--;
+	memmove(&load->jobs[at], &load->jobs[at + 1],
+	    (load->count - at) * sizeof(*load->jobs));
+	return (true);
+}
+
+/* A log that is in both: if one came from the other, that one goes. Answers how
+ * many steps to take in each. */
+static void
+load_look_at_both(struct dir_load *pair[2], size_t at[2])
+{
+	struct log_dir *dirs[2] = { pair[0]->dir, pair[1]->dir };
+	const struct load_job *job = &pair[0]->jobs[at[0]];
+	struct log_dir *old;
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof(name), "%s-%" PRId32, job->topic,
+	    job->partition);
+	if (!storage_choose_moved(dirs, name, &old)) {
+		at[0]++; /* storage_add_log() finds it twice */
+		at[1]++;
+	} else if (old == dirs[0]) {
+		at[0] += !load_give_up(pair[0], at[0], name);
+		at[1]++;
+	} else {
+		at[1] += !load_give_up(pair[1], at[1], name);
+		at[0]++;
+	}
+}
+
+/* Both are sorted. */
+static void
+load_look_for_moved(struct dir_load *one, struct dir_load *other)
+{
+	struct dir_load *pair[2] = { one, other };
+	size_t at[2] = { 0, 0 };
+
+	while (at[0] < one->count && at[1] < other->count) {
+		int order = job_order(&one->jobs[at[0]], &other->jobs[at[1]]);
+
+		if (order == 0)
+			load_look_at_both(pair, at);
+		else
+			at[order < 0 ? 0 : 1]++;
 	}
 }
 

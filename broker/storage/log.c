@@ -33,7 +33,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	snprintf(text, sizeof(text), "%s-%" PRId32, topic, partition);
 	log->name = mem_strdup(text);
 	snprintf(text, sizeof(text), "%s/%s", dir->path, log->name);
-	log->path = mem_strdup(text);
+	log_set_path(log, text);
 	lock_init(&log->writer, LOCK_RANK_LOG);
 	lock_init(&log->closing, LOCK_RANK_CLOSING);
 	lock_init(&log->lock, LOCK_RANK_SEGMENTS);
@@ -48,9 +48,22 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->aborted_last, -1);
 	atomic_init(&log->unsettled, false);
 	atomic_init(&log->truncations, 0);
+	atomic_init(&log->moves, 0);
 	atomic_init(&log->last_flush_ms, storage_mono_ms(storage));
 	atomic_init(&log->deleted, false);
 	return (log);
+}
+
+void
+log_set_path(struct log *log, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct segment_path *path = mem_alloc(sizeof(*path) + size);
+
+	memcpy(path->text, text, size);
+	path->next = log->paths;
+	log->paths = path;
+	log->path = path->text;
 }
 
 struct log *
@@ -81,7 +94,12 @@ log_unref(struct log *log)
 	lock_fini(&log->lock);
 	mem_free(log->topic);
 	mem_free(log->name);
-	mem_free(log->path);
+	while (log->paths != NULL) {
+		struct segment_path *path = log->paths;
+
+		log->paths = path->next;
+		mem_free(path);
+	}
 	log->magic = 0;
 	mem_free(log);
 }

@@ -100,17 +100,27 @@ segment_release(struct blob *blob)
 	descriptors_drop(segment->descriptors, &segment->held);
 	index_fini(&segment->offsets);
 	index_fini(&segment->times);
-	mem_free(segment->path);
-	mem_free(segment->path_before);
+	while (segment->paths != NULL) {
+		struct segment_path *path = segment->paths;
+
+		segment->paths = path->next;
+		mem_free(path);
+	}
 	mem_free(segment);
 }
 
 static void
-segment_log_path(struct held_file *file, bool deleted, char out[PATH_MAX])
+segment_log_path(struct held_file *file, enum held_look look,
+    char out[PATH_MAX])
 {
 	struct segment *segment = container_of(file, struct segment, held);
+	const char *before = segment->path_before;
 
-	segment_file(segment, deleted ? ".log.deleted" : ".log", out);
+	if (look == HELD_BEFORE && before != NULL)
+		snprintf(out, PATH_MAX, "%s.log", before);
+	else
+		segment_file(segment, look == HELD_DELETED ? ".log.deleted" :
+		    ".log", out);
 }
 
 /* Size and inode of the .log, which is made first where that is asked for. */
@@ -141,22 +151,23 @@ segment_find(struct segment *segment, bool create, struct file_info *info)
 }
 
 static char *
-segment_path(const char *directory, int64_t base_offset)
+segment_path(struct segment *segment, const char *directory)
 {
 	size_t size = strlen(directory) + 22;
-	char *path = mem_alloc(size);
+	struct segment_path *path = mem_alloc(sizeof(*path) + size);
 
-	snprintf(path, size, "%s/%020" PRId64, directory, base_offset);
-	return (path);
+	snprintf(path->text, size, "%s/%020" PRId64, directory,
+	    segment->base_offset);
+	path->next = segment->paths;
+	segment->paths = path;
+	return (path->text);
 }
 
 void
 segment_move(struct segment *segment, const char *directory)
 {
-	CHECK(segment->path_before == NULL);
-	segment->path_before = segment->path;
-	atomic_store(&segment->path,
-	    segment_path(directory, segment->base_offset));
+	atomic_store(&segment->path_before, segment->path);
+	atomic_store(&segment->path, segment_path(segment, directory));
 }
 
 struct segment *
@@ -182,11 +193,11 @@ segment_new(struct descriptors *descriptors, const char *directory,
 	atomic_init(&segment->index_said, false);
 	atomic_init(&segment->aborted, false);
 	held_file_init(&segment->held, segment_log_path);
-	atomic_init(&segment->path, segment_path(directory, base_offset));
+	atomic_init(&segment->path, segment_path(segment, directory));
 	if (!segment_find(segment, create, &info)) {
 		int error = errno;
 
-		mem_free(segment->path);
+		mem_free(segment->paths);
 		mem_free(segment);
 		errno = error;
 		return (NULL);

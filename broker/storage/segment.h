@@ -25,13 +25,19 @@ struct storage;
 
 #define TIMESTAMP_UNREAD INT64_MIN
 
+struct segment_path {
+	struct segment_path *next;
+	char text[];
+};
+
 struct segment {
 	struct blob blob; /* first: a reference keeps all of this */
 	struct files *files;
 	/* DIR/00000000000000000042, without a suffix; another one when the log
 	 * is deleted. Readers may still look at the first one. */
 	char *_Atomic path;
-	char *path_before; /* NULL: it did not move */
+	char *_Atomic path_before; /* NULL: it did not move */
+	struct segment_path *paths; /* all that it had; to be freed */
 	int64_t base_offset;
 	struct descriptors *descriptors;
 	struct held_file held; /* the .log */
@@ -107,7 +113,8 @@ int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,
     char out[PATH_MAX]);
-/* Its files lie in another directory now; at most once. */
+/* Its files lie in another directory now, or are about to be moved: readers
+ * look for them there and where they were before. */
 void segment_move(struct segment *segment, const char *directory);
 /* Renames the files to .deleted (a missing one is no error). -1: errno. */
 int segment_mark_deleted(struct segment *segment);

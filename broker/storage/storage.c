@@ -90,6 +90,7 @@ storage_free(struct storage *storage)
 	descriptors_free(storage->descriptors);
 	hash_clear(&storage->logs);
 	mem_free(storage->cluster_id);
+	storage_forget_preferred(storage);
 	lock_fini(&storage->lock);
 	lock_fini(&storage->deletions_lock);
 	lock_fini(&storage->refresh_lock);
@@ -136,6 +137,7 @@ storage_open(const struct storage_setup *setup)
 	list_init(&storage->deletions);
 	list_init(&storage->doomed);
 	list_init(&storage->futures);
+	list_init(&storage->preferred);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
 	    setup->random == NULL ? 1 : random_u64(setup->random));
@@ -396,13 +398,14 @@ place_is_full(const struct log_dir *dir)
 /* Where a new log is to lie; it counts there from now on, for many are made at
  * the same time. */
 static struct log_dir *
-place_take(struct storage *storage)
+place_take(struct storage *storage, const char *name)
 {
-	struct log_dir *best = NULL;
+	struct log_dir *best = storage_take_preferred(storage, name);
+	bool wished = best != NULL;
 	bool best_full = false;
 
 	lock_take(&storage->lock);
-	for (size_t i = 0; i < storage->dir_count; i++) {
+	for (size_t i = 0; !wished && i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 		bool full = place_is_full(dir);
 
@@ -429,7 +432,7 @@ storage_place_log(struct storage *storage, const char *topic,
 
 	if (storage_log_name(topic, partition, name) < 0 ||
 	    storage_settle(storage, name) != ERR_NONE ||
-	    (dir = place_take(storage)) == NULL)
+	    (dir = place_take(storage, name)) == NULL)
 		return (NULL);
 	storage_remove_leftovers(storage, name);
 	return (log_new(dir, topic, partition));

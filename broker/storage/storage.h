@@ -239,6 +239,51 @@ int64_t log_end_offset(const struct log *log);   /* [any] */
 int64_t log_size_bytes(const struct log *log);   /* [any] */
 int32_t log_segment_count(const struct log *log);
 
+/* --- moves between directories -------------------------------------------- */
+
+/* NULL: none of log.dirs has this path, as log_dir_path() tells it. [any] */
+struct log_dir *storage_dir_named(const struct storage *storage,
+    struct slice path);
+/* A log of that name is made there when it is made, in this process. [any] */
+void storage_prefer_dir(struct storage *storage, const char *topic,
+    int32_t partition, struct log_dir *dir);
+/* Where a start found a copy of the log that was not finished; NULL: there is
+ * none, or it was taken up. [any] */
+struct log_dir *storage_found_future(struct storage *storage,
+    const char *topic, int32_t partition);
+
+/*
+ * A copy of a log that is to take its place: move.c.  One thread at a time has
+ * it.  Errors are ERR_KAFKA_STORAGE_ERROR (one of the directories has failed,
+ * or room or a descriptor is wanted: log_dir_is_offline() tells), those of the
+ * log's records, and of log_future_copy() and _replace()
+ * ERR_OFFSET_OUT_OF_RANGE: what was copied is not the log's any more, a new
+ * copy must be made.
+ */
+#define FUTURE_CHUNK_BYTES ((size_t)1 << 20)
+struct log_future;
+/* Begins an empty one. [worker] */
+enum error log_future_new(struct log *log, struct log_dir *dir,
+    struct log_future **out);
+/* So many bytes more, or one batch; *copied tells how many. [worker] */
+enum error log_future_copy(struct log_future *future, size_t max_bytes,
+    size_t *copied);
+/* About what is left of the segment at hand, 0: it has all. */
+int64_t log_future_left_bytes(const struct log_future *future);
+/* Copies the rest, syncs, and puts it in the log's place; frees the future.
+ * ERR_REPLICA_NOT_AVAILABLE: not now, in a moment. [worker, append; nobody
+ * makes, deletes or prepares the log meanwhile] */
+enum error log_future_replace(struct log_future **future);
+/* Afterwards, with no lock: what the move left is cleared away. [worker] */
+void log_finish_move(struct log *log);
+/* It is not wanted any more: deleted. [worker] */
+void log_future_drop(struct log_future **future);
+/* The process ends, or its directory failed: the next start finds it.
+ * [worker] */
+void log_future_leave(struct log_future **future);
+int64_t log_future_size_bytes(const struct log_future *future);
+int64_t log_future_end_offset(const struct log_future *future);
+
 /* --- append --------------------------------------------------------------- */
 
 struct log_appended {

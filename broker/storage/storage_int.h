@@ -39,6 +39,12 @@
 #define LOG_METADATA_NAME "partition.metadata"
 #define LOG_METADATA_TEXT_SIZE 64
 #define LOG_EPOCHS_NAME "leader-epoch-checkpoint"
+/* In a log that has come from another directory, as long as the old one may be
+ * there, too. */
+#define LOG_MOVED_NAME "barnabas.moved"
+/* In a log whose copy has that file and did not take its place all the same:
+ * its directory failed just then. */
+#define LOG_STAYS_NAME "barnabas.stays"
 
 /* A checkpoint's words for one partition, as read at the start. */
 struct offset_entry {
@@ -124,6 +130,8 @@ struct storage {
 	struct list deletions;
 	struct list doomed; /* directories of deleted logs; likewise guarded */
 	struct list futures; /* -future directories; likewise */
+	struct list preferred; /* where logs are to be made; likewise */
+	size_t preferred_count;
 };
 
 /* Where one of the last appends lies. */
@@ -141,11 +149,14 @@ struct log {
 	unsigned magic;
 	atomic_uint references;
 	struct storage *storage;
-	struct log_dir *dir;
+	/* Another one after a move: changed with the locks of the writer, of
+	 * closing and `lock` held. */
+	struct log_dir *_Atomic dir;
+	char *_Atomic path;
+	struct segment_path *paths; /* all that it had; to be freed */
 	struct list in_dir;
 	char *topic;
 	char *name; /* "topic-partition" */
-	char *path;
 	int32_t partition;
 	struct lock writer;
 	struct lock closing;
@@ -172,6 +183,7 @@ struct log {
 	/* Goes up under log->lock: a reader or a flush that saw one go on does
 	 * not count. */
 	atomic_uint truncations;
+	atomic_uint moves; /* likewise */
 	atomic_llong last_flush_ms;
 	bool made_dir; /* by log_make_files(): what is in it is ours */
 	bool epochs_found; /* by recovery: more than the file has */
@@ -288,6 +300,8 @@ bool log_dir_mark_clean(struct log_dir *dir);
 /* --- log.c ---------------------------------------------------------------- */
 
 struct log *log_new(struct log_dir *dir, const char *topic, int32_t partition);
+/* Who has the old one may go on reading it. */
+void log_set_path(struct log *log, const char *path);
 void log_file(const struct log *log, const char *name, char out[PATH_MAX]);
 /* "%020d" and a suffix, in the log's directory. */
 void log_offset_file(const struct log *log, int64_t offset, const char *suffix,
@@ -514,6 +528,9 @@ void upkeep_free(struct storage *storage);
  * have moved, too. */
 void storage_move_deletions(struct storage *storage, const struct log *log,
     const char *directory);
+/* They are another log's. */
+void storage_give_deletions(struct storage *storage, struct log *log,
+    struct log *other);
 /* Removes the files of segments after the delay. Takes the list. */
 void storage_delete_later(struct storage *storage, struct log *log,
     struct segment_list *list);
@@ -533,9 +550,29 @@ void storage_remove_leftovers(struct storage *storage, const char *name);
 int64_t storage_due_ms(const struct storage *storage, int64_t delay_ms);
 /* A -delete directory that a stop left over; its delay begins anew. */
 void storage_doom(struct log_dir *dir, const char *name);
-/* A -future directory, which stays until its partition is deleted. False: the
- * partition has another one. */
+/* A -future directory, which stays until its partition is deleted, or known to
+ * be here. False: the partition has another one. */
 bool storage_note_future(struct log_dir *dir, const char *name);
+/* Where the copy of a log is to lie in a directory: what a start found there is
+ * emptied, or, if it was another directory, deleted. [worker] */
+enum error storage_future_place(struct log *log, struct log_dir *dir,
+    char path[PATH_MAX]);
+/* It was not made after all; what cannot be removed is found as after a
+ * start. */
+void storage_future_remove(struct log_dir *dir, const char *path);
+/* As log_delete(), of a log that is in no table; takes the reference. */
+enum error storage_doom_log(struct log *log);
+/* The same of what lies at a path, nobody has it; durable. False: errno. */
+bool storage_doom_path(struct log_dir *dir, const char *from,
+    const char *topic, int32_t partition);
+/* At a start: which of two directories of a log is to be deleted, as it came
+ * from there to the other, or did not. False: neither tells, or both do. */
+bool storage_choose_moved(struct log_dir *const dirs[2], const char *name,
+    struct log_dir **old);
+/* Where a log is to be made, if somebody said so; it is forgotten. NULL. */
+struct log_dir *storage_take_preferred(struct storage *storage,
+    const char *name);
+void storage_forget_preferred(struct storage *storage);
 /* Removes the directories whose delay is over. */
 void storage_remove_doomed(struct storage *storage);
 /* At the end: they stay for the next start. */

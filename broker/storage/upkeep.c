@@ -432,6 +432,27 @@ storage_move_deletions(struct storage *storage, const struct log *log,
 	lock_release(&storage->deletions_lock);
 }
 
+void
+storage_give_deletions(struct storage *storage, struct log *log,
+    struct log *other)
+{
+	size_t count = 0;
+
+	lock_take(&storage->deletions_lock);
+	LIST_EACH(element, &storage->deletions) {
+		struct deletion *deletion = list_entry(element,
+		    struct deletion, link);
+
+		if (deletion->log != log)
+			continue;
+		deletion->log = log_ref(other);
+		count++;
+	}
+	lock_release(&storage->deletions_lock);
+	while (count-- > 0)
+		log_unref(log);
+}
+
 /* Those that are due; all of them at the end. */
 static void
 deletions_run(struct storage *storage, bool all)

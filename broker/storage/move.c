@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Moving a log to another directory while it serves (KIP-113): a copy grows in
+ * TOPIC-P.HEX32-future, and takes the log's place when it has all.
+ *
+ *	new --copy--> ... --copy--> has all --replace--> it lies there
+ *	 |              |                               |
+ *	 |              +-- the log was truncated:      +-- the old files:
+ *	 |                  anew                            -delete
+ *	 +-- drop: deleted
+ *	 +-- leave: the next start begins anew in the same directory
+ *
+ * Whoever has the log keeps it: `struct log` stays, and its segments, path and
+ * directory are exchanged with the copy's, under the locks of writer and of
+ * closing.  To its readers that is a truncation: a segment that they hold has
+ * left the log; its file stays until they are done.
+ *
+ * On the disk, in this order, as Kafka does it:
+ *
+ *	1. the copy is synced, checkpoints of its directory speak of it
+ *	2. barnabas.moved is written into it
+ *	3. it is renamed to TOPIC-P           a start finds both, and takes the
+ *	4. the old one is renamed to -delete  one that has that file
+ *	5. checkpoints forget the old one, then barnabas.moved goes
+ *
+ * Kafka refuses to start between 3 and 4.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "storage/storage_int.h"
+
+struct log_future {
+	struct log *of;   /* a reference */
+	struct log *copy; /* in its directory's list, in no table */
+	unsigned truncations; /* of the log, when the copy began */
+	uint8_t *bytes;
+	size_t room;
+};
+
+static bool future_make(struct log *copy, int64_t base_offset);
+static enum error future_begin(struct log *log, int64_t *base_offset);
+static void future_list(struct log *copy, bool listed);
+static void future_free(struct log_future **place);
+
+/* --- life ----------------------------------------------------------------- */
+
+enum error
+log_future_new(struct log *log, struct log_dir *dir, struct log_future **out)
+{
+	struct storage *storage = log->storage;
+	unsigned truncations = atomic_load(&log->truncations);
+	char path[PATH_MAX];
+	int64_t base_offset;
+	struct log *copy;
+	enum error error;
+
+	CHECK_MAGIC(log, LOG_MAGIC);
+	*out = NULL;
+	if (log_dir_failed(dir) || log_failed(log) || log_deleted(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	error = future_begin(log, &base_offset);
+	if (error == ERR_NONE)
+		error = storage_future_place(log, dir, path);
+	if (error != ERR_NONE)
+		return (error);
+	copy = log_new(dir, log->topic, log->partition);
+	log_set_path(copy, path);
+	copy->topic_id = log_topic_id(log);
+	if (!future_make(copy, base_offset)) {
+		error = log_refuse(copy, "could not make a log to move to");
+		storage_future_remove(dir, path);
+		log_unref(copy);
+		return (error);
+	}
+	future_list(copy, true);
+	*out = mem_zalloc(sizeof(**out));
+	(*out)->of = log_ref(log);
+	(*out)->copy = copy;
+	(*out)->truncations = truncations;
+	diag_info(storage->diag, storage, "partition=%s moves from dir=%s to "
+	    "dir=%s", log->name, log->dir->path, dir->path);
+	return (ERR_NONE);
+}
+
+/* Where the copy begins: with the batch that has the log's start. */
+static enum error
+future_begin(struct log *log, int64_t *base_offset)
+{
+	int64_t start = log_start_offset(log);
+	struct log_read read;
+	enum error error = log_read(log, start, log_end_offset(log), 1, true,
+	    &read);
+
+	*base_offset = start;
+	if (error != ERR_NONE || read.extent.blob == NULL)
+		return (error);
+	if (read.first_offset < start)
+		*base_offset = read.first_offset;
+	blob_unref(read.extent.blob);
+	return (ERR_NONE);
+}
+
+/* False: errno. */
+static bool
+future_make(struct log *copy, int64_t base_offset)
+{
+	struct files *files = copy->storage->files;
+	struct segment *first;
+
+	copy->made_dir = files->ops->mkdir(files, copy->path, 0755) == 0;
+	if ((!copy->made_dir && errno != EEXIST) ||
+	    (first = log_new_segment(copy, base_offset)) == NULL)
+		return (false);
+	lock_take(&copy->lock);
+	log_publish_segments(copy, segment_list_new(&first, 1));
+	copy->producers.end_offset = base_offset;
+	lock_release(&copy->lock);
+	segment_unref(first);
+	atomic_store(&copy->start_offset, base_offset);
+	atomic_store(&copy->end_offset, base_offset);
+	atomic_store(&copy->high_watermark, base_offset);
+	atomic_store(&copy->recovery_point, base_offset);
+	return (file_sync_directory(files, copy->dir->path) == 0 &&
+	    (uuid_is_zero(copy->topic_id) ||
+		log_write_metadata(copy, copy->topic_id)));
+}
+
+/* Checkpoints of its directory speak of it, and new logs count it. */
+static void
+future_list(struct log *copy, bool listed)
+{
+	struct log_dir *dir = copy->dir;
+
+	lock_take(&dir->storage->lock);
+	dir->placed_count += listed ? 1 : (size_t)-1;
+	lock_release(&dir->storage->lock);
+	lock_take(&dir->lock);
+	if (listed)
+		list_push_tail(&dir->logs, &copy->in_dir);
+	else
+		list_remove(&copy->in_dir);
+	dir->log_count += listed ? 1 : (size_t)-1;
+	lock_release(&dir->lock);
+}
+
+static void
+future_free(struct log_future **place)
+{
+	struct log_future *future = *place;
+
+	*place = NULL;
+	if (future->copy != NULL)
+		log_unref(future->copy);
+	log_unref(future->of);
+	mem_free(future->bytes);
+	mem_free(future);
+}
+
+void
+log_future_drop(struct log_future **place)
+{
+	struct log_future *future = *place;
+	struct log *copy = future->copy;
+
+	future_list(copy, false);
+	if (!log_failed(copy) && storage_doom_log(copy) == ERR_NONE) {
+		future->copy = NULL; /* the reference is taken */
+		for (int i = 0; i < CHECKPOINT_COUNT; i++)
+			atomic_store(&copy->dir->checkpoint_stale[i], true);
+		(void)storage_forget_deleted(future->of->storage);
+	}
+	future_free(place);
+}
+
+void
+log_future_leave(struct log_future **place)
+{
+	struct log *copy = (*place)->copy;
+
+	if (!log_failed(copy))
+		(void)log_close_clean(copy);
+	future_list(copy, false);
+	future_free(place);
+}
+
+int64_t
+log_future_size_bytes(const struct log_future *future)
+{
+	return (log_size_bytes(future->copy));
+}
+
+int64_t
+log_future_end_offset(const struct log_future *future)
+{
+	return (log_end_offset(future->copy));
+}
+
+/* --- copying -------------------------------------------------------------- */
+
+static enum error
+future_load(struct log_future *future, const struct extent *extent)
+{
+	size_t done = 0;
+
+	if (extent->length > future->room) {
+		mem_free(future->bytes);
+		future->bytes = mem_alloc(extent->length);
+		future->room = extent->length;
+	}
+	while (done < extent->length) {
+		ssize_t n = extent->blob->ops->read_at(extent->blob,
+		    future->bytes + done, extent->length - done,
+		    extent->position + (int64_t)done);
+
+		if (n < 0)
+			return (log_refuse(future->of,
+			    "could not read a segment to be moved"));
+		if (n == 0)
+			return (ERR_OFFSET_OUT_OF_RANGE); /* it was cut */
+		done += (size_t)n;
+	}
+	return (ERR_NONE);
+}
+
+/* The log's end lies behind its last batch: a truncation was told so. */
+static void
+future_skip(struct log *copy, int64_t end_offset)
+{
+	lock_take(&copy->lock);
+	segment_list_last(copy->segments)->next_offset = end_offset;
+	atomic_store_explicit(&copy->end_offset, end_offset,
+	    memory_order_release);
+	lock_release(&copy->lock);
+}
+
+static enum error
+future_append(struct log_future *future, int64_t end_offset, size_t max_bytes,
+    size_t *copied)
+{
+	struct log *copy = future->copy;
+	int64_t start = log_start_offset(future->of);
+	int64_t offset = log_end_offset(copy);
+	struct log_appended appended;
+	struct log_read read;
+	enum error error = log_read(future->of,
+	    offset < start ? start : offset, end_offset, max_bytes, true,
+	    &read);
+
+	if (error != ERR_NONE)
+		return (error);
+	if (read.extent.blob == NULL) {
+		if (read.segment < 0)
+			future_skip(copy, end_offset);
+		return (ERR_NONE);
+	}
+	error = offset < start && read.first_offset != offset ?
+	    ERR_OFFSET_OUT_OF_RANGE : future_load(future, &read.extent);
+	if (error == ERR_NONE)
+		error = log_append_as_follower(copy,
+		    slice_of(future->bytes, read.extent.length), &appended);
+	if (error == ERR_NONE)
+		*copied += read.extent.length;
+	blob_unref(read.extent.blob);
+	return (error);
+}
+
+/* What it has copied may be gone from the log.  One that has nothing may begin
+ * before the log's start, with the batch that has it. */
+static bool
+future_is_stale(const struct log_future *future)
+{
+	const struct log *log = future->of;
+
+	return (atomic_load(&log->truncations) != future->truncations ||
+	    (log_end_offset(future->copy) < log_start_offset(log) &&
+		log_size_bytes(future->copy) > 0));
+}
+
+enum error
+log_future_copy(struct log_future *future, size_t max_bytes, size_t *copied)
+{
+	struct log *log = future->of, *copy = future->copy;
+	int64_t end_offset = log_end_offset(log);
+	int64_t start_offset = log_start_offset(log);
+	int64_t high_watermark = atomic_load(&log->high_watermark);
+	enum error error = ERR_NONE;
+
+	*copied = 0;
+	if (log_failed(log) || log_failed(copy) || log_deleted(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (future_is_stale(future))
+		return (ERR_OFFSET_OUT_OF_RANGE);
+	if (log_end_offset(copy) < end_offset)
+		error = future_append(future, end_offset, max_bytes, copied);
+	/* Of what was cut while it was read nobody can tell. */
+	if (future_is_stale(future))
+		return (ERR_OFFSET_OUT_OF_RANGE);
+	if (error != ERR_NONE)
+		return (error);
+	if (high_watermark > log_end_offset(copy))
+		high_watermark = log_end_offset(copy);
+	log_set_high_watermark(copy, high_watermark);
+	return (log_advance_start(copy, start_offset < high_watermark ?
+	    start_offset : high_watermark));
+}
+
+int64_t
+log_future_left_bytes(const struct log_future *future)
+{
+	int64_t end_offset = log_end_offset(future->of);
+
+	if (log_end_offset(future->copy) >= end_offset)
+		return (0);
+	return (log_bytes_between(future->of, log_end_offset(future->copy),
+	    end_offset) + 1);
+}
+
+/* --- taking the place ----------------------------------------------------- */
+
+/* Nobody else holds the copy, and it has all. */
+static enum error
+future_complete(struct log_future *future)
+{
+	struct log *copy = future->copy;
+	enum error error = ERR_NONE;
+	size_t copied;
+
+	while (error == ERR_NONE &&
+	    log_end_offset(copy) < log_end_offset(future->of))
+		error = log_future_copy(future, FUTURE_CHUNK_BYTES, &copied);
+	if (error == ERR_NONE)
+		error = log_flush(copy);
+	if (error == ERR_NONE && atomic_load(&copy->references) > 1)
+		error = ERR_REPLICA_NOT_AVAILABLE; /* a roll is being closed */
+	return (error);
+}
+
+static bool
+future_write_epochs(struct log_future *future)
+{
+	struct epochs epochs;
+
+	lock_take(&future->of->lock);
+	epochs_copy(&epochs, &future->of->epochs);
+	lock_release(&future->of->lock);
+	return (log_set_epochs(future->copy, &epochs));
+}
+
+/* Steps 1 and 2. False: errno. */
+static bool
+future_prepare(struct log_future *future)
+{
+	struct log *copy = future->copy;
+	char name[PATH_MAX];
+
+	log_file(copy, LOG_MOVED_NAME, name);
+	if (!future_write_epochs(future))
+		return (false);
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		if (!log_dir_must_checkpoint(copy->dir,
+		    (enum checkpoint_kind)i))
+			return (false);
+	return (file_replace(copy->storage->files, name, "version: 0\n",
+	    11) == 0);
+}
+
+/* Step 3. False: errno. */
+static bool
+future_rename(struct log *copy)
+{
+	struct files *files = copy->storage->files;
+	char to[PATH_MAX];
+
+	snprintf(to, sizeof(to), "%s/%s", copy->dir->path, copy->name);
+	if (files->ops->rename(files, copy->path, to) != 0)
+		return (false);
+	for (size_t i = 0; i < copy->segments->count; i++)
+		segment_move(copy->segments->items[i], to);
+	log_set_path(copy, to);
+	return (true);
+}
+
+/* It was renamed, and may be found so, or not: the log, which goes on where it
+ * is, is the one that counts. */
+static void
+future_stay(struct log *log)
+{
+	char name[PATH_MAX];
+
+	log_file(log, LOG_STAYS_NAME, name);
+	if (file_replace(log->storage->files, name, "version: 0\n", 11) != 0)
+		(void)log_fail(log, "could not note that a log stays");
+}
+
+/* Which directory's checkpoints speak of which. */
+static void
+exchange_lists(struct log *log, struct log *copy)
+{
+	struct log_dir *from = log->dir, *to = copy->dir;
+
+	lock_take(&from->storage->lock);
+	from->placed_count--;
+	log_dir_forget(from, log->name);
+	lock_release(&from->storage->lock);
+	lock_take(&from->lock);
+	list_remove(&log->in_dir);
+	from->log_count--;
+	lock_release(&from->lock);
+	lock_take(&to->lock);
+	list_remove(&copy->in_dir);
+	list_push_tail(&to->logs, &log->in_dir);
+	lock_release(&to->lock);
+	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
+		atomic_store(&from->checkpoint_stale[i], true);
+		log_dir_changed(to, (enum checkpoint_kind)i);
+	}
+}
+
+/* Both locks of the log are held; the copy is ours alone. */
+static void
+exchange(struct log *log, struct log *copy)
+{
+	struct segment_list *old = log->segments;
+	struct log_dir *dir = log->dir;
+	char path[PATH_MAX];
+
+	exchange_lists(log, copy);
+	snprintf(path, sizeof(path), "%s", log->path);
+	lock_take(&log->lock);
+	atomic_fetch_add(&log->truncations, 1);
+	atomic_fetch_add(&log->moves, 1);
+	log_publish_segments(log, copy->segments);
+	log->producers.snapshot_offset = copy->producers.snapshot_offset;
+	atomic_store(&log->recovery_point, atomic_load(&copy->recovery_point));
+	atomic_store(&log->aborted_last, atomic_load(&copy->aborted_last));
+	log->has_aborted = copy->has_aborted;
+	log->dir = copy->dir;
+	log_set_path(log, copy->path);
+	lock_release(&log->lock);
+	log->epochs_differ = log->epochs_below = false;
+	log->epochs_cut.epoch = -1;
+	log->epochs_turn++;
+	lock_take(&copy->lock);
+	copy->segments = old;
+	copy->dir = dir;
+	log_set_path(copy, path);
+	lock_release(&copy->lock);
+}
+
+static enum error
+future_take_place(struct log_future *future)
+{
+	struct log *log = future->of, *copy = future->copy;
+	enum error error = log_finish_cut(log);
+	char name[PATH_MAX];
+
+	if (error != ERR_NONE)
+		return (error);
+	if (log_deleted(log) || log_failed(log) || log_failed(copy))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (future_is_stale(future))
+		return (ERR_OFFSET_OUT_OF_RANGE);
+	CHECK(log_end_offset(copy) == log_end_offset(log));
+	lock_take(&log->closing);
+	if (!future_prepare(future) || !future_rename(copy))
+		error = log_refuse(copy, "could not finish a move");
+	else if (file_sync_directory(copy->storage->files,
+	    copy->dir->path) != 0) {
+		error = log_fail(copy, "could not finish a move");
+		future_stay(log);
+	}
+	if (error == ERR_NONE) {
+		exchange(log, copy);
+		log_file(copy, LOG_STAYS_NAME, name);
+		(void)log->storage->files->ops->unlink(log->storage->files,
+		    name);
+		storage_give_deletions(log->storage, log, copy);
+		/* Its directory fails when that does not work; a start finds
+		 * both then. */
+		if (storage_doom_log(copy) == ERR_NONE)
+			future->copy = NULL;
+	}
+	lock_release(&log->closing);
+	return (error);
+}
+
+enum error
+log_future_replace(struct log_future **place)
+{
+	struct log_future *future = *place;
+	struct log *log = future->of;
+	enum error error = future_complete(future);
+
+	if (error != ERR_NONE)
+		return (error);
+	lock_take(&log->writer);
+	error = future_take_place(future);
+	lock_release(&log->writer);
+	if (error == ERR_NONE)
+		future_free(place);
+	return (error);
+}
+
+void
+log_finish_move(struct log *log)
+{
+	struct files *files = log->storage->files;
+	char name[PATH_MAX];
+
+	diag_info(log->storage->diag, storage, "partition=%s moved to dir=%s",
+	    log->name, log->dir->path);
+	if (storage_forget_deleted(log->storage) != ERR_NONE)
+		return;
+	log_file(log, LOG_MOVED_NAME, name);
+	(void)files->ops->unlink(files, name);
+}
+
+/* --- where logs are to lie ------------------------------------------------ */
+
+/* Somebody may name partitions that never come. */
+#define PREFERRED_MAX ((size_t)10000)
+
+struct preferred {
+	struct list link;
+	struct log_dir *dir;
+	char name[]; /* "topic-partition" */
+};
+
+struct log_dir *
+storage_dir_named(const struct storage *storage, struct slice path)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (slice_equal_text(path, storage->dirs[i]->path))
+			return (storage->dirs[i]);
+	return (NULL);
+}
+
+/* The lock of deletions is held. */
+static struct preferred *
+preferred_take(struct storage *storage, const char *name)
+{
+	LIST_EACH(element, &storage->preferred) {
+		struct preferred *preferred = list_entry(element,
+		    struct preferred, link);
+
+		if (strcmp(preferred->name, name) != 0)
+			continue;
+		list_remove(element);
+		storage->preferred_count--;
+		return (preferred);
+	}
+	return (NULL);
+}
+
+void
+storage_prefer_dir(struct storage *storage, const char *topic,
+    int32_t partition, struct log_dir *dir)
+{
+	char name[PATH_MAX];
+	struct preferred *preferred, *before;
+
+	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
+	preferred = mem_zalloc(sizeof(*preferred) + strlen(name) + 1);
+	preferred->dir = dir;
+	memcpy(preferred->name, name, strlen(name) + 1);
+	lock_take(&storage->deletions_lock);
+	before = preferred_take(storage, name);
+	/* The one of long ago makes room. */
+	if (before == NULL && storage->preferred_count >= PREFERRED_MAX) {
+		before = list_entry(list_pop_head(&storage->preferred),
+		    struct preferred, link);
+		storage->preferred_count--;
+	}
+	list_push_tail(&storage->preferred, &preferred->link);
+	storage->preferred_count++;
+	lock_release(&storage->deletions_lock);
+	mem_free(before);
+}
+
+struct log_dir *
+storage_take_preferred(struct storage *storage, const char *name)
+{
+	struct preferred *preferred;
+	struct log_dir *dir;
+
+	lock_take(&storage->deletions_lock);
+	preferred = preferred_take(storage, name);
+	lock_release(&storage->deletions_lock);
+	dir = preferred == NULL ? NULL : preferred->dir;
+	mem_free(preferred);
+	return (dir == NULL || log_dir_failed(dir) ? NULL : dir);
+}
+
+void
+storage_forget_preferred(struct storage *storage)
+{
+	struct list *link;
+
+	while ((link = list_pop_head(&storage->preferred)) != NULL)
+		mem_free(list_entry(link, struct preferred, link));
+}
+
+/* --- a start between two renames ------------------------------------------ */
+
+static bool
+has_mark(const struct log_dir *dir, const char *name, const char *mark)
+{
+	struct files *files = dir->storage->files;
+	struct file_info info;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s/%s", dir->path, name, mark);
+	return (files->ops->stat(files, path, &info) == 0);
+}
+
+bool
+storage_choose_moved(struct log_dir *const dirs[2], const char *name,
+    struct log_dir **old)
+{
+	struct files *files = dirs[0]->storage->files;
+	bool moved[2] = { has_mark(dirs[0], name, LOG_MOVED_NAME),
+		has_mark(dirs[1], name, LOG_MOVED_NAME) };
+	struct log_dir *from = dirs[moved[0] ? 1 : 0];
+	char path[PATH_MAX];
+
+	*old = from;
+	if (moved[0] == moved[1])
+		return (false);
+	if (has_mark(from, name, LOG_STAYS_NAME)) {
+		*old = dirs[moved[0] ? 0 : 1];
+		snprintf(path, sizeof(path), "%s/%s/" LOG_STAYS_NAME,
+		    from->path, name);
+		(void)files->ops->unlink(files, path);
+	}
+	return (true);
+}
