@@ -155,7 +155,6 @@ print_status(const struct format *f, const struct option *o)
 		[STATUS_LATER] = "Without effect in this version",
 		[STATUS_REFUSED] = "Refused unless at its default",
 		[STATUS_SECURITY] = "Refused unless at its default",
-		[STATUS_TLS] = "Refused with a listener that speaks TLS",
 		[STATUS_SASL] = "Refused with a listener that speaks SASL",
 	};
 

@@ -20,6 +20,7 @@ enum lock_rank {
 	LOCK_RANK_STATE,     /* one partition's offsets; held for moments */
 	LOCK_RANK_SEGMENTS,  /* publishing a log's segment list */
 	LOCK_RANK_CACHE,     /* descriptor and index caches */
+	LOCK_RANK_TLS,       /* other keys and certificates, one at a time */
 	LOCK_RANK_LEAF       /* waitq, loop posts, work queues, metrics */
 };
 

@@ -20,16 +20,14 @@
 /* --- single options ------------------------------------------------------- */
 
 static bool
-some_listener(const struct config *config, bool tls)
+some_listener_sasl(const struct config *config)
 {
 	const struct listener_list *list = &config->options.net.listener_list;
 
 	for (size_t i = 0; i < list->count; i++) {
 		enum security_protocol p = list->items[i].protocol;
 
-		if (tls ? p == PROTOCOL_SSL || p == PROTOCOL_SASL_SSL
-			: p == PROTOCOL_SASL_PLAINTEXT ||
-			    p == PROTOCOL_SASL_SSL)
+		if (p == PROTOCOL_SASL_PLAINTEXT || p == PROTOCOL_SASL_SSL)
 			return (true);
 	}
 	return (false);
@@ -40,7 +38,6 @@ static void
 check_status(struct config *config, const char *subject,
     const struct option *option, const char *text)
 {
-	bool tls = option->status == STATUS_TLS;
 	bool other = !option_within(option, text, option->fallback);
 
 	switch (option->status) {
@@ -63,15 +60,13 @@ check_status(struct config *config, const char *subject,
 			    option->type == OPTION_PASSWORD ? "set" : text,
 			    option->why);
 		break;
-	case STATUS_TLS:
 	case STATUS_SASL:
-		if (some_listener(config, tls))
+		if (some_listener_sasl(config))
 			config_say(config, FINDING_ERROR, subject,
 			    "cannot be enforced: %s", option->why);
 		else if (other)
 			config_say(config, FINDING_WARN, subject,
-			    "without effect: no listener speaks %s",
-			    tls ? "TLS" : "SASL");
+			    "without effect: no listener speaks SASL");
 		break;
 	}
 	if (option->dynamic_only && !config_is_dynamic(config, subject))
@@ -342,16 +337,18 @@ tell_what_is_open(struct config *config)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct config_listener *l = &list->items[i];
 
-		if (l->protocol == PROTOCOL_PLAINTEXT &&
+		if ((l->security == NULL ||
+			strcmp(l->security->ssl_client_auth, "required")) &&
 		    strncmp(l->host, "127.", 4) != 0 &&
 		    strcmp(l->host, "::1") != 0 &&
 		    strcasecmp(l->host, "localhost") != 0)
 			config_say(config, FINDING_WARN, "listeners",
 			    "whoever reaches listener %.100s (%.100s:%d) may "
 			    "read, write and delete everything: nobody is "
-			    "authenticated and nothing is encrypted", l->name,
+			    "authenticated%s", l->name,
 			    *l->host != '\0' ? l->host : "every interface",
-			    (int)l->port);
+			    (int)l->port, l->security != NULL ? "" :
+			    " and nothing is encrypted");
 	}
 }
 

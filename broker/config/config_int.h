@@ -41,6 +41,9 @@ void *config_array(struct config *config, size_t count, size_t size);
 
 /* config_listeners.c: fills the derived fields of net. */
 void config_resolve_listeners(struct config *config);
+/* security.c: what ssl.* says of one listener; memory is the config's. */
+const struct security_options *config_security_of(struct config *config,
+    const char *listener);
 /* config_check.c: what must hold between options; and the rows' statuses. */
 void config_check_rules(struct config *config);
 void config_check_statuses(struct config *config);

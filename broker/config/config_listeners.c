@@ -9,14 +9,13 @@
  *	control.plane.listener.name               --> control_plane_listener
  */
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/check.h"
 #include "base/text.h"
 #include "config/config_int.h"
+#include "config/security.h"
 
 #define LISTENERS_MAX 64
 
@@ -66,17 +65,12 @@ static int32_t
 own_bound(struct config *config, const char *listener, const char *name)
 {
 	const struct option *option = option_find(name);
-	char prefixed[256], error[OPTION_ERROR_SIZE];
+	char prefixed[SECURITY_NAME_SIZE], error[OPTION_ERROR_SIZE];
 	const char *text;
 	int32_t bound = INT32_MAX;
-	int length;
 
-	length = snprintf(prefixed, sizeof(prefixed), "listener.name.%s.%s",
-	    listener, name);
-	if (length < 0 || (size_t)length >= sizeof(prefixed))
+	if (!security_scoped_name(listener, name, prefixed))
 		return (bound);
-	for (char *c = prefixed; *c != '\0'; c++)
-		*c = (char)tolower((unsigned char)*c);
 	text = config_text(config, prefixed);
 	if (text != NULL && !option_parse(option, text, &bound, error))
 		config_say(config, FINDING_ERROR, prefixed, "%s", error);
@@ -104,6 +98,8 @@ parse_one(struct config *config, const char *option, struct slice text,
 	out->connections_max = own_bound(config, out->name, "max.connections");
 	out->connection_creation_rate_max =
 	    own_bound(config, out->name, "max.connection.creation.rate");
+	if (out->protocol == PROTOCOL_SSL)
+		out->security = config_security_of(config, out->name);
 	return (true);
 }
 
@@ -176,11 +172,13 @@ check_protocols(struct config *config)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct config_listener *l = &list->items[i];
 
-		if (l->protocol != PROTOCOL_PLAINTEXT)
+		if (l->protocol == PROTOCOL_SASL_PLAINTEXT ||
+		    l->protocol == PROTOCOL_SASL_SSL)
 			config_say(config, FINDING_ERROR, "listeners",
 			    "listener %.100s speaks %s, which this version "
-			    "does not: take it out, or map it to PLAINTEXT in "
-			    "listener.security.protocol.map", l->name,
+			    "does not: take it out, or map it to SSL or "
+			    "PLAINTEXT in listener.security.protocol.map",
+			    l->name,
 			    security_protocol_name(l->protocol));
 	}
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct arena;
+struct security_options;
 struct slice;
 
 /* Kafka's ids. */
@@ -29,6 +30,8 @@ struct config_listener {
 	/* Of this listener alone; INT32_MAX: no bound of its own. */
 	int32_t connections_max;
 	int32_t connection_creation_rate_max;
+	/* Its ssl.*, general ones and its own; NULL: it speaks no TLS. */
+	const struct security_options *security;
 };
 
 struct listener_list {

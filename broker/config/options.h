@@ -98,7 +98,6 @@ enum option_status {
 	STATUS_LATER,    /* no effect yet */
 	STATUS_REFUSED,  /* unless at its default */
 	STATUS_SECURITY, /* likewise */
-	STATUS_TLS,      /* refused when a listener speaks TLS */
 	STATUS_SASL      /* refused when a listener speaks SASL */
 };
 

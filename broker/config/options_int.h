@@ -37,8 +37,6 @@
 #define LATER(text) .status = STATUS_LATER, .why = text
 #define REFUSED(text) .status = STATUS_REFUSED, .why = text
 #define SECURITY(text) .status = STATUS_SECURITY, .why = text
-#define TLS_ONLY                                                              \
-	.status = STATUS_TLS, .why = "this version does not speak TLS"
 #define SASL_ONLY                                                             \
 	.status = STATUS_SASL, .why = "this version does not speak SASL"
 #define KRAFT_ONLY NO_EFFECT("only Kafka's KRaft mode reads it")

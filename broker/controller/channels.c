@@ -200,6 +200,7 @@ channel_connect(struct channel *channel)
 	    .sockets = setup->sockets,
 	    .resolver = setup->resolver,
 	    .diag = setup->diag,
+	    .tls = setup->tls,
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,

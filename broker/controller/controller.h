@@ -35,6 +35,7 @@ struct controller_setup {
 	struct configs *configs;
 	struct sockets *sockets;
 	struct work_queue *resolver;
+	struct tls *tls; /* of links to brokers; NULL: plaintext */
 	const struct controller_options *options;
 	const struct broker_options *broker_options;
 	const struct config *config; /* CreateTopics answers a topic's configs

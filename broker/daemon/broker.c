@@ -49,6 +49,7 @@ broker_new(const struct broker_setup *setup)
 	}
 	b->control = b->loops[b->loop_count] = loop_new(scheduler,
 	    "controller");
+	broker_tls_init(b);
 	b->disk = work_queue_new(scheduler, "disk",
 	    b->options->daemon.background_threads);
 	b->resolver = work_queue_new(scheduler, "resolver", 4);
@@ -117,6 +118,7 @@ broker_free(struct broker **broker)
 	work_queue_free(b->resolver);
 	for (size_t i = 0; i <= b->loop_count; i++)
 		loop_free(b->loops[i]);
+	broker_tls_fini(b);
 	dynamic_free(&b->dynamic);
 	config_live_free(&b->live);
 	config_unref(b->config);

@@ -84,6 +84,9 @@ struct broker *broker_new(const struct broker_setup *setup);
 void broker_stop(struct broker *broker);
 /* Any thread. */
 enum broker_state broker_state(const struct broker *broker);
+/* Keys and certificates are read again; a broken one leaves the old ones in
+ * use. Any thread. */
+void broker_reload_tls(struct broker *broker);
 /* STOPPED or FAILED. */
 void broker_free(struct broker **broker);
 

@@ -18,6 +18,7 @@
 #include "daemon/dynamic.h"
 #include "daemon/feature.h"
 #include "daemon/registration.h"
+#include "daemon/secure.h"
 #include "net/net.h"
 #include "replica/replica.h"
 #include "storage/storage.h"
@@ -74,6 +75,7 @@ struct broker {
 	struct producer_ids *producer_ids;
 	struct apis *apis;
 	struct net *net;
+	struct broker_tls tls;
 	bool doors_open; /* net_start() was called */
 	struct registration *registration;
 

@@ -171,6 +171,7 @@ depart_connect(struct depart *d)
 	    .sockets = b->setup.seams.sockets,
 	    .resolver = b->resolver,
 	    .diag = b->setup.seams.diag,
+	    .tls = b->tls.peers,
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,

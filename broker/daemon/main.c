@@ -26,7 +26,9 @@
 #include "daemon/broker.h"
 #include "daemon/notify.h"
 #include "metrics/metrics.h"
+#include "net/net.h"
 #include "net/socket.h"
+#include "net/tls.h"
 #include "security/secrets.h"
 #include "storage/file.h"
 #include "wire/wire.h"
@@ -371,7 +373,8 @@ process_start(struct process *p)
 
 /* --- waiting -------------------------------------------------------------- */
 
-/* The log file anew, and the levels as the file has them now. */
+/* The log file anew, the levels as the file has them now, and TLS's keys and
+ * certificates as their files are now. */
 static void
 process_reload(struct process *p)
 {
@@ -392,6 +395,7 @@ process_reload(struct process *p)
 		diag_info(p->diag, daemon, "barnabas.log.level=%s is read "
 		    "again", config_options(config)->daemon.log_level);
 	config_free(&config);
+	broker_reload_tls(p->broker);
 }
 
 /* A signal came, or the broker ends by itself. */
@@ -517,6 +521,20 @@ process_run(struct process *p)
 	return (status);
 }
 
+/* What the start would meet in files of keys and certificates. */
+static bool
+process_check_tls(const struct process *p)
+{
+	struct tls_report report;
+	const bool good = net_tls_check(&p->options->net, &report);
+
+	if (report.warning[0] != '\0')
+		fprintf(stderr, "WARN %s\n", report.warning);
+	if (!good)
+		fprintf(stderr, "ERROR %s\n", report.error);
+	return (good);
+}
+
 static bool
 process_configure(struct process *p)
 {
@@ -526,6 +544,8 @@ process_configure(struct process *p)
 	p->options = config_options(p->config);
 	if (!good || p->arguments.check)
 		process_tell_findings(p, false);
+	if (good && p->arguments.check)
+		good = process_check_tls(p);
 	return (good);
 }
 

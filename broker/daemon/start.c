@@ -633,6 +633,7 @@ start_cluster_rooms(struct broker *b)
 	    .broker_options = b->options,
 	    .config = b->config,
 	    .listener = broker_control_listener(b),
+	    .tls = b->tls.peers,
 	    .broker_id = b->broker_id,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
@@ -646,6 +647,8 @@ start_rooms(struct task *t)
 	struct broker *b = ((struct start *)task_state(t))->broker;
 	const struct seams *seams = &b->setup.seams;
 
+	if (!broker_tls_start(b))
+		return (start_fail(b, "TLS cannot be spoken"));
 	start_cluster_rooms(b);
 	b->producer_ids = producer_ids_new(&(struct producer_ids_setup){
 	    .loop = b->control,
@@ -653,6 +656,7 @@ start_rooms(struct task *t)
 	    .sockets = seams->sockets,
 	    .resolver = b->resolver,
 	    .listener = broker_control_listener(b),
+	    .tls = b->tls.peers,
 	    .connect_timeout_ms = b->options->net.connection_setup_timeout_ms,
 	    .request_timeout_ms = b->options->controller.request_timeout_ms,
 	    .broker_id = b->broker_id,
@@ -705,7 +709,7 @@ start_listeners(struct task *t)
 		struct config_listener listener = list->items[i];
 
 		if (!net_listen(b->net, &listener))
-			return (start_fail(b, "a listener cannot be bound"));
+			return (start_fail(b, "a listener cannot be opened"));
 	}
 	return (start_go(t, start_registration));
 }

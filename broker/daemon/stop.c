@@ -178,6 +178,8 @@ stop_rooms(struct task *t)
 {
 	struct broker *b = ((struct stop *)task_state(t))->broker;
 
+	if (!broker_tls_idle(b, t))
+		return (STEP_WAIT);
 	atomic_store(&b->collected, false);
 	if (b->setup.rooms_go != NULL)
 		b->setup.rooms_go(b->setup.arg);

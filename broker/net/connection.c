@@ -17,7 +17,6 @@
 #include "net/net_int.h"
 
 static void connection_arrive(struct post *post);
-static void connection_ready(struct socket *socket, unsigned ready);
 static void connection_unmuted(struct timer *timer);
 
 static char *
@@ -47,6 +46,7 @@ connection_deal(struct listener *listener, struct hub *hub,
 	list_init(&c->receiving);
 	list_init(&c->starved);
 	list_init(&c->turn);
+	list_init(&c->shake);
 	list_init(&c->requests);
 	list_init(&c->output);
 	c->arrival.run = connection_arrive;
@@ -72,6 +72,8 @@ connection_arrive(struct post *post)
 	    c->peer, (unsigned long long)c->id);
 	if (hub->stopping)
 		connection_close(c, "shutdown");
+	else if (c->listener->tls != NULL)
+		secure_begin(c);
 	else
 		connection_turn(c);
 }
@@ -113,11 +115,14 @@ connection_watch(struct connection *c)
 static void
 connection_settle(struct connection *c)
 {
-	if (!c->closed && c->end_why != NULL && list_empty(&c->output))
-		connection_close(c, c->end_why);
-	else if (!c->closed && c->input_end_why != NULL &&
-	    list_empty(&c->requests) && list_empty(&c->output))
-		connection_close(c, c->input_end_why);
+	if (c->closed || c->shaking)
+		return;
+	if (list_empty(&c->output) && !secure_unsent(c)) {
+		if (c->end_why != NULL)
+			connection_close(c, c->end_why);
+		else if (c->input_end_why != NULL && list_empty(&c->requests))
+			connection_close(c, c->input_end_why);
+	}
 	if (c->closed)
 		return;
 	connection_watch(c);
@@ -144,7 +149,7 @@ connection_turn(struct connection *c)
 	connection_forget(c);
 }
 
-static void
+void
 connection_ready(struct socket *socket, unsigned ready)
 {
 	struct connection *c = socket->owner;
@@ -152,6 +157,10 @@ connection_ready(struct socket *socket, unsigned ready)
 	CHECK_MAGIC(c, CONNECTION_MAGIC);
 	CHECK(!c->busy);
 	c->busy = true;
+	if (c->shaking) {
+		secure_step(c);
+		ready = 0;
+	}
 	if ((ready & WATCH_WRITE) != 0 && !list_empty(&c->output)) {
 		output_write(c);
 		if (!c->closed)
@@ -223,7 +232,9 @@ connection_close(struct connection *c, const char *why)
 	c->closed = true;
 	c->busy = true;
 	timer_disarm(&c->mute);
-	c->socket->sockets->ops->close(c->socket, false);
+	secure_fini(c);
+	if (c->socket != NULL)
+		c->socket->sockets->ops->close(c->socket, false);
 	c->socket = NULL;
 	input_fini(c);
 	output_fini(c);
@@ -245,7 +256,8 @@ connection_end(struct connection *c, const char *why)
 	input_fini(c);
 	c->input_end_why = why;
 	/* Its earlier requests were right, and are answered first. */
-	if (list_empty(&c->requests) && list_empty(&c->output))
+	if (list_empty(&c->requests) && list_empty(&c->output) &&
+	    (c->shaking || !secure_unsent(c)))
 		connection_close(c, why);
 }
 

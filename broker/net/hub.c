@@ -34,6 +34,7 @@ hub_init(struct hub *hub, struct net *net, size_t index)
 	list_init(&hub->starved);
 	list_init(&hub->turns);
 	list_init(&hub->spare);
+	list_init(&hub->shaking);
 	hub->read_buffer = mem_alloc(READ_BUFFER_BYTES);
 	hub->copy_buffer = mem_alloc(COPY_BUFFER_BYTES);
 	hub->turns_post.run = hub_run_turns;
@@ -84,6 +85,7 @@ hub_fini(struct hub *hub)
 		exchange_free(list_entry(element, struct exchange,
 		    request.link));
 	frames_drop(&hub->frames);
+	tls_scratch_free(&hub->scratch);
 	mem_free(hub->read_buffer);
 	mem_free(hub->copy_buffer);
 }
@@ -290,6 +292,7 @@ hub_sweep(struct timer *timer)
 	struct hub *hub = container_of(timer, struct hub, sweep);
 	const int64_t now_ns = loop_now_ns(hub->loop);
 
+	secure_sweep(hub, now_ns);
 	sweep_excess(hub);
 	sweep_idle(hub, now_ns);
 	sweep_slow(hub, now_ns);

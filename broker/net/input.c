@@ -179,6 +179,13 @@ parse_boundary(struct connection *c, const uint8_t *data, size_t length)
 		connection_end(c, size < 0 ? "size_negative" : "size_short");
 		return (false);
 	}
+	if (size > net->setup.options->request_max_bytes && !c->secure &&
+	    secure_looks_like_tls(data)) {
+		hub_complain(c->hub, c, "closing", "a client speaks TLS to a "
+		    "listener that does not");
+		connection_end(c, "size_oversized");
+		return (false);
+	}
 	if (size > net->setup.options->request_max_bytes) {
 		diag_warn(net->setup.diag, net,
 		    "connection=%s request too large bytes=%d "

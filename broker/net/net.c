@@ -9,6 +9,7 @@
  * FRAME_INLINE_BYTES are not counted: heartbeats pass while produces wait.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "config/config.h"
@@ -47,6 +48,40 @@ receive_buffer_bytes(const struct net_options *options)
 {
 	return (options->receive_buffer_bytes == RECEIVE_BUFFER_DEFAULT_BYTES
 	    ? -1 : options->receive_buffer_bytes);
+}
+
+static bool
+is_between_brokers(const struct net_options *options,
+    const struct config_listener *l)
+{
+	const struct config_listener *own = options->inter_broker_listener;
+
+	return (own != NULL && strcmp(own->name, l->name) == 0);
+}
+
+/* False: said. */
+static bool
+listener_secure(struct listener *l)
+{
+	struct net *net = l->net;
+	const struct config_listener *config = l->config;
+	struct tls_report report;
+
+	if (config->security == NULL)
+		return (true);
+	l->tls = tls_new(TLS_SERVER, config->name);
+	tls_offer_kernel(l->tls, net->setup.sockets);
+	if (!tls_load(l->tls, config->security,
+		is_between_brokers(net->setup.options, config), &report)) {
+		diag_error(net->setup.diag, net, "listener=%s cannot speak "
+		    "TLS: %s", config->name, report.error);
+		tls_free(&l->tls);
+		return (false);
+	}
+	if (report.warning[0] != '\0')
+		diag_warn(net->setup.diag, net, "listener=%s %s",
+		    config->name, report.warning);
+	return (true);
 }
 
 /* The socket; NULL: said. */
@@ -94,11 +129,15 @@ net_bind(struct net *net, const struct config_listener *config,
 		return (NULL);
 	}
 	l->own = *config;
-	l->socket = listener_bind(net, config, &l->own.port);
-	if (l->socket == NULL)
-		return (NULL);
 	l->net = net;
 	l->config = &l->own;
+	if (!listener_secure(l))
+		return (NULL);
+	l->socket = listener_bind(net, config, &l->own.port);
+	if (l->socket == NULL) {
+		tls_free(&l->tls);
+		return (NULL);
+	}
 	l->source = source == NULL ? NULL : config_ref(source);
 	l->connections_max = config->connections_max;
 	l->creation_rate_max = config->connection_creation_rate_max;
@@ -233,6 +272,7 @@ net_free(struct net **netp)
 	for (size_t i = 0; i < atomic_load(&net->listener_count); i++) {
 		listener_stop(&net->listeners[i]);
 		config_unref(net->listeners[i].source);
+		tls_free(&net->listeners[i].tls);
 	}
 	for (size_t i = 0; i < net->hub_count; i++)
 		hub_fini(&net->hubs[i]);
@@ -252,6 +292,77 @@ net_take_options(struct net *net, const struct net_options *options)
 	for (size_t i = 0; i < net->hub_count; i++)
 		if (loop_is_current(net->hubs[i].loop))
 			hub_take_options(&net->hubs[i], options);
+}
+
+/* --- TLS anew ------------------------------------------------------------- */
+
+/* One listener's next context. False: there can be none. */
+static bool
+listener_prepare(struct listener *l, const struct listener_list *list,
+    struct tls_context **out, struct tls_report *report)
+{
+	const struct config_listener *config = listener_list_find(list,
+	    l->config->name);
+	struct tls_report own;
+
+	*out = NULL;
+	if (l->tls == NULL || atomic_load(&l->gone) || config == NULL ||
+	    config->security == NULL)
+		return (true);
+	*out = tls_prepare(l->tls, config->security,
+	    is_between_brokers(l->net->setup.options, config), &own);
+	if (own.warning[0] != '\0')
+		*report = own;
+	if (*out == NULL)
+		(void)tls_refuse(report, "listener %.60s: %.400s",
+		    config->name, own.error);
+	return (*out != NULL);
+}
+
+bool
+net_tls_reload(struct net *net, const struct listener_list *list, bool use,
+    struct tls_report *report)
+{
+	struct tls_context *next[LISTENERS_MAX] = { NULL };
+	const size_t count = atomic_load_explicit(&net->listener_count,
+	    memory_order_acquire);
+	bool good = true;
+
+	memset(report, 0, sizeof(*report));
+	for (size_t i = 0; good && i < count; i++)
+		good = listener_prepare(&net->listeners[i], list, &next[i],
+		    report);
+	for (size_t i = 0; i < count; i++)
+		if (good && use && next[i] != NULL)
+			tls_use(net->listeners[i].tls, &next[i]);
+		else
+			tls_context_unref(&next[i]);
+	return (good);
+}
+
+bool
+net_tls_check(const struct net_options *options, struct tls_report *report)
+{
+	const struct listener_list *list = &options->listener_list;
+	bool good = true;
+
+	memset(report, 0, sizeof(*report));
+	for (size_t i = 0; good && i < list->count; i++) {
+		const struct config_listener *l = &list->items[i];
+		struct tls *tls = tls_new(TLS_SERVER, l->name);
+		struct tls_report own = { "", "" };
+
+		good = l->security == NULL || tls_load(tls, l->security,
+		    is_between_brokers(options, l), &own);
+		if (own.warning[0] != '\0')
+			snprintf(report->warning, sizeof(report->warning),
+			    "listener %.60s: %.400s", l->name, own.warning);
+		if (!good)
+			(void)tls_refuse(report, "listener %.60s: %.400s",
+			    l->name, own.error);
+		tls_free(&tls);
+	}
+	return (good);
 }
 
 /* --- memory of frames ----------------------------------------------------- */

@@ -28,10 +28,12 @@
 
 struct config;
 struct config_listener;
+struct listener_list;
 struct connection;
 struct diag;
 struct metrics;
 struct net;
+struct tls_report;
 struct net_options;
 
 /* --- requests ------------------------------------------------------------- */
@@ -119,8 +121,9 @@ void net_take_options(struct net *net, const struct net_options *options);
  * of hosts, which may take a while: on a worker. */
 void net_take_address_bounds(struct net *net,
     const struct net_options *options);
-/* Binds and listens, not yet accepting. False: said in the log. The listener's
- * port becomes the bound one where it was 0. Its texts must outlive net. */
+/* Binds and listens, not yet accepting; reads the files of a listener that
+ * speaks TLS. False: said in the log. The listener's port becomes the bound one
+ * where it was 0. Its texts must outlive net. */
 bool net_listen(struct net *net, struct config_listener *listener);
 /*
  * The same while net runs, for the doors to open with net_open_listener(), on
@@ -138,6 +141,15 @@ void net_close_listener(struct net *net, const char *name);
 /* What an open listener is bound to, -1: there is none. Where listeners are
  * opened and closed. */
 int32_t net_port(const struct net *net, const char *name);
+/* Whether all listeners could speak the TLS that their options ask for. */
+bool net_tls_check(const struct net_options *options,
+    struct tls_report *report);
+/* TLS of all listeners anew, out of the options that `listeners` has for their
+ * names, and out of the files as they are now; new connections speak it, others
+ * go on.  All or, false, none: report->error.  With `use` false it is only
+ * tried.  Reads files.  Any thread, one at a time, while net is there. */
+bool net_tls_reload(struct net *net, const struct listener_list *listeners,
+    bool use, struct tls_report *report);
 /* Opens the doors. */
 void net_start(struct net *net);
 /* Stops accepting and reading; answers under way go out until deadline_ns; then

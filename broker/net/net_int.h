@@ -25,6 +25,7 @@
 #include "config/options.h"
 #include "metrics/metrics.h"
 #include "net/net.h"
+#include "net/tls_int.h"
 
 /* Of socket.receive.buffer.bytes. */
 #define RECEIVE_BUFFER_DEFAULT_BYTES 102400
@@ -120,6 +121,12 @@ struct frame_pool {
 	size_t least; /* that `count` has been since the last sweep */
 };
 
+/* What peers did wrong and the log was told, or was spared. */
+struct complaints {
+	int64_t told_ns; /* 0: never */
+	uint64_t left_out;
+};
+
 struct hub {
 	struct net *net;
 	struct loop *loop;
@@ -130,6 +137,10 @@ struct hub {
 	struct list receiving;   /* those in the middle of a frame */
 	struct list starved;     /* those that wait for memory, in order */
 	struct list turns;       /* those with something to do soon */
+	struct list shaking;     /* in a handshake, oldest first */
+	size_t shaking_count;
+	struct tls_scratch *scratch; /* NULL: no TLS yet */
+	struct complaints complaints;
 	struct list spare;       /* exchanges */
 	size_t spare_count;
 	struct frame_pool frames;
@@ -168,6 +179,7 @@ struct listener {
 	const struct config_listener *config; /* `own` */
 	struct config_listener own; /* texts are `source`'s; port: as bound */
 	const struct config *source;
+	struct tls *tls; /* NULL: plaintext */
 	struct hub *hub; /* that accepts */
 	struct list link;     /* hub's */
 	bool late;            /* bound when net had started */
@@ -235,6 +247,8 @@ struct connection {
 	bool busy;         /* its own turn runs: nothing is freed meanwhile */
 	bool stalled;      /* what is in the stash may not begin yet */
 	bool bulk;         /* its last frame was a long one */
+	bool secure;       /* the socket is TLS's */
+	bool shaking;
 	unsigned wanted;
 	struct hub *hub;
 	struct listener *listener;
@@ -244,6 +258,8 @@ struct connection {
 	struct list receiving; /* hub's */
 	struct list starved;   /* hub's */
 	struct list turn;      /* hub's */
+	struct list shake;     /* hub's */
+	int64_t shake_deadline_ns;
 	struct post arrival;   /* from the accepting loop */
 	int64_t active_ns;
 
@@ -335,7 +351,25 @@ bool listener_protected(const struct listener *listener,
     const struct net_options *options);
 void listener_stop(struct listener *listener);
 
+/* --- secure.c ------------------------------------------------------------- */
+
+/* The socket, on its loop, becomes TLS's. The connection may be closed after,
+ * as after all of these. */
+void secure_begin(struct connection *connection);
+void secure_step(struct connection *connection);
+void secure_fail(struct connection *connection, const char *why);
+void secure_fini(struct connection *connection);
+/* What TLS took of the output has not left yet. */
+bool secure_unsent(const struct connection *connection);
+void secure_sweep(struct hub *hub, int64_t now_ns);
+bool secure_looks_like_tls(const uint8_t *data);
+/* One line now and then for what any peer may do again and again. */
+void hub_complain(struct hub *hub, const struct connection *connection,
+    const char *what, const char *why);
+
 /* --- connection.c --------------------------------------------------------- */
+
+void connection_ready(struct socket *socket, unsigned ready);
 
 /* Made by the accepting loop; it arrives at its hub by a post. */
 void connection_deal(struct listener *listener, struct hub *hub,

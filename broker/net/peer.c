@@ -15,11 +15,13 @@
  * connection attempt, the back-off) and the oldest call's deadline.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "base/mem.h"
 #include "net/peer.h"
+#include "net/tls_int.h"
 
 #define PEER_MAGIC 0x70656572
 #define ADDRESSES_MAX 8
@@ -28,7 +30,13 @@
 /* Tickets whose bytes go out in one call. */
 #define WRITE_PARTS_MAX 16
 
-enum peer_state { PEER_IDLE, PEER_RESOLVING, PEER_CONNECTING, PEER_READY };
+enum peer_state {
+	PEER_IDLE,
+	PEER_RESOLVING,
+	PEER_CONNECTING,
+	PEER_SHAKING,
+	PEER_READY
+};
 
 struct ticket {
 	struct list link;       /* waiting or under_way */
@@ -71,6 +79,7 @@ struct peer {
 	size_t address_next;
 	bool all_refused; /* so far in this attempt */
 	struct socket *socket;
+	char why[TLS_TEXT_SIZE]; /* the last handshake failed */
 	unsigned wanted;
 	int32_t next_correlation_id;
 	struct list waiting;   /* the first may be sent in part */
@@ -97,6 +106,7 @@ peer_error_name(enum peer_error error)
 		[PEER_LOST] = "lost",
 		[PEER_TIMED_OUT] = "timed out",
 		[PEER_UNRESOLVED] = "unresolved",
+		[PEER_UNTRUSTED] = "TLS handshake failed",
 		[PEER_MALFORMED] = "malformed answer",
 		[PEER_CLOSED] = "closed",
 	};
@@ -186,6 +196,12 @@ bool
 peer_connected(const struct peer *peer)
 {
 	return (peer->state == PEER_READY);
+}
+
+const char *
+peer_why(const struct peer *peer)
+{
+	return (peer->why);
 }
 
 struct waitq *
@@ -414,14 +430,8 @@ connect_begin(struct peer *peer)
 }
 
 static void
-connect_end(struct peer *peer)
+peer_be_ready(struct peer *peer)
 {
-	int error = peer->socket->sockets->ops->connect_result(peer->socket);
-
-	if (error != 0) {
-		address_failed(peer, error);
-		return;
-	}
 	peer->state = PEER_READY;
 	peer->last_error = PEER_OK;
 	peer->connect_timeout_ms = peer->setup.connect_timeout_ms;
@@ -429,6 +439,52 @@ connect_end(struct peer *peer)
 	diag_debug(peer->setup.diag, net, "peer=%s:%d connected", peer->host,
 	    (int)peer->setup.port);
 	waitq_wake(&peer->changed);
+}
+
+static void
+shake_go_on(struct peer *peer)
+{
+	switch (tls_shake(peer->socket)) {
+	case TLS_AGAIN:
+		return;
+	case TLS_DONE:
+		peer_be_ready(peer);
+		return;
+	case TLS_FAILED:
+		snprintf(peer->why, sizeof(peer->why), "%s",
+		    tls_why(peer->socket));
+		peer_lose(peer, PEER_UNTRUSTED);
+		return;
+	}
+}
+
+static void
+shake_begin(struct peer *peer)
+{
+	peer->socket = tls_socket_new(peer->setup.tls, peer->socket,
+	    peer->host, NULL);
+	if (peer->socket == NULL) {
+		peer_lose(peer, PEER_LOST);
+		return;
+	}
+	peer->socket->owner = peer;
+	peer->socket->on_ready = peer_ready;
+	peer->wanted = 0;
+	peer->state = PEER_SHAKING;
+	shake_go_on(peer);
+}
+
+static void
+connect_end(struct peer *peer)
+{
+	int error = peer->socket->sockets->ops->connect_result(peer->socket);
+
+	if (error != 0)
+		address_failed(peer, error);
+	else if (peer->setup.tls != NULL)
+		shake_begin(peer);
+	else
+		peer_be_ready(peer);
 }
 
 /* --- losing --------------------------------------------------------------- */
@@ -454,10 +510,12 @@ peer_lose(struct peer *peer, enum peer_error error)
 	const bool was_ready = peer->state == PEER_READY;
 
 	if (was_ready || peer->last_error != error)
-		diag_info(peer->setup.diag, net, "peer=%s:%d %s: %s",
+		diag_info(peer->setup.diag, net, "peer=%s:%d %s: %s%s%s",
 		    peer->host, (int)peer->setup.port,
 		    was_ready ? "link lost" : "cannot connect",
-		    peer_error_name(error));
+		    peer_error_name(error),
+		    error == PEER_UNTRUSTED ? ": " : "",
+		    error == PEER_UNTRUSTED ? peer->why : "");
 	if (peer->socket != NULL)
 		peer->socket->sockets->ops->close(peer->socket, false);
 	peer->socket = NULL;
@@ -656,6 +714,8 @@ peer_ready(struct socket *socket, unsigned ready)
 	CHECK_MAGIC(peer, PEER_MAGIC);
 	if (peer->state == PEER_CONNECTING)
 		connect_end(peer);
+	else if (peer->state == PEER_SHAKING)
+		shake_go_on(peer);
 	else if ((ready & WATCH_READ) != 0)
 		peer_read(peer);
 	peer_advance(peer);

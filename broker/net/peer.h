@@ -5,7 +5,9 @@
  * markers and the tools use it.
  *
  *	IDLE -> RESOLVING -> CONNECTING -> READY <-> (requests under way)
- *	  ^                                  |
+ *	  ^                     |   ^        |
+ *	  |                     v   |        |
+ *	  |                    SHAKING (TLS) |
  *	  +-- back-off <-- lost / refused ---+
  *
  * A peer belongs to one loop.  A call that cannot be answered ends with its
@@ -22,6 +24,7 @@
 struct diag;
 struct peer;
 struct ticket;
+struct tls;
 struct work_queue;
 
 struct peer_setup {
@@ -29,7 +32,8 @@ struct peer_setup {
 	struct sockets *sockets;
 	struct work_queue *resolver; /* names are resolved on a worker */
 	struct diag *diag;
-	const char *host;
+	struct tls *tls; /* a client's; outlives the peer. NULL: plaintext */
+	const char *host; /* with TLS its certificate names it, too */
 	int32_t port;
 	const char *client_id;
 	int64_t connect_timeout_ms; /* of the first attempt */
@@ -48,6 +52,7 @@ enum peer_error {
 	PEER_LOST,      /* closed or failed otherwise */
 	PEER_TIMED_OUT,
 	PEER_UNRESOLVED,
+	PEER_UNTRUSTED, /* the TLS handshake failed: peer_why() */
 	PEER_MALFORMED, /* the answer was no such message; the link is closed */
 	PEER_CLOSED     /* peer_free() */
 };
@@ -84,6 +89,8 @@ void peer_call_fini(struct peer_call *call);
 /* How the last attempt to connect ended; PEER_OK while connected. */
 enum peer_error peer_last_error(const struct peer *peer);
 bool peer_connected(const struct peer *peer);
+/* Why the last TLS handshake failed; "": none did. */
+const char *peer_why(const struct peer *peer);
 /* Woken when the link comes or goes. */
 struct waitq *peer_changed(struct peer *peer);
 /* Connects now, without waiting for a request or a back-off. */

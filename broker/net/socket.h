@@ -75,6 +75,11 @@ struct sockets_ops {
 	 * EAI_ code; at most `count` addresses, *found says how many. */
 	int (*resolve)(struct sockets *sockets, const char *host, int32_t port,
 	    struct socket_address *out, size_t count, size_t *found);
+	/* Whether the kernel can encrypt for sockets; NULL: it cannot. */
+	bool (*kernel_tls)(struct sockets *sockets);
+	/* Then: the descriptor for OpenSSL to shake hands over; the socket's
+	 * still. */
+	int (*kernel_descriptor)(struct socket *socket);
 };
 
 struct sockets {

@@ -397,6 +397,31 @@ system_close(struct socket *socket, bool reset)
 	mem_free(s);
 }
 
+/* --- TLS of the kernel ---------------------------------------------------- */
+
+/* A socket that is not connected is told so, if there is such a thing. */
+static bool
+system_kernel_tls(struct sockets *sockets)
+{
+	static const char name[] = "tls";
+	int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool there;
+
+	(void)sockets;
+	if (descriptor < 0)
+		return (false);
+	there = setsockopt(descriptor, IPPROTO_TCP, TCP_ULP, name,
+	    sizeof(name)) == 0 || errno == ENOTCONN;
+	(void)close(descriptor);
+	return (there);
+}
+
+static int
+system_kernel_descriptor(struct socket *socket)
+{
+	return (system_of(socket)->descriptor);
+}
+
 static const struct sockets_ops system_ops = {
 	.listen = system_listen,
 	.accept = system_accept,
@@ -409,6 +434,8 @@ static const struct sockets_ops system_ops = {
 	.want = system_want,
 	.close = system_close,
 	.resolve = system_resolve,
+	.kernel_tls = system_kernel_tls,
+	.kernel_descriptor = system_kernel_descriptor,
 };
 
 struct sockets *

@@ -160,6 +160,7 @@ ids_connect(struct id_request *r, struct loop *loop)
 	    .sockets = r->ids->setup.sockets,
 	    .resolver = r->ids->setup.resolver,
 	    .diag = r->ids->setup.diag,
+	    .tls = r->ids->setup.tls,
 	    .host = endpoint->host,
 	    .port = endpoint->port,
 	    .client_id = client_id,

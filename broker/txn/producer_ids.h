@@ -26,6 +26,7 @@ struct producer_ids_setup {
 	struct sockets *sockets;
 	struct work_queue *resolver;
 	const char *listener; /* of the controller */
+	struct tls *tls;      /* of links to it; NULL: plaintext */
 	int64_t connect_timeout_ms;
 	int64_t request_timeout_ms; /* one that found no answer is repeated */
 	int32_t broker_id;

@@ -478,10 +478,26 @@ static const struct {
 	    "listener.name.plaintext.principal.builder.class", FINDING_ERROR },
 	{ "delegation.token.secret.key=k", "delegation.token.secret.key",
 	    FINDING_ERROR },
-	{ "ssl.keystore.location=/a", "ssl.keystore.location", FINDING_WARN },
+	{ "ssl.keystore.location=/a", "ssl.keystore.location", -1 },
 	{ "ssl.keystore.location=/a\n"
 	  "listeners=PLAINTEXT://127.0.0.1:1,SSL://a:2",
-	    "ssl.keystore.location", FINDING_ERROR },
+	    "ssl.keystore.location", -1 },
+	{ "ssl.client.auth=perhaps", "ssl.client.auth", FINDING_ERROR },
+	{ "ssl.engine.factory.class=a.B", "ssl.engine.factory.class",
+	    FINDING_ERROR },
+	{ "ssl.provider=BC", "ssl.provider", FINDING_ERROR },
+	{ "ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/",
+	    "ssl.principal.mapping.rules", FINDING_ERROR },
+	{ "ssl.keymanager.algorithm=PKIX", "ssl.keymanager.algorithm",
+	    FINDING_INFO },
+	{ "listeners=PLAINTEXT://127.0.0.1:1,SSL://a:2\n"
+	  "listener.name.ssl.ssl.client.auth=perhaps",
+	    "listener.name.ssl.ssl.client.auth", FINDING_ERROR },
+	{ "listeners=PLAINTEXT://127.0.0.1:1,SSL://a:2\n"
+	  "listener.name.ssl.ssl.provider=BC",
+	    "listener.name.ssl.ssl.provider", FINDING_ERROR },
+	{ "listeners=PLAINTEXT://127.0.0.1:1,SASL_SSL://a:2", "listeners",
+	    FINDING_ERROR },
 	{ "sasl.enabled.mechanisms=PLAIN\nlisteners=PLAINTEXT://127.0.0.1:1,"
 	  "SASL_PLAINTEXT://a:2", "sasl.enabled.mechanisms", FINDING_ERROR },
 	{ "listeners=PLAINTEXT://127.0.0.1:1,SASL_PLAINTEXT://a:2", "listeners",

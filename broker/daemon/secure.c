@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reloading of keys and certificates.
+ *
+ *	broker_reload_tls() --post--> the controller's loop
+ *	                            | one at a time
+ *	                         a worker reads the files, makes contexts, and
+ *	                            | puts them to use: all or none
+ *	                         told in the log; the next one, if asked for
+ */
+#include "daemon/broker_int.h"
+
+#include "daemon/secure.h"
+#include "metrics/metrics.h"
+
+static void tls_asked(struct post *post);
+static void tls_run(struct work *work);
+static void tls_done(struct work *work);
+
+void
+broker_tls_init(struct broker *b)
+{
+	lock_init(&b->tls.lock, LOCK_RANK_TLS);
+	b->tls.asked.run = tls_asked;
+	list_init(&b->tls.asked.link);
+	b->tls.work.run = tls_run;
+	b->tls.work.done = tls_done;
+	b->tls.work.home = b->control;
+}
+
+void
+broker_tls_fini(struct broker *b)
+{
+	tls_free(&b->tls.peers);
+	lock_fini(&b->tls.lock);
+}
+
+/* What says how brokers are spoken to; NULL: without TLS. */
+static const struct security_options *
+peers_security(const struct net_options *net)
+{
+	const struct config_listener *l = listener_list_find(
+	    &net->listener_list, net->control_plane_listener != NULL ?
+	    net->control_plane_listener->name :
+	    net->inter_broker_listener->name);
+
+	return (l == NULL ? NULL : l->security);
+}
+
+bool
+broker_tls_start(struct broker *b)
+{
+	const struct security_options *security =
+	    peers_security(&b->options->net);
+	struct tls_report report;
+
+	if (security == NULL)
+		return (true);
+	b->tls.peers = tls_new(TLS_CLIENT, "brokers");
+	tls_offer_kernel(b->tls.peers, b->setup.seams.sockets);
+	if (tls_load(b->tls.peers, security, false, &report))
+		return (true);
+	diag_error(b->setup.seams.diag, daemon, "listener=%s brokers cannot "
+	    "speak TLS to each other: %s", broker_control_listener(b),
+	    report.error);
+	return (false);
+}
+
+bool
+broker_tls_idle(struct broker *b, struct task *task)
+{
+	b->tls.waiter = task_ref(task);
+	return (!b->tls.running);
+}
+
+/* --- anew ----------------------------------------------------------------- */
+
+void
+broker_reload_tls(struct broker *b)
+{
+	if (!atomic_exchange(&b->tls.posted, true))
+		loop_post(b->control, &b->tls.asked);
+}
+
+static void
+tls_asked(struct post *post)
+{
+	struct broker *b = container_of(post, struct broker, tls.asked);
+
+	atomic_store(&b->tls.posted, false);
+	b->tls.again = b->tls.running;
+	if (b->tls.running || broker_state(b) != BROKER_RUNNING)
+		return;
+	b->tls.running = true;
+	work_submit(b->disk, &b->tls.work);
+}
+
+bool
+broker_tls_change(struct broker *b, const struct net_options *net, bool use,
+    struct tls_report *report)
+{
+	const struct security_options *security = peers_security(net);
+	struct tls_context *peers = NULL;
+	bool good = true;
+
+	lock_take(&b->tls.lock);
+	if (b->tls.peers != NULL && security != NULL) {
+		peers = tls_prepare(b->tls.peers, security, false, report);
+		good = peers != NULL;
+	}
+	good = good && net_tls_reload(b->net, &net->listener_list, use,
+	    report);
+	if (good && use && peers != NULL)
+		tls_use(b->tls.peers, &peers);
+	tls_context_unref(&peers);
+	lock_release(&b->tls.lock);
+	return (good);
+}
+
+static void
+tls_run(struct work *work)
+{
+	struct broker *b = container_of(work, struct broker, tls.work);
+
+	b->tls.good = broker_tls_change(b, &b->options->net, true,
+	    &b->tls.report);
+}
+
+static void
+tls_done(struct work *work)
+{
+	struct broker *b = container_of(work, struct broker, tls.work);
+	struct diag *diag = b->setup.seams.diag;
+
+	b->tls.running = false;
+	if (b->tls.good) {
+		diag_info(diag, daemon, "TLS keys and certificates are read "
+		    "again");
+		if (b->tls.report.warning[0] != '\0')
+			diag_warn(diag, daemon, "TLS: %s",
+			    b->tls.report.warning);
+	} else {
+		metrics_add(b->setup.metrics, METRIC_TLS_RELOAD_FAILURES, 1);
+		diag_error(diag, daemon, "TLS keys and certificates cannot be "
+		    "used, the old ones stay: %s", b->tls.report.error);
+	}
+	if (b->tls.again)
+		broker_reload_tls(b);
+	b->tls.again = false;
+	if (b->tls.waiter.loop != NULL)
+		task_wake_ref(b->tls.waiter);
+}
