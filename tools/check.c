@@ -10,6 +10,8 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "net/net.h"
+#include "net/tls.h"
 #include "tools/check.h"
 #include "tools/json_out.h"
 #include "tools/read_file.h"
@@ -169,6 +171,22 @@ check_file(struct check *check, const char *path)
 	}
 }
 
+/* Keys and certificates that the file names. */
+static void
+check_tls(struct check *check, const char *path)
+{
+	struct tls_report report;
+
+	if (severity_count(check, FINDING_ERROR) != 0)
+		return;
+	if (!net_tls_check(&check->options->net, &report))
+		check_say(check, FINDING_ERROR, path, "listeners", "%s",
+		    report.error);
+	else if (report.warning[0] != '\0')
+		check_say(check, FINDING_WARN, path, "listeners", "%s",
+		    report.warning);
+}
+
 /* --- ZooKeeper ------------------------------------------------------------ */
 
 bool
@@ -239,6 +257,7 @@ check_all(const struct tool *tool, const struct args *args,
 	if (connect == NULL)
 		connect = check.options->zkglue.connect;
 	check_file(&check, args_text(args, "file"));
+	check_tls(&check, args_text(args, "file"));
 	check_dirs(&check);
 	check_zookeeper(&check, connect, args_number(args, "timeout-ms"));
 	status = check_end(&check, args);

@@ -142,6 +142,7 @@ client_peer(struct client *client, struct node *node)
 		.loop = client->loop,
 		.sockets = client->sockets,
 		.resolver = client->resolver,
+		.tls = client->setup.tls,
 		.host = node->host,
 		.port = node->port,
 		.client_id = client->client_id,
@@ -218,6 +219,7 @@ client_free(struct client **clientp)
 	client_free_frames(client);
 	arena_fini(&client->arena);
 	buffer_fini(&client->why);
+	tls_free(&client->setup.tls);
 	mem_free(client->client_id);
 	pthread_cond_destroy(&client->finished);
 	pthread_mutex_destroy(&client->mutex);

@@ -23,6 +23,7 @@ struct client;
 struct config_map;
 struct diag;
 struct sockets;
+struct tls;
 struct tool;
 
 struct client_setup {
@@ -31,6 +32,9 @@ struct client_setup {
 	int64_t request_timeout_ms;
 	int64_t deadline_ms; /* of one question with all its repetitions */
 	int64_t backoff_ms;
+	/* Spoken to every broker; the client takes it over, client_new() in any
+	 * case. NULL: plaintext. */
+	struct tls *tls;
 	/* Replay; NULL: threads and sockets of its own. */
 	struct scheduler *scheduler;
 	struct sockets *sockets;

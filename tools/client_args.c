@@ -6,6 +6,8 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "config/properties.h"
+#include "config/security.h"
+#include "net/tls.h"
 #include "tools/client.h"
 #include "tools/read_file.h"
 #include "tools/tool.h"
@@ -31,17 +33,45 @@ client_read_properties(const struct tool *tool, const char *path,
 	return (good);
 }
 
+/* TLS as the properties have it. False: said. */
+static bool
+tls_of_map(const struct tool *tool, const struct config_map *map,
+    struct tls **out)
+{
+	struct security_options security;
+	struct tls_report report;
+	char error[OPTION_ERROR_SIZE];
+
+	if (!security_of_client(map, &security, error)) {
+		tool_fail(tool, "%s", error);
+		return (false);
+	}
+	*out = tls_new(TLS_CLIENT, "client");
+	if (!tls_load(*out, &security, false, &report)) {
+		tool_fail(tool, "%s", report.error);
+		tls_free(out);
+		return (false);
+	}
+	if (report.warning[0] != '\0')
+		tool_warn(tool, "%s", report.warning);
+	return (true);
+}
+
 /* Fails closed: what this client does not speak is not left out. */
 static bool
-protocol_good(const struct tool *tool, const struct config_map *map)
+protocol_of_map(const struct tool *tool, const struct config_map *map,
+    struct tls **tls)
 {
 	const char *protocol = config_map_get(map, "security.protocol");
 
+	*tls = NULL;
 	if (protocol == NULL || strcasecmp(protocol, "PLAINTEXT") == 0)
 		return (true);
+	if (strcasecmp(protocol, "SSL") == 0)
+		return (tls_of_map(tool, map, tls));
 	tool_fail(tool,
-	    "security.protocol=%s: this version speaks PLAINTEXT only; name a "
-	    "PLAINTEXT listener",
+	    "security.protocol=%s: this version speaks PLAINTEXT and SSL "
+	    "only; name such a listener",
 	    protocol);
 	return (false);
 }
@@ -70,7 +100,7 @@ client_notice(void *arg, const char *text)
 
 static struct client *
 client_of_map(struct tool *tool, const char *bootstrap,
-    const struct config_map *map, int *status)
+    const struct config_map *map, struct tls *tls, int *status)
 {
 	const char *client_id = config_map_get(map, "client.id");
 	struct buffer why = BUFFER_EMPTY;
@@ -82,6 +112,7 @@ client_of_map(struct tool *tool, const char *bootstrap,
 		.deadline_ms =
 		    number_of(tool, map, "default.api.timeout.ms", 60000),
 		.backoff_ms = number_of(tool, map, "retry.backoff.ms", 100),
+		.tls = tls,
 		.notice = client_notice,
 		.notice_arg = tool,
 	};
@@ -114,6 +145,7 @@ client_of_file(struct tool *tool, const char *bootstrap, const char *path,
 {
 	struct client *client = NULL;
 	struct config_map map;
+	struct tls *tls;
 
 	if (bootstrap == NULL) {
 		*status = tool_usage(tool,
@@ -123,8 +155,8 @@ client_of_file(struct tool *tool, const char *bootstrap, const char *path,
 	*status = TOOL_FAILED;
 	config_map_init(&map);
 	if ((path == NULL || client_read_properties(tool, path, &map)) &&
-	    protocol_good(tool, &map))
-		client = client_of_map(tool, bootstrap, &map, status);
+	    protocol_of_map(tool, &map, &tls))
+		client = client_of_map(tool, bootstrap, &map, tls, status);
 	config_map_fini(&map);
 	return (client);
 }

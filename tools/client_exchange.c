@@ -37,9 +37,11 @@ exchange_end(struct exchange *x, enum client_status status)
 }
 
 static const char *
-advice_for(enum peer_error error)
+advice_for(const struct exchange *x)
 {
-	switch (error) {
+	switch (x->call.error) {
+	case PEER_UNTRUSTED:
+		return (peer_why(x->node->peer));
 	case PEER_REFUSED:
 		return ("nobody listens there; is the broker running?");
 	case PEER_UNRESOLVED:
@@ -48,10 +50,11 @@ advice_for(enum peer_error error)
 		return ("no answer in time");
 	case PEER_LOST:
 	case PEER_RESET:
-		return ("the connection was closed; is it a PLAINTEXT "
-			"listener?");
+		return ("the connection was closed; does the listener speak "
+			"what security.protocol says?");
 	default:
-		return ("is this a broker's PLAINTEXT listener?");
+		return ("is this a broker's listener, and does it speak what "
+			"security.protocol says?");
 	}
 }
 
@@ -61,7 +64,7 @@ exchange_lost(struct exchange *x)
 {
 	client_set_why(x->client, "%s:%d: %s: %s", x->node->host,
 	    x->node->port, peer_error_name(x->call.error),
-	    advice_for(x->call.error));
+	    advice_for(x));
 	x->node->versions_known = false;
 	peer_call_fini(&x->call);
 	return (exchange_end(x, CLIENT_UNREACHABLE));

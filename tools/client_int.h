@@ -3,6 +3,7 @@
 #define TOOLS_CLIENT_INT_H
 
 #include "net/peer.h"
+#include "net/tls.h"
 #include "tools/client.h"
 
 #define CLIENT_NODES_MAX 10000

@@ -148,8 +148,25 @@ static const struct name_row {
 	{ "send.buffer.bytes", "socket.send.buffer.bytes", NULL },
 	{ "receive.buffer.bytes", "socket.receive.buffer.bytes", NULL },
 	{ "fetch.max.wait.ms", "fetch.wait.max.ms", NULL },
-	{ "ssl.truststore.location", NULL,
-	    "name a PEM file by ssl.ca.location" },
+	/* console_tls() sees to these. */
+	{ "ssl.truststore.location", NULL, NULL },
+	{ "ssl.truststore.certificates", NULL, NULL },
+	{ "ssl.truststore.type", NULL, NULL },
+	{ "ssl.truststore.password", NULL, NULL },
+	{ "ssl.keystore.location", NULL, NULL },
+	{ "ssl.keystore.key", NULL, NULL },
+	{ "ssl.keystore.certificate.chain", NULL, NULL },
+	{ "ssl.keystore.type", NULL, NULL },
+	{ "ssl.keystore.password", NULL, NULL },
+	{ "ssl.cipher.suites", NULL, NULL },
+	{ "ssl.enabled.protocols", NULL, NULL },
+	{ "ssl.endpoint.identification.algorithm", NULL, NULL },
+	{ "ssl.protocol", NULL, NULL },
+	{ "ssl.provider", NULL, NULL },
+	{ "ssl.engine.factory.class", NULL, NULL },
+	{ "ssl.keymanager.algorithm", NULL, NULL },
+	{ "ssl.trustmanager.algorithm", NULL, NULL },
+	{ "ssl.secure.random.implementation", NULL, NULL },
 	{ "sasl.jaas.config", NULL, "use sasl.username and sasl.password" },
 };
 
@@ -206,14 +223,14 @@ console_conf(const struct tool *tool, const struct config_map *map,
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
 	rd_kafka_conf_set_log_cb(conf, log_nothing);
-	CONFIG_MAP_EACH(entry, map) {
-		*status = conf_set(tool, conf, entry);
-		if (*status != TOOL_OK) {
-			rd_kafka_conf_destroy(conf);
-			return (NULL);
-		}
-	}
-	return (conf);
+	*status = console_tls(tool, map, conf);
+	CONFIG_MAP_EACH(entry, map)
+		if (*status == TOOL_OK)
+			*status = conf_set(tool, conf, entry);
+	if (*status == TOOL_OK)
+		return (conf);
+	rd_kafka_conf_destroy(conf);
+	return (NULL);
 }
 
 void

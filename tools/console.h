@@ -49,6 +49,9 @@ bool console_flag(const struct console_texts *texts, const char *name,
 /* As Kafka's producer: idempotent where `acks` is all, unless retries forbid
  * it; what is set already stays. */
 void console_producer_defaults(struct config_map *map);
+/* Sets what Kafka's ssl.* mean; console_conf() does. TOOL_OK, or said. */
+int console_tls(const struct tool *tool, const struct config_map *map,
+    rd_kafka_conf_t *conf);
 /* NULL: said; *status is the exit status. */
 rd_kafka_conf_t *console_conf(const struct tool *tool,
     const struct config_map *map, int *status);

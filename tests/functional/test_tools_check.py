@@ -169,6 +169,21 @@ class TestFile:
         assert done.returncode != 0 and len(ours) >= 4
         assert {t for t in told if t[2] != "log.dirs"} == ours
 
+    def test_key_stores(self, patient, tmp_path):
+        listeners = "listeners=PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093"
+        old = tmp_path / "old.jks"
+        old.write_bytes(b"\xfe\xed\xfe\xed\0\0\0\2")
+        for store, words in ((old, "keytool -importkeystore"),
+                             (tmp_path / "none", "No such file")):
+            patient.write(f"ssl.keystore.location={store}",
+                          "ssl.keystore.password=x")
+            assert patient.check() == {}
+            patient.file.write_text(
+                patient.file.read_text() + listeners + "\n")
+            where, message = patient.grave()
+            assert where == ("server.properties", "listeners")
+            assert words in message
+
     def test_broken(self, patient):
         patient.file.write_text("a=1\nb=\\u00zz\n")
         severity, _, message = patient.check()["server.properties", ""]

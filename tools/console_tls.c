@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS for librdkafka: Kafka's stores are read as our own client reads them, and
+ * handed over in PEM.  librdkafka's own names (ssl.ca.location, ...) pass by.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "config/security.h"
+#include "net/tls.h"
+#include "tools/console.h"
+
+/* Any of these, and the stores are ours to read. */
+static const char *const store_names[] = {
+	"ssl.truststore.location", "ssl.truststore.certificates",
+	"ssl.keystore.location", "ssl.keystore.key",
+	"ssl.keystore.certificate.chain", "ssl.cipher.suites",
+};
+
+static int
+set(const struct tool *tool, rd_kafka_conf_t *conf, const char *name,
+    struct buffer *value)
+{
+	char why[256];
+
+	if (value->length == 0 || rd_kafka_conf_set(conf, name,
+		buffer_text(value), why, sizeof(why)) == RD_KAFKA_CONF_OK)
+		return (TOOL_OK);
+	return (tool_usage(tool, "property %s: %s", name, why));
+}
+
+static int
+set_stores(const struct tool *tool, rd_kafka_conf_t *conf,
+    const struct security_options *security)
+{
+	struct tls_report report;
+	struct tls_pem pem;
+	int status;
+
+	if (tls_export(security, &pem, &report)) {
+		status = set(tool, conf, "ssl.ca.pem", &pem.trusted);
+		if (status == TOOL_OK)
+			status = set(tool, conf, "ssl.certificate.pem",
+			    &pem.certificates);
+		if (status == TOOL_OK)
+			status = set(tool, conf, "ssl.key.pem", &pem.key);
+		if (status == TOOL_OK)
+			status = set(tool, conf, "ssl.cipher.suites",
+			    &pem.ciphers);
+	} else {
+		tool_fail(tool, "%s", report.error);
+		status = TOOL_FAILED;
+	}
+	tls_pem_fini(&pem);
+	return (status);
+}
+
+static int
+set_rules(const struct tool *tool, const struct config_map *map,
+    rd_kafka_conf_t *conf)
+{
+	static const char identify[] = "ssl.endpoint.identification.algorithm";
+	const char *versions = config_map_get(map, "ssl.enabled.protocols");
+	const char *algorithm = config_map_get(map, identify);
+	char why[256];
+
+	if (versions != NULL && (strstr(versions, "TLSv1.2") == NULL ||
+		strstr(versions, "TLSv1.3") == NULL))
+		return (tool_usage(tool, "ssl.enabled.protocols=%s cannot be "
+		    "kept to here: leave it out", versions));
+	if (algorithm != NULL && rd_kafka_conf_set(conf, identify,
+		*algorithm == '\0' ? "none" : algorithm, why, sizeof(why)) !=
+		RD_KAFKA_CONF_OK)
+		return (tool_usage(tool, "property %s=%s: %s", identify,
+		    algorithm, why));
+	return (TOOL_OK);
+}
+
+int
+console_tls(const struct tool *tool, const struct config_map *map,
+    rd_kafka_conf_t *conf)
+{
+	struct security_options security;
+	char error[OPTION_ERROR_SIZE];
+	int status = set_rules(tool, map, conf);
+
+	if (status != TOOL_OK)
+		return (status);
+	if (!security_of_client(map, &security, error))
+		return (tool_usage(tool, "%s", error));
+	for (size_t i = 0; i < nelems(store_names); i++)
+		if (config_map_get(map, store_names[i]) != NULL)
+			return (set_stores(tool, conf, &security));
+	return (TOOL_OK);
+}
