@@ -9,8 +9,8 @@ BUILD_PACKAGES="gcc make autoconf automake pkg-config libc6-dev
  libsystemd-dev uthash-dev"
 RUN_PACKAGES="zookeeper kcat"
 TEST_PACKAGES="python3-pytest python3-kafka python3-confluent-kafka
- python3-kazoo libfaketime clang libclang-rt-14-dev xz-utils mandoc systemd
- iproute2"
+ python3-kazoo libfaketime openssl clang libclang-rt-14-dev xz-utils mandoc
+ systemd iproute2"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

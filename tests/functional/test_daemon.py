@@ -61,7 +61,7 @@ def test_no_file(tmp_path):
     ("broker.id=x", ("broker.id", "x")),
     ("log.segment.bytes=1", ("log.segment.bytes",)),
     ("listeners=PLAINTEXT://127.0.0.1", ("listeners",)),
-    ("listeners=SSL://127.0.0.1:19", ("SSL",)),
+    ("listeners=SASL_SSL://127.0.0.1:19", ("SASL_SSL",)),
     ("listeners=SASL_PLAINTEXT://127.0.0.1:19", ("SASL",)),
     ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer",
      ("authorizer.class.name",)),

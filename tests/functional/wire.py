@@ -355,7 +355,8 @@ class Closed(Exception):
 class Client:
     """One connection."""
 
-    def __init__(self, address, timeout=60, receive_buffer=None):
+    def __init__(self, address, timeout=60, receive_buffer=None, secure=None):
+        """secure: an ssl.SSLContext."""
         host, port = address.rsplit(":", 1)
         self.socket = socket.socket()
         if receive_buffer is not None:
@@ -364,6 +365,8 @@ class Client:
         self.socket.settimeout(timeout)
         self.socket.connect((host, int(port)))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if secure is not None:
+            self.socket = secure.wrap_socket(self.socket, server_hostname=host)
         self.correlations = itertools.count(1)
         self.pending = {}
 
