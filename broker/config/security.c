@@ -57,6 +57,36 @@ config_security_of(struct config *config, const char *listener)
 	return (own);
 }
 
+static bool
+field_same(const struct option *option, const void *a, const void *b)
+{
+	const char *texts[2];
+
+	if (option->type == OPTION_BOOLEAN)
+		return (*(const bool *)a == *(const bool *)b);
+	texts[0] = *(const char *const *)a;
+	texts[1] = *(const char *const *)b;
+	if (texts[0] == NULL || texts[1] == NULL)
+		return (texts[0] == texts[1]);
+	return (strcmp(texts[0], texts[1]) == 0);
+}
+
+bool
+security_same(const struct security_options *a,
+    const struct security_options *b)
+{
+	for (size_t i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+		const size_t at = option->offset -
+		    offsetof(struct broker_options, security);
+
+		if (is_tls_option(option) && !field_same(option,
+			(const char *)a + at, (const char *)b + at))
+			return (false);
+	}
+	return (true);
+}
+
 bool
 security_of_client(const struct config_map *map, struct security_options *out,
     char error[OPTION_ERROR_SIZE])

@@ -20,6 +20,9 @@
 /* "listener.name.l.option"; false: it is too long. */
 bool security_scoped_name(const char *listener, const char *option,
     char name[SECURITY_NAME_SIZE]);
+/* Whether the options say the same; files may differ. */
+bool security_same(const struct security_options *a,
+    const struct security_options *b);
 /* The options of a client out of its properties. False: *error says what is
  * wrong. */
 bool security_of_client(const struct config_map *map,

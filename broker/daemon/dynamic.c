@@ -406,6 +406,20 @@ dynamic_decode(const struct zk_op *op, struct config_map *map)
 	    znode_config_decode_map(op->answer, map)));
 }
 
+/* Kafka reads a key store again when it is set to the file that it is, and the
+ * file has changed: SslFactory. */
+static void
+dynamic_look_at_files(struct dynamic *d, const struct config_map *map)
+{
+	bool named = false;
+
+	CONFIG_MAP_EACH(entry, map)
+		named |= strstr(entry->name, "ssl.keystore.location") != NULL ||
+		    strstr(entry->name, "ssl.truststore.location") != NULL;
+	if (d->open && named)
+		broker_reload_tls(d->broker);
+}
+
 /* False: it cannot be read, and a start must not go on without it. */
 static bool
 dynamic_take(struct dynamic *d, int layer)
@@ -416,6 +430,7 @@ dynamic_take(struct dynamic *d, int layer)
 	config_map_init(&map);
 	good = dynamic_decode(d->ops[layer], &map);
 	if (good) {
+		dynamic_look_at_files(d, &map);
 		d->pending |= !config_map_same(&d->maps[layer], &map);
 		dynamic_copy(&d->maps[layer], &map);
 	} else {

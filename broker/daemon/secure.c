@@ -13,7 +13,11 @@
 #include "daemon/secure.h"
 #include "metrics/metrics.h"
 
+/* Until a change of /config/brokers is over, which may bring other files. */
+#define LATER_NS ((int64_t)100 * 1000000)
+
 static void tls_asked(struct post *post);
+static void tls_look(struct timer *timer);
 static void tls_run(struct work *work);
 static void tls_done(struct work *work);
 
@@ -22,6 +26,7 @@ broker_tls_init(struct broker *b)
 {
 	lock_init(&b->tls.lock, LOCK_RANK_TLS);
 	b->tls.asked.run = tls_asked;
+	timer_init(&b->tls.later, b->control, tls_look);
 	list_init(&b->tls.asked.link);
 	b->tls.work.run = tls_run;
 	b->tls.work.done = tls_done;
@@ -69,6 +74,7 @@ broker_tls_start(struct broker *b)
 bool
 broker_tls_idle(struct broker *b, struct task *task)
 {
+	timer_disarm(&b->tls.later);
 	b->tls.waiter = task_ref(task);
 	return (!b->tls.running);
 }
@@ -88,10 +94,23 @@ tls_asked(struct post *post)
 	struct broker *b = container_of(post, struct broker, tls.asked);
 
 	atomic_store(&b->tls.posted, false);
+	tls_look(&b->tls.later);
+}
+
+static void
+tls_look(struct timer *timer)
+{
+	struct broker *b = container_of(timer, struct broker, tls.later);
+
 	b->tls.again = b->tls.running;
 	if (b->tls.running || broker_state(b) != BROKER_RUNNING)
 		return;
+	if (!dynamic_at_rest(b->dynamic)) {
+		timer_arm_in(timer, LATER_NS);
+		return;
+	}
 	b->tls.running = true;
+	b->tls.config = config_ref(dynamic_config(b->dynamic));
 	work_submit(b->disk, &b->tls.work);
 }
 
@@ -122,8 +141,8 @@ tls_run(struct work *work)
 {
 	struct broker *b = container_of(work, struct broker, tls.work);
 
-	b->tls.good = broker_tls_change(b, &b->options->net, true,
-	    &b->tls.report);
+	b->tls.good = broker_tls_change(b, &config_options(
+	    b->tls.config)->net, true, &b->tls.report);
 }
 
 static void
@@ -133,6 +152,7 @@ tls_done(struct work *work)
 	struct diag *diag = b->setup.seams.diag;
 
 	b->tls.running = false;
+	config_unref(b->tls.config);
 	if (b->tls.good) {
 		diag_info(diag, daemon, "TLS keys and certificates are read "
 		    "again");

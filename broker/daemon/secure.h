@@ -17,10 +17,13 @@ struct broker;
 struct net_options;
 
 /* The controller's loop's, but for `posted`. */
+struct config;
 struct broker_tls {
 	struct tls *peers; /* of the control listener; NULL: plaintext */
 	struct lock lock;  /* over a change */
 	struct post asked;
+	struct timer later;          /* a change is under way */
+	const struct config *config; /* read again; counted */
 	_Atomic bool posted;
 	struct work work; /* reads files */
 	bool running;

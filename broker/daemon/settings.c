@@ -3,8 +3,8 @@
  * Configs on their way to the rooms.  A topic's comes alone, by its own znode;
  * what holds for all, a generation of the broker's config, comes in this order:
  *
- *	settings_prepare        a worker: what asks for names of hosts, and new
- *	                        listeners, bound
+ *	settings_prepare        a worker: what asks for names of hosts, new
+ *	                        listeners, bound, and TLS's files
  *	settings_take           the controller's loop: topics' defaults, logs,
  *	                        replicas, the controller, workers, listeners
  *	settings_take_on_loop   each loop: its connections
@@ -14,7 +14,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "config/security.h"
 #include "daemon/broker_int.h"
+#include "metrics/metrics.h"
 
 /* --- topics --------------------------------------------------------------- */
 
@@ -205,11 +207,38 @@ settings_bind(struct broker *b, const struct config *before,
 	return (true);
 }
 
+/* The TLS of listeners that stay; false: keys or certificates are no good. */
+static bool
+settings_secure(struct broker *b, const struct config *before,
+    const struct config *next)
+{
+	const struct net_options *now = &config_options(next)->net;
+	struct tls_report report;
+	bool same = true;
+
+	for (size_t i = 0; i < now->listener_list.count; i++) {
+		const struct config_listener *l = &now->listener_list.items[i];
+		const struct config_listener *was = listener_list_find(
+		    &config_options(before)->net.listener_list, l->name);
+
+		if (was != NULL && was->security != NULL &&
+		    l->security != NULL)
+			same &= security_same(was->security, l->security);
+	}
+	if (same || broker_tls_change(b, now, true, &report))
+		return (true);
+	metrics_add(b->setup.metrics, METRIC_TLS_RELOAD_FAILURES, 1);
+	diag_error(b->setup.seams.diag, config, "ssl.* (/config/brokers): %s",
+	    report.error);
+	return (false);
+}
+
 bool
 settings_prepare(struct broker *b, const struct config *before,
     const struct config *next)
 {
-	if (!settings_bind(b, before, next))
+	if (!settings_bind(b, before, next) ||
+	    !settings_secure(b, before, next))
 		return (false);
 	net_take_address_bounds(b->net, &config_options(next)->net);
 	return (true);

@@ -457,6 +457,64 @@ def test_reload_that_may_change_names(make_secure, authority, tmp_path):
     assert shown(secure) == serial(other)
 
 
+@pytest.fixture
+def give(request):
+    """give(broker, {name: value}): what /config/brokers says of it."""
+    from dynamic_configs import Settings
+    made = {}
+
+    def give(broker, options):
+        if broker not in made:
+            made[broker] = Settings(broker)
+            request.addfinalizer(made[broker].close)
+        made[broker].set("0", {k: str(v) for k, v in options.items()})
+    return give
+
+
+def test_other_files_at_run_time(make_secure, authority, tmp_path, give):
+    """Another name; the same name, with other content; and no good."""
+    key = "listener.name.ssl.ssl.keystore.location"
+    first, second, third = (authority.issue(
+        f"run-time-{n}", subject="/O=tests/CN=run-time") for n in range(3))
+    secure = make_secure(first.pem_options()).start()
+    assert shown(secure) == serial(first)
+    moved = tmp_path / "moved.pem"
+    moved.write_bytes(second.both.read_bytes())
+    give(secure.broker, {key: moved})
+    wait_until(lambda: shown(secure) == serial(second))
+    moved.write_bytes(third.both.read_bytes())
+    give(secure.broker, {key: moved})
+    wait_until(lambda: shown(secure) == serial(third))
+    with counted(secure.broker, RELOAD_FAILURES):
+        give(secure.broker, {key: "/no/such"})
+    wait_until(lambda: "ssl.* (/config/brokers): listener SSL: "
+               "ssl.keystore.location=/no/such" in secure.broker.log())
+    assert shown(secure) == serial(third)
+    # and SIGHUP reads what is set at run time
+    give(secure.broker, {key: moved})
+    moved.write_bytes(second.both.read_bytes())
+    assert "are read again" in hang_up(secure)
+    wait_until(lambda: shown(secure) == serial(second))
+    give(secure.broker, {})
+    wait_until(lambda: shown(secure) == serial(first))
+
+
+def test_a_listener_that_comes(make_secure, server, person, give):
+    """Bound while the broker runs, with a store of its own."""
+    secure = make_secure(server.pem_options()).start()
+    port = harness.free_port()
+    give(secure.broker, {
+        "listeners": secure.broker.options["listeners"] +
+        f",NEW://127.0.0.1:{port}",
+        "listener.security.protocol.map":
+            "PLAINTEXT:PLAINTEXT,SSL:SSL,NEW:SSL",
+        "listener.name.new.ssl.keystore.location": person.both})
+    wait_until(lambda: harness.port_open(port), what="the new listener")
+    assert shown(secure) == serial(server)
+    secure.port = port
+    assert shown(secure) == serial(person)
+
+
 # --- what stops the start ----------------------------------------------------
 
 def jks(tmp_path):

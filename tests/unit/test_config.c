@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "config/properties.h"
+#include "config/security.h"
 #include "unit.h"
 
 #define BASE "zookeeper.connect=localhost:2181\nbroker.id=1\n" \
@@ -730,6 +731,32 @@ test_dynamic(void)
 	config_map_fini(&cluster);
 }
 
+/* Of a listener's TLS: the general options, its own, whether they differ. */
+static void
+test_security(void)
+{
+	static const char lines[] = BASE "ssl.client.auth=requested\n"
+	    "listeners=PLAINTEXT://127.0.0.1:1,A://127.0.0.1:2,"
+	    "B://127.0.0.1:3,C://127.0.0.1:4\n"
+	    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,A:SSL,B:SSL,"
+	    "C:SSL\n"
+	    "listener.name.b.ssl.client.auth=required\n"
+	    "listener.name.c.ssl.allow.dn.changes=true\n";
+	struct config *config = resolved(lines);
+	const struct config_listener *l =
+	    config_options(config)->net.listener_list.items;
+
+	CU_ASSERT_EQUAL(config_options(config)->net.listener_list.count, 4);
+	CU_ASSERT_PTR_NULL(l[0].security);
+	CU_ASSERT_STRING_EQUAL(l[1].security->ssl_client_auth, "requested");
+	CU_ASSERT_STRING_EQUAL(l[2].security->ssl_client_auth, "required");
+	CU_ASSERT_TRUE(security_same(l[1].security, l[1].security));
+	CU_ASSERT_FALSE(security_same(l[1].security, l[2].security));
+	CU_ASSERT_FALSE(security_same(l[1].security, l[3].security));
+	CU_ASSERT_TRUE(l[3].security->ssl_allow_dn_changes);
+	config_free(&config);
+}
+
 /* What /config/brokers may hold and cannot set. */
 static void
 test_dynamic_layers(void)
@@ -844,6 +871,7 @@ main(void)
 		{ "listeners", test_listeners },
 		{ "described", test_describe },
 		{ "dynamic layers", test_dynamic },
+		{ "TLS of listeners", test_security },
 		{ "what no dynamic layer takes", test_dynamic_layers },
 		{ "what a broker that runs goes on without",
 		    test_dynamic_refused },
