@@ -218,7 +218,8 @@ connection_count_out(struct connection *c, const char *why)
 	net_address_drop(net, c->peer_host);
 	atomic_fetch_sub(&c->hub->connection_count, 1);
 	atomic_fetch_sub(&c->listener->connection_count, 1);
-	atomic_fetch_sub(&net->connection_count, 1);
+	if (!c->claimed)
+		atomic_fetch_sub(&net->connection_count, 1);
 }
 
 void

@@ -215,22 +215,36 @@ hub_run_relief(struct post *post)
 
 /* --- the sweep ------------------------------------------------------------ */
 
+/* Takes one out of net's count if that is above `most`: of all hubs' sweeps,
+ * that look at one time, just as many find a connection to close. */
+static bool
+claim_excess(struct net *net, size_t most)
+{
+	size_t count = atomic_load(&net->connection_count);
+
+	while (count > most)
+		if (atomic_compare_exchange_weak(&net->connection_count,
+			&count, count - 1))
+			return (true);
+	return (false);
+}
+
 /* More than max.connections, which was lowered or gave way to other brokers:
  * those that were silent longest go, as with Kafka. */
 static void
 sweep_excess(struct hub *hub)
 {
-	struct net *net = hub->net;
-
 	LIST_EACH(element, &hub->connections) {
 		struct connection *c = list_entry(element, struct connection,
 		    link);
 
-		if (atomic_load(&net->connection_count) <=
-		    (size_t)hub->options->max_connections)
+		if (c->closed || listener_protected(c->listener, hub->options))
+			continue;
+		if (!claim_excess(hub->net,
+			(size_t)hub->options->max_connections))
 			return;
-		if (!listener_protected(c->listener, hub->options))
-			connection_close(c, "excess");
+		c->claimed = true;
+		connection_close(c, "excess");
 	}
 }
 

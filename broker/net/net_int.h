@@ -244,6 +244,7 @@ struct warm {
 struct connection {
 	uint32_t magic;
 	bool closed;       /* no socket any more */
+	bool claimed;      /* out of net's count already */
 	bool busy;         /* its own turn runs: nothing is freed meanwhile */
 	bool stalled;      /* what is in the stash may not begin yet */
 	bool bulk;         /* its last frame was a long one */
