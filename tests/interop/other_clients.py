@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the programs of tests/interop/clients, each on a client of its own
+registry; a copy of the sources is built, the tree stays as it is."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+SOURCES = pathlib.Path(__file__).with_name("clients")
+BUILD_SECONDS = 900
+
+
+def _build(folder, language, needs, *command, **environment):
+    if shutil.which(needs) is None:
+        pytest.skip(f"no {needs}")
+    copy = folder / language
+    shutil.copytree(SOURCES / language, copy, dirs_exist_ok=True)
+    done = subprocess.run(command, cwd=copy, capture_output=True,
+                          timeout=BUILD_SECONDS,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()[-4000:]
+    return copy
+
+
+def go(folder, name):
+    copy = _build(folder, "go", "go", "go", "build", "-o", f"bin/{name}",
+                  f"./{name}", GOFLAGS="-mod=mod")
+    return [str(copy / "bin" / name)]
+
+
+def node(folder):
+    copy = _build(folder, "node", "npm", "npm", "install", "--no-audit",
+                  "--no-fund", "--ignore-scripts")
+    return ["node", str(copy / "kafkajs.js")]
+
+
+def rust(folder):
+    """librdkafka, which comes with the crate, is compiled: minutes."""
+    copy = _build(folder, "rust", "cargo", "cargo", "build", "--release", "-q")
+    return [str(copy / "target/release/barnabas-tests-clients")]
+
+
+MAKERS = {
+    "franz-go": lambda folder: go(folder, "franz"),
+    "sarama": lambda folder: go(folder, "sarama"),
+    "kafkajs": node,
+    "rust-rdkafka": rust,
+}
