@@ -8,17 +8,32 @@ import subprocess
 
 import pytest
 
+import certificates
 import harness
 import other_clients
 import real_kafka
 
 
 @pytest.fixture(scope="module")
-def both(new_factory):
-    """The real broker and ours, each in a cluster of its own."""
-    factories = [new_factory(name) for name in ("kafka", "barnabas")]
-    brokers = [factory(kind=kind).start() for factory, kind in zip(
-        factories, (real_kafka.RealKafka, harness.Broker))]
+def authority(tmp_path_factory):
+    return certificates.Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def both(new_factory, authority):
+    """The real broker and ours, each in a cluster of its own; both listen in
+    plain and over TLS."""
+    server = authority.issue()
+    factories, brokers = [], []
+    for name, kind in ("kafka", real_kafka.RealKafka), (
+            "barnabas", harness.Broker):
+        factories.append(new_factory(name))
+        broker = factories[-1](kind=kind)
+        broker.tls_address = f"127.0.0.1:{harness.free_port()}"
+        broker.options.update(server.p12_options())
+        broker.options["listeners"] = (
+            f"PLAINTEXT://{broker.address},SSL://{broker.tls_address}")
+        brokers.append(broker.start())
     yield brokers
     for factory in factories:
         factory.end()
@@ -44,14 +59,17 @@ def run(command, *arguments):
     return done.stdout.decode()
 
 
+@pytest.mark.parametrize("over", ("plain", "tls"))
 @pytest.mark.parametrize("name", other_clients.MAKERS)
-def test_same(both, program, name):
-    command = program(name)
-    theirs, ours = [run(command, broker.address, "t-" + name)
-                    for broker in both]
+def test_same(both, authority, program, name, over):
+    command, topic = program(name), f"{over}-{name}"
+    theirs, ours = [
+        run(command, broker.address, topic) if over == "plain" else
+        run(command, broker.tls_address, topic, str(authority.certificate))
+        for broker in both]
     assert ours == theirs
     if name == "kafkajs":  # its topic stays, for who can read without a group
-        digests = [digest(broker, "t-" + name) for broker in both]
+        digests = [digest(broker, topic) for broker in both]
         assert digests[0] == digests[1]
 
 
