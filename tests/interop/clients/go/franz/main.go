@@ -104,8 +104,11 @@ func configs(found kadm.ResourceConfigs, err error, only ...string) any {
 		for _, c := range r.Configs {
 			for _, name := range only {
 				if c.Key == name {
-					out = append(out, fmt.Sprint(c.Key, "=", c.MaybeValue(), c.Source,
-						c.Sensitive, c.Synonyms))
+					told := fmt.Sprint(c.Key, "=", c.MaybeValue(), c.Source, c.Sensitive)
+					for _, same := range c.Synonyms {
+						told += fmt.Sprint(" ", same.Key, "=", *same.Value, same.Source)
+					}
+					out = append(out, told)
 				}
 			}
 		}
@@ -113,6 +116,15 @@ func configs(found kadm.ResourceConfigs, err error, only ...string) any {
 	}
 	sort.Strings(out)
 	return out
+}
+
+func value(found kadm.ResourceConfigs, name string) string {
+	for _, c := range found[0].Configs {
+		if c.Key == name {
+			return c.MaybeValue()
+		}
+	}
+	return ""
 }
 
 func altered(answers kadm.AlterConfigsResponses, err error) any {
@@ -157,7 +169,13 @@ func administer(ctx context.Context, admin *kadm.Client, topic string, s seen.Se
 	answers, err = admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{
 		{Op: kadm.SetConfig, Name: "log.retention.ms", Value: text("7200000")}}, id)
 	s["alter broker"] = altered(answers, err)
-	found, err = admin.DescribeBrokerConfigs(ctx, id)
+	// Kafka takes it over a moment later.
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		found, err = admin.DescribeBrokerConfigs(ctx, id)
+		if err != nil || value(found, "log.retention.ms") == "7200000" {
+			break
+		}
+	}
 	s["configs of the broker"] = configs(found, err, "log.retention.ms", "message.max.bytes")
 	answers, err = admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{
 		{Op: kadm.DeleteConfig, Name: "log.retention.ms"}}, id)
