@@ -60,5 +60,9 @@ def test_there_and_back(make_broker, make_kafka, first, how):
                     lambda: any(r[1] and r[3] > 0
                                 for r in dirs.described(c, "t")),
                     what="the copy grows")
-        broker.kill() if how == "kill" else broker.stop()
+        if how == "kill":
+            broker.kill()
+            exchange.wait_forgotten(broker)
+        else:
+            broker.stop()
 

@@ -145,7 +145,7 @@ def change_configs(c):
     tune(broker, "", ("log.retention.ms", 0, "86400000"))
     tune(broker, "0", ("log.dirs", 0, "/x"), code=42)
     tune(broker, "0", ("background.threads", 1, None))
-    tune(logger, "0", ("kafka.server", 0, "WARN"))
+    tune(logger, "0", ("root", 0, "WARN"))
 
 
 def change(broker):
@@ -199,6 +199,9 @@ def compare(ours, theirs):
                 same = (json.loads(a[0]), a[1:]) == (json.loads(b[0]), b[1:])
             except (TypeError, ValueError):
                 pass
+            # Kafka writes configs in the order of Java's hash table.
+            if same and path.startswith("/config/"):
+                continue
             differences.append((path, "order of keys" if same else "", a, b))
     return differences
 

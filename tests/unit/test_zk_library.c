@@ -206,6 +206,7 @@ struct script {
 	struct bench *bench;
 	task_step *first;
 	bool dies; /* of the saved session's two */
+	int ready_fd;  /* of the expiry: told when its session stands */
 	bool expired;
 	bool good;
 	atomic_bool ready;
@@ -778,14 +779,16 @@ expiry_start(struct task *task)
 	s->id = zk_session_id(s->zk);
 	zk_watcher_init(&s->watcher, s->zk);
 	s->watcher.changed = false;
+	CHECK(write(s->script->ready_fd, "", 1) == 1);
 	return (task_next(task, expiry_read));
 }
 
 static bool
-expiry_run(void)
+expiry_run(int ready_fd)
 {
 	struct bench b;
-	struct script script = { .bench = &b, .first = expiry_start };
+	struct script script = { .bench = &b, .first = expiry_start,
+		.ready_fd = ready_fd };
 	bool over;
 
 	bench_init(&b);
@@ -800,12 +803,18 @@ expiry_run(void)
 static void
 test_expiry(void)
 {
-	pid_t pid = fork();
-	int status;
+	int ready[2], status;
+	char byte;
+	pid_t pid;
 
+	CHECK(pipe(ready) == 0);
+	pid = fork();
 	if (pid == 0)
-		_exit(expiry_run() ? 0 : 1);
-	nap_ms(2000);
+		_exit(expiry_run(ready[1]) ? 0 : 1);
+	close(ready[1]);
+	CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	nap_ms(200);
 	kill(pid, SIGSTOP);
 	nap_ms(3000);
 	kill(pid, SIGCONT);
