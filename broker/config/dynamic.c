@@ -74,7 +74,7 @@ is_refused(const struct option *option, const char *value)
 {
 	return ((option->status == STATUS_REFUSED ||
 		    option->status == STATUS_SECURITY) &&
-	    !option_same(option, value, option->fallback));
+	    !option_within(option, value, option->fallback));
 }
 
 /* Whether the layer takes the entry; if not, a finding says why. */

@@ -86,6 +86,8 @@ live_swap(struct post *post)
 	struct live_slot *slot = container_of(post, struct live_slot, post);
 	struct config_live *live = slot->live;
 	const struct config *before = slot->config;
+	/* The last one to swap lets the next be published. */
+	const struct task_ref task = live->task;
 
 	if (live->setup.take != NULL)
 		live->setup.take(live->setup.arg, live->next);
@@ -93,7 +95,7 @@ live_swap(struct post *post)
 	config_unref(before);
 	if (atomic_fetch_sub_explicit(&live->pending, 1,
 		memory_order_acq_rel) == 1)
-		task_wake_ref(live->task);
+		task_wake_ref(task);
 }
 
 void

@@ -395,9 +395,11 @@ def test_kraft_took_over(make_broker):
     harness.create_topic(broker, "t")
     with nodes(broker) as z, wire.Client(broker.address) as c:
         seat = json.loads(z.get("/controller")[0])
-        z.delete("/controller")
         seat.update(kraftControllerEpoch=3, brokerid=3000)
-        z.create("/controller", json.dumps(seat).encode())
+        at_once = z.transaction()
+        at_once.delete("/controller")
+        at_once.create("/controller", json.dumps(seat).encode())
+        assert not any(isinstance(r, Exception) for r in at_once.commit())
         error, message = alter(c, TOPIC, "t", ("retention.ms", SET, "5"))
         assert (error, message) == (
             STALE_CONTROLLER, "Cannot set entity configs for topics t "

@@ -408,9 +408,9 @@ def test_unclean_election(running):
 HELLO = wire.frame(wire.request_frame("ApiVersions", 0))
 
 
-def greeted(connection):
-    """Whether it is served, soon."""
-    connection.settimeout(0.5)
+def greeted(connection, patience=0.5):
+    """Whether it is served, soon; who is sure of it has more patience."""
+    connection.settimeout(patience)
     try:
         connection.sendall(HELLO)
         return len(connection.recv(65536)) > 4
@@ -427,10 +427,10 @@ class Clients:
                                                   timeout=harness.PATIENCE))
         return self.open[-1]
 
-    def served(self):
+    def served(self, patience=0.5):
         """Whether a new one is."""
         connection = self.connect()
-        good = greeted(connection)
+        good = greeted(connection, patience)
         if not good:
             self.open.remove(connection)
             connection.close()
@@ -466,7 +466,7 @@ def test_max_connections(guarded):
     broker = guarded()
     with Clients(broker.clients) as clients:
         for _ in range(4):
-            assert clients.served()
+            assert clients.served(harness.PATIENCE)
         broker.set_dynamic(DEFAULT, {"max.connections": "2"})
         harness.wait_until(
             lambda: sum(greeted(c) for c in clients.open) <= 2,
@@ -482,11 +482,11 @@ def test_max_connections_of_a_listener(guarded):
     broker = guarded()
     with Clients(broker.clients) as clients:
         for _ in range(2):
-            assert clients.served()
+            assert clients.served(harness.PATIENCE)
         name = "listener.name.clients.max.connections"
         broker.set_dynamic("0", {name: "2"})
         harness.wait_until(lambda: not clients.served(), what="it is full")
-        assert all(greeted(c) for c in clients.open[:2])
+        assert all(greeted(c, harness.PATIENCE) for c in clients.open[:2])
         with wire.Client(broker.address) as c:
             assert c.call("ApiVersions", 0)["ErrorCode"] == 0
         broker.set_dynamic("0", {name: "4"})
@@ -496,10 +496,10 @@ def test_max_connections_of_a_listener(guarded):
 def test_max_connections_per_ip(guarded):
     broker = guarded()
     with Clients(broker.clients) as clients:
-        assert clients.served()
+        assert clients.served(harness.PATIENCE)
         broker.set_dynamic(DEFAULT, {"max.connections.per.ip": "1"})
         harness.wait_until(lambda: not clients.served(), what="one is enough")
-        assert greeted(clients.open[0])
+        assert greeted(clients.open[0], harness.PATIENCE)
         broker.set_dynamic(DEFAULT, {
             "max.connections.per.ip": "1",
             "max.connections.per.ip.overrides": "127.0.0.1:100"})
@@ -552,7 +552,8 @@ def test_background_threads(running):
     # half as many again unpack and convert, one moves logs to another
     # directory; ZooKeeper's client inherits the name for two
     more = 1 + 2
-    assert workers(broker) == 5 + 3 + more
+    harness.wait_until(lambda: workers(broker) == 5 + 3 + more,
+                       what="those of the start")
     broker.set_dynamic("0", {"background.threads": "9"})
     harness.wait_until(lambda: workers(broker) == 9 + 5 + more, what="they come")
     broker.set_dynamic("0", {"background.threads": "1"})
