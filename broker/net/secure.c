@@ -50,6 +50,8 @@ void
 secure_begin(struct connection *c)
 {
 	struct hub *hub = c->hub;
+	const int64_t patience_ms =
+	    hub->net->setup.options->connection_setup_timeout_max_ms;
 	struct connection *oldest;
 
 	if (hub->scratch == NULL)
@@ -64,7 +66,7 @@ secure_begin(struct connection *c)
 	c->socket->on_ready = connection_ready;
 	c->secure = c->shaking = true;
 	c->shake_deadline_ns = loop_now_ns(hub->loop) +
-	    hub->net->setup.options->connection_setup_timeout_max_ms * 1000000;
+	    (patience_ms < INT32_MAX ? patience_ms : INT32_MAX) * 1000000;
 	list_push_tail(&hub->shaking, &c->shake);
 	if (++hub->shaking_count <= SHAKING_MAX)
 		return;

@@ -42,6 +42,9 @@
 #include "net/tls_int.h"
 
 #define WHY_SIZE 200
+/* Of one call. */
+#define INNER_READS_MAX 16
+#define PENDING_MAX (2 * TLS_TURN_BYTES)
 
 /* Of one call of one socket. */
 struct tls_scratch {
@@ -64,6 +67,7 @@ struct tls_socket {
 	struct buffer kept;
 	size_t kept_at;
 	size_t asked; /* plain bytes that the owner reads for */
+	int inner_reads; /* since OpenSSL was entered */
 	struct timer again;
 	unsigned wanted;       /* by the owner */
 	unsigned inner_wanted;
@@ -168,8 +172,15 @@ bio_read(BIO *bio, char *to, int size)
 	if (t->kept_at < t->kept.length)
 		return (take((uint8_t *)to, (size_t)size, t->kept.data,
 		    &t->kept_at, t->kept.length));
-	if (scratch->come_at == scratch->come_length)
+	if (scratch->come_at == scratch->come_length) {
+		/* Records of no bytes must not hold the loop; the socket stays
+		 * readable, and is told again. */
+		if (t->inner_reads++ == INNER_READS_MAX) {
+			BIO_set_retry_read(bio);
+			return (-1);
+		}
 		n = inner_read(t);
+	}
 	if (n > 0)
 		return (take((uint8_t *)to, (size_t)size, scratch->come,
 		    &scratch->come_at, scratch->come_length));
@@ -305,6 +316,7 @@ tls_enter(struct tls_socket *t)
 	t->entered = true;
 	t->scratch->cipher.length = 0;
 	t->scratch->come_at = t->scratch->come_length = 0;
+	t->inner_reads = 0;
 }
 
 /* What OpenSSL did not take stays with the socket. */
@@ -334,7 +346,8 @@ tls_leave(struct tls_socket *t, bool more)
 	t->entered = false;
 	keep_rest(t);
 	/* Those of an idle connection are missed by nobody. */
-	(void)SSL_free_buffers(t->ssl);
+	if (SSL_has_pending(t->ssl) == 0)
+		(void)SSL_free_buffers(t->ssl);
 	if (cipher->length != 0 && t->error == 0) {
 		if (!has_pending(t))
 			sent = inner_write(t, cipher->data, cipher->length,
@@ -342,6 +355,12 @@ tls_leave(struct tls_socket *t, bool more)
 		if (sent < cipher->length && t->error == 0)
 			buffer_append(&t->pending, cipher->data + sent,
 			    cipher->length - sent);
+	}
+	if (t->pending.length - t->pending_at > PENDING_MAX) {
+		/* Alerts and the like for one who sends and never reads. */
+		pending_drop(t);
+		t->error = EPROTO;
+		t->broken = t->readable = true;
 	}
 	if (t->own_scratch != NULL) {
 		buffer_fini(cipher);

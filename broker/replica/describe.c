@@ -152,6 +152,8 @@ describe_move(void *arg, const struct move_view *view)
 	row->log = log_ref(log);
 	row->size_bytes = view->size_bytes;
 	row->offset_lag = log_end_offset(log) - view->end_offset;
+	if (row->offset_lag < 0) /* truncated; the copy begins anew */
+		row->offset_lag = 0;
 	row->is_future = true;
 }
 

@@ -202,7 +202,7 @@ static bool
 load_give_up(struct dir_load *load, size_t at, const char *name)
 {
 	struct log_dir *dir = load->dir;
-	char from[PATH_MAX];
+	char from[2 * PATH_MAX];
 
 	snprintf(from, sizeof(from), "%s/%s", dir->path, name);
 	diag_warn(dir->storage->diag, storage, "partition=%s moved to another "
@@ -236,12 +236,14 @@ load_look_at_both(struct dir_load *pair[2], size_t at[2])
 	if (!storage_choose_moved(dirs, name, &old)) {
 		at[0]++; /* storage_add_log() finds it twice */
 		at[1]++;
-	} else if (old == dirs[0]) {
-		at[0] += !load_give_up(pair[0], at[0], name);
-		at[1]++;
 	} else {
-		at[1] += !load_give_up(pair[1], at[1], name);
-		at[0]++;
+		const int gone = old == dirs[0] ? 0 : 1;
+
+		if (load_give_up(pair[gone], at[gone], name))
+			storage_chose_moved(dirs[1 - gone], name);
+		else
+			at[gone]++;
+		at[1 - gone]++;
 	}
 }
 

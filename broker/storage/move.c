@@ -605,35 +605,45 @@ storage_forget_preferred(struct storage *storage)
 
 /* --- a start between two renames ------------------------------------------ */
 
+/* False in *sure: it cannot be told. */
 static bool
-has_mark(const struct log_dir *dir, const char *name, const char *mark)
+has_mark(const struct log_dir *dir, const char *name, const char *mark,
+    bool *sure)
 {
 	struct files *files = dir->storage->files;
 	struct file_info info;
 	char path[PATH_MAX];
+	bool there;
 
 	snprintf(path, sizeof(path), "%s/%s/%s", dir->path, name, mark);
-	return (files->ops->stat(files, path, &info) == 0);
+	there = files->ops->stat(files, path, &info) == 0;
+	*sure = *sure && (there || errno == ENOENT);
+	return (there);
 }
 
 bool
 storage_choose_moved(struct log_dir *const dirs[2], const char *name,
     struct log_dir **old)
 {
-	struct files *files = dirs[0]->storage->files;
-	bool moved[2] = { has_mark(dirs[0], name, LOG_MOVED_NAME),
-		has_mark(dirs[1], name, LOG_MOVED_NAME) };
+	bool sure = true;
+	bool moved[2] = { has_mark(dirs[0], name, LOG_MOVED_NAME, &sure),
+		has_mark(dirs[1], name, LOG_MOVED_NAME, &sure) };
 	struct log_dir *from = dirs[moved[0] ? 1 : 0];
-	char path[PATH_MAX];
 
 	*old = from;
 	if (moved[0] == moved[1])
 		return (false);
-	if (has_mark(from, name, LOG_STAYS_NAME)) {
+	if (has_mark(from, name, LOG_STAYS_NAME, &sure))
 		*old = dirs[moved[0] ? 0 : 1];
-		snprintf(path, sizeof(path), "%s/%s/" LOG_STAYS_NAME,
-		    from->path, name);
-		(void)files->ops->unlink(files, path);
-	}
-	return (true);
+	return (sure);
+}
+
+void
+storage_chose_moved(struct log_dir *dir, const char *name)
+{
+	struct files *files = dir->storage->files;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s/" LOG_STAYS_NAME, dir->path, name);
+	(void)files->ops->unlink(files, path);
 }

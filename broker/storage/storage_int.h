@@ -566,9 +566,12 @@ enum error storage_doom_log(struct log *log);
 bool storage_doom_path(struct log_dir *dir, const char *from,
     const char *topic, int32_t partition);
 /* At a start: which of two directories of a log is to be deleted, as it came
- * from there to the other, or did not. False: neither tells, or both do. */
+ * from there to the other, or did not. False: neither tells, or both do, or a
+ * disk does not let us look. */
 bool storage_choose_moved(struct log_dir *const dirs[2], const char *name,
     struct log_dir **old);
+/* The other one is deleted, durably: the proof that this one stays may go. */
+void storage_chose_moved(struct log_dir *dir, const char *name);
 /* Where a log is to be made, if somebody said so; it is forgotten. NULL. */
 struct log_dir *storage_take_preferred(struct storage *storage,
     const char *name);

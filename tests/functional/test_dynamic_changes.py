@@ -555,9 +555,11 @@ def test_background_threads(running):
     harness.wait_until(lambda: workers(broker) == 5 + 3 + more,
                        what="those of the start")
     broker.set_dynamic("0", {"background.threads": "9"})
-    harness.wait_until(lambda: workers(broker) == 9 + 5 + more, what="they come")
+    harness.wait_until(lambda: workers(broker) == 9 + 5 + more,
+                       what="they come")
     broker.set_dynamic("0", {"background.threads": "1"})
-    harness.wait_until(lambda: workers(broker) == 1 + 1 + more, what="they go")
+    harness.wait_until(lambda: workers(broker) == 1 + 1 + more,
+                       what="they go")
     harness.create_topic(broker, "t")
     fill(broker, "t", 3)
 

@@ -255,6 +255,7 @@ test_listeners_come_and_go(void)
 		/* Nobody has it. */
 		net_close_listener(rig.net, "MORE");
 	}
+	await_count(&rig.waiting, 0);
 	close(old);
 	rig_fini(&rig);
 }
