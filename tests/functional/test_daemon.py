@@ -265,7 +265,8 @@ def test_stop_is_given_time(make_broker, notify):
     seen = notify.look()
     assert seen.count("STOPPING=1") == 1
     assert numbered(seen, "handing over, attempt")[0] == (1, 3)
-    assert numbered(seen, "closing logs")[-1] == (20, 20)
+    # several threads close and tell
+    assert (20, 20) in numbered(seen, "closing logs")
     times = [int(line.split("=")[1]) for line in seen
              if line.startswith("EXTEND_TIMEOUT_USEC=")]
     # an attempt may last controller.socket.timeout.ms, and a pause follows
