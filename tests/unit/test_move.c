@@ -337,10 +337,24 @@ test_refused(void)
 	files_faulty_free(files);
 }
 
+/* A start at which the copy cannot be taken away; one more record is kept. */
+static void
+start_stuck(struct pair *p, struct files *files)
+{
+	p->bench.failed_dirs = 0;
+	files_faulty_set(files, "-delete", FILE_CALL_RENAME, 0, -1, EIO);
+	bench_start(&p->bench);
+	CU_ASSERT_EQUAL(p->bench.failed_dirs, 1);
+	CU_ASSERT_EQUAL(log_end_offset(p->bench.log), 21);
+	bench_fill(&p->bench, 1, 10);
+	bench_stop(&p->bench);
+	files_faulty_clear(files);
+}
+
 /* The copy has its name, and its directory fails: what is appended from then on
  * is not lost to it. */
 static void
-test_fails_after_the_rename(void)
+fails_after_the_rename(bool stuck)
 {
 	bool seen = false;
 
@@ -363,13 +377,29 @@ test_fails_after_the_rename(void)
 		bench_fill(&p.bench, 1, 10);
 		CU_ASSERT_EQUAL(log_end_offset(p.bench.log), 21);
 		bench_stop(&p.bench);
+		if (stuck && seen)
+			start_stuck(&p, files);
 		p.bench.files = files_system();
+		p.bench.failed_dirs = 0;
 		files_faulty_free(files);
 		bench_start(&p.bench);
-		CU_ASSERT_EQUAL(log_end_offset(p.bench.log), 21);
+		CU_ASSERT_EQUAL(log_end_offset(p.bench.log),
+		    stuck && seen ? 22 : 21);
 		CU_ASSERT_EQUAL(count_both(&p, "t-0", "t-0"), 1);
 		pair_fini(&p);
 	}
+}
+
+static void
+test_fails_after_the_rename(void)
+{
+	fails_after_the_rename(false);
+}
+
+static void
+test_fails_again_at_the_start(void)
+{
+	fails_after_the_rename(true);
 }
 
 /* One whole log is found, wherever it died. */
@@ -425,6 +455,7 @@ static const struct unit_test tests[] = {
 	{ "changes underneath", test_changes_underneath },
 	{ "refused", test_refused },
 	{ "fails after the rename", test_fails_after_the_rename },
+	{ "fails again at the start", test_fails_again_at_the_start },
 	{ "killed at every call", test_killed_at_every_call },
 };
 
