@@ -208,6 +208,9 @@ stored_take(struct alter *alter, struct alter_resource *r)
 		    "holds cannot be read: it is left as it is");
 }
 
+static void take_written(struct alter *alter, struct alter_resource *r,
+    const struct zk_op *op);
+
 /* Ours, of which the answer was lost. */
 static bool
 wrote_before(const struct alter_resource *r)
@@ -379,8 +382,10 @@ alter_looked(struct task *t)
 	for (size_t i = 0; i < alter->count; i++) {
 		struct alter_resource *r = &alter->resources[i];
 
-		if (alter_open(r) && wrote_before(r))
+		if (alter_open(r) && wrote_before(r)) {
 			r->done = true;
+			take_written(alter, r, r->node);
+		}
 		if (alter_open(r))
 			look_take(alter, r);
 		secrets |= alter_open(r) && is_of_broker(r) &&
@@ -662,19 +667,17 @@ is_overtaken(const struct zk_op *write)
 
 /* What was written is known here at once, not when the notification comes. */
 static void
-take_written(struct alter *alter, struct alter_resource *r)
+take_written(struct alter *alter, struct alter_resource *r,
+    const struct zk_op *op)
 {
 	struct configs *configs = alter->apis->setup.configs;
-	struct zk_op op = { .kind = ZK_OP_GET, .rc = ZK_OK, .answer = r->json,
-		.stat = r->write->parts[1].stat };
 	struct arena arena;
 
 	arena_init(&arena, 0);
 	diag_info(alter->apis->setup.diag, api, "configs=%s/%s written by a "
 	    "client's wish", entity_type(r), entity_name(alter, r, &arena));
 	if (!is_of_broker(r))
-		(void)configs_take(configs, entity_name(alter, r, &arena),
-		    &op);
+		(void)configs_take(configs, entity_name(alter, r, &arena), op);
 	arena_fini(&arena);
 }
 
@@ -695,7 +698,10 @@ alter_wrote(struct task *t)
 			continue;
 		if (r->write->rc == ZK_OK) {
 			r->done = true;
-			take_written(alter, r);
+			take_written(alter, r, &(struct zk_op){
+				.kind = ZK_OP_GET, .rc = ZK_OK,
+				.answer = r->json,
+				.stat = r->write->parts[1].stat });
 		} else if (passes(r->write->rc) || is_overtaken(r->write)) {
 			again = true;
 		} else {

@@ -845,6 +845,66 @@ script_configs_refused(struct house *b)
 	b->more[1] = NULL;
 }
 
+/* IncrementalAlterConfigs, of the topic t0. */
+static void
+send_retention(struct house *b, const char *value, struct asking *a)
+{
+	static struct incremental_alter_configs_request_config config;
+	static struct incremental_alter_configs_request_resource resource;
+	static struct incremental_alter_configs_request request;
+	static struct incremental_alter_configs_response response;
+
+	config = (struct incremental_alter_configs_request_config){
+		.name = SLICE_LITERAL("retention.ms"),
+		.value = slice_of_text(value) };
+	resource = (struct incremental_alter_configs_request_resource){
+		.resource_type = 2, .resource_name = SLICE_LITERAL("t0"),
+		.configs = &config, .configs_count = 1 };
+	wire_init(&message_incremental_alter_configs_request, &request);
+	request.resources = &resource;
+	request.resources_count = 1;
+	*a = (struct asking){ .id = 1, .api_key = API_INCREMENTAL_ALTER_CONFIGS,
+		.version = 1, .request = &request, .response = &response };
+	house_send(b, a);
+}
+
+static void
+delete_notice(void *arg)
+{
+	const struct house *b = arg;
+
+	must(arg, "deleted", (int)zk_fake_delete(b->world->fake,
+	    "/config/changes/config_change_0000000000"), ZK_OK);
+}
+
+static void
+lose_and_untell(struct house *b, int id, const struct zk_op *op)
+{
+	(void)op;
+	b->on_write = NULL;
+	zk_fake_lose_next_reply(b->world->fake, b->at[id].driver);
+	loop_post_call(b->client, delete_notice, b);
+}
+
+/* A change of which the answer is lost, and of which nobody else tells, is
+ * known by whoever is answered. */
+static void
+script_configs_lost(struct house *b)
+{
+	struct asking a;
+
+	house_start_all(b);
+	must(b, "create", house_create(b, 1, "t0", 1, 1), ERR_NONE);
+	house_run(b, SETTLE_MS);
+	must_retain(b, 1, "t0", ERR_NONE, "604800000");
+	b->on_write = lose_and_untell;
+	send_retention(b, "7", &a);
+	house_run(b, 1000);
+	must(b, "answered", a.call.done, true);
+	asking_fini(&a);
+	must_retain(b, 1, "t0", ERR_NONE, "7");
+}
+
 /* Who wishes for what is known waits for nobody, and who has gone holds up
  * nobody, while ZooKeeper is away. */
 static void
@@ -1082,6 +1142,7 @@ static const struct script scripts[] = {
 	{ "configs", 2, script_configs, 0 },
 	{ "configs-away", 1, script_configs_away, 0 },
 	{ "configs-refused", 1, script_configs_refused, 0 },
+	{ "configs-lost", 1, script_configs_lost, 0 },
 	{ "configs-known", 1, script_configs_known, 0 },
 	{ "configs-forgotten", 1, script_configs_forgotten, 0 },
 	{ "clock", 1, script_clock, 3 },
