@@ -82,6 +82,14 @@ broker_tls_idle(struct broker *b, struct task *task)
 /* --- anew ----------------------------------------------------------------- */
 
 void
+broker_tls_started(struct broker *b)
+{
+	b->tls.started = true;
+	if (b->tls.again)
+		tls_look(&b->tls.later);
+}
+
+void
 broker_reload_tls(struct broker *b)
 {
 	if (!atomic_exchange(&b->tls.posted, true))
@@ -102,8 +110,8 @@ tls_look(struct timer *timer)
 {
 	struct broker *b = container_of(timer, struct broker, tls.later);
 
-	b->tls.again = b->tls.running;
-	if (b->tls.running || broker_state(b) != BROKER_RUNNING)
+	b->tls.again = b->tls.running || !b->tls.started;
+	if (b->tls.again || broker_state(b) != BROKER_RUNNING)
 		return;
 	if (!dynamic_at_rest(b->dynamic)) {
 		timer_arm_in(timer, LATER_NS);

@@ -20,14 +20,15 @@ struct net_options;
 struct config;
 struct broker_tls {
 	struct tls *peers; /* of the control listener; NULL: plaintext */
-	struct lock lock;  /* over a change */
+	struct lock lock;  /* over a change, and listeners that are bound */
 	struct post asked;
 	struct timer later;          /* a change is under way */
 	const struct config *config; /* read again; counted */
 	_Atomic bool posted;
 	struct work work; /* reads files */
+	bool started; /* the broker runs */
 	bool running;
-	bool again;
+	bool again; /* asked for meanwhile */
 	bool good;
 	struct tls_report report;
 	struct task_ref waiter;
@@ -37,6 +38,8 @@ void broker_tls_init(struct broker *broker);
 void broker_tls_fini(struct broker *broker);
 /* Before any room that speaks to brokers is made. False: said. */
 bool broker_tls_start(struct broker *broker);
+/* The broker runs: what was asked for while it started is done now. */
+void broker_tls_started(struct broker *broker);
 /* Keys and certificates out of these options and the files as they are now, of
  * listeners and towards brokers: all or, false, none and report->error.  With
  * `use` false it is only tried. Reads files: on a worker, while net is there.

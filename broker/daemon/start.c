@@ -777,6 +777,7 @@ start_told(struct task *t)
 	atomic_store(&b->ready, true);
 	atomic_store(&b->collected, true);
 	broker_enter(b, BROKER_RUNNING);
+	broker_tls_started(b);
 	broker_run_task(b);
 	if (atomic_load(&b->stop_wanted))
 		broker_stop_task(b);
