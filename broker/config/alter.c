@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 static enum error
@@ -195,14 +196,29 @@ change_one(const struct config_change *change,
 	return (change_list(change, option, after));
 }
 
+/* What stays of `before`.  False: `after` is full. */
 static bool
-is_deleted(const struct config_change *changes, size_t count, const char *name)
+keep_others(const struct config_map *before,
+    const struct config_change *changes, size_t count,
+    struct config_map *after)
 {
+	struct hash_node *nodes = mem_alloc((count + 1) * sizeof(*nodes));
+	struct hash deleted = { NULL };
+	bool good = true;
+
 	for (size_t i = 0; i < count; i++)
-		if (changes[i].operation == ALTER_DELETE &&
-		    slice_equal_text(changes[i].name, name))
-			return (true);
-	return (false);
+		if (changes[i].operation == ALTER_DELETE)
+			hash_insert(&deleted, &nodes[i], changes[i].name.data,
+			    changes[i].name.length);
+	CONFIG_MAP_EACH(entry, before)
+		if (hash_find(&deleted, entry->name, strlen(entry->name)) ==
+		    NULL)
+			good = good && config_map_put(after,
+			    slice_of_text(entry->name),
+			    slice_of_text(entry->value), 0);
+	hash_clear(&deleted);
+	mem_free(nodes);
+	return (good);
 }
 
 enum error
@@ -212,15 +228,10 @@ config_alter(const struct config_map *before,
     char message[ALTER_ERROR_SIZE])
 {
 	enum error error = ERR_NONE;
-	bool good = true;
+	const bool good = before == NULL ||
+	    keep_others(before, changes, count, after);
 
 	*message = '\0';
-	if (before != NULL)
-		CONFIG_MAP_EACH(entry, before)
-			if (!is_deleted(changes, count, entry->name))
-				good = good && config_map_put(after,
-				    slice_of_text(entry->name),
-				    slice_of_text(entry->value), 0);
 	for (size_t i = 0; i < count && good && error == ERR_NONE; i++)
 		error = change_one(&changes[i], find, after, message);
 	if ((!good || error == ERR_INVALID_CONFIG) && *message == '\0')

@@ -15,7 +15,6 @@
 #include "config/config_int.h"
 
 #define MEBIBYTE (1 << 20)
-#define LISTENER_PREFIX "listener.name."
 
 /* --- single options ------------------------------------------------------- */
 
@@ -105,22 +104,16 @@ scopes_to_listener(const char *name)
 const struct option *
 config_scoped_option(const char *name, struct slice *listener)
 {
-	const char *at = name + strlen(LISTENER_PREFIX);
-	const struct option *option = NULL;
+	const char *base = option_behind_listener(name, listener);
 	const char *dot;
 
-	if (strncmp(name, LISTENER_PREFIX, strlen(LISTENER_PREFIX)) != 0)
+	if (base == name)
 		return (NULL);
-	dot = strchr(at, '.');
-	if (listener != NULL)
-		*listener = slice_of(at, dot != NULL ? (size_t)(dot - at) : 0);
-	for (int parts = 0; parts < 2 && dot != NULL && option == NULL;
-	     parts++) {
-		if (scopes_to_listener(dot + 1))
-			option = option_find(dot + 1);
-		dot = strchr(dot + 1, '.');
-	}
-	return (option);
+	if (scopes_to_listener(base))
+		return (option_find(base));
+	dot = strchr(base, '.');
+	return (dot != NULL && scopes_to_listener(dot + 1) ?
+	    option_find(dot + 1) : NULL);
 }
 
 static void
@@ -130,14 +123,15 @@ check_scoped(struct config *config, const struct config_entry *entry)
 	struct slice listener;
 	const struct option *option = config_scoped_option(entry->name,
 	    &listener);
-	char name[128];
+	const char *name;
 
 	if (option == NULL) {
 		config_say(config, FINDING_WARN, entry->name,
 		    "unknown option of a listener; it is kept, without effect");
 		return;
 	}
-	snprintf(name, sizeof(name), "%.*s", SLICE_ARGS(listener));
+	name = arena_slice_text(&config->arena, listener);
+	CHECK(name != NULL);
 	if (listener_list_find(list, name) == NULL)
 		config_say(config, FINDING_WARN, entry->name,
 		    "there is no listener of that name; without effect");
@@ -168,8 +162,7 @@ check_entry(struct config *config, const struct config_entry *entry)
 		    "and let only the broker's user read the file");
 	if (option_find(entry->name) != NULL)
 		return;
-	if (strncmp(entry->name, LISTENER_PREFIX,
-		strlen(LISTENER_PREFIX)) == 0)
+	if (option_behind_listener(entry->name, NULL) != entry->name)
 		check_scoped(config, entry);
 	else
 		config_say(config, FINDING_WARN, entry->name,

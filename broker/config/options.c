@@ -87,24 +87,32 @@ ends_in(const char *name, const char *end)
 
 /* Source: DynamicBrokerConfig: ListenerConfigRegex, its mechanisms. */
 const char *
-option_base_name(const char *name)
+option_behind_listener(const char *name, struct slice *listener)
 {
 	static const char prefix[] = "listener.name.";
+	const size_t length = sizeof(prefix) - 1;
+	const char *dot = strncmp(name, prefix, length) != 0 ? NULL :
+	    strchr(name + length, '.');
+
+	if (listener != NULL)
+		*listener = dot == NULL ? SLICE_NULL : slice_of(name + length,
+		    (size_t)(dot - name) - length);
+	return (dot == NULL ? name : dot + 1);
+}
+
+const char *
+option_base_name(const char *name)
+{
 	static const char *const of_mechanism[] = { "sasl.jaas.config",
 		"sasl.login.callback.handler.class", "sasl.login.class",
 		"sasl.server.callback.handler.class",
 		"connections.max.reauth.ms" };
-	const char *dot;
+	const char *base = option_behind_listener(name, NULL);
 
-	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
-		return (name);
-	dot = strchr(name + sizeof(prefix) - 1, '.');
-	if (dot == NULL)
-		return (name);
-	for (size_t i = 0; i < nelems(of_mechanism); i++)
-		if (ends_in(dot + 1, of_mechanism[i]))
+	for (size_t i = 0; base != name && i < nelems(of_mechanism); i++)
+		if (ends_in(base, of_mechanism[i]))
 			return (name + strlen(name) - strlen(of_mechanism[i]));
-	return (dot + 1);
+	return (base);
 }
 
 bool

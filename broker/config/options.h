@@ -125,8 +125,10 @@ const struct option *option_at(size_t index);
 /* NULL when there is none of that name. */
 const struct option *option_find(const char *name);
 
-/* "listener.name.L.NAME" is a listener's own NAME, or what ends in one that a
- * mechanism has: NAME; else `name` itself.  Within `name`. */
+/* What stands behind "listener.name.L.", and *listener, unless NULL, becomes L;
+ * else `name` itself, and *listener SLICE_NULL.  Within `name`. */
+const char *option_behind_listener(const char *name, struct slice *listener);
+/* The same, and of an option that a mechanism has, without the mechanism. */
 const char *option_base_name(const char *name);
 /* What may be set at run time and is a secret, of a listener or of all. */
 bool option_is_password(const char *name);
