@@ -12,6 +12,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "config/alter.h"
 #include "net/net.h"
 
 struct apis;
@@ -32,6 +33,12 @@ struct zk;
 struct api_setup {
 	const struct broker_options *options;
 	const struct config_live *live; /* for DescribeConfigs */
+	/* Whether the broker could go over from one config to the other.  May
+	 * wait for files and names: on a worker.  False: why.  NULL: it could.
+	 */
+	bool (*may_become)(void *arg, const struct config *now,
+	    const struct config *next, char why[ALTER_ERROR_SIZE]);
+	void *may_become_arg;
 	struct scheduler *scheduler;
 	struct loop *controller_loop;
 	struct zk *zk;

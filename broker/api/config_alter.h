@@ -8,7 +8,7 @@
  *	   v  the controller's loop
  *	[look] -> [looked] -> [decode] -> [prepare] -> [encode] -> [write]
  *	   ^                   a worker,    each is     a worker     |
- *	   |                   secrets      judged      again        v
+ *	   |                   secrets      judged      again; tried v
  *	   +--- [pause] <---- somebody else wrote, or the session - [wrote]
  *	                                                             |
  *	                           home <-- [settle] this broker <---+
@@ -56,6 +56,9 @@ struct alter_resource {
 	struct config_map after;   /* what it becomes */
 	struct config_map encoded; /* the same with secrets encoded */
 	struct slice json;         /* what is written, the request's memory */
+	const struct config *now;  /* what it was judged by; counted */
+	struct config *next;       /* what would count then */
+	bool refused;              /* by the rooms: error_text */
 	char error_text[ALTER_ERROR_SIZE];
 };
 

@@ -59,6 +59,9 @@ maps_fini(struct alter_resource *r)
 	config_map_fini(&r->before);
 	config_map_fini(&r->after);
 	config_map_fini(&r->encoded);
+	config_free(&r->next);
+	config_unref(r->now);
+	r->now = NULL;
 }
 
 void
@@ -345,6 +348,30 @@ keep_undecodable(const struct alter *alter, struct alter_resource *r)
 	return (good);
 }
 
+/* What is answered as done must hold: also with the next start. */
+static void
+try_broker(const struct alter *alter, struct alter_resource *r)
+{
+	const struct api_setup *setup = &alter->apis->setup;
+	char why[ALTER_ERROR_SIZE];
+
+	r->refused = setup->may_become != NULL && !setup->may_become(
+	    setup->may_become_arg, r->now, r->next, why);
+	if (r->refused)
+		config_refuse_dynamic(why, r->error_text);
+}
+
+static void
+encode_broker(const struct alter *alter, struct alter_resource *r)
+{
+	if (secrets_encode(security_of(alter), &r->after, &r->stored,
+		&r->encoded, r->error_text))
+		*r->error_text = '\0';
+	if (*r->error_text == '\0' && !keep_undecodable(alter, r))
+		snprintf(r->error_text, sizeof(r->error_text),
+		    "Too many or too long configs");
+}
+
 static void
 run_encode(struct work *work)
 {
@@ -357,12 +384,9 @@ run_encode(struct work *work)
 		*r->error_text = '\0';
 		if (!alter_open(r) || !is_of_broker(r))
 			continue;
-		if (secrets_encode(security_of(alter), &r->after, &r->stored,
-			&r->encoded, r->error_text))
-			*r->error_text = '\0';
-		if (*r->error_text == '\0' && !keep_undecodable(alter, r))
-			snprintf(r->error_text, sizeof(r->error_text),
-			    "Too many or too long configs");
+		try_broker(alter, r);
+		if (!r->refused && !alter->validate_only)
+			encode_broker(alter, r);
 	}
 }
 
@@ -456,14 +480,38 @@ judge_topic(struct alter *alter, struct alter_resource *r)
 		alter_fail(alter, r, ERR_INVALID_CONFIG, "%s", why);
 }
 
+static enum config_source
+source_of(const struct alter_resource *r)
+{
+	return (r->name.length == 0 ? CONFIG_SOURCE_DYNAMIC_DEFAULT :
+	    CONFIG_SOURCE_DYNAMIC_BROKER);
+}
+
+/* What the request says of the broker and of all must hold together. */
+static enum error
+check_with_others(const struct alter *alter, const struct alter_resource *r,
+    char why[ALTER_ERROR_SIZE])
+{
+	for (const struct alter_resource *other = alter->resources; other < r;
+	     other++)
+		if (other->next != NULL && other->error == ERR_NONE &&
+		    !config_check_together(r->next, source_of(other),
+			&other->after, why))
+			return (ERR_INVALID_REQUEST);
+	return (ERR_NONE);
+}
+
 static void
 judge_broker(struct alter *alter, struct alter_resource *r)
 {
 	char why[ALTER_ERROR_SIZE];
-	enum error error = config_check_layer(apis_config(alter->apis),
-	    r->name.length == 0 ? CONFIG_SOURCE_DYNAMIC_DEFAULT :
-	    CONFIG_SOURCE_DYNAMIC_BROKER, &r->after, why);
+	enum error error;
 
+	r->now = config_ref(apis_config(alter->apis));
+	error = config_check_layer(r->now, source_of(r), &r->after, &r->next,
+	    why);
+	if (error == ERR_NONE)
+		error = check_with_others(alter, r, why);
 	if (error != ERR_NONE)
 		alter_fail(alter, r, error, "%s", why);
 	else if (r->name.length == 0 && secrets_any(&r->after) &&
@@ -480,9 +528,8 @@ take_valid(struct alter_resource *r)
 	bool good;
 
 	config_map_init(&kept);
-	good = config_keep_valid(r->name.length == 0 ?
-	    CONFIG_SOURCE_DYNAMIC_DEFAULT : CONFIG_SOURCE_DYNAMIC_BROKER,
-	    secrets_any(&r->stored) ? &r->before : &r->stored, &kept);
+	good = config_keep_valid(source_of(r), secrets_any(&r->stored) ?
+	    &r->before : &r->stored, &kept);
 	config_map_fini(&r->before);
 	config_map_init(&r->before);
 	good = good && config_map_merge(&r->before, &kept);
@@ -513,7 +560,7 @@ judge(struct alter *alter, struct alter_resource *r)
 		judge_broker(alter, r);
 	else
 		judge_topic(alter, r);
-	if (alter->validate_only)
+	if (alter->validate_only && !is_of_broker(r))
 		r->done = true;
 }
 
@@ -561,8 +608,13 @@ alter_encoded(struct task *t)
 
 		if (!alter_open(r) || !is_of_broker(r))
 			continue;
-		if (*r->error_text != '\0')
+		if (r->refused)
+			alter_fail(alter, r, ERR_INVALID_REQUEST, "%s",
+			    r->error_text);
+		else if (*r->error_text != '\0')
 			fail_value(alter, r, r->error_text);
+		else if (alter->validate_only)
+			r->done = true;
 		else
 			put_json(alter, r, &r->encoded);
 	}
@@ -720,9 +772,8 @@ is_settled(const struct alter *alter, const struct alter_resource *r)
 {
 	if (!is_of_broker(r) || r->error != ERR_NONE || alter->validate_only)
 		return (true);
-	return (config_layer_is(apis_config(alter->apis),
-	    r->name.length == 0 ? CONFIG_SOURCE_DYNAMIC_DEFAULT :
-	    CONFIG_SOURCE_DYNAMIC_BROKER, &r->after));
+	return (config_layer_is(apis_config(alter->apis), source_of(r),
+	    &r->after));
 }
 
 /* Whoever asks next is to see it; it is not waited for long. */

@@ -34,10 +34,20 @@ enum error config_alter(const struct config_map *before,
     char message[ALTER_ERROR_SIZE]);
 
 /* Whether `entries` may become that dynamic source of `config`, which counts
- * now. */
+ * now; then *next is what would count, resolved, to be freed. */
 enum error config_check_layer(const struct config *config,
     enum config_source source, const struct config_map *entries,
+    struct config **next, char message[ALTER_ERROR_SIZE]);
+/* Whether `config` holds together with that dynamic source, too. */
+bool config_check_together(const struct config *config,
+    enum config_source source, const struct config_map *entries,
     char message[ALTER_ERROR_SIZE]);
+/* Whether the listeners that are there may stay as `next` has them: neither
+ * their protocol nor their address changes while they are open. False: why. */
+bool config_listeners_stay(const struct config *now, const struct config *next,
+    char why[ALTER_ERROR_SIZE]);
+/* What Kafka says of a whole that cannot be taken, for that reason. */
+void config_refuse_dynamic(const char *why, char message[ALTER_ERROR_SIZE]);
 
 /* What of `stored` Kafka would take into a change: neither what is set in the
  * file only, nor what no change could set there.  False: `out` is full. */

@@ -8,13 +8,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buffer.h"
 #include "base/check.h"
 #include "config/alter.h"
 #include "config/config_int.h"
 
-#define LISTENER_PREFIX "listener.name."
+#define MAX_CONNECTIONS "max.connections"
+#define MAX_CREATION_RATE "max.connection.creation.rate"
+#define NETWORK_THREADS "num.network.threads"
 
 /* --- names ---------------------------------------------------------------- */
 
@@ -47,18 +50,6 @@ complaint_say(struct complaint *c, const char *what, const char *set,
 	return (any);
 }
 
-/* What stands behind "listener.name.L."; else the name itself. */
-static const char *
-behind_listener(const char *name)
-{
-	const char *dot;
-
-	if (strncmp(name, LISTENER_PREFIX, sizeof(LISTENER_PREFIX) - 1) != 0)
-		return (name);
-	dot = strchr(name + sizeof(LISTENER_PREFIX) - 1, '.');
-	return (dot == NULL ? name : dot + 1);
-}
-
 static bool
 is_static(const char *name)
 {
@@ -67,20 +58,28 @@ is_static(const char *name)
 	return (option != NULL && option->update == UPDATE_READ_ONLY);
 }
 
+/* Of listeners, and yet of all brokers: ClusterLevelListenerConfigs. */
+static bool
+is_bound(const char *name)
+{
+	static const char *const bounds[] = { MAX_CONNECTIONS,
+		MAX_CREATION_RATE, NETWORK_THREADS };
+
+	for (size_t i = 0; i < nelems(bounds); i++)
+		if (strcmp(name, bounds[i]) == 0)
+			return (true);
+	return (false);
+}
+
 static bool
 is_per_broker(const char *name)
 {
-	static const char *const of_cluster[] = { "max.connections",
-		"max.connection.creation.rate", "num.network.threads" };
-	const char *base = behind_listener(name);
+	const char *base = option_behind_listener(name, NULL);
 	const struct option *option = option_find(name);
 
 	if (base == name)
 		return (option != NULL && option->update == UPDATE_PER_BROKER);
-	for (size_t i = 0; i < nelems(of_cluster); i++)
-		if (strcmp(base, of_cluster[i]) == 0)
-			return (false);
-	return (true);
+	return (!is_bound(base));
 }
 
 static bool
@@ -98,7 +97,8 @@ check_names(const struct config_map *entries, bool (*bad)(const char *name),
 static bool
 check_type(const struct config_entry *entry, char error[OPTION_ERROR_SIZE])
 {
-	const struct option *option = option_find(behind_listener(entry->name));
+	const struct option *option = option_find(option_behind_listener(
+	    entry->name, NULL));
 	union {
 		int64_t number;
 		double real;
@@ -123,7 +123,8 @@ check_types(const struct config_map *entries, char message[ALTER_ERROR_SIZE])
 static bool
 is_served(const struct config_entry *entry, char message[ALTER_ERROR_SIZE])
 {
-	const struct option *option = option_find(behind_listener(entry->name));
+	const struct option *option = option_find(option_behind_listener(
+	    entry->name, NULL));
 
 	if (option == NULL || (option->status != STATUS_REFUSED &&
 		option->status != STATUS_SECURITY) ||
@@ -139,12 +140,23 @@ is_served(const struct config_entry *entry, char message[ALTER_ERROR_SIZE])
 /* --- the whole ------------------------------------------------------------ */
 
 /* Kafka wraps it so: its exception takes the cause for a value. */
+void
+config_refuse_dynamic(const char *why, char message[ALTER_ERROR_SIZE])
+{
+	static const char before[] = "Invalid value "
+	    "org.apache.kafka.common.config.ConfigException: ";
+	static const char after[] = " for configuration Invalid dynamic "
+	    "configuration";
+
+	snprintf(message, ALTER_ERROR_SIZE, "%s%.*s%s", before,
+	    (int)(ALTER_ERROR_SIZE - sizeof(before) - sizeof(after)), why,
+	    after);
+}
+
 static bool
 refuse_dynamic(char message[ALTER_ERROR_SIZE], const char *why)
 {
-	snprintf(message, ALTER_ERROR_SIZE, "Invalid value "
-	    "org.apache.kafka.common.config.ConfigException: %s for "
-	    "configuration Invalid dynamic configuration", why);
+	config_refuse_dynamic(why, message);
 	return (false);
 }
 
@@ -194,9 +206,6 @@ check_pools(const struct broker_options *now, const struct broker_options *next,
 	    message) &&
 	    check_threads("num.io.threads", now->daemon.num_io_threads,
 		next->daemon.num_io_threads, message) &&
-	    check_threads("num.network.threads",
-		now->daemon.num_network_threads,
-		next->daemon.num_network_threads, message) &&
 	    check_threads("num.recovery.threads.per.data.dir",
 		now->storage.recovery_threads_per_data_dir,
 		next->storage.recovery_threads_per_data_dir, message) &&
@@ -240,27 +249,189 @@ check_local(const char *name, const char *whole_name, int64_t local,
 	return (refuse_dynamic(message, why));
 }
 
+/* --- listeners ------------------------------------------------------------ */
+
+/* A number of the listener, else of all. */
+static int32_t
+number_of(const struct config *config, const struct config_listener *l,
+    const char *name)
+{
+	const struct option *option = option_find(name);
+	const char *text = config_scoped_text(config, l->name, name);
+	char error[OPTION_ERROR_SIZE];
+	int32_t number = *(const int32_t *)((const char *)config_options(
+	    config) + option->offset);
+
+	if (text != NULL)
+		(void)option_parse(option, text, &number, error);
+	return (number);
+}
+
+/* What each listener that is open is bounded by. */
 static bool
-check_step(const struct broker_options *now, const struct broker_options *next,
+check_bounds(const struct config *now, const struct config *next,
     char message[ALTER_ERROR_SIZE])
 {
-	return (check_pools(now, next, message) &&
-	    check_connections("max.connections", now->net.max_connections,
-		next->net.max_connections, message) &&
-	    check_connections("max.connection.creation.rate",
-		now->net.max_connection_creation_rate,
-		next->net.max_connection_creation_rate, message) &&
+	const struct listener_list *open =
+	    &config_options(now)->net.listener_list;
+	bool good = true;
+
+	for (size_t i = 0; good && i < open->count; i++) {
+		const struct config_listener *l = &open->items[i];
+
+		good = check_connections(MAX_CONNECTIONS,
+		    number_of(now, l, MAX_CONNECTIONS),
+		    number_of(next, l, MAX_CONNECTIONS), message) &&
+		    check_connections(MAX_CREATION_RATE,
+			number_of(now, l, MAX_CREATION_RATE),
+			number_of(next, l, MAX_CREATION_RATE), message) &&
+		    check_threads(NETWORK_THREADS,
+			number_of(now, l, NETWORK_THREADS),
+			number_of(next, l, NETWORK_THREADS), message);
+	}
+	return (good);
+}
+
+static bool
+texts_same(const char *a, const char *b)
+{
+	return (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0);
+}
+
+/* DynamicListenerConfig.reconfigurableConfigs: one of them is set anew. */
+static bool
+listeners_touched(const struct config *now, const struct config *next)
+{
+	for (size_t i = 0; i < option_count(); i++) {
+		const char *name = option_at(i)->name;
+
+		if ((is_per_broker(name) || is_bound(name)) &&
+		    !texts_same(config_text(now, name),
+			config_text(next, name)))
+			return (true);
+	}
+	return (false);
+}
+
+/* NULL: the entry is of no listener that stays, or may count for one that does.
+ */
+static const struct config_listener *
+fixed_of(const struct config *now, const struct config *next,
+    const struct config_entry *entry)
+{
+	struct slice of;
+	const char *base = option_behind_listener(entry->name, &of);
+	const struct listener_list *open =
+	    &config_options(now)->net.listener_list;
+
+	if (base == entry->name || is_bound(base) ||
+	    config_is_a_listeners(base))
+		return (NULL);
+	for (size_t i = 0; i < open->count; i++) {
+		const char *name = open->items[i].name;
+
+		if (strlen(name) == of.length && strncasecmp(name,
+			(const char *)of.data, of.length) == 0)
+			return (listener_list_find(&config_options(next)->
+			    net.listener_list, name));
+	}
+	return (NULL);
+}
+
+/* Kafka takes what is not a store, nor a bound, of a listener that is open
+ * without doing anything; but with it there it takes no more change of what is
+ * said of all listeners. */
+static bool
+check_fixed(const struct config *now, const struct config *next,
+    char message[ALTER_ERROR_SIZE])
+{
+	const struct config_map *file = &next->layers[LAYER_STATIC];
+
+	for (int i = 0; i < LAYER_STATIC; i++)
+		CONFIG_MAP_EACH(entry, &next->layers[i]) {
+			const struct config_listener *l = fixed_of(now, next,
+			    entry);
+			char why[ALTER_ERROR_SIZE / 2];
+
+			if (l == NULL || texts_same(config_text(next,
+				entry->name), config_map_get(file,
+				entry->name)))
+				continue;
+			snprintf(why, sizeof(why), "Configs cannot be updated "
+			    "dynamically for existing listener "
+			    "ListenerName(%.200s), restart broker or create a "
+			    "new listener for update", l->name);
+			return (refuse_dynamic(message, why));
+		}
+	return (true);
+}
+
+bool
+config_listeners_stay(const struct config *now, const struct config *next,
+    char why[ALTER_ERROR_SIZE])
+{
+	const struct listener_list *open =
+	    &config_options(now)->net.listener_list;
+
+	for (size_t i = 0; i < open->count; i++) {
+		const struct config_listener *l = &open->items[i];
+		const struct config_listener *then = listener_list_find(
+		    &config_options(next)->net.listener_list, l->name);
+
+		if (then == NULL || listener_same(l, then))
+			continue;
+		if (then->protocol != l->protocol)
+			snprintf(why, ALTER_ERROR_SIZE, "Security protocol "
+			    "cannot be updated for existing listener "
+			    "ListenerName(%.200s)", l->name);
+		else
+			snprintf(why, ALTER_ERROR_SIZE, "listener=%.200s is "
+			    "there with another address: take it out, or give "
+			    "the new one another name", l->name);
+		return (false);
+	}
+	return (true);
+}
+
+static bool
+check_listeners(const struct config *now, const struct config *next,
+    char message[ALTER_ERROR_SIZE])
+{
+	char why[ALTER_ERROR_SIZE];
+
+	if (!listeners_touched(now, next))
+		return (true);
+	if (!check_fixed(now, next, message))
+		return (false);
+	return (config_listeners_stay(now, next, why) ||
+	    refuse_dynamic(message, why));
+}
+
+/* --- all together --------------------------------------------------------- */
+
+static bool
+check_step(const struct config *config, const struct config *other,
+    char message[ALTER_ERROR_SIZE])
+{
+	const struct broker_options *now = config_options(config);
+	const struct broker_options *next = config_options(other);
+
+	return (check_bounds(config, other, message) &&
+	    check_pools(now, next, message) &&
 	    check_local("log.local.retention.ms", "log.retention.ms",
 		next->remote.log_local_retention_ms,
 		next->storage.retention_ms, message) &&
 	    check_local("log.local.retention.bytes", "log.retention.bytes",
 		next->remote.log_local_retention_bytes,
-		next->storage.retention_bytes, message));
+		next->storage.retention_bytes, message) &&
+	    check_listeners(config, other, message));
 }
 
+/* *out is `config` with that layer, resolved; NULL: it does not resolve. */
 static bool
-check_whole(const struct config *config, enum config_source source,
-    const struct config_map *entries, char message[ALTER_ERROR_SIZE])
+resolve_with(const struct config *config, enum config_source source,
+    const struct config_map *entries, struct config **out,
+    char message[ALTER_ERROR_SIZE])
 {
 	struct config *next = config_clone(config);
 	bool good = config_set_layer(next, source, entries);
@@ -278,20 +449,46 @@ check_whole(const struct config *config, enum config_source source,
 			    f->subject, f->message);
 			break;
 		}
-	} else {
-		good = check_step(config_options(config), config_options(next),
-		    message);
 	}
-	config_free(&next);
+	if (!good)
+		config_free(&next);
+	*out = next;
+	return (good);
+}
+
+static bool
+check_whole(const struct config *config, enum config_source source,
+    const struct config_map *entries, struct config **out,
+    char message[ALTER_ERROR_SIZE])
+{
+	if (!resolve_with(config, source, entries, out, message))
+		return (false);
+	if (check_step(config, *out, message))
+		return (true);
+	config_free(out);
+	return (false);
+}
+
+bool
+config_check_together(const struct config *config, enum config_source source,
+    const struct config_map *entries, char message[ALTER_ERROR_SIZE])
+{
+	struct config *both;
+	const bool good = resolve_with(config, source, entries, &both,
+	    message);
+
+	config_free(&both);
 	return (good);
 }
 
 enum error
 config_check_layer(const struct config *config, enum config_source source,
-    const struct config_map *entries, char message[ALTER_ERROR_SIZE])
+    const struct config_map *entries, struct config **next,
+    char message[ALTER_ERROR_SIZE])
 {
 	bool of_all = source == CONFIG_SOURCE_DYNAMIC_DEFAULT;
 
+	*next = NULL;
 	if (!check_names(entries, is_static,
 		"Cannot update these configs dynamically", "Set", message) ||
 	    !check_names(entries, config_is_a_listeners, "These security "
@@ -305,7 +502,7 @@ config_check_layer(const struct config *config, enum config_source source,
 	CONFIG_MAP_EACH(entry, entries)
 		if (!is_served(entry, message))
 			return (ERR_INVALID_CONFIG);
-	if (!check_whole(config, source, entries, message))
+	if (!check_whole(config, source, entries, next, message))
 		return (ERR_INVALID_REQUEST);
 	return (ERR_NONE);
 }

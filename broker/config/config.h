@@ -66,6 +66,9 @@ bool config_add_dynamic(struct config *config, enum config_source source,
 /* Whether that dynamic source holds just this, but for blanks at the ends. */
 bool config_layer_is(const struct config *config, enum config_source source,
     const struct config_map *map);
+/* What it holds. */
+const struct config_map *config_layer(const struct config *config,
+    enum config_source source);
 /* Whether one of the two dynamic sources has the name. */
 bool config_is_dynamic(const struct config *config, const char *name);
 /* False: at least one finding is an error. Once. */

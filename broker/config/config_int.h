@@ -41,7 +41,15 @@ void *config_array(struct config *config, size_t count, size_t size);
 
 /* config_listeners.c: fills the derived fields of net. */
 void config_resolve_listeners(struct config *config);
-/* security.c: what ssl.* says of one listener; memory is the config's. */
+/* security.c: what is set of a listener alone, its option's name behind
+ * "listener.name.l."; NULL: nothing. */
+const char *config_scoped_text(const struct config *config,
+    const char *listener, const char *option);
+/* The same into *field, which stays where nothing is set; a finding says what
+ * is not of the option's form. */
+void config_scoped_parse(struct config *config, const char *listener,
+    const struct option *option, void *field);
+/* What ssl.* says of one listener; memory is the config's. */
 const struct security_options *config_security_of(struct config *config,
     const char *listener);
 /* config_check.c: what must hold between options; and the rows' statuses. */

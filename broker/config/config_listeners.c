@@ -15,7 +15,6 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "config/config_int.h"
-#include "config/security.h"
 
 #define LISTENERS_MAX 64
 
@@ -64,16 +63,9 @@ check_protocol_map(struct config *config)
 static int32_t
 own_bound(struct config *config, const char *listener, const char *name)
 {
-	const struct option *option = option_find(name);
-	char prefixed[SECURITY_NAME_SIZE], error[OPTION_ERROR_SIZE];
-	const char *text;
 	int32_t bound = INT32_MAX;
 
-	if (!security_scoped_name(listener, name, prefixed))
-		return (bound);
-	text = config_text(config, prefixed);
-	if (text != NULL && !option_parse(option, text, &bound, error))
-		config_say(config, FINDING_ERROR, prefixed, "%s", error);
+	config_scoped_parse(config, listener, option_find(name), &bound);
 	return (bound);
 }
 

@@ -137,13 +137,20 @@ config_is_dynamic(const struct config *config, const char *name)
 		NULL);
 }
 
+const struct config_map *
+config_layer(const struct config *config, enum config_source source)
+{
+	CHECK(source == CONFIG_SOURCE_DYNAMIC_BROKER ||
+	    source == CONFIG_SOURCE_DYNAMIC_DEFAULT);
+	return (&config->layers[source == CONFIG_SOURCE_DYNAMIC_DEFAULT ?
+	    LAYER_DYNAMIC_DEFAULT : LAYER_DYNAMIC_BROKER]);
+}
+
 bool
 config_layer_is(const struct config *config, enum config_source source,
     const struct config_map *map)
 {
-	const struct config_map *layer = &config->layers[
-	    source == CONFIG_SOURCE_DYNAMIC_DEFAULT ? LAYER_DYNAMIC_DEFAULT :
-	    LAYER_DYNAMIC_BROKER];
+	const struct config_map *layer = config_layer(config, source);
 
 	if (config_map_count(layer) != config_map_count(map))
 		return (false);

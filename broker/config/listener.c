@@ -99,6 +99,14 @@ listener_parse(struct slice text, struct arena *arena,
 	return (true);
 }
 
+bool
+listener_same(const struct config_listener *a, const struct config_listener *b)
+{
+	return (strcasecmp(a->name, b->name) == 0 &&
+	    a->protocol == b->protocol && strcmp(a->host, b->host) == 0 &&
+	    a->port == b->port);
+}
+
 const struct config_listener *
 listener_list_find(const struct listener_list *list, const char *name)
 {

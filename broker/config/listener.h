@@ -53,6 +53,9 @@ bool security_protocol_parse(struct slice name, enum security_protocol *out);
 /* One address; name, host and port are set.  Memory is the arena's. */
 bool listener_parse(struct slice text, struct arena *arena,
     struct config_listener *out);
+/* Name, protocol and address. */
+bool listener_same(const struct config_listener *a,
+    const struct config_listener *b);
 /* The first of that name, in any case; NULL for none. */
 const struct config_listener *listener_list_find(
     const struct listener_list *list, const char *name);

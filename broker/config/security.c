@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/check.h"
 #include "config/config_int.h"
 
@@ -23,37 +24,51 @@ field_of(struct security_options *security, const struct option *option)
 	    offsetof(struct broker_options, security));
 }
 
-bool
-security_scoped_name(const char *listener, const char *option,
-    char name[SECURITY_NAME_SIZE])
+static const char *
+scoped_name(const char *listener, const char *option, struct buffer *out)
 {
-	const int length = snprintf(name, SECURITY_NAME_SIZE,
-	    "listener.name.%s.%s", listener, option);
+	buffer_printf(out, "listener.name.%s.%s", listener, option);
+	for (size_t i = 0; i < out->length; i++)
+		out->data[i] = (uint8_t)tolower(out->data[i]);
+	return (buffer_text(out));
+}
 
-	for (char *c = name; *c != '\0'; c++)
-		*c = (char)tolower((unsigned char)*c);
-	return (length > 0 && length < SECURITY_NAME_SIZE);
+const char *
+config_scoped_text(const struct config *config, const char *listener,
+    const char *option)
+{
+	struct buffer name = BUFFER_EMPTY;
+	const char *text = config_text(config, scoped_name(listener, option,
+	    &name));
+
+	buffer_fini(&name);
+	return (text);
+}
+
+void
+config_scoped_parse(struct config *config, const char *listener,
+    const struct option *option, void *field)
+{
+	const char *text = config_scoped_text(config, listener, option->name);
+	struct buffer name = BUFFER_EMPTY;
+	char error[OPTION_ERROR_SIZE];
+
+	if (text != NULL && !option_parse(option, text, field, error))
+		config_say(config, FINDING_ERROR, scoped_name(listener,
+		    option->name, &name), "%s", error);
+	buffer_fini(&name);
 }
 
 const struct security_options *
 config_security_of(struct config *config, const char *listener)
 {
 	struct security_options *own = config_array(config, 1, sizeof(*own));
-	char name[SECURITY_NAME_SIZE], error[OPTION_ERROR_SIZE];
 
 	*own = config->options.security;
-	for (size_t i = 0; i < option_count(); i++) {
-		const struct option *option = option_at(i);
-		const char *text;
-
-		if (!is_tls_option(option) ||
-		    !security_scoped_name(listener, option->name, name))
-			continue;
-		text = config_text(config, name);
-		if (text != NULL && !option_parse(option, text,
-			field_of(own, option), error))
-			config_say(config, FINDING_ERROR, name, "%s", error);
-	}
+	for (size_t i = 0; i < option_count(); i++)
+		if (is_tls_option(option_at(i)))
+			config_scoped_parse(config, listener, option_at(i),
+			    field_of(own, option_at(i)));
 	return (own);
 }
 
@@ -71,20 +86,67 @@ field_same(const struct option *option, const void *a, const void *b)
 	return (strcmp(texts[0], texts[1]) == 0);
 }
 
-bool
-security_same(const struct security_options *a,
-    const struct security_options *b)
+static bool
+fields_same(const struct security_options *a, const struct security_options *b,
+    bool of_stores)
 {
 	for (size_t i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
 		const size_t at = option->offset -
 		    offsetof(struct broker_options, security);
 
-		if (is_tls_option(option) && !field_same(option,
-			(const char *)a + at, (const char *)b + at))
+		if (is_tls_option(option) &&
+		    config_is_a_listeners(option->name) == of_stores &&
+		    !field_same(option, (const char *)a + at,
+			(const char *)b + at))
 			return (false);
 	}
 	return (true);
+}
+
+bool
+security_same_stores(const struct security_options *a,
+    const struct security_options *b)
+{
+	return (fields_same(a, b, true));
+}
+
+bool
+security_same_but_stores(const struct security_options *a,
+    const struct security_options *b)
+{
+	return (fields_same(a, b, false));
+}
+
+bool
+security_names_files(const struct config_map *entries)
+{
+	CONFIG_MAP_EACH(entry, entries) {
+		const char *base = option_behind_listener(entry->name, NULL);
+
+		if (base != entry->name &&
+		    (strcmp(base, "ssl.keystore.location") == 0 ||
+			strcmp(base, "ssl.truststore.location") == 0))
+			return (true);
+	}
+	return (false);
+}
+
+/* All of them are texts. */
+void
+security_take_stores(struct security_options *options,
+    const struct security_options *next)
+{
+	for (size_t i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+		const size_t at = option->offset -
+		    offsetof(struct broker_options, security);
+
+		if (is_tls_option(option) &&
+		    config_is_a_listeners(option->name))
+			*(const char **)((char *)options + at) =
+			    *(const char *const *)((const char *)next + at);
+	}
 }
 
 bool

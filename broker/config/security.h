@@ -14,15 +14,18 @@
 #include "config/map.h"
 #include "config/options.h"
 
-/* Room for what a listener's own option is called. */
-#define SECURITY_NAME_SIZE 256
-
-/* "listener.name.l.option"; false: it is too long. */
-bool security_scoped_name(const char *listener, const char *option,
-    char name[SECURITY_NAME_SIZE]);
-/* Whether the options say the same; files may differ. */
-bool security_same(const struct security_options *a,
+/* Stores are what a listener that is there takes at run time: SslFactory,
+ * reconfigurableConfigs.  What else ssl.* says of it counts when it is opened.
+ */
+bool security_same_stores(const struct security_options *a,
     const struct security_options *b);
+bool security_same_but_stores(const struct security_options *a,
+    const struct security_options *b);
+/* Whether one of the entries names a file of a store, of any listener. */
+bool security_names_files(const struct config_map *entries);
+/* `options` goes on with the stores of `next`; texts are borrowed. */
+void security_take_stores(struct security_options *options,
+    const struct security_options *next);
 /* The options of a client out of its properties. False: *error says what is
  * wrong. */
 bool security_of_client(const struct config_map *map,

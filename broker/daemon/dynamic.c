@@ -30,6 +30,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "config/security.h"
 #include "daemon/broker_int.h"
 #include "daemon/settings.h"
 #include "security/secrets.h"
@@ -411,12 +412,7 @@ dynamic_decode(const struct zk_op *op, struct config_map *map)
 static void
 dynamic_look_at_files(struct dynamic *d, const struct config_map *map)
 {
-	bool named = false;
-
-	CONFIG_MAP_EACH(entry, map)
-		named |= strstr(entry->name, "ssl.keystore.location") != NULL ||
-		    strstr(entry->name, "ssl.truststore.location") != NULL;
-	if (d->open && named)
+	if (d->open && security_names_files(map))
 		broker_reload_tls(d->broker);
 }
 

@@ -10,6 +10,7 @@
  */
 #include "daemon/broker_int.h"
 
+#include "config/security.h"
 #include "daemon/secure.h"
 #include "metrics/metrics.h"
 
@@ -126,13 +127,17 @@ bool
 broker_tls_change(struct broker *b, const struct net_options *net, bool use,
     struct tls_report *report)
 {
-	const struct security_options *security = peers_security(net);
+	const struct security_options *next = peers_security(net);
 	struct tls_context *peers = NULL;
 	bool good = true;
 
 	lock_take(&b->tls.lock);
-	if (b->tls.peers != NULL && security != NULL) {
-		peers = tls_prepare(b->tls.peers, security, false, report);
+	if (b->tls.peers != NULL && next != NULL) {
+		struct security_options security =
+		    *peers_security(&b->options->net);
+
+		security_take_stores(&security, next);
+		peers = tls_prepare(b->tls.peers, &security, false, report);
 		good = peers != NULL;
 	}
 	good = good && net_tls_reload(b->net, &net->listener_list, use,

@@ -11,7 +11,7 @@
  */
 #include "daemon/settings.h"
 
-#include <strings.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "config/security.h"
@@ -140,20 +140,12 @@ settings_advertise(const struct broker *b,
 }
 
 static bool
-same_listener(const struct config_listener *a, const struct config_listener *b)
-{
-	return (strcasecmp(a->name, b->name) == 0 &&
-	    a->protocol == b->protocol && strcmp(a->host, b->host) == 0 &&
-	    a->port == b->port);
-}
-
-static bool
 same_listeners(const struct listener_list *a, const struct listener_list *b)
 {
 	bool same = a->count == b->count;
 
 	for (size_t i = 0; same && i < a->count; i++)
-		same = same_listener(&a->items[i], &b->items[i]);
+		same = listener_same(&a->items[i], &b->items[i]);
 	return (same);
 }
 
@@ -163,29 +155,18 @@ bool
 settings_may_take(const struct broker *b, const struct config *before,
     const struct config *next)
 {
-	const struct listener_list *was =
-	    &config_options(before)->net.listener_list;
-	const struct listener_list *now =
-	    &config_options(next)->net.listener_list;
+	char why[ALTER_ERROR_SIZE];
 
-	for (size_t i = 0; i < now->count; i++) {
-		const struct config_listener *l = listener_list_find(was,
-		    now->items[i].name);
-
-		if (l == NULL || same_listener(l, &now->items[i]))
-			continue;
-		diag_error(b->setup.seams.diag, config, "listeners "
-		    "(/config/brokers): listener=%s is there with another "
-		    "address or protocol: take it out, or give the new one "
-		    "another name", l->name);
-		return (false);
-	}
-	return (true);
+	if (config_listeners_stay(before, next, why))
+		return (true);
+	diag_error(b->setup.seams.diag, config,
+	    "listeners (/config/brokers): %s", why);
+	return (false);
 }
 
 /* Those that are new; false: one cannot be bound. */
 static bool
-settings_bind(struct broker *b, const struct config *before,
+settings_bind_new(struct broker *b, const struct config *before,
     const struct config *next)
 {
 	const struct listener_list *was =
@@ -207,29 +188,102 @@ settings_bind(struct broker *b, const struct config *before,
 	return (true);
 }
 
+static bool
+settings_bind(struct broker *b, const struct config *before,
+    const struct config *next)
+{
+	bool good;
+
+	lock_take(&b->tls.lock);
+	good = settings_bind_new(b, before, next);
+	lock_release(&b->tls.lock);
+	return (good);
+}
+
+/* What else ssl.* says of a listener counts when it is opened. */
+static void
+settings_tell_later(const struct broker *b, const struct config_listener *l)
+{
+	diag_warn(b->setup.seams.diag, config, "listener=%s ssl.* "
+	    "(/config/brokers) has changed, and not in stores alone: that "
+	    "counts when the broker is started anew", l->name);
+}
+
+/* Whether listeners that stay have other stores. */
+static bool
+settings_stores_differ(const struct broker *b, const struct config *before,
+    const struct config *next, bool tell)
+{
+	const struct listener_list *now =
+	    &config_options(next)->net.listener_list;
+	bool differ = false;
+
+	for (size_t i = 0; i < now->count; i++) {
+		const struct config_listener *l = &now->items[i];
+		const struct config_listener *was = listener_list_find(
+		    &config_options(before)->net.listener_list, l->name);
+
+		if (was == NULL || was->security == NULL || l->security == NULL)
+			continue;
+		differ |= !security_same_stores(was->security, l->security);
+		if (tell && !security_same_but_stores(was->security,
+			l->security))
+			settings_tell_later(b, l);
+	}
+	return (differ);
+}
+
 /* The TLS of listeners that stay; false: keys or certificates are no good. */
 static bool
 settings_secure(struct broker *b, const struct config *before,
     const struct config *next)
 {
-	const struct net_options *now = &config_options(next)->net;
 	struct tls_report report;
-	bool same = true;
 
-	for (size_t i = 0; i < now->listener_list.count; i++) {
-		const struct config_listener *l = &now->listener_list.items[i];
-		const struct config_listener *was = listener_list_find(
-		    &config_options(before)->net.listener_list, l->name);
-
-		if (was != NULL && was->security != NULL &&
-		    l->security != NULL)
-			same &= security_same(was->security, l->security);
-	}
-	if (same || broker_tls_change(b, now, true, &report))
+	if (!settings_stores_differ(b, before, next, true) ||
+	    broker_tls_change(b, &config_options(next)->net, true, &report))
 		return (true);
 	metrics_add(b->setup.metrics, METRIC_TLS_RELOAD_FAILURES, 1);
 	diag_error(b->setup.seams.diag, config, "ssl.* (/config/brokers): %s",
 	    report.error);
+	return (false);
+}
+
+static bool
+settings_may_bind(struct broker *b, const struct config *now,
+    const struct config *next, struct tls_report *report)
+{
+	const struct listener_list *list =
+	    &config_options(next)->net.listener_list;
+	bool good = true;
+
+	lock_take(&b->tls.lock);
+	for (size_t i = 0; good && i < list->count; i++)
+		if (listener_list_find(&config_options(now)->net.listener_list,
+			list->items[i].name) == NULL)
+			good = net_may_listen(b->net, &list->items[i], report);
+	lock_release(&b->tls.lock);
+	return (good);
+}
+
+bool
+settings_may_become(void *arg, const struct config *now,
+    const struct config *next, char why[ALTER_ERROR_SIZE])
+{
+	struct broker *b = arg;
+	struct tls_report report;
+	const char *before = "";
+
+	/* Files that are named at run time are read with every change. */
+	if ((settings_stores_differ(b, now, next, false) ||
+		security_names_files(config_layer(next,
+		    CONFIG_SOURCE_DYNAMIC_BROKER))) &&
+	    !broker_tls_change(b, &config_options(next)->net, false, &report))
+		before = "Validation of dynamic config update of SSLFactory "
+		    "failed: ";
+	else if (settings_may_bind(b, now, next, &report))
+		return (true);
+	snprintf(why, ALTER_ERROR_SIZE, "%s%s", before, report.error);
 	return (false);
 }
 

@@ -5,8 +5,9 @@
 
 #include <stdbool.h>
 
+#include "config/alter.h"
+
 struct broker;
-struct config;
 struct log_settings;
 struct topic_config;
 
@@ -30,6 +31,10 @@ void settings_advertise(const struct broker *broker,
  * the controller's loop. */
 bool settings_may_take(const struct broker *broker,
     const struct config *before, const struct config *next);
+/* api's: whether settings_prepare() would, tried beforehand; `arg` is the
+ * broker. On a worker. False: why. */
+bool settings_may_become(void *arg, const struct config *now,
+    const struct config *next, char why[ALTER_ERROR_SIZE]);
 /* Whatever waits, for names or files, before `next` can count.  False: it
  * cannot, which was said.  On a worker; settings_take() or settings_abandon()
  * comes after it. */

@@ -667,6 +667,8 @@ start_rooms(struct task *t)
 	b->apis = api_new(&(struct api_setup){
 	    .options = b->options,
 	    .live = b->live,
+	    .may_become = settings_may_become,
+	    .may_become_arg = b,
 	    .scheduler = seams->scheduler,
 	    .controller_loop = b->control,
 	    .zk = b->zk,

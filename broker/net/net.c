@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "config/config.h"
+#include "config/security.h"
 #include "net/net_int.h"
 
 struct net *
@@ -59,35 +60,33 @@ is_between_brokers(const struct net_options *options,
 	return (own != NULL && strcmp(own->name, l->name) == 0);
 }
 
-/* False: said. */
+/* *tls is NULL for plaintext. False: report->error. */
 static bool
-listener_secure(struct listener *l)
+listener_secure(struct net *net, const struct config_listener *config,
+    struct tls **tls, struct tls_report *report)
 {
-	struct net *net = l->net;
-	const struct config_listener *config = l->config;
-	struct tls_report report;
+	struct tls_report own;
 
+	*tls = NULL;
+	memset(report, 0, sizeof(*report));
 	if (config->security == NULL)
 		return (true);
-	l->tls = tls_new(TLS_SERVER, config->name);
-	tls_offer_kernel(l->tls, net->setup.sockets);
-	if (!tls_load(l->tls, config->security,
-		is_between_brokers(net->setup.options, config), &report)) {
-		diag_error(net->setup.diag, net, "listener=%s cannot speak "
-		    "TLS: %s", config->name, report.error);
-		tls_free(&l->tls);
-		return (false);
+	*tls = tls_new(TLS_SERVER, config->name);
+	tls_offer_kernel(*tls, net->setup.sockets);
+	if (!tls_load(*tls, config->security,
+		is_between_brokers(net->setup.options, config), &own)) {
+		tls_free(tls);
+		return (tls_refuse(report, "listener=%.60s cannot speak TLS: "
+		    "%.400s", config->name, own.error));
 	}
-	if (report.warning[0] != '\0')
-		diag_warn(net->setup.diag, net, "listener=%s %s",
-		    config->name, report.warning);
+	*report = own;
 	return (true);
 }
 
-/* The socket; NULL: said. */
+/* The socket; NULL: report->error. */
 static struct socket *
 listener_bind(struct net *net, const struct config_listener *config,
-    int32_t *port)
+    int32_t *port, struct tls_report *report)
 {
 	const struct net_options *options = net->setup.options;
 	const struct socket_options tuning = {
@@ -101,18 +100,36 @@ listener_bind(struct net *net, const struct config_listener *config,
 	struct socket *socket;
 
 	if (length >= sizeof(address.host)) {
-		diag_error(net->setup.diag, net, "listener=%s cannot listen: "
-		    "its host is too long", config->name);
+		(void)tls_refuse(report, "listener=%.60s cannot listen: its "
+		    "host is too long", config->name);
 		return (NULL);
 	}
 	memcpy(address.host, config->host, length + 1);
 	socket = sockets->ops->listen(sockets, &address, &tuning, port);
 	if (socket == NULL)
-		diag_error(net->setup.diag, net,
-		    "listener=%s cannot listen host=%s port=%d: %s",
-		    config->name, config->host, (int)config->port,
-		    strerror(errno));
+		(void)tls_refuse(report, "listener=%.60s cannot listen "
+		    "host=%.255s port=%d: %s", config->name, config->host,
+		    (int)config->port, strerror(errno));
 	return (socket);
+}
+
+bool
+net_may_listen(struct net *net, const struct config_listener *config,
+    struct tls_report *report)
+{
+	struct socket *socket;
+	struct tls *tls;
+	int32_t port;
+
+	if (!listener_secure(net, config, &tls, report))
+		return (false);
+	tls_free(&tls);
+	if (net_port(net, config->name) >= 0)
+		return (true);
+	socket = listener_bind(net, config, &port, report);
+	if (socket != NULL)
+		socket->sockets->ops->close(socket, false);
+	return (socket != NULL);
 }
 
 struct listener *
@@ -121,6 +138,7 @@ net_bind(struct net *net, const struct config_listener *config,
 {
 	const size_t count = atomic_load(&net->listener_count);
 	struct listener *l = &net->listeners[count];
+	struct tls_report report;
 
 	if (count == LISTENERS_MAX) {
 		diag_error(net->setup.diag, net, "listener=%s cannot listen: "
@@ -131,13 +149,16 @@ net_bind(struct net *net, const struct config_listener *config,
 	l->own = *config;
 	l->net = net;
 	l->config = &l->own;
-	if (!listener_secure(l))
-		return (NULL);
-	l->socket = listener_bind(net, config, &l->own.port);
-	if (l->socket == NULL) {
+	if (!listener_secure(net, config, &l->tls, &report) ||
+	    (l->socket = listener_bind(net, config, &l->own.port,
+		&report)) == NULL) {
+		diag_error(net->setup.diag, net, "%s", report.error);
 		tls_free(&l->tls);
 		return (NULL);
 	}
+	if (report.warning[0] != '\0')
+		diag_warn(net->setup.diag, net, "listener=%s %s",
+		    config->name, report.warning);
 	l->source = source == NULL ? NULL : config_ref(source);
 	l->connections_max = config->connections_max;
 	l->creation_rate_max = config->connection_creation_rate_max;
@@ -296,20 +317,24 @@ net_take_options(struct net *net, const struct net_options *options)
 
 /* --- TLS anew ------------------------------------------------------------- */
 
-/* One listener's next context. False: there can be none. */
+/* One listener's next context, with other stores: what else ssl.* says counts
+ * as it did when it was opened. False: there can be none. */
 static bool
 listener_prepare(struct listener *l, const struct listener_list *list,
     struct tls_context **out, struct tls_report *report)
 {
 	const struct config_listener *config = listener_list_find(list,
 	    l->config->name);
+	struct security_options security;
 	struct tls_report own;
 
 	*out = NULL;
 	if (l->tls == NULL || atomic_load(&l->gone) || config == NULL ||
 	    config->security == NULL)
 		return (true);
-	*out = tls_prepare(l->tls, config->security,
+	security = *l->config->security;
+	security_take_stores(&security, config->security);
+	*out = tls_prepare(l->tls, &security,
 	    is_between_brokers(l->net->setup.options, config), &own);
 	if (own.warning[0] != '\0')
 		*report = own;

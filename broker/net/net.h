@@ -134,6 +134,11 @@ bool net_listen(struct net *net, struct config_listener *listener);
 struct listener;
 struct listener *net_bind(struct net *net,
     const struct config_listener *listener, const struct config *source);
+/* Whether net_bind() would: it is tried, and let go of, unless a listener of
+ * that name is bound already.  False: report->error.  On a worker, but not
+ * beside net_bind(). */
+bool net_may_listen(struct net *net, const struct config_listener *listener,
+    struct tls_report *report);
 void net_open_listener(struct listener *listener);
 void net_drop_listener(struct listener *listener);
 /* Accepts no more, and closes its connections, soon. Any thread, once. */
@@ -144,10 +149,11 @@ int32_t net_port(const struct net *net, const char *name);
 /* Whether all listeners could speak the TLS that their options ask for. */
 bool net_tls_check(const struct net_options *options,
     struct tls_report *report);
-/* TLS of all listeners anew, out of the options that `listeners` has for their
- * names, and out of the files as they are now; new connections speak it, others
- * go on.  All or, false, none: report->error.  With `use` false it is only
- * tried.  Reads files.  Any thread, one at a time, while net is there. */
+/* TLS of all listeners anew, out of the stores that `listeners` names for them,
+ * and out of the files as they are now; new connections speak it, others go on.
+ * What else ssl.* says of a listener counts as long as it is open.  All or,
+ * false, none: report->error.  With `use` false it is only tried.  Reads files.
+ * Any thread, one at a time, while net is there. */
 bool net_tls_reload(struct net *net, const struct listener_list *listeners,
     bool use, struct tls_report *report);
 /* Opens the doors. */

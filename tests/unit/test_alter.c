@@ -286,22 +286,123 @@ test_layers(void)
 
 	for (size_t i = 0; i < nelems(layers); i++) {
 		const struct layer_case *c = &layers[i];
+		struct config *next;
 		struct config_map map;
 		enum error error;
 
 		config_map_init(&map);
 		put(&map, c->name, c->value);
 		error = config_check_layer(config, CONFIG_SOURCE_DYNAMIC_BROKER,
-		    &map, message);
+		    &map, &next, message);
 		CU_ASSERT_EQUAL(error, c->error);
+		CU_ASSERT_EQUAL(next != NULL, error == ERR_NONE);
+		if (next != NULL)
+			CU_ASSERT(config_layer_is(next,
+			    CONFIG_SOURCE_DYNAMIC_BROKER, &map));
+		config_free(&next);
 		if (c->error != ERR_NONE && c->message != NULL)
 			CU_ASSERT_STRING_EQUAL(message, c->message);
 		error = config_check_layer(config,
-		    CONFIG_SOURCE_DYNAMIC_DEFAULT, &map, message);
+		    CONFIG_SOURCE_DYNAMIC_DEFAULT, &map, &next, message);
 		CU_ASSERT_EQUAL(error, c->of_all);
+		config_free(&next);
 		config_map_fini(&map);
 	}
 	config_free(&config);
+}
+
+/* A broker with a listener of each kind, and changes of them. */
+#define LISTENERS BASE "listeners=PLAINTEXT://127.0.0.1:1,SSL://127.0.0.1:2\n" \
+	"listener.name.ssl.ssl.client.auth=requested\n"
+#define OF_SSL "listener.name.ssl."
+#define FIXED "Configs cannot be updated dynamically for existing listener "  \
+	"ListenerName(SSL), restart broker or create a new listener for update"
+
+struct change_case {
+	const char *entries[3][2]; /* name, value */
+	const char *message; /* NULL: it may be */
+};
+static const struct change_case changes_of_listeners[] = {
+	{ { { OF_SSL "ssl.client.auth", "required" } }, NULL },
+	{ { { OF_SSL "ssl.cipher.suites", "x" } }, NULL },
+	{ { { "ssl.client.auth", "required" } }, NULL },
+	{ { { OF_SSL "ssl.client.auth", "required" },
+	    { "ssl.client.auth", "required" } }, WRAPPED(FIXED) },
+	{ { { OF_SSL "ssl.client.auth", "required" },
+	    { "max.connections", "100" } }, WRAPPED(FIXED) },
+	{ { { OF_SSL "ssl.client.auth", "requested" },
+	    { "max.connections", "100" } }, NULL },
+	{ { { OF_SSL "ssl.keystore.location", "/a" },
+	    { OF_SSL "max.connections", "7" }, { "max.connections", "100" } },
+	    NULL },
+	{ { { "listener.name.none.ssl.client.auth", "required" },
+	    { "max.connections", "100" } }, NULL },
+	/* it goes */
+	{ { { OF_SSL "ssl.client.auth", "required" },
+	    { "listeners", "PLAINTEXT://127.0.0.1:1" } }, NULL },
+	{ { { "listeners", "PLAINTEXT://127.0.0.1:3,SSL://127.0.0.1:2" } },
+	    WRAPPED("listener=PLAINTEXT is there with another address: take it "
+	    "out, or give the new one another name") },
+	{ { { "listener.security.protocol.map",
+	    "PLAINTEXT:PLAINTEXT,SSL:PLAINTEXT" } },
+	    WRAPPED("Security protocol cannot be updated for existing listener "
+	    "ListenerName(SSL)") },
+	{ { { OF_SSL "num.network.threads", "6" } }, NULL },
+	{ { { OF_SSL "num.network.threads", "7" } },
+	    WRAPPED("Dynamic thread count update validation failed for "
+	    "num.network.threads=7, value should not be greater than double "
+	    "the current value 3") },
+	{ { { "num.network.threads", "7" } },
+	    WRAPPED("Dynamic thread count update validation failed for "
+	    "num.network.threads=7, value should not be greater than double "
+	    "the current value 3") },
+	{ { { OF_SSL "max.connections", "0" } },
+	    WRAPPED("Invalid max.connections 0") },
+	{ { { OF_SSL "max.connection.creation.rate", "0" } },
+	    WRAPPED("Invalid max.connection.creation.rate 0") },
+	{ { { "listener.name.none.max.connections", "0" } }, NULL },
+};
+
+static void
+test_listeners(void)
+{
+	struct config *config = resolved(LISTENERS);
+	char message[ALTER_ERROR_SIZE];
+
+	for (size_t i = 0; i < nelems(changes_of_listeners); i++) {
+		const struct change_case *c = &changes_of_listeners[i];
+		struct config_map map;
+		struct config *next;
+		enum error error;
+
+		config_map_init(&map);
+		for (int j = 0; j < 3 && c->entries[j][0] != NULL; j++)
+			put(&map, c->entries[j][0], c->entries[j][1]);
+		error = config_check_layer(config, CONFIG_SOURCE_DYNAMIC_BROKER,
+		    &map, &next, message);
+		CU_ASSERT_EQUAL(error, c->message == NULL ? ERR_NONE :
+		    ERR_INVALID_REQUEST);
+		if (error != ERR_NONE && c->message != NULL)
+			CU_ASSERT_STRING_EQUAL(message, c->message);
+		config_free(&next);
+		config_map_fini(&map);
+	}
+	config_free(&config);
+}
+
+/* However long the reason is, it stands between what Kafka writes about it. */
+static void
+test_refusal_is_whole(void)
+{
+	char why[2 * ALTER_ERROR_SIZE], message[ALTER_ERROR_SIZE];
+	static const char end[] = " for configuration Invalid dynamic "
+	    "configuration";
+
+	memset(why, 'x', sizeof(why));
+	why[sizeof(why) - 1] = '\0';
+	config_refuse_dynamic(why, message);
+	CU_ASSERT(strlen(message) < sizeof(message));
+	CU_ASSERT_STRING_EQUAL(message + strlen(message) - strlen(end), end);
 }
 
 /* What stood there before in spite of all goes with the next change, as with
@@ -350,6 +451,70 @@ test_names(void)
 	CU_ASSERT(option_is_password("my.sasl.jaas.config"));
 	CU_ASSERT(!option_is_password("password.encoder.secret"));
 	CU_ASSERT(!option_is_password("ssl.keystore.location"));
+}
+
+static void
+test_behind_listener(void)
+{
+	static const struct {
+		const char *name, *base, *listener;
+	} rows[] = {
+		{ "listener.name.x.a.b", "a.b", "x" },
+		{ "listener.name.x.", "", "x" },
+		{ "listener.name..a", "a", "" },
+		{ "listener.name.x", "listener.name.x", NULL },
+		{ "listener.name.", "listener.name.", NULL },
+		{ "listener.names.x.a", "listener.names.x.a", NULL },
+		{ "a.b", "a.b", NULL },
+		{ "", "", NULL },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct slice listener;
+
+		CU_ASSERT_STRING_EQUAL(option_behind_listener(rows[i].name,
+		    &listener), rows[i].base);
+		CU_ASSERT_STRING_EQUAL(option_behind_listener(rows[i].name,
+		    NULL), rows[i].base);
+		CU_ASSERT_EQUAL(listener.data == NULL,
+		    rows[i].listener == NULL);
+		if (rows[i].listener != NULL)
+			CU_ASSERT(slice_equal_text(listener,
+			    rows[i].listener));
+	}
+}
+
+/* What this version refuses is refused but for values that ask for no more
+ * than the default. */
+static void
+test_within(void)
+{
+	static const struct {
+		const char *name, *text, *whole;
+		bool within;
+	} rows[] = {
+		/* of a list: each item */
+		{ "log.cleanup.policy", "delete", "delete", true },
+		{ "log.cleanup.policy", "delete, delete", "delete", true },
+		{ "log.cleanup.policy", "", "delete", true },
+		{ "log.cleanup.policy", "delete,compact", "delete", false },
+		{ "log.cleanup.policy", "delet", "delete", false },
+		{ "log.cleanup.policy", "Delete", "delete", false },
+		{ "log.cleanup.policy", "compact", NULL, false },
+		{ "log.cleanup.policy", "", NULL, true },
+		{ "log.cleanup.policy", "b,a", "a,b,c", true },
+		/* of anything else: the value */
+		{ "zookeeper.set.acl", "FALSE", "false", true },
+		{ "zookeeper.set.acl", "true", "false", false },
+		{ "background.threads", " 10 ", "10", true },
+		{ "background.threads", "1", "10", false },
+		{ "authorizer.class.name", "", NULL, true },
+		{ "authorizer.class.name", "a", "a,b", false },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++)
+		CU_ASSERT_EQUAL(option_within(option_find(rows[i].name),
+		    rows[i].text, rows[i].whole), rows[i].within);
 }
 
 /* --- topics --------------------------------------------------------------- */
@@ -529,8 +694,12 @@ main(void)
 		{ "bad changes", test_bad_changes },
 		{ "too much", test_too_much },
 		{ "a broker's entries", test_layers },
+		{ "listeners that are there", test_listeners },
+		{ "a refusal is whole", test_refusal_is_whole },
 		{ "what stays", test_keep_valid },
 		{ "names", test_names },
+		{ "names behind a listener's", test_behind_listener },
+		{ "no more than the default", test_within },
 		{ "topics", test_topics },
 		{ "what is shown", test_shown },
 		{ "all names", test_all_names },

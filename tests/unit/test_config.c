@@ -731,29 +731,52 @@ test_dynamic(void)
 	config_map_fini(&cluster);
 }
 
+/* 250 characters. */
+#define TEN "aaaaaaaaaa"
+#define FIFTY TEN TEN TEN TEN TEN
+#define LONG_NAME FIFTY FIFTY FIFTY FIFTY FIFTY
+
 /* Of a listener's TLS: the general options, its own, whether they differ. */
 static void
 test_security(void)
 {
 	static const char lines[] = BASE "ssl.client.auth=requested\n"
 	    "listeners=PLAINTEXT://127.0.0.1:1,A://127.0.0.1:2,"
-	    "B://127.0.0.1:3,C://127.0.0.1:4\n"
+	    "B://127.0.0.1:3,C://127.0.0.1:4," LONG_NAME "://127.0.0.1:5\n"
 	    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,A:SSL,B:SSL,"
-	    "C:SSL\n"
+	    "C:SSL," LONG_NAME ":SSL\n"
 	    "listener.name.b.ssl.client.auth=required\n"
-	    "listener.name.c.ssl.allow.dn.changes=true\n";
+	    "listener.name.c.ssl.allow.dn.changes=true\n"
+	    "listener.name." LONG_NAME ".ssl.keystore.location=/a\n"
+	    "listener.name." LONG_NAME ".max.connections=9\n";
 	struct config *config = resolved(lines);
 	const struct config_listener *l =
 	    config_options(config)->net.listener_list.items;
+	struct security_options mixed;
 
-	CU_ASSERT_EQUAL(config_options(config)->net.listener_list.count, 4);
+	CU_ASSERT_EQUAL(config_options(config)->net.listener_list.count, 5);
+	CU_ASSERT_STRING_EQUAL(l[4].security->ssl_keystore_location, "/a");
+	CU_ASSERT_EQUAL(l[4].connections_max, 9);
+	for (size_t i = 0; i < config_finding_count(config); i++)
+		CU_ASSERT_PTR_NULL(strstr(config_finding_at(config,
+		    i)->message, "no listener of that name"));
+	mixed = *l[2].security;
+	security_take_stores(&mixed, l[4].security);
+	CU_ASSERT_TRUE(security_same_but_stores(&mixed, l[2].security));
+	CU_ASSERT_TRUE(security_same_stores(&mixed, l[4].security));
 	CU_ASSERT_PTR_NULL(l[0].security);
 	CU_ASSERT_STRING_EQUAL(l[1].security->ssl_client_auth, "requested");
 	CU_ASSERT_STRING_EQUAL(l[2].security->ssl_client_auth, "required");
-	CU_ASSERT_TRUE(security_same(l[1].security, l[1].security));
-	CU_ASSERT_FALSE(security_same(l[1].security, l[2].security));
-	CU_ASSERT_FALSE(security_same(l[1].security, l[3].security));
+	CU_ASSERT_TRUE(security_same_but_stores(l[1].security, l[1].security));
+	CU_ASSERT_FALSE(security_same_but_stores(l[1].security,
+	    l[2].security));
+	CU_ASSERT_FALSE(security_same_but_stores(l[1].security,
+	    l[3].security));
+	CU_ASSERT_TRUE(security_same_stores(l[1].security, l[3].security));
 	CU_ASSERT_TRUE(l[3].security->ssl_allow_dn_changes);
+	CU_ASSERT_TRUE(security_same_but_stores(l[1].security,
+	    l[4].security));
+	CU_ASSERT_FALSE(security_same_stores(l[1].security, l[4].security));
 	config_free(&config);
 }
 
