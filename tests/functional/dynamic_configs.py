@@ -9,6 +9,8 @@ import kazoo.client
 import wire
 
 DEFAULT = "<default>"
+SET, DELETE, APPEND, SUBTRACT = range(4)
+TOPIC, BROKER, LOGGER = 2, 4, 8
 
 
 class Settings:
@@ -42,6 +44,17 @@ class Settings:
     def close(self):
         self.zk.stop()
         self.zk.close()
+
+
+def alter(client, kind, name, *rows, version=1, validate=False):
+    """(error, message) of one resource."""
+    row, = client.call(
+        "IncrementalAlterConfigs", version, ValidateOnly=validate,
+        Resources=[{"ResourceType": kind, "ResourceName": name, "Configs": [
+            {"Name": n, "ConfigOperation": op, "Value": v}
+            for n, op, v in rows]}])["Responses"]
+    assert (row["ResourceType"], row["ResourceName"]) == (kind, name)
+    return row["ErrorCode"], row["ErrorMessage"]
 
 
 def described(broker, *names, topic=None, entity="0"):

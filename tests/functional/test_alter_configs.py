@@ -14,10 +14,10 @@ import pytest
 
 import harness
 import wire
+from dynamic_configs import (APPEND, BROKER, DELETE, LOGGER, SET, SUBTRACT,
+                             TOPIC, alter)
 
 pytestmark = pytest.mark.ours
-SET, DELETE, APPEND, SUBTRACT = range(4)
-TOPIC, BROKER, LOGGER = 2, 4, 8
 NONE, UNKNOWN_TOPIC, TIMED_OUT, TOO_LARGE = 0, 3, 7, 10
 STALE_CONTROLLER, INVALID_CONFIG, INVALID_REQUEST = 11, 40, 42
 KEYSTORE = "listener.name.plaintext.ssl.keystore.password"
@@ -49,17 +49,6 @@ def notices(broker):
     with nodes(broker) as z:
         return [json.loads(z.get(f"/config/changes/{n}")[0])["entity_path"]
                 for n in sorted(z.get_children("/config/changes"))]
-
-
-def alter(client, kind, name, *rows, version=1, validate=False):
-    """(error, message) of one resource."""
-    row, = client.call(
-        "IncrementalAlterConfigs", version, ValidateOnly=validate,
-        Resources=[{"ResourceType": kind, "ResourceName": name, "Configs": [
-            {"Name": n, "ConfigOperation": op, "Value": v}
-            for n, op, v in rows]}])["Responses"]
-    assert (row["ResourceType"], row["ResourceName"]) == (kind, name)
-    return row["ErrorCode"], row["ErrorMessage"]
 
 
 def replace(client, kind, name, validate=False, version=2, **rows):
@@ -250,6 +239,22 @@ def test_refused_by_name(client, shared_broker):
         "log.cleaner.min.compaction.lag.ms", SET, "5"), (
             "log.cleaner.max.compaction.lag.ms", SET, "4"))
     assert error == INVALID_REQUEST and "compaction.lag" in message
+
+
+def test_refused_together(client, shared_broker):
+    """What is said of the broker and of all in one request."""
+    rows = ((("", "log.cleaner.min.compaction.lag.ms", "50"),
+             ("0", "log.cleaner.max.compaction.lag.ms", "40")),
+            (("0", "log.cleaner.max.compaction.lag.ms", "40"),
+             ("", "log.cleaner.min.compaction.lag.ms", "50")))
+    for both in rows:
+        answers = client.call(
+            "IncrementalAlterConfigs", 1, ValidateOnly=True, Resources=[
+                {"ResourceType": BROKER, "ResourceName": name, "Configs": [
+                    {"Name": key, "ConfigOperation": SET, "Value": value}]}
+                for name, key, value in both])["Responses"]
+        assert [a["ErrorCode"] for a in answers] == [NONE, INVALID_REQUEST]
+        assert "compaction.lag" in answers[1]["ErrorMessage"]
 
 
 # --- secrets -----------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 import wire
-from dynamic_configs import Settings
+from dynamic_configs import BROKER, DELETE, SET, Settings, alter
 
 MAP = "PLAINTEXT:PLAINTEXT,MORE:PLAINTEXT,LESS:PLAINTEXT"
 
@@ -183,6 +183,64 @@ def test_what_cannot_be(grown, change, word):
     port = harness.free_port()
     g.set(f"MORE://127.0.0.1:{port}")
     harness.wait_until(lambda: serves(port), what="what is right counts")
+
+
+@pytest.mark.ours
+def test_asked_of_the_broker(grown):
+    """What could not be is refused before it is written, and what is answered
+    as done holds: also with the next start."""
+    g = grown()
+    g.broker.start()
+    port = harness.free_port()
+
+    def ask(listeners, validate=False):
+        with wire.Client(g.broker.address) as c:
+            return alter(c, BROKER, "0", ("listeners", SET, listeners), (
+                "listener.security.protocol.map", SET, MAP),
+                validate=validate)
+    for listeners, word in (
+            (f"{g.own},MORE://127.0.0.1:{g.settings.zk.hosts[0][1]}",
+             "listener=MORE cannot listen"),
+            (f"{g.own},MORE://no.such.host.invalid:{port}",
+             "listener=MORE cannot listen"),
+            (f"{g.own},MORE://127.0.0.1:{port},LESS://127.0.0.1:"
+             f"{g.settings.zk.hosts[0][1]}", "listener=LESS cannot listen"),
+            (f"PLAINTEXT://127.0.0.1:{port}",
+             "listener=PLAINTEXT is there with another address")):
+        for validate in (True, False):
+            error, message = ask(listeners, validate)
+            assert error == 42 and word in message
+    assert not g.settings.zk.exists(g.settings.path("/config/brokers/0"))
+    assert "nothing of what was set" not in g.broker.log()
+    good = f"{g.own},MORE://127.0.0.1:{port}"
+    assert ask(good, True) == (0, None)
+    # it was tried, and let go of
+    assert not harness.port_open(port)
+    for _ in range(2):
+        # and again, when it is there
+        assert ask(good) == (0, None)
+        assert harness.port_open(port)
+    harness.wait_until(lambda: serves(port) == [("127.0.0.1", port)],
+                       what="clients are told")
+    g.broker.stop()
+    g.broker.start()
+    assert serves(port) == [("127.0.0.1", port)]
+    with wire.Client(g.broker.address) as c:
+        assert alter(c, BROKER, "0", ("listeners", DELETE, None)) == (0, None)
+
+
+@pytest.mark.ours
+def test_asked_many_times(grown):
+    """Trying costs none of the listeners that a broker may have in its life."""
+    g = grown()
+    g.broker.start()
+    port = harness.free_port()
+    with wire.Client(g.broker.address) as c:
+        for _ in range(70):
+            assert alter(c, BROKER, "0", (
+                "listeners", SET, f"{g.own},MORE://127.0.0.1:{port}"), (
+                    "listener.security.protocol.map", SET, MAP),
+                validate=True) == (0, None)
 
 
 @pytest.mark.ours

@@ -15,6 +15,7 @@ import pytest
 import certificates
 import harness
 import wire
+from dynamic_configs import BROKER, SET, alter, described
 from harness import counted, wait_until
 
 pytestmark = pytest.mark.ours
@@ -497,6 +498,94 @@ def test_other_files_at_run_time(make_secure, authority, tmp_path, give):
     wait_until(lambda: shown(secure) == serial(second))
     give(secure.broker, {})
     wait_until(lambda: shown(secure) == serial(first))
+
+
+def test_stores_are_tried_before(make_secure, authority, tmp_path):
+    """Asked of the broker: nothing is written that would not hold."""
+    key = "listener.name.ssl.ssl.keystore.location"
+    first, second = (authority.issue(
+        f"asked-{n}", subject="/O=tests/CN=asked") for n in range(2))
+    other = authority.issue("asked-other")
+    secure = make_secure(first.pem_options()).start()
+    broken = tmp_path / "broken.pem"
+    broken.write_text("nonsense")
+
+    def ask(path, validate=False):
+        with wire.Client(secure.broker.address) as c:
+            return alter(c, BROKER, "0", (key, SET, str(path)),
+                         validate=validate)
+    for path, word in (("/no/such", "/no/such"), (broken, str(broken)),
+                       (other.both, "ssl.allow.dn.changes")):
+        for validate in (True, False):
+            error, message = ask(path, validate)
+            assert error == 42 and word in message
+            assert "SSLFactory failed: listener SSL: " in message
+    assert described(secure.broker, key) == {}
+    assert ask(second.both, True) == (0, None)
+    assert shown(secure) == serial(first)
+    assert ask(second.both) == (0, None)
+    assert shown(secure) == serial(second)
+    secure.broker.stop()
+    secure.broker.start()
+    assert shown(secure) == serial(second)
+    # with every change it is read again, as with Kafka
+    good = second.both.read_text()
+    for text, error in (("nonsense", 42), (good, 0)):
+        second.both.write_text(text)
+        with wire.Client(secure.broker.address) as c:
+            assert alter(c, BROKER, "0", ("log.retention.bytes", SET, "5"))[
+                0] == error
+    assert shown(secure) == serial(second)
+
+
+def test_what_is_not_a_store_counts_later(make_secure, authority, server,
+                                          person, give):
+    """Kafka takes it, too, and a listener that is there goes on as it began:
+    also when its stores are read again."""
+    secure = make_secure({**server.pem_options(),
+                          **authority.pem_options()}).start()
+
+    def serves(identity=None):
+        with secure.client(identity) as client:
+            return client.call("ApiVersions", 0)["ErrorCode"] == 0
+    give(secure.broker, {"listener.name.ssl.ssl.client.auth": "required",
+                         "listener.name.ssl.ssl.enabled.protocols":
+                         "TLSv1.2"})
+    wait_until(lambda: "listener=SSL ssl.* (/config/brokers) has changed, and "
+               "not in stores alone" in secure.broker.log())
+    assert serves()
+    assert "are read again" in hang_up(secure)
+    assert serves()
+    secure.broker.stop()
+    secure.broker.start()
+    assert serves(person)
+    with pytest.raises((OSError, wire.Closed)):
+        serves()
+    with pytest.raises((OSError, wire.Closed)):
+        with secure.client(person, "TLSv1.3") as client:
+            client.call("ApiVersions", 0)
+    # and back: it stays as it was opened
+    give(secure.broker, {})
+    wait_until(lambda: secure.broker.log().count("not in stores alone") == 2)
+    assert "are read again" in hang_up(secure)
+    with pytest.raises((OSError, wire.Closed)):
+        serves()
+
+
+def test_hang_up_while_it_starts(make_secure, server, own_zookeeper):
+    """It is done when the broker runs."""
+    own_zookeeper.pause()
+    secure = make_secure(server.pem_options(), zk=own_zookeeper)
+    secure.broker.launch()
+    wait_until(lambda: secure.broker.log(), what="it writes its log")
+    secure.broker.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "barnabas.log.level=INFO is read again" in
+               secure.broker.log(), what="the signal came")
+    assert "are read again" not in secure.broker.log()
+    own_zookeeper.resume()
+    secure.broker.wait_ready()
+    wait_until(lambda: "TLS keys and certificates are read again" in
+               secure.broker.log(), what="TLS is loaded again")
 
 
 def test_a_listener_that_comes(make_secure, server, person, give):
