@@ -2,6 +2,7 @@
 """Two brokers whose sessions and controllers come and go under load: whatever
 was acknowledged is there, once, and in the end both are registered again."""
 
+import contextlib
 import json
 import random
 import signal
@@ -9,6 +10,8 @@ import time
 import types
 
 import kazoo.client
+import kazoo.exceptions
+import kazoo.handlers.threading
 
 import harness
 import wire
@@ -19,6 +22,11 @@ from readers import Checker
 PARTITIONS = 3
 SESSION_MS = 3000
 BETWEEN = 1500  # records from one bad moment to the next, at least
+# what kazoo says when somebody else attaches to the session that it has
+TAKEN_BACK = (kazoo.exceptions.ConnectionLoss,
+              kazoo.exceptions.ConnectionClosedError,
+              kazoo.exceptions.SessionExpiredError,
+              kazoo.handlers.threading.KazooTimeoutError)
 
 
 def create_on(broker, name, leader, partitions):
@@ -128,21 +136,28 @@ class Cluster:
                 self.first.data / "barnabas.session").read_text()
             .splitlines())
         none = types.SimpleNamespace(czxid=0)
+        same = (int(saved["id"], 16), bytes.fromhex(saved["password"]))
+        # without the chroot, which kazoo would look for before it closes
+        address = self.zookeeper.address
         with self.client() as zk:
             before = zk.get("/brokers/ids/0")[1].czxid
-            other = Zk(self.first.options["zookeeper.connect"], client_id=(
-                int(saved["id"], 16), bytes.fromhex(saved["password"])))
-            with other:
-                pass
-            # it may come and go while it is asked for
-            harness.wait_until(
-                lambda: (zk.exists("/brokers/ids/0") or none).czxid > before,
-                what="registered anew")
+
+            def registered_anew():
+                # the broker takes its session back: the close may come late
+                with contextlib.suppress(*TAKEN_BACK):
+                    with Zk(address, client_id=same):
+                        pass
+                # it may come and go while it is asked for
+                return (zk.exists("/brokers/ids/0") or none).czxid > before
+            harness.wait_until(registered_anew, what="registered anew",
+                               pause=0.5)
 
     def seat_is_taken_away(self):
         with self.client() as zk:
             epoch = int(zk.get("/controller_epoch")[0])
-            zk.delete("/controller")
+            # nobody may sit there just now
+            with contextlib.suppress(kazoo.exceptions.NoNodeError):
+                zk.delete("/controller")
             harness.wait_until(
                 lambda: int(zk.get("/controller_epoch")[0]) > epoch)
 
@@ -158,7 +173,7 @@ class Zk(kazoo.client.KazooClient):
     """As a context: connected, and closed at its end."""
 
     def __enter__(self):
-        self.start(30)
+        self.start(harness.PATIENCE)
         return self
 
     def __exit__(self, *_):
