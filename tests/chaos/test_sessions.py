@@ -9,7 +9,6 @@ import signal
 import time
 import types
 
-import kazoo.client
 import kazoo.exceptions
 import kazoo.handlers.threading
 
@@ -71,8 +70,8 @@ class Cluster:
         self.checker = Checker(self.first.address, {"t": PARTITIONS}, [
             led for c in self.load for led in c.ledgers])
 
-    def client(self, **more):
-        return Zk(self.first.options["zookeeper.connect"], **more)
+    def client(self):
+        return harness.Zk(self.first)
 
     def await_load(self):
         before = {c: c.acknowledged for c in self.load}
@@ -145,7 +144,7 @@ class Cluster:
             def registered_anew():
                 # the broker takes its session back: the close may come late
                 with contextlib.suppress(*TAKEN_BACK):
-                    with Zk(address, client_id=same):
+                    with harness.Zk(address, client_id=same):
                         pass
                 # it may come and go while it is asked for
                 return (zk.exists("/brokers/ids/0") or none).czxid > before
@@ -167,18 +166,6 @@ class Cluster:
 
     MOMENTS = ("broker_sleeps", "zookeeper_restarts", "zookeeper_rests",
                "session_is_closed", "seat_is_taken_away", "other_dies")
-
-
-class Zk(kazoo.client.KazooClient):
-    """As a context: connected, and closed at its end."""
-
-    def __enter__(self):
-        self.start(harness.PATIENCE)
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        self.close()
 
 
 def test_sessions_under_load(own_zookeeper, make_broker):

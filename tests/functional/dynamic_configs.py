@@ -4,8 +4,7 @@ describes them."""
 
 import json
 
-import kazoo.client
-
+import harness
 import wire
 
 DEFAULT = "<default>"
@@ -19,8 +18,7 @@ class Settings:
     def __init__(self, broker):
         address, _, self.chroot = broker.options[
             "zookeeper.connect"].partition("/")
-        self.zk = kazoo.client.KazooClient(address)
-        self.zk.start()
+        self.zk = harness.connect_zk(address)
         self.zk.ensure_path(f"/{self.chroot}/config/changes")
 
     def path(self, path):
@@ -42,8 +40,7 @@ class Settings:
                 sequence=True)
 
     def close(self):
-        self.zk.stop()
-        self.zk.close()
+        self.zk.end()
 
 
 def alter(client, kind, name, *rows, version=1, validate=False):

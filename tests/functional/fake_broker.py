@@ -7,8 +7,6 @@ import socket
 import struct
 import threading
 
-import kazoo.client
-
 import harness
 import wire
 
@@ -37,8 +35,7 @@ class FakeBroker:
         self.server.close()
 
     def start(self):
-        self.zk = kazoo.client.KazooClient(self.connect, timeout=6)
-        self.zk.start(30)
+        self.zk = harness.connect_zk(self.connect)
         path = f"/brokers/ids/{self.broker_id}"
         self.zk.create(path, json.dumps({
             "version": 5, "host": "127.0.0.1", "port": self.port,
@@ -52,8 +49,7 @@ class FakeBroker:
     def stop(self):
         """Its node goes at once."""
         if self.zk is not None:
-            self.zk.stop()
-            self.zk.close()
+            self.zk.end()
             self.zk = None
 
     def _accept(self):
@@ -139,6 +135,13 @@ class FakeBroker:
              "ErrorCode": self.stop_errors.get(
                  (t["TopicName"], p["PartitionIndex"]), 0)}
             for t in body["TopicStates"] for p in t["PartitionStates"]]}
+
+    def wait_known(self):
+        """Until the controller gives it orders, as of its present node."""
+        harness.wait_until(
+            lambda: any(body.get("BrokerEpoch") == self.epoch
+                        for _, _, body in list(self.orders)),
+            what="an order")
 
     def told(self, name, topic):
         """[(index of the order, partition's state)] of a topic."""

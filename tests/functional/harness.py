@@ -4,6 +4,7 @@
 Every process is ours, listens on loopback only and ends with its test."""
 
 import contextlib
+import fcntl
 import functools
 import os
 import pathlib
@@ -13,10 +14,13 @@ import shlex
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+
+import kazoo.client
 
 import wire
 
@@ -32,14 +36,27 @@ NOT_CONTROLLER = 41
 _ports_given = set()
 
 
+@functools.lru_cache(maxsize=None)
+def _port_locks():
+    """A file of which each process locks the bytes whose numbers are the ports
+    that it has given; the locks go with the process."""
+    return open(pathlib.Path(tempfile.gettempdir())
+                / f"barnabas-tests-ports-{os.getuid()}", "ab")
+
+
 def free_port():
     """Below the ports that the kernel gives to outgoing connections, so that
-    none of them can take it while a broker is down; each is given once."""
+    none of them can take it while a broker is down; each is given once, and
+    not to tests that run beside these."""
     while True:
         port = random.randrange(12000, 32000)
         if port in _ports_given:
             continue
         _ports_given.add(port)
+        try:
+            fcntl.lockf(_port_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
@@ -116,7 +133,37 @@ class ZooKeeper:
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
-        self.process.send_signal(signal.SIGCONT)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+
+
+class Zk(kazoo.client.KazooClient):
+    """Of a broker's ZooKeeper, or of an address.  As a context: connected, and
+    closed at its end."""
+
+    def __init__(self, where, **more):
+        if isinstance(where, Broker):
+            where = where.options["zookeeper.connect"]
+        super().__init__(where, **more)
+
+    def start(self, timeout=PATIENCE):
+        super().start(timeout)
+
+    def end(self):
+        self.stop()
+        self.close()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def connect_zk(where, **more):
+    """A Zk that is connected."""
+    return Zk(where, **more).__enter__()
 
 
 @functools.lru_cache(maxsize=None)
@@ -289,6 +336,14 @@ def tool(broker, command, *arguments, **how):
                *arguments, **how)
 
 
+def forget(broker):
+    """That it stopped cleanly, and what is known to be right: the next start
+    recovers all."""
+    for path in broker.data.iterdir():
+        if path.name.endswith("checkpoint") or "clean" in path.name:
+            path.unlink()
+
+
 def start_on(broker, topic, write):
     """Started on what write(broker, topic) put in the stead of the topic's
     empty log, with no checkpoint and no mark of a clean stop: recovered."""
@@ -296,9 +351,7 @@ def start_on(broker, topic, write):
     create_topic(broker, topic)
     broker.stop()
     write(broker, topic)
-    for path in broker.data.iterdir():
-        if path.name.endswith("checkpoint") or "clean" in path.name:
-            path.unlink()
+    forget(broker)
     broker.start()
     wait_topic(broker, topic)
     return broker
@@ -344,6 +397,51 @@ def restart(broker, topic=None, partitions=1):
 def kcat(broker, *arguments, **how):
     """Bytes of its standard output."""
     return run("kcat", "-b", broker.address, *arguments, **how).stdout
+
+
+class Notify:
+    """The socket that systemd would listen on.  It is emptied all the time: it
+    holds some ten messages, and who tells more waits."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.messages = []
+        self.looks = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.messages or self.messages[-1] != "end":
+            self.messages.append(self.socket.recv(4096).decode())
+
+    def _tell(self, word):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(word.encode(), self.path)
+
+    def look(self):
+        """All messages up to now."""
+        self.looks += 1
+        mark = f"look {self.looks}"
+        self._tell(mark)
+        wait_until(lambda: mark in self.messages, what="all is read")
+        return [m for m in self.messages if not m.startswith("look ")]
+
+    def lines(self):
+        return [line for m in self.look() for line in m.splitlines()]
+
+    def count(self, line):
+        return self.lines().count(line)
+
+    def clear(self):
+        self.look()
+        self.messages.clear()
+
+    def end(self):
+        self._tell("end")
+        self.thread.join()
+        self.socket.close()
 
 
 # --- what is told to the monitoring -------------------------------------------

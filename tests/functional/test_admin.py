@@ -8,7 +8,6 @@ import re
 import threading
 import time
 
-import kazoo.client
 import pytest
 
 import harness
@@ -523,14 +522,12 @@ def zk(zookeeper):
     clients = []
 
     def connect(broker):
-        c = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-        c.start()
+        c = harness.connect_zk(broker)
         clients.append(c)
         return c
     yield connect
     for c in clients:
-        c.stop()
-        c.close()
+        c.end()
 
 
 def test_static_tree(broker, zk):

@@ -9,7 +9,6 @@ import json
 import confluent_kafka.admin
 import kafka
 import kafka.admin
-import kazoo.client
 import pytest
 
 import harness
@@ -31,13 +30,11 @@ def client(shared_broker):
 
 @contextlib.contextmanager
 def nodes(broker):
-    z = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    z.start()
+    z = harness.connect_zk(broker)
     try:
         yield z
     finally:
-        z.stop()
-        z.close()
+        z.end()
 
 
 def entries(broker, path):

@@ -11,7 +11,7 @@ import signal
 import struct
 import time
 
-import kazoo.client
+import kazoo.exceptions
 import pytest
 
 import disks as small_disks
@@ -45,12 +45,6 @@ def make_disk_broker(disks, make_broker):
         disk.thaw()
 
 
-def zk(broker):
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start()
-    return client
-
-
 class Ledger:
     """Appends numbered records and remembers which were acknowledged."""
 
@@ -75,7 +69,7 @@ class Ledger:
             self.acknowledged[part["BaseOffset"]] = value
         return part["ErrorCode"]
 
-    def fill(self, count, timeout=30):
+    def fill(self, count, timeout=harness.PATIENCE):
         with wire.Client(self.broker.address, timeout) as c:
             for _ in range(count):
                 assert self.append(c) == 0
@@ -96,10 +90,10 @@ class Ledger:
                     return error
         raise AssertionError(f"{most} records and no refusal")
 
-    def until_taken(self, seconds=30):
+    def until_taken(self):
         with wire.Client(self.broker.address) as c:
-            harness.wait_until(lambda: self.append(c) == 0, seconds,
-                               f"{self.topic} takes records again")
+            harness.wait_until(lambda: self.append(c) == 0,
+                               what=f"{self.topic} takes records again")
 
     def check(self):
         """All that was acknowledged and lies above the log's start is there,
@@ -136,7 +130,7 @@ def ends_badly(broker):
 
 def set_config(broker, topic, **config):
     """As kafka-configs --zookeeper did."""
-    client = zk(broker)
+    client = harness.connect_zk(broker)
     client.set(f"/config/topics/{topic}", json.dumps({
         "version": 1,
         "config": {k.replace("_", "."): str(v) for k, v in config.items()},
@@ -144,8 +138,7 @@ def set_config(broker, topic, **config):
     client.create("/config/changes/config_change_", json.dumps({
         "version": 2, "entity_path": f"topics/{topic}"}).encode(),
         sequence=True)
-    client.stop()
-    client.close()
+    client.end()
 
 
 @pytest.mark.parametrize("kind", ("tmpfs", "ext4"))
@@ -260,15 +253,15 @@ def test_topics_on_a_full_disk(disks, make_disk_broker):
     disk.drop_ballast()
     ledgers = [Ledger(broker, "u", p) for p in range(20)]
     for ledger in ledgers:
-        ledger.until_taken(10)
+        ledger.until_taken()
         ledger.fill(3).check()
-    log.until_taken(10)
+    log.until_taken()
     log.check()
     assert said.count("could not be made") < 5
     assert folders(disk, "v") == []
     harness.create_topic(broker, "v", partitions=2)
     for p in range(2):
-        Ledger(broker, "v", p).until_taken(10)
+        Ledger(broker, "v", p).until_taken()
     harness.restart(broker, "u", 20)
     for ledger in ledgers:
         ledger.check()
@@ -287,7 +280,7 @@ def test_topics_on_a_full_disk_of_two(disks, make_disk_broker):
     full.ballast(0)
     harness.create_topic(broker, "u", partitions=10)
     for p in range(10):
-        Ledger(broker, "u", p).until_taken(10)
+        Ledger(broker, "u", p).until_taken()
     assert folders(full, "u") == []
     delete_topic(broker, "u")
     full.drop_ballast()
@@ -296,7 +289,7 @@ def test_topics_on_a_full_disk_of_two(disks, make_disk_broker):
     harness.create_topic(broker, "w", partitions=10)
     logs = [Ledger(broker, "w", p) for p in range(10)]
     for log in logs:
-        log.until_taken(10)
+        log.until_taken()
     harness.restart(broker, "w", 10)
     for log in logs:
         log.check()
@@ -314,7 +307,7 @@ def test_flush_on_a_full_disk(disks, make_disk_broker):
         disk.ballast(leave)
         assert log.until_refused() == STORAGE_ERROR
         disk.drop_ballast()
-        log.until_taken(10)
+        log.until_taken()
         log.lost_count()
         log.fill(20).check()
     assert broker.metric(OFFLINE_DIRS) == 0
@@ -339,7 +332,7 @@ def test_one_directory_fails(disks, make_disk_broker, fail):
     harness.create_topic(broker, "t", partitions=4)
     here = Ledger(broker, "t", partition_on(good, "t", 4)).fill(20)
     there = Ledger(broker, "t", partition_on(bad, "t", 4)).fill(20)
-    client = zk(broker)
+    client = harness.connect_zk(broker)
     events = client.get("/log_dir_event_notification")[1]
     fail(bad)
     with harness.counted(broker, FAILED_PRODUCE):
@@ -354,8 +347,7 @@ def test_one_directory_fails(disks, make_disk_broker, fail):
         lambda: client.get("/log_dir_event_notification")[1].cversion
         >= events.cversion + 2, what="the event came and went")
     assert "tells of a failed log dir" in broker.log()
-    client.stop()
-    client.close()
+    client.end()
     here.fill(20).check()
     # nobody leads what is lost, and clients are told so
     with wire.Client(broker.address) as c:
@@ -485,25 +477,27 @@ def test_controller_stops_on_a_slow_disk(disks, make_disk_broker, make_broker):
     brokers = [make_disk_broker(slow).start(), make_broker(1).start()]
     harness.create_topic(brokers[0], "t", partitions=4)
     Ledger(brokers[0], "t", partition_on(slow, "t", 4)).fill(5)
-    client = zk(brokers[1])
+    client = harness.connect_zk(brokers[1])
 
     def controller():
-        found = client.exists("/controller") and client.get("/controller")
-        return found and json.loads(found[0])["brokerid"]
+        try:
+            return json.loads(client.get("/controller")[0])["brokerid"]
+        except kazoo.exceptions.NoNodeError:
+            return None
 
     assert controller() == 0
     slow.freeze()
     brokers[0].process.send_signal(signal.SIGTERM)
     harness.wait_until(lambda: controller() == 1, what="another controller")
-    assert client.get_children("/brokers/ids") == ["1"]
+    harness.wait_until(lambda: client.get_children("/brokers/ids") == ["1"],
+                       what="it is no broker any more")
     time.sleep(1)
     assert brokers[0].process.poll() is None, "its logs are not closed yet"
     slow.thaw()
     assert brokers[0].process.wait(harness.PATIENCE) == 0
     brokers[0].process = None
     assert controller() == 1
-    client.stop()
-    client.close()
+    client.end()
 
 
 # --- directories at the start ------------------------------------------------
@@ -608,11 +602,11 @@ def test_descriptors_exhausted(make_broker):
                                   "ErrorCode"] == 0
             time.sleep(2.5)
             limit_files(broker, soft)
-            harness.wait_until(lambda: log.append(c) == 0, 30,
-                               "appends go on")
+            harness.wait_until(lambda: log.append(c) == 0,
+                               what="appends go on")
     late = [Ledger(broker, "u", p) for p in range(30)]
     for ledger in late:
-        ledger.until_taken(10)
+        ledger.until_taken()
         ledger.fill(2).check()
     log.fill(60).check()
     assert broker.metric(OFFLINE_DIRS) == 0

@@ -4,7 +4,6 @@ reads for them, before the answer and, piece by piece, while it is sent; the
 loops that serve others never wait for the disk."""
 
 import os
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ import wire
 pytestmark = pytest.mark.ours
 FETCHES = "barnabas_cold_fetches_total"
 SENDS = "barnabas_cold_sends_total"
+BYTES_OUT = "kafka_server_socket_outgoing_byte_total"
 KIB = 1 << 10
 
 
@@ -44,6 +44,16 @@ def fill(broker, topic, count, size):
             part = wire.produce(c, topic, wire.batch([value]))
             assert (part["ErrorCode"], part["BaseOffset"]) == (0, n)
     return values
+
+
+def await_still(broker):
+    """Until nothing is sent to clients for a moment."""
+    sent = []
+
+    def still():
+        sent.append(broker.metric(BYTES_OUT))
+        return sent[-2:-1] == sent[-1:]
+    harness.wait_until(still, what="the socket is full", pause=0.3)
 
 
 def values_of(part):
@@ -81,8 +91,8 @@ def test_evicted_while_sent(make_broker):
         asked = c.send("Fetch", 12, **wire.fetch_request("t", 0))
         harness.wait_until(lambda: broker.metric(
             "kafka_server_brokertopicmetrics_bytesout_total") > sent)
-        # the first of it goes out unseen for a moment after the answer
-        time.sleep(0.5)
+        # the first of it goes out unseen: until the socket takes no more
+        await_still(broker)
         evict(broker, "t")
         with harness.counted(broker, SENDS):
             with harness.Bystander(broker) as bystander:

@@ -204,33 +204,11 @@ def test_log_levels_read_again(make_broker):
 
 # --- systemd -----------------------------------------------------------------
 
-class Notify:
-    """The socket that systemd would listen on."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(self.path)
-        self.socket.settimeout(0.05)
-        self.seen = []
-
-    def look(self):
-        try:
-            while True:
-                self.seen += self.socket.recv(4096).decode().splitlines()
-        except TimeoutError:
-            pass
-        return self.seen
-
-    def count(self, line):
-        return self.look().count(line)
-
-
 @pytest.fixture
 def notify(tmp_path):
-    n = Notify(tmp_path / "notify")
+    n = harness.Notify(tmp_path / "notify")
     yield n
-    n.socket.close()
+    n.end()
 
 
 def test_ready_and_stopping(make_broker, notify):
@@ -259,10 +237,9 @@ def test_stop_is_given_time(make_broker, notify):
     with FakeBroker(broker, 77):
         harness.wait_until(lambda: known_brokers(broker) == 2,
                            what="two brokers")
-        notify.look()
-        notify.seen.clear()
+        notify.clear()
         broker.stop()
-    seen = notify.look()
+    seen = notify.lines()
     assert seen.count("STOPPING=1") == 1
     assert numbered(seen, "handing over, attempt")[0] == (1, 3)
     # several threads close and tell
@@ -298,7 +275,6 @@ def test_watchdog(make_broker, notify):
     harness.wait_until(lambda: open(
         f"/proc/{broker.process.pid}/stat").read().split(")")[1].split()[0]
         == "T", what="it stands still")
-    notify.look()
     before = notify.count("WATCHDOG=1")
     time.sleep(1)
     assert notify.count("WATCHDOG=1") == before
@@ -392,7 +368,7 @@ def test_metrics_under_load(broker):
 def test_pages_while_it_hands_over(make_broker):
     """A controlled shutdown that takes its time can be watched; who asks
     whether it is ready is answered: no."""
-    broker = make_broker(controlled_shutdown_retry_backoff_ms=2000).start()
+    broker = make_broker(controlled_shutdown_retry_backoff_ms=5000).start()
     with wire.Client(broker.address) as client:
         told = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
             "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,

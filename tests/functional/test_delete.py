@@ -138,14 +138,13 @@ def test_stop_leader_epochs(shared_broker, client, pair, version):
 
 def test_stop_ends_a_waiting_fetch(shared_broker, client, pair):
     with wire.Client(shared_broker.address) as other:
+        # longer than this client has patience
         waiting = other.send("Fetch", 12, **wire.fetch_request(
-            pair, 3, max_wait_ms=25000))
+            pair, 3, max_wait_ms=10 * 60 * 1000))
         assert wire.list_offset(client, pair, -1)["ErrorCode"] == NONE
-        began = time.monotonic()
         assert stop(client, pair, epoch=DURING_DELETE) == (NONE, NONE)
         part = other.receive(waiting)["Responses"][0]["Partitions"][0]
         assert part["ErrorCode"] == NOT_LEADER
-        assert time.monotonic() - began < 20
 
 
 def test_stop_ends_a_waiting_produce(shared_broker, client, pair):

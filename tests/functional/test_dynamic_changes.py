@@ -169,7 +169,7 @@ def test_that_cannot_be_read(running):
     becomes(broker, {"log.retention.bytes": ("6000", 2)})
 
 
-def test_set_while_the_session_was_away(make_broker, own_zookeeper):
+def test_set_while_the_session_was_away(own_zookeeper, make_broker):
     """ZooKeeper comes back, and the broker with another session: what was set
     meanwhile counts, and what is set then."""
     broker = make_broker(zk=own_zookeeper)
@@ -188,6 +188,7 @@ def test_set_while_the_session_was_away(make_broker, own_zookeeper):
         broker.process.send_signal(signal.SIGCONT)
     becomes(broker, {"log.retention.bytes": ("6000", 2)})
     becomes(broker, {"log.segment.bytes": ("9000", 3)})
+    settings.close()
     settings.set("0", {"log.retention.bytes": "7000"})
     becomes(broker, {"log.retention.bytes": ("7000", 2)})
     settings.close()

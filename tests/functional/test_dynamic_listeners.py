@@ -261,7 +261,7 @@ def test_an_address_that_another_has(grown):
 
 
 @pytest.mark.ours
-def test_the_next_session_has_them_too(grown, own_zookeeper):
+def test_the_next_session_has_them_too(own_zookeeper, grown):
     g = grown(zk=own_zookeeper)
     g.broker.start()
     port = harness.free_port()

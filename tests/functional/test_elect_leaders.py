@@ -4,7 +4,6 @@ tool wrote to /admin/preferred_replica_election."""
 
 import json
 
-import kazoo.client
 import pytest
 
 import harness
@@ -21,17 +20,15 @@ NODE = "/admin/preferred_replica_election"
 
 @pytest.fixture
 def zk(broker):
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start(30)
+    client = harness.connect_zk(broker)
     yield client
-    client.stop()
-    client.close()
+    client.end()
 
 
 @pytest.fixture
 def fake(broker):
     with FakeBroker(broker, FAKE) as f:
-        harness.wait_until(lambda: f.orders, what="the first order")
+        f.wait_known()
         yield f
 
 
@@ -101,7 +98,7 @@ def led_by_other(client, zk, fake, topic, isr):
     wait_leader(zk, topic, 0)
     fake.orders.clear()
     fake.start()
-    harness.wait_until(lambda: fake.orders, what="an order after the return")
+    fake.wait_known()
     set_isr(zk, topic, isr)
 
 

@@ -132,11 +132,11 @@ def test_waits_for_bytes(shared_broker, client, topic):
 
     def wait():
         with wire.Client(shared_broker.address) as c:
-            got.append(fetch(c, topic, 0, version=1, max_wait_ms=20000))
+            got.append(fetch(c, topic, 0, version=1, max_wait_ms=600000))
     thread = threading.Thread(target=wait)
     thread.start()
     produce(client, topic, batch_of("none", [b"a"]))
-    thread.join(20)
+    thread.join(harness.PATIENCE)
     assert [r[3] for r in rows_of(got[0]["Records"])] == [b"a"]
 
 

@@ -658,4 +658,4 @@ def test_orders_of_bad_names(make_broker, names):
             STALE_CONTROLLER_EPOCH, {STALE_CONTROLLER_EPOCH})
         assert not (broker.data / "good-0").exists()
         by.still_served()
-    broker.stop(20)
+    broker.stop()

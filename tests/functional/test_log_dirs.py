@@ -8,7 +8,6 @@ import random
 import threading
 import time
 
-import kazoo.client
 import pytest
 
 import disks as small_disks
@@ -157,8 +156,7 @@ def test_a_place_for_what_is_to_come(broker):
 
 def throttle(broker, limit):
     """Before the start: bytes a second of all moves."""
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start(30)
+    client = harness.connect_zk(broker)
     client.ensure_path("/config/brokers")
     data = ('{"version":1,"config":{"replica.alter.log.dirs.io.max.bytes.'
             'per.second":"%d"}}' % limit).encode()
@@ -167,8 +165,7 @@ def throttle(broker, limit):
         client.set(path, data)
     else:
         client.create(path, data)
-    client.stop()
-    client.close()
+    client.end()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import struct
 import threading
 import time
 
-import kazoo.client
 import kazoo.security
 import pytest
 
@@ -17,28 +16,17 @@ import load
 import wire
 
 
-def connect_zk(broker):
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start()
-    return client
-
-
 def node(broker, path):
-    client = connect_zk(broker)
-    try:
+    with harness.Zk(broker) as client:
         return client.get(path)
-    finally:
-        client.stop()
-        client.close()
 
 
 def controlled(broker):
     """Topics can be made, as a client does it: again when it is told to."""
-    name = f"new-{time.monotonic_ns()}"
-
     def made():
         try:
-            harness.create_topic(broker, name)
+            # one that came to nothing in time may be there all the same
+            harness.create_topic(broker, f"new-{time.monotonic_ns()}")
         except AssertionError:
             return False
         return True
@@ -122,7 +110,7 @@ def test_stop_among_config_changes(broker):
         end = threading.Event()
 
         def change():
-            client = connect_zk(broker)
+            client = harness.connect_zk(broker)
             for n in itertools.count():
                 if end.is_set():
                     break
@@ -132,8 +120,7 @@ def test_stop_among_config_changes(broker):
                 client.create("/config/changes/config_change_", json.dumps({
                     "version": 2, "entity_path": "topics/t"}).encode(),
                     sequence=True)
-            client.stop()
-            client.close()
+            client.end()
 
         thread = threading.Thread(target=change)
         before = broker.log().count("another config")
@@ -485,10 +472,9 @@ def test_topic_unknown_to_zookeeper(broker):
     harness.create_topic(broker, "t")
     fill(broker, "t", 3)
     broker.stop()
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     client.delete("/brokers/topics/t", recursive=True)
-    client.stop()
-    client.close()
+    client.end()
     broker.start()
     assert broker.log_files("t")
     harness.create_topic(broker, "u")
@@ -503,11 +489,10 @@ def test_lost_data_does_not_lead(broker):
     broker.stop()
     shutil.rmtree(broker.data / "t-0")
     # not a node as a controller leaves it that died while making the topic
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     path = "/brokers/topics/t/partitions/0/state"
     client.set(path, client.get(path)[0])
-    client.stop()
-    client.close()
+    client.end()
     for n in range(3):
         broker.start()
         harness.create_topic(broker, f"other-{n}")
@@ -550,7 +535,7 @@ def test_session_expires(own_zookeeper, make_broker):
     # the broker sleeps past its session; the others end it meanwhile
     import signal
     broker.process.send_signal(signal.SIGSTOP)
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
                        "its node goes")
     broker.process.send_signal(signal.SIGCONT)
@@ -561,8 +546,7 @@ def test_session_expires(own_zookeeper, make_broker):
         lambda: client.exists("/controller")
         and int(client.get("/controller_epoch")[0]) > epoch, 60,
         "controller again")
-    client.stop()
-    client.close()
+    client.end()
     assert broker.metric("kafka_server_zk_expires_total") >= 1
     controlled(broker)
     fill(broker, "t", 5)
@@ -576,7 +560,7 @@ def test_session_expires_and_a_twin_comes(make_broker, twin):
     import signal
     broker = make_broker().start()
     harness.create_topic(broker, "t")
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     value = json.loads(client.get("/brokers/ids/0")[0])
     broker.process.send_signal(signal.SIGSTOP)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
@@ -590,8 +574,7 @@ def test_session_expires_and_a_twin_comes(make_broker, twin):
     broker.process = None
     assert " FATAL " in broker.log()
     client.delete(f"/brokers/ids/{twin}")
-    client.stop()
-    client.close()
+    client.end()
     broker.start()
     controlled(broker)
 
@@ -601,7 +584,7 @@ def test_not_ready_while_unregistered(make_broker):
     """Readiness follows the registration."""
     import signal
     broker = make_broker().start()
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     value = json.loads(client.get("/brokers/ids/0")[0])
     broker.process.send_signal(signal.SIGSTOP)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
@@ -616,8 +599,7 @@ def test_not_ready_while_unregistered(make_broker):
     client.delete("/brokers/ids/0")
     harness.wait_until(lambda: broker.http("/readyz")[0] == 200,
                        what="it is ready again")
-    client.stop()
-    client.close()
+    client.end()
     controlled(broker)
 
 
@@ -651,11 +633,10 @@ def test_start_without_zookeeper(own_zookeeper, make_broker):
 
 def read_only(broker, path):
     """As a cluster with zookeeper.set.acl=true leaves it to others."""
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     client.set_acls(path, [kazoo.security.make_acl("world", "anyone",
                                                    read=True)])
-    client.stop()
-    client.close()
+    client.end()
 
 
 @pytest.mark.ours
@@ -663,11 +644,10 @@ def test_config_that_must_not_be_read(make_broker):
     """Of one topic: it and the others go on."""
     broker = make_broker().start()
     harness.create_topic(broker, "t", **{"retention.ms": "1000"})
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     client.set_acls("/config/topics/t", [kazoo.security.make_acl(
         "world", "anyone", write=True, admin=True)])
-    client.stop()
-    client.close()
+    client.end()
     harness.restart(broker, "t")
     harness.create_topic(broker, "u")
     with wire.Client(broker.address) as c:
@@ -687,11 +667,10 @@ def test_zookeeper_refuses(make_broker, path, refused):
     """Nodes that only others may write: the start ends, and says which."""
     broker = make_broker().start()
     broker.stop()
-    client = connect_zk(broker)
+    client = harness.connect_zk(broker)
     if path != "/brokers/ids":
         client.delete("/cluster" if path == "/" else refused, recursive=True)
-    client.stop()
-    client.close()
+    client.end()
     read_only(broker, path)
     text = ends_badly(broker)
     assert [line for line in text.splitlines()
@@ -714,7 +693,7 @@ def test_stop_without_zookeeper(own_zookeeper, make_broker):
     harness.create_topic(broker, "t")
     fill(broker, "t", 5)
     own_zookeeper.stop()
-    broker.stop(60)
+    broker.stop()
     own_zookeeper.start()
     broker.start(60)
     harness.wait_topic(broker, "t")

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 
-import kazoo.client
 import pytest
 
 import harness
@@ -212,11 +211,9 @@ class TestLeaderElection:
 # --- cluster, broker-api-versions --------------------------------------------
 
 def test_cluster(shared_broker):
-    zk = kazoo.client.KazooClient(shared_broker.options["zookeeper.connect"])
-    zk.start(30)
+    zk = harness.connect_zk(shared_broker)
     cluster_id = json.loads(zk.get("/cluster/id")[0])["id"]
-    zk.stop()
-    zk.close()
+    zk.end()
     done = harness.tool(shared_broker, "cluster", "cluster-id")
     assert text_of(done) == f"Cluster ID: {cluster_id}\n"
     done = harness.run(harness.TOOL, "cluster", "cluster-id", "-b",

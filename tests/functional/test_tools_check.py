@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 
-import kazoo.client
 import kazoo.security
 import pytest
 
@@ -32,9 +31,7 @@ class Patient:
         self.data = folder / "data"
         self.data.mkdir()
         self.file = folder / "server.properties"
-        self.zk = kazoo.client.KazooClient(zookeeper.address + self.chroot,
-                                           timeout=10)
-        self.zk.start(30)
+        self.zk = harness.connect_zk(zookeeper.address + self.chroot)
         self.zk.ensure_path("/")
         self.node("/cluster/id", {"version": "1", "id": CLUSTER_ID})
         for path in ("/brokers/ids", "/brokers/topics", "/config/topics",
@@ -46,8 +43,7 @@ class Patient:
         self.meta()
 
     def end(self):
-        self.zk.stop()
-        self.zk.close()
+        self.zk.end()
 
     def node(self, path, value, **how):
         self.zk.create(path, json.dumps(value, separators=(",", ":"))
@@ -250,11 +246,9 @@ class TestCluster:
         (where, _), message = patient.grave(
             "--zookeeper", patient.zookeeper.address + "/nothing-here")
         assert where == "/cluster/id" and "no cluster here" in message
-        zk = kazoo.client.KazooClient(patient.zookeeper.address)
-        zk.start(30)
+        zk = harness.connect_zk(patient.zookeeper.address)
         assert zk.exists("/nothing-here") is None
-        zk.stop()
-        zk.close()
+        zk.end()
 
     def test_a_new_one(self, patient):
         (patient.data / "meta.properties").unlink()

@@ -8,8 +8,6 @@ import struct
 import time
 import uuid
 
-import kazoo.client
-import kazoo.exceptions
 import pytest
 
 import harness
@@ -30,17 +28,15 @@ def name_of(prefix="topic"):
 
 @pytest.fixture
 def zk(broker):
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start(30)
+    client = harness.connect_zk(broker)
     yield client
-    client.stop()
-    client.close()
+    client.end()
 
 
 @pytest.fixture
 def fake(broker):
     with FakeBroker(broker, FAKE) as f:
-        harness.wait_until(lambda: f.orders, what="the first order")
+        f.wait_known()
         yield f
 
 
@@ -174,8 +170,7 @@ def test_delete_does_not_wait(client, zk, fake, timeout_ms):
 
 def test_delete_disabled(make_broker):
     broker = make_broker(delete_topic_enable="false").start()
-    zk = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    zk.start(30)
+    zk = harness.connect_zk(broker)
     try:
         harness.create_topic(broker, "t")
         with wire.Client(broker.address) as client:
@@ -511,8 +506,7 @@ def test_hands_over_at_sigterm(make_broker, victim, enabled):
     brokers = [make_broker(i, controlled_shutdown_enable=str(enabled).lower())
                .start() for i in range(2)]
     other = brokers[1 - victim]
-    zk = kazoo.client.KazooClient(other.options["zookeeper.connect"])
-    zk.start(30)
+    zk = harness.connect_zk(other)
     try:
         with wire.Client(brokers[0].address) as client:
             create_on(client, "t", [victim, 1 - victim])

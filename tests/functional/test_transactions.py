@@ -217,7 +217,7 @@ def test_waits_and_goes_on(old):
     does not hold him back, but for the place where it was."""
     with wire.Client(old.address) as c, wire.Client(old.address) as other:
         ask = c.send("Fetch", 12, **wire.fetch_request(
-            "t", STABLE, max_wait_ms=1500, IsolationLevel=1))
+            "t", STABLE, max_wait_ms=6000, IsolationLevel=1))
         assert wire.produce(other, "t", wire.batch(
             [b"more"], timestamp=NOW + END))["BaseOffset"] == END
         # who would be awake has answered by now

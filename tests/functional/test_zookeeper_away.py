@@ -6,7 +6,6 @@ afterwards all is as it was.  An hour of it is in tests/replay."""
 import json
 import time
 
-import kazoo.client
 import pytest
 
 import harness
@@ -17,12 +16,6 @@ TIMED_OUT, LEADER_NOT_AVAILABLE, LOADING = 7, 5, 14
 AWAY_S = 30
 # to be told within, whatever time-out was asked for
 SOON_S = 20
-
-
-def connect(zookeeper, broker):
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start()
-    return client
 
 
 class Asker:
@@ -115,7 +108,7 @@ def test_away(own_zookeeper, make_broker, leave):
         harness.wait_until(lambda: broker.http("/readyz")[0] == 200
                            and broker.metric("kafka_server_zk_sessionstate",
                                              state="CONNECTED") == 1)
-        client = connect(own_zookeeper, broker)
+        client = harness.connect_zk(broker)
         harness.wait_until(lambda: client.exists("/brokers/ids/0"))
         harness.wait_until(lambda: client.exists("/controller"))
         assert json.loads(client.get("/controller")[0])["brokerid"] == 0
@@ -127,8 +120,7 @@ def test_away(own_zookeeper, make_broker, leave):
         assert {"t", "bystander", "after"} <= made
         assert len([t for t in made
                     if not t.startswith(f"left-{asker.rounds}-")]) < 20
-        client.stop()
-        client.close()
+        client.end()
     assert wire_records(broker) == bystander.rounds
 
 

@@ -3,7 +3,6 @@
 
 import json
 
-import kazoo.client
 
 import wire
 
@@ -19,16 +18,12 @@ class Pair:
         self.clients = [wire.Client(b.address) for b in brokers]
         self.nodes = []
         for broker in brokers:
-            nodes = kazoo.client.KazooClient(
-                broker.options["zookeeper.connect"])
-            nodes.start()
-            self.nodes.append(nodes)
+            self.nodes.append(harness.connect_zk(broker))
 
     def end(self):
         for client, nodes in zip(self.clients, self.nodes):
             client.close()
-            nodes.stop()
-            nodes.close()
+            nodes.end()
 
     def each(self, api, version, **values):
         return [c.call(api, version, **values) for c in self.clients]

@@ -10,8 +10,6 @@ import threading
 import time
 from concurrent import futures
 
-import kazoo.client
-
 import harness
 import packing
 import wire
@@ -55,13 +53,11 @@ def swap(old, new):
 @contextlib.contextmanager
 def nodes(broker):
     """The broker's ZooKeeper."""
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start()
+    client = harness.connect_zk(broker)
     try:
         yield client
     finally:
-        client.stop()
-        client.close()
+        client.end()
 
 
 def wait_forgotten(broker):

@@ -5,7 +5,6 @@ tree of its own: the trees differ in ids and times only."""
 import json
 import re
 
-import kazoo.client
 import pytest
 
 import harness
@@ -15,8 +14,7 @@ from answers import SERVED
 
 def tree(address):
     """{path: (data, version, ephemeral?, acl)}"""
-    client = kazoo.client.KazooClient(address)
-    client.start()
+    client = harness.connect_zk(address)
     out = {}
     todo = ["/"]
     while todo:
@@ -27,8 +25,7 @@ def tree(address):
                      [(a.perms, a.id.scheme, a.id.id) for a in acls])
         todo += [path.rstrip("/") + "/" + child
                  for child in client.get_children(path)]
-    client.stop()
-    client.close()
+    client.end()
     return out
 
 
@@ -105,14 +102,12 @@ def change_topics(c):
 
 def wait_gone(broker, *names):
     """Kafka answers before its nodes are gone."""
-    client = kazoo.client.KazooClient(broker.options["zookeeper.connect"])
-    client.start()
+    client = harness.connect_zk(broker)
     harness.wait_until(
         lambda: not client.get_children("/admin/delete_topics") and not any(
             client.exists("/brokers/topics/" + n)
             for n in names), what="topics are deleted")
-    client.stop()
-    client.close()
+    client.end()
 
 
 def change_configs(c):
