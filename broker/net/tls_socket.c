@@ -22,9 +22,10 @@
  * plain bytes; nothing more is encrypted before it has left.  What came and the
  * owner has not asked for yet is kept.
  *
- * Where the kernel has TLS of its own, the handshake runs over the descriptor,
- * because OpenSSL hands the keys over to it; plain bytes are then written, and
- * files sent, to the inner socket, and the kernel encrypts.
+ * Where the kernel has TLS of its own, the handshake is written to the
+ * descriptor, because OpenSSL hands the key for sending over to it; plain bytes
+ * are then written, and files sent, to the inner socket, and the kernel
+ * encrypts.  What comes is read by the BIO all the same, with its bounds.
  *
  * OpenSSL may hold bytes that the descriptor no longer tells of; a timer that
  * is due at once stands for the event that does not come.
@@ -42,8 +43,9 @@
 #include "net/tls_int.h"
 
 #define WHY_SIZE 200
-/* Of one call. */
+/* Of one call; and two of OpenSSL's reads are a record. */
 #define INNER_READS_MAX 16
+#define RECORD_READS_MAX 512
 #define PENDING_MAX (2 * TLS_TURN_BYTES)
 
 /* Of one call of one socket. */
@@ -68,6 +70,7 @@ struct tls_socket {
 	size_t kept_at;
 	size_t asked; /* plain bytes that the owner reads for */
 	int inner_reads; /* since OpenSSL was entered */
+	int record_reads;
 	struct timer again;
 	unsigned wanted;       /* by the owner */
 	unsigned inner_wanted;
@@ -77,6 +80,7 @@ struct tls_socket {
 	bool busy;         /* on_ready is under way */
 	bool dead;         /* closed while busy */
 	bool readable;     /* OpenSSL may hold more */
+	bool held_back;    /* what has come waits for the next call */
 	bool broken;       /* no notice of the end is due any more */
 	bool eof;          /* the inner socket's */
 	bool kernel_sends;
@@ -169,6 +173,12 @@ bio_read(BIO *bio, char *to, int size)
 	CHECK(t->entered);
 	if (size <= 0)
 		return (0);
+	/* Small records, and those that bring nothing, cost time as well. */
+	if (!t->shaking && t->record_reads++ >= RECORD_READS_MAX) {
+		t->held_back = true;
+		BIO_set_retry_read(bio);
+		return (-1);
+	}
 	if (t->kept_at < t->kept.length)
 		return (take((uint8_t *)to, (size_t)size, t->kept.data,
 		    &t->kept_at, t->kept.length));
@@ -316,7 +326,8 @@ tls_enter(struct tls_socket *t)
 	t->entered = true;
 	t->scratch->cipher.length = 0;
 	t->scratch->come_at = t->scratch->come_length = 0;
-	t->inner_reads = 0;
+	t->inner_reads = t->record_reads = 0;
+	t->held_back = false;
 }
 
 /* What OpenSSL did not take stays with the socket. */
@@ -335,6 +346,15 @@ keep_rest(struct tls_socket *t)
 		    scratch->come_length - scratch->come_at);
 }
 
+/* OpenSSL before 3.0.14 would give back what half a record lies in, and go on
+ * to use it. */
+static bool
+between_records(const SSL *ssl)
+{
+	return (SSL_has_pending(ssl) == 0 &&
+	    strcmp(SSL_rstate_string(ssl), "RH") == 0);
+}
+
 /* What OpenSSL wrote goes out. */
 static void
 tls_leave(struct tls_socket *t, bool more)
@@ -346,7 +366,7 @@ tls_leave(struct tls_socket *t, bool more)
 	t->entered = false;
 	keep_rest(t);
 	/* Those of an idle connection are missed by nobody. */
-	if (SSL_has_pending(t->ssl) == 0)
+	if (between_records(t->ssl))
 		(void)SSL_free_buffers(t->ssl);
 	if (cipher->length != 0 && t->error == 0) {
 		if (!has_pending(t))
@@ -450,16 +470,18 @@ ssl_make(struct tls_socket *t, const char *host)
 	struct socket *inner = t->inner;
 	const int descriptor = t->context->kernel ?
 	    inner->sockets->ops->kernel_descriptor(inner) : -1;
-	BIO *bio;
+	BIO *in, *out;
 
 	t->ssl = SSL_new(t->context->ctx);
-	if (t->ssl == NULL)
+	in = t->ssl == NULL ? NULL : bio_new(t);
+	if (in == NULL)
 		return (false);
-	bio = descriptor >= 0 ? BIO_new_socket(descriptor, BIO_NOCLOSE) :
+	SSL_set0_rbio(t->ssl, in);
+	out = descriptor >= 0 ? BIO_new_socket(descriptor, BIO_NOCLOSE) :
 	    bio_new(t);
-	if (bio == NULL)
+	if (out == NULL)
 		return (false);
-	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set0_wbio(t->ssl, out);
 	SSL_set_app_data(t->ssl, t);
 	if (descriptor >= 0)
 		(void)SSL_set_options(t->ssl, SSL_OP_ENABLE_KTLS);
@@ -653,7 +675,8 @@ tls_read(struct socket *socket, void *to, size_t size)
 	}
 	answer = (ssize_t)have;
 	/* An error after bytes is found again by the next call. */
-	t->readable = n > 0 || (have != 0 && result != SSL_ERROR_WANT_READ);
+	t->readable = n > 0 || t->held_back ||
+	    (have != 0 && result != SSL_ERROR_WANT_READ);
 	if (have == 0)
 		answer = tls_failed(t, result);
 	else if (n <= 0 && result != SSL_ERROR_WANT_READ &&
