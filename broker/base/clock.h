@@ -39,6 +39,14 @@ clock_mono_ms(const struct clock *clock)
 	return (clock->mono_ns(clock) / 1000000);
 }
 
+/* `ms` later, at most INT64_MAX: there are options that go up to that. */
+static inline int64_t
+clock_after_ms(int64_t now_ns, int64_t ms)
+{
+	return (ms < (INT64_MAX - now_ns) / 1000000 ? now_ns + ms * 1000000 :
+						       INT64_MAX);
+}
+
 static inline int64_t
 clock_wall_ms(const struct clock *clock)
 {

@@ -341,7 +341,7 @@ connection_mute_for(struct connection *c, int64_t ms)
 	CHECK_MAGIC(c, CONNECTION_MAGIC);
 	if (c->closed || ms <= 0)
 		return;
-	due_ns = loop_now_ns(c->hub->loop) + ms * 1000000;
+	due_ns = clock_after_ms(loop_now_ns(c->hub->loop), ms);
 	if (!timer_armed(&c->mute) || c->mute.due_ns < due_ns)
 		timer_arm_at(&c->mute, due_ns);
 }

@@ -264,8 +264,8 @@ peer_send(struct peer *peer, struct peer_call *call, int api_key, int version,
 	}
 	/* Never negative: Java's clients keep those for themselves. */
 	peer->next_correlation_id = (peer->next_correlation_id + 1) & INT32_MAX;
-	t->deadline_ns = loop_now_ns(peer->setup.loop) +
-	    peer->setup.request_timeout_ms * 1000000;
+	t->deadline_ns = clock_after_ms(loop_now_ns(peer->setup.loop),
+	    peer->setup.request_timeout_ms);
 	t->call = call;
 	call->api = api;
 	call->version = version;
@@ -354,8 +354,8 @@ resolve_begin(struct peer *peer)
 	peer->state = PEER_RESOLVING;
 	peer->connect_asked = false;
 	peer->all_refused = true;
-	peer->limit_ns = loop_now_ns(peer->setup.loop) +
-	    peer->connect_timeout_ms * 1000000;
+	peer->limit_ns = clock_after_ms(loop_now_ns(peer->setup.loop),
+	    peer->connect_timeout_ms);
 	/* One that an earlier attempt gave up on will do as well. */
 	if (peer->resolution != NULL)
 		return;
@@ -523,8 +523,8 @@ peer_lose(struct peer *peer, enum peer_error error)
 		peer_allow_more(peer);
 	peer->state = PEER_IDLE;
 	peer->last_error = error;
-	peer->limit_ns = loop_now_ns(peer->setup.loop) +
-	    peer->setup.backoff_ms * 1000000;
+	peer->limit_ns = clock_after_ms(loop_now_ns(peer->setup.loop),
+	    peer->setup.backoff_ms);
 	peer->size_have = 0;
 	peer->frame_size = 0;
 	buffer_fini(&peer->frame);

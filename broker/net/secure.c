@@ -50,8 +50,6 @@ void
 secure_begin(struct connection *c)
 {
 	struct hub *hub = c->hub;
-	const int64_t patience_ms =
-	    hub->net->setup.options->connection_setup_timeout_max_ms;
 	struct connection *oldest;
 
 	if (hub->scratch == NULL)
@@ -65,8 +63,8 @@ secure_begin(struct connection *c)
 	c->socket->owner = c;
 	c->socket->on_ready = connection_ready;
 	c->secure = c->shaking = true;
-	c->shake_deadline_ns = loop_now_ns(hub->loop) +
-	    (patience_ms < INT32_MAX ? patience_ms : INT32_MAX) * 1000000;
+	c->shake_deadline_ns = clock_after_ms(loop_now_ns(hub->loop),
+	    hub->net->setup.options->connection_setup_timeout_max_ms);
 	list_push_tail(&hub->shaking, &c->shake);
 	if (++hub->shaking_count <= SHAKING_MAX)
 		return;

@@ -699,6 +699,12 @@ test_clock(void)
 	CU_ASSERT_EQUAL(clock_mono_ns(&virtual.clock), 2500000);
 	CU_ASSERT_EQUAL(clock_mono_ms(&virtual.clock), 2);
 	CU_ASSERT_EQUAL(clock_wall_ms(&virtual.clock), 1002);
+	CU_ASSERT_EQUAL(clock_after_ms(7, 2), 2000007);
+	CU_ASSERT_EQUAL(clock_after_ms(7, 0), 7);
+	CU_ASSERT_EQUAL(clock_after_ms(7, INT64_MAX / 1000000 - 1),
+	    (INT64_MAX / 1000000 - 1) * 1000000 + 7);
+	CU_ASSERT_EQUAL(clock_after_ms(7, INT64_MAX), INT64_MAX);
+	CU_ASSERT_EQUAL(clock_after_ms(INT64_MAX, 1), INT64_MAX);
 }
 
 static void

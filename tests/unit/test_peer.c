@@ -12,6 +12,7 @@
 /* Broker "a" serves; "b" is where the client lives. */
 struct world {
 	int64_t patience_max_ms; /* of a peer that connects */
+	bool for_ever;           /* it never gives up */
 	struct clock_virtual clock;
 	struct scheduler *scheduler;
 	struct fabric *fabric;
@@ -41,7 +42,7 @@ world_init(struct world *w, uint64_t seed)
 static void
 world_connect(struct world *w, int32_t port)
 {
-	const struct peer_setup setup = {
+	struct peer_setup setup = {
 		.loop = w->loop,
 		.sockets = fabric_sockets(w->fabric, "b"),
 		.resolver = w->resolver,
@@ -56,6 +57,8 @@ world_connect(struct world *w, int32_t port)
 		.in_flight_max = 3,
 	};
 
+	if (w->for_ever)
+		setup.connect_timeout_ms = setup.request_timeout_ms = INT64_MAX;
 	w->peer = peer_new(&setup);
 }
 
@@ -321,6 +324,29 @@ test_patience_grows(void)
 	world_fini(&w);
 }
 
+/* The options go up to more milliseconds than nanoseconds can be told. */
+static void
+test_patience_without_end(void)
+{
+	struct asked a;
+	struct world w;
+
+	world_init(&w, 1);
+	w.for_ever = true;
+	fake_start(&w);
+	fabric_cut(w.fabric, "a", "b", true);
+	ask(&w, &a);
+	world_run(&w, (int64_t)24 * 3600 * 1000);
+	CU_ASSERT_FALSE(a.call.done);
+	fabric_cut(w.fabric, "a", "b", false);
+	fake_answer(&w, 16, 0, 12);
+	world_run(&w, 1000);
+	CU_ASSERT_TRUE(a.call.done);
+	CU_ASSERT_EQUAL(a.call.error, PEER_OK);
+	ask_fini(&a);
+	world_fini(&w);
+}
+
 static void
 test_reset(void)
 {
@@ -483,6 +509,7 @@ static const struct unit_test tests[] = {
 	{ "nobody listens", test_unknown_host },
 	{ "timeouts", test_timeouts },
 	{ "patience grows", test_patience_grows },
+	{ "patience without end", test_patience_without_end },
 	{ "reset", test_reset },
 	{ "wrong answers", test_wrong_answers },
 	{ "abandoned calls", test_abandoned },

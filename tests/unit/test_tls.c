@@ -472,6 +472,23 @@ test_silent(void)
 	world_fini(&w);
 }
 
+/* ...max.ms goes up to more milliseconds than nanoseconds can be told. */
+static void
+test_silent_with_leave(void)
+{
+	struct world w;
+	struct talk talk;
+
+	world_init(&w, 1);
+	w.rig.options.connection_setup_timeout_max_ms = INT64_MAX;
+	world_start(&w);
+	talk_init(&talk, &w, true);
+	world_run(&w, 60000);
+	CU_ASSERT_PTR_NOT_NULL(talk.socket);
+	talk_fini(&talk);
+	world_fini(&w);
+}
+
 static void
 test_gone_in_between(void)
 {
@@ -902,6 +919,7 @@ main(void)
 		{ "a peer that speaks no TLS", test_peer_meets_no_tls },
 		{ "a client that speaks no TLS", test_no_tls_at_all },
 		{ "a client that says nothing", test_silent },
+		{ "a client that may say nothing", test_silent_with_leave },
 		{ "gone in the handshake", test_gone_in_between },
 		{ "sessions come back", test_resumption },
 		{ "the kernel's sockets", test_kernel },
