@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS for librdkafka: Kafka's stores are read as our own client reads them, and
- * handed over in PEM.  librdkafka's own names (ssl.ca.location, ...) pass by.
+ * handed over in PEM; versions and suites, of which librdkafka takes some only,
+ * are told to OpenSSL.  librdkafka's own names (ssl.ca.location, ...) pass by.
  */
 #include <string.h>
 
@@ -14,8 +15,21 @@
 static const char *const store_names[] = {
 	"ssl.truststore.location", "ssl.truststore.certificates",
 	"ssl.keystore.location", "ssl.keystore.key",
-	"ssl.keystore.certificate.chain", "ssl.cipher.suites",
+	"ssl.keystore.certificate.chain",
 };
+/* And these OpenSSL's. */
+static const char *const rule_names[] = {
+	"ssl.cipher.suites", "ssl.enabled.protocols",
+};
+
+static bool
+has_any(const struct config_map *map, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (config_map_get(map, names[i]) != NULL)
+			return (true);
+	return (false);
+}
 
 static int
 set(const struct tool *tool, rd_kafka_conf_t *conf, const char *name,
@@ -44,9 +58,6 @@ set_stores(const struct tool *tool, rd_kafka_conf_t *conf,
 			    &pem.certificates);
 		if (status == TOOL_OK)
 			status = set(tool, conf, "ssl.key.pem", &pem.key);
-		if (status == TOOL_OK)
-			status = set(tool, conf, "ssl.cipher.suites",
-			    &pem.ciphers);
 	} else {
 		tool_fail(tool, "%s", report.error);
 		status = TOOL_FAILED;
@@ -56,18 +67,13 @@ set_stores(const struct tool *tool, rd_kafka_conf_t *conf,
 }
 
 static int
-set_rules(const struct tool *tool, const struct config_map *map,
+set_identification(const struct tool *tool, const struct config_map *map,
     rd_kafka_conf_t *conf)
 {
 	static const char identify[] = "ssl.endpoint.identification.algorithm";
-	const char *versions = config_map_get(map, "ssl.enabled.protocols");
 	const char *algorithm = config_map_get(map, identify);
 	char why[256];
 
-	if (versions != NULL && (strstr(versions, "TLSv1.2") == NULL ||
-		strstr(versions, "TLSv1.3") == NULL))
-		return (tool_usage(tool, "ssl.enabled.protocols=%s cannot be "
-		    "kept to here: leave it out", versions));
 	if (algorithm != NULL && rd_kafka_conf_set(conf, identify,
 		*algorithm == '\0' ? "none" : algorithm, why, sizeof(why)) !=
 		RD_KAFKA_CONF_OK)
@@ -81,15 +87,18 @@ console_tls(const struct tool *tool, const struct config_map *map,
     rd_kafka_conf_t *conf)
 {
 	struct security_options security;
+	struct tls_report report;
 	char error[OPTION_ERROR_SIZE];
-	int status = set_rules(tool, map, conf);
+	int status = set_identification(tool, map, conf);
 
 	if (status != TOOL_OK)
 		return (status);
 	if (!security_of_client(map, &security, error))
 		return (tool_usage(tool, "%s", error));
-	for (size_t i = 0; i < nelems(store_names); i++)
-		if (config_map_get(map, store_names[i]) != NULL)
-			return (set_stores(tool, conf, &security));
-	return (TOOL_OK);
+	if (has_any(map, store_names, nelems(store_names)))
+		status = set_stores(tool, conf, &security);
+	if (status == TOOL_OK && has_any(map, rule_names, nelems(rule_names)) &&
+	    !tls_impose(&security, &report))
+		status = tool_usage(tool, "%s", report.error);
+	return (status);
 }

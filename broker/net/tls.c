@@ -170,7 +170,6 @@ bool
 tls_export(const struct security_options *security, struct tls_pem *out,
     struct tls_report *report)
 {
-	struct buffer suites = BUFFER_EMPTY;
 	STACK_OF(X509) *trusted = NULL;
 	struct tls_key key;
 	bool good;
@@ -178,9 +177,7 @@ tls_export(const struct security_options *security, struct tls_pem *out,
 	memset(out, 0, sizeof(*out));
 	memset(report, 0, sizeof(*report));
 	good = tls_key_read(security, &key, report) &&
-	    tls_trust_read(security, &trusted, report) &&
-	    tls_ciphers_read(security->ssl_cipher_suites, &out->ciphers,
-		&suites, report);
+	    tls_trust_read(security, &trusted, report);
 	if (good && key.key != NULL) {
 		append_key(&out->key, key.key);
 		append_certificate(&out->certificates, key.certificate);
@@ -190,7 +187,6 @@ tls_export(const struct security_options *security, struct tls_pem *out,
 		append_stack(&out->trusted, trusted);
 	tls_key_fini(&key);
 	sk_X509_pop_free(trusted, X509_free);
-	buffer_fini(&suites);
 	return (good);
 }
 
@@ -202,5 +198,4 @@ tls_pem_fini(struct tls_pem *pem)
 	if (pem->key.data != NULL)
 		OPENSSL_cleanse(pem->key.data, pem->key.capacity);
 	buffer_fini(&pem->key);
-	buffer_fini(&pem->ciphers);
 }

@@ -63,10 +63,14 @@ struct tls_pem {
 	struct buffer trusted;
 	struct buffer certificates;
 	struct buffer key; /* not encrypted */
-	struct buffer ciphers; /* by OpenSSL's names; of TLS 1.2 */
 };
 bool tls_export(const struct security_options *security, struct tls_pem *out,
     struct tls_report *report);
 void tls_pem_fini(struct tls_pem *pem);
+/* And the versions and suites, for one that lets OpenSSL decide: from then on
+ * they are what every context of this process begins with.  Before any other
+ * thread uses OpenSSL. False: report->error. */
+bool tls_impose(const struct security_options *security,
+    struct tls_report *report);
 
 #endif

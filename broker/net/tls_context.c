@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <openssl/conf.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -159,6 +160,82 @@ ciphers_set(SSL_CTX *ctx, const struct security_options *security,
 
 	buffer_fini(&old);
 	buffer_fini(&new);
+	return (good);
+}
+
+/* --- rules for the whole process ------------------------------------------ */
+
+static const char *
+version_name(long version)
+{
+	return (version == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
+}
+
+/* As openssl.cnf would have them; see config(5) of OpenSSL. */
+static void
+rules_write(SSL_CTX *ctx, const struct buffer *old, const struct buffer *new,
+    struct buffer *out)
+{
+	buffer_append_text(out, "openssl_conf = all\n[all]\nssl_conf = ssl\n"
+	    "[ssl]\nsystem_default = rules\n[rules]\nMinProtocol = ");
+	buffer_append_text(out,
+	    version_name(SSL_CTX_get_min_proto_version(ctx)));
+	buffer_append_text(out, "\nMaxProtocol = ");
+	buffer_append_text(out,
+	    version_name(SSL_CTX_get_max_proto_version(ctx)));
+	if (old->length != 0) {
+		buffer_append_text(out, "\nCipherString = ");
+		buffer_append_slice(out, buffer_slice(old));
+	}
+	if (new->length != 0) {
+		buffer_append_text(out, "\nCiphersuites = ");
+		buffer_append_slice(out, buffer_slice(new));
+	}
+	buffer_append_text(out, "\n");
+}
+
+static bool
+rules_load(const struct buffer *text, struct tls_report *report)
+{
+	BIO *bio = BIO_new_mem_buf(text->data, (int)text->length);
+	CONF *conf = NCONF_new(NULL);
+	long line;
+	bool good;
+
+	CHECK(bio != NULL && conf != NULL);
+	OPENSSL_load_builtin_modules();
+	good = NCONF_load_bio(conf, bio, &line) == 1 &&
+	    CONF_modules_load(conf, NULL, 0) == 1;
+	if (!good)
+		(void)tls_refuse(report, "ssl.cipher.suites, "
+		    "ssl.enabled.protocols: %s", tls_reason());
+	NCONF_free(conf);
+	BIO_free(bio);
+	return (good);
+}
+
+bool
+tls_impose(const struct security_options *security, struct tls_report *report)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	struct buffer old = BUFFER_EMPTY, new = BUFFER_EMPTY;
+	struct buffer text = BUFFER_EMPTY;
+	bool good;
+
+	CHECK(ctx != NULL);
+	memset(report, 0, sizeof(*report));
+	good = versions_set(ctx, security, report) &&
+	    tls_ciphers_read(security->ssl_cipher_suites, &old, &new,
+		report) && ciphers_apply(ctx, &old, &new, report);
+	if (good) {
+		rules_write(ctx, &old, &new, &text);
+		good = rules_load(&text, report);
+	}
+	ERR_clear_error();
+	SSL_CTX_free(ctx);
+	buffer_fini(&old);
+	buffer_fini(&new);
+	buffer_fini(&text);
 	return (good);
 }
 

@@ -872,6 +872,51 @@ def test_tools(shared, authority, tmp_path, store):
     assert got.stdout == LINES
 
 
+@pytest.mark.parametrize("rules,version", (
+    ({"ssl.cipher.suites": "TLS_AES_128_GCM_SHA256"}, "TLSv1.3"),
+    ({"ssl.cipher.suites": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+     "TLSv1.2"),
+    ({"ssl.enabled.protocols": "TLSv1.3"}, "TLSv1.3"),
+    ({"ssl.enabled.protocols": "TLSv1.2"}, "TLSv1.2"),
+))
+def test_tools_keep_to_rules(make_secure, authority, server, tmp_path, rules,
+                             version):
+    """librdkafka as well: it meets who has what it may use, and nobody else.
+    The broker's suite is one of the other's kind or version."""
+    config = tmp_path / "client.properties"
+
+    secure = make_secure(server.pem_options())
+
+    def produced(options):
+        """To a broker of those; whether that took it, and what it refused."""
+        for name in ("ssl.cipher.suites", "ssl.enabled.protocols"):
+            secure.broker.options.pop(name, None)
+        secure.set(options).start()
+        if options is rules:
+            harness.create_topic(secure.broker, "t")
+        harness.wait_topic(secure.broker, "t")
+        for patience_ms in (2000, 60000):
+            config.write_text(certificates.text_of({
+                "security.protocol": "SSL", "request.timeout.ms": 1900,
+                "delivery.timeout.ms": patience_ms,
+                **authority.pem_options(), **rules}))
+            done = harness.run(
+                harness.CONSOLE, "produce", "--bootstrap-server",
+                secure.address, "--topic", "t", "--producer.config", config,
+                stdin=b"x\n", check=False)
+            refused = secure.broker.metric(FAILED)
+            if done.returncode == 0 or refused:
+                break
+        secure.broker.stop()
+        return done.returncode == 0, refused > 0
+    assert produced(rules) == (True, False)
+    other = next(v for v in VERSIONS if v != version)
+    assert produced({"ssl.enabled.protocols": other}) == (False, True)
+    if rules == {"ssl.cipher.suites": "TLS_AES_128_GCM_SHA256"}:
+        assert produced({"ssl.cipher.suites": "TLS_AES_256_GCM_SHA384"}) == (
+            False, True)
+
+
 def test_tools_with_a_certificate(make_secure, authority, server, person,
                                   tmp_path):
     secure = make_secure({**server.pem_options(), **authority.pem_options(),

@@ -905,6 +905,55 @@ test_refusals(void)
 	tls_identity_fini(&other);
 }
 
+/* --- rules for the whole process ------------------------------------------ */
+
+static void
+expect_imposed(const char *versions, const char *suites, int lowest,
+    int highest, const char *first)
+{
+	struct security_options s;
+	struct tls_report report;
+	SSL_CTX *ctx;
+
+	tls_rig_defaults(&s);
+	s.ssl_enabled_protocols = versions;
+	s.ssl_cipher_suites = suites;
+	CU_ASSERT_TRUE(tls_impose(&s, &report));
+	/* As a client makes one that knows nothing of it. */
+	ctx = SSL_CTX_new(TLS_client_method());
+	CU_ASSERT_EQUAL(SSL_CTX_get_min_proto_version(ctx), lowest);
+	CU_ASSERT_EQUAL(SSL_CTX_get_max_proto_version(ctx), highest);
+	if (first != NULL)
+		CU_ASSERT_STRING_EQUAL(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(
+			SSL_CTX_get_ciphers(ctx), 0)), first);
+	SSL_CTX_free(ctx);
+}
+
+/* The last one, since what it does stays. */
+static void
+test_imposed(void)
+{
+	struct security_options s;
+	struct tls_report report;
+
+	expect_imposed("TLSv1.3", "", TLS1_3_VERSION, TLS1_3_VERSION, NULL);
+	expect_imposed("TLSv1.2", "", TLS1_2_VERSION, TLS1_2_VERSION, NULL);
+	expect_imposed("TLSv1.2,TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256",
+	    TLS1_3_VERSION, TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256");
+	expect_imposed("TLSv1.2,TLSv1.3",
+	    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", TLS1_2_VERSION,
+	    TLS1_2_VERSION, NULL);
+	expect_imposed("TLSv1.2,TLSv1.3", "TLS_AES_128_GCM_SHA256,"
+	    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", TLS1_2_VERSION,
+	    TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	tls_rig_defaults(&s);
+	s.ssl_cipher_suites = "TLS_NONE";
+	CU_ASSERT_FALSE(tls_impose(&s, &report));
+	CU_ASSERT_PTR_NOT_NULL(strstr(report.error, "TLS_NONE"));
+	expect_imposed("TLSv1.2,TLSv1.3", "", TLS1_2_VERSION, TLS1_3_VERSION,
+	    NULL);
+}
+
 int
 main(void)
 {
@@ -927,6 +976,7 @@ main(void)
 		{ "folded PEM", test_folded_pem },
 		{ "chains", test_chain },
 		{ "refusals", test_refusals },
+		{ "rules for the whole process", test_imposed },
 	};
 
 	return (unit_main("tls", tests, nelems(tests)));
