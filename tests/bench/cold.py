@@ -10,6 +10,7 @@ import threading
 
 OLD_BATCHES = 2000      # of 900 records of 1 KiB
 REQUESTS = 100000
+WRITTEN_BYTES = OLD_BATCHES * 900 * 1024
 
 
 def evict(broker, topic):

@@ -348,6 +348,7 @@ limit_run(struct limit *limit, const struct limit_kind *kind)
 	report(limit, kind, (double)(now_ns() - began_ns) / 1e9, cpu);
 }
 
+/* It goes with its last user. */
 static int
 file_make(const char *folder)
 {
@@ -356,7 +357,7 @@ file_make(const char *folder)
 
 	(void)snprintf(path, sizeof(path), "%s/limit.XXXXXX", folder);
 	file = mkstemp(path);
-	if (file < 0)
+	if (file < 0 || unlink(path) != 0)
 		fail(path);
 	return (file);
 }
