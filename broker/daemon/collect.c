@@ -84,6 +84,13 @@ collect_files(struct broker *b, struct metrics *m)
 }
 
 static void
+collect_listener(void *arg, const char *name, size_t connections)
+{
+	metrics_sample(arg, METRIC_CONNECTIONS, METRICS_VALUES(name),
+	    (int64_t)connections);
+}
+
+static void
 collect_broker(struct metrics_scrape *scrape, void *arg)
 {
 	struct broker *b = arg;
@@ -103,6 +110,8 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	    (int64_t)work_queue_length(b->resolver));
 	if (!atomic_load(&b->collected))
 		return;
+	net_each_listener(b->net, collect_listener, scrape);
+	metrics_set(m, METRIC_MEMORY_USED, (int64_t)net_frame_bytes(b->net));
 	collect_files(b, m);
 	collect_dirs(b, scrape);
 	storage_each_log(b->storage, collect_log, scrape);

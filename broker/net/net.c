@@ -214,6 +214,24 @@ net_port(const struct net *net, const char *name)
 }
 
 void
+net_each_listener(const struct net *net, void (*each)(void *arg,
+    const char *name, size_t connections), void *arg)
+{
+	const size_t count = atomic_load(&net->listener_count);
+
+	for (size_t i = 0; i < count; i++)
+		if (!atomic_load(&net->listeners[i].gone))
+			each(arg, net->listeners[i].config->name,
+			    atomic_load(&net->listeners[i].connection_count));
+}
+
+size_t
+net_frame_bytes(const struct net *net)
+{
+	return (atomic_load_explicit(&net->frame_bytes, memory_order_relaxed));
+}
+
+void
 net_open_listener(struct listener *l)
 {
 	l->opening.run = listener_open_run;

@@ -146,6 +146,12 @@ void net_close_listener(struct net *net, const char *name);
 /* What an open listener is bound to, -1: there is none. Where listeners are
  * opened and closed. */
 int32_t net_port(const struct net *net, const char *name);
+/* Those that are open, with the connections of each; any thread, as the next
+ * one: bytes of requests that have come and are not answered, those of the
+ * shortest left out. */
+void net_each_listener(const struct net *net, void (*each)(void *arg,
+    const char *name, size_t connections), void *arg);
+size_t net_frame_bytes(const struct net *net);
 /* Whether all listeners could speak the TLS that their options ask for. */
 bool net_tls_check(const struct net_options *options,
     struct tls_report *report);

@@ -287,6 +287,8 @@ def test_large_frames_are_bounded(make_broker):
         if not harness.sanitized():
             assert broker.memory_kib() - before < (8 + 16 + 24) << 10
         by.still_served(10)
+        assert broker.metric(
+            "kafka_network_socketserver_memorypoolused") > 1 << 20
         for c in clients:
             c.close()
         by.still_served()

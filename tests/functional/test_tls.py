@@ -783,6 +783,24 @@ def test_too_many_handshakes(make_secure, server, descriptors):
         s.close()
 
 
+def test_connections_are_counted_by_listener(make_secure, server):
+    secure = make_secure(server.pem_options()).start()
+
+    def counts():
+        return [secure.broker.metric("kafka_server_socket_connection_count",
+                                     listener=name)
+                for name in ("PLAINTEXT", "SSL")]
+    with wire.Client(secure.broker.address) as plain:
+        plain.call("ApiVersions", 0)
+        before = counts()[0]
+        others = [secure.client() for _ in range(3)]
+        wait_until(lambda: counts()[1] == 3, what="three of them")
+        assert counts()[0] == before >= 1
+        for client in others:
+            client.close()
+        wait_until(lambda: counts()[1] == 0, what="they are gone")
+
+
 def test_no_renegotiation(shared):
     """s_client asks for it when it is told R; the broker says no."""
     done = subprocess.run(
