@@ -3,7 +3,7 @@
 
 import json
 
-
+import harness
 import wire
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
