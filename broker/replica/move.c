@@ -7,8 +7,11 @@
  *	   |        .--- a pause: throttled, a want, the partition is busy
  *	   v        v  |
  *	[begin] --> [step on a worker: some MiB are copied] --> [swap]
- *	   |            |       ^ |                    has all
- *	   |            |       '-' more to copy
+ *	   |            |       ^ |                    has all    |
+ *	   |            |       '-' more to copy                  v
+ *	   |            |                                     [finish] --.
+ *	   |            |                                         ^ a want|
+ *	   |            |                                         '-------'
  *	   |            +-- a directory failed: given up, the copy stays
  *	   +-- another directory is asked for, the partition goes: dropped
  *
@@ -42,7 +45,10 @@ static void move_done(struct work *work);
 static void move_due(struct timer *timer);
 static int64_t move_step(struct move *move);
 static int64_t move_swap(struct move *move);
+static int64_t move_finish(struct move *move);
 static int64_t move_refused(struct move *move, enum error error);
+static void move_say(struct move *move, enum error error, const char *what,
+    bool over);
 static void move_start(struct post *post);
 
 /* What a step answers instead of a pause. */
@@ -101,14 +107,19 @@ moves_let_go(struct replica *replica)
 void
 moves_stop(struct replicas *replicas)
 {
-	LIST_EACH(element, &replicas->moves.list) {
+	struct moves *moves = &replicas->moves;
+
+	/* A worker may begin one just now, and find out that we stop. */
+	lock_take(&moves->lock);
+	LIST_EACH(element, &moves->list) {
 		struct move *move = list_entry(element, struct move, link);
 
 		if (!timer_armed(&move->timer))
 			continue;
 		timer_disarm(&move->timer);
-		atomic_fetch_sub(&replicas->moves.running, 1);
+		atomic_fetch_sub(&moves->running, 1);
 	}
+	lock_release(&moves->lock);
 }
 
 bool
@@ -158,7 +169,7 @@ moves_each(struct replicas *replicas,
 			.end_offset = atomic_load(&move->end_offset),
 		};
 
-		if (!atomic_load(&move->ended))
+		if (!atomic_load(&move->ended) && !atomic_load(&move->swapped))
 			each(arg, &view);
 	}
 	lock_release(&moves->lock);
@@ -166,15 +177,24 @@ moves_each(struct replicas *replicas,
 
 /* --- begin and end: the replica is claimed -------------------------------- */
 
+/* Who deletes records waits for the copy, too. */
+static void
+move_tell_start(struct replica *replica, int64_t offset)
+{
+	if (atomic_exchange(&replica->copy_start_offset, offset) != offset)
+		waitq_wake(&replica->trimmed);
+}
+
 static void
 move_measure(struct move *move)
 {
-	if (move->future == NULL)
+	if (move->future == NULL || atomic_load(&move->swapped))
 		return;
 	atomic_store(&move->size_bytes,
 	    log_future_size_bytes(move->future));
 	atomic_store(&move->end_offset,
 	    log_future_end_offset(move->future));
+	move_tell_start(move->replica, log_future_start_offset(move->future));
 }
 
 static struct move *
@@ -185,6 +205,7 @@ move_new(struct replica *replica, struct log_dir *dir)
 
 	atomic_init(&move->references, 2); /* the list's, the replica's */
 	atomic_init(&move->ended, false);
+	atomic_init(&move->swapped, false);
 	atomic_init(&move->size_bytes, 0);
 	atomic_init(&move->end_offset, 0);
 	lock_init(&move->lock, LOCK_RANK_REPLICAS);
@@ -241,21 +262,36 @@ move_begin(struct replica *replica, struct log_dir *dir, bool at_once)
 	return (ERR_NONE);
 }
 
+/* What a start found and no step has begun anew would come back with the next
+ * one. */
+static void
+move_forget_found(struct replica *replica)
+{
+	storage_drop_future(replica->replicas->setup.storage, replica->topic,
+	    replica->partition);
+}
+
 void
 move_end(struct replica *replica)
 {
 	struct move *move = replica->move;
 
-	if (move == NULL)
+	if (move == NULL) {
+		move_forget_found(replica);
 		return;
+	}
 	lock_take(&move->lock);
-	if (!atomic_exchange(&move->ended, true))
+	if (!atomic_exchange(&move->ended, true) &&
+	    !atomic_load(&move->swapped))
 		diag_info(replica->replicas->setup.diag, replica,
 		    "partition=%s/%d moves no more to dir=%s", replica->topic,
 		    (int)replica->partition, log_dir_path(move->dir));
 	if (move->future != NULL)
 		log_future_drop(&move->future);
+	else
+		move_forget_found(replica);
 	lock_release(&move->lock);
+	move_tell_start(replica, INT64_MAX);
 	replica->move = NULL;
 	move_unref(move);
 }
@@ -278,6 +314,14 @@ move_resume(struct replica *replica)
 	if (dir == NULL || log == NULL || dir == log_directory(log) ||
 	    replica->move != NULL)
 		return;
+	/* A log of that name might lie in the one that is lost. */
+	if (storage_has_failed_dir(replica->replicas->setup.storage)) {
+		diag_warn(replica->replicas->setup.diag, replica,
+		    "partition=%s/%d was moving to dir=%s: that goes on after "
+		    "a start with all directories", replica->topic,
+		    (int)replica->partition, log_dir_path(dir));
+		return;
+	}
 	diag_info(replica->replicas->setup.diag, replica,
 	    "partition=%s/%d was moving: its copy is begun anew dir=%s",
 	    replica->topic, (int)replica->partition, log_dir_path(dir));
@@ -378,11 +422,11 @@ move_copy(struct move *move, size_t *copied)
 	for (int i = 0; i < STEP_CHUNKS && error == ERR_NONE; i++) {
 		size_t some;
 
-		if (log_future_left_bytes(move->future) == 0)
-			break;
+		/* If only its start follows. */
 		error = log_future_copy(move->future, chunk, &some);
 		*copied += some;
-		if (chunk < FUTURE_CHUNK_BYTES)
+		if (chunk < FUTURE_CHUNK_BYTES ||
+		    log_future_left_bytes(move->future) == 0)
 			break;
 	}
 	return (error);
@@ -397,6 +441,8 @@ move_step(struct move *move)
 	size_t copied = 0;
 	enum error error = ERR_NONE;
 
+	if (atomic_load(&move->swapped))
+		return (move_finish(move));
 	if (log == NULL || log_dir_is_offline(move->dir))
 		return (move_refused(move, ERR_KAFKA_STORAGE_ERROR));
 	if (move->debt_bytes > 0)
@@ -433,13 +479,16 @@ move_swap(struct move *move)
 	replica_lock(replica);
 	error = log_future_left_bytes(move->future) >
 	    (int64_t)FUTURE_CHUNK_BYTES ? ERR_REPLICA_NOT_AVAILABLE :
-	    log_future_replace(&move->future);
+	    log_future_replace(move->future);
 	if (error == ERR_NONE) {
 		atomic_store_explicit(&replica->dir,
 		    append_dir_of(replica->replicas, move->dir),
 		    memory_order_release);
-		atomic_store(&move->ended, true);
-		replica->move = NULL;
+		atomic_store(&move->swapped, true);
+		move_tell_start(replica, INT64_MAX);
+		/* Who told of the failure did not find it there yet. */
+		if (log_failed(log))
+			replica_set_offline(replica);
 	}
 	replica_unlock(replica);
 	replica_unclaim(replica);
@@ -451,35 +500,57 @@ move_swap(struct move *move)
 		return (BUSY_PAUSE_NS);
 	if (error != ERR_NONE)
 		return (move_refused(move, error));
-	move_unref(move); /* the replica's */
-	log_finish_move(log);
+	return (move_finish(move));
+}
+
+/* The log lies there; what it leaves behind goes. */
+static int64_t
+move_finish(struct move *move)
+{
+	enum error error = log_future_finish(&move->future);
+
+	if (error == ERR_REPLICA_NOT_AVAILABLE) {
+		move_say(move, error, "has moved, what it leaves behind cannot "
+		    "be deleted yet; it is tried again every second", false);
+		return (WANT_PAUSE_NS);
+	}
+	atomic_store(&move->ended, true);
 	return (STEP_OVER);
+}
+
+/* Once a minute, and when it is `over`. */
+static void
+move_say(struct move *move, enum error error, const char *what, bool over)
+{
+	struct replica *replica = move->replica;
+	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
+
+	if (!over && move->said_ns != 0 && now_ns - move->said_ns < SAY_NS)
+		return;
+	diag_error(replica->replicas->setup.diag, replica,
+	    "partition=%s/%d move to dir=%s error=%s: %s", replica->topic,
+	    (int)replica->partition, log_dir_path(move->dir),
+	    error_name((int)error), what);
+	move->said_ns = now_ns;
 }
 
 /* A directory that failed ends it; what passes is waited for. */
 static int64_t
 move_refused(struct move *move, enum error error)
 {
-	struct replica *replica = move->replica;
-	struct diag *diag = replica->replicas->setup.diag;
-	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
-	bool over = replica_log(replica) == NULL ||
+	bool over = replica_log(move->replica) == NULL ||
 	    log_dir_is_offline(move->dir);
 
-	if (over || move->said_ns == 0 || now_ns - move->said_ns >= SAY_NS) {
-		diag_error(diag, replica, "partition=%s/%d cannot move to "
-		    "dir=%s error=%s: %s", replica->topic,
-		    (int)replica->partition, log_dir_path(move->dir),
-		    error_name((int)error), over ?
-		    "a directory is offline, it stays where it is" :
-		    "it serves where it is, and tries again every second");
-		move->said_ns = now_ns;
-	}
+	move_say(move, error, over ?
+	    "cannot move, a directory is offline, it stays where it is" :
+	    "cannot move, it serves where it is, and tries again every second",
+	    over);
 	if (!over)
 		return (WANT_PAUSE_NS);
 	atomic_store(&move->ended, true);
 	if (move->future != NULL)
 		log_future_leave(&move->future);
+	move_tell_start(move->replica, INT64_MAX);
 	return (STEP_OVER);
 }
 

@@ -18,6 +18,7 @@ struct move {
 	int64_t said_ns;
 	size_t debt_bytes; /* copied, and not paused for yet */
 	atomic_bool ended; /* set under `lock`, for good */
+	atomic_bool swapped; /* the log lies there: what is left is cleared */
 	int64_t pause_ns;  /* of the last step */
 	atomic_int_least64_t size_bytes; /* of the copy, for who describes */
 	atomic_int_least64_t end_offset;

@@ -124,6 +124,10 @@ order_may_make_log(const struct replica *replica, const struct order_row *row,
 	bool unclean;
 
 	*lost = false;
+	/* It is here, and another directory must tell whether it is the one. */
+	if (storage_withholds(replicas->setup.storage, replica->topic,
+		replica->partition))
+		return (false);
 	if (row->state->is_new)
 		return (true);
 	if (storage_has_failed_dir(replicas->setup.storage))

@@ -97,6 +97,8 @@ struct replica {
 	bool claimed;              /* by an order; the shard's lock */
 	struct order_kept *kept;   /* the claim's: it waits; NULL: none */
 	struct move *move;         /* the claim's: to another log directory */
+	/* Of the copy that it makes; INT64_MAX: none. Any thread. */
+	atomic_int_least64_t copy_start_offset;
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
@@ -306,8 +308,8 @@ enum error replica_follow(struct replica *replica, const struct role *role);
 void replica_stop_following(struct replica *replica);
 /* The same, and it has no role any more. */
 void replica_retire(struct replica *replica);
-/* The smallest log start of all replicas that live; -1: one is not known, or it
- * does not lead. Of the loop's image. */
+/* The smallest log start of all replicas that live, and of a copy that is being
+ * made here; -1: one is not known, or it does not lead. Of the loop's image. */
 int64_t replica_low_watermark(struct replica *replica);
 
 /* A follower has fetched; any thread. */

@@ -151,6 +151,7 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	    key_length - sizeof(int32_t));
 	waitq_init(&replica->readable);
 	waitq_init(&replica->acked);
+	atomic_init(&replica->copy_start_offset, INT64_MAX);
 	waitq_init(&replica->trimmed);
 	lock_init(&replica->lock, LOCK_RANK_PARTITION);
 	lock_init(&replica->state, LOCK_RANK_STATE);

@@ -239,12 +239,15 @@ replica_low_watermark(struct replica *replica)
 {
 	const struct cluster_image *image = cluster_image(
 	    replica->replicas->setup.cluster);
+	int64_t copy = atomic_load(&replica->copy_start_offset);
 	struct log *log = replica_log(replica);
 	int64_t least = -1;
 
 	lock_take(&replica->state);
 	if (replica->leads && log != NULL)
 		least = log_start_offset(log);
+	if (copy < least)
+		least = copy;
 	for (int32_t i = 0; i < replica->isr.member_count; i++) {
 		const struct isr_member *member = &replica->isr.members[i];
 

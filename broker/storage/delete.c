@@ -21,7 +21,7 @@
 
 #define DELETE_SUFFIX "-delete"
 #define HEX_DIGITS 32
-#define NAME_LENGTH_MAX 255 /* of a file name */
+#define NAME_LENGTH_MAX (DOOMED_NAME_SIZE - 1)
 
 /* TOPIC-P.HEX32-future: what a stop left of a move between directories, ours or
  * another broker's.  It is begun anew when the partition is known to be here;
@@ -151,20 +151,23 @@ delete_locked(struct log *log)
 
 /* Readers look at the new place, and at the old one until it is renamed. */
 enum error
-storage_doom_log(struct log *log)
+storage_doom_log(struct log *log, char name[DOOMED_NAME_SIZE])
 {
 	struct storage *storage = log->storage;
 	struct files *files = storage->files;
-	char name[NAME_LENGTH_MAX + 1];
 	char path[PATH_MAX];
+	bool again = name[0] != '\0';
 
-	doomed_name(storage, log->topic, log->partition, name);
+	if (!again)
+		doomed_name(storage, log->topic, log->partition, name);
 	snprintf(path, sizeof(path), "%s/%s", log->dir->path, name);
-	for (size_t i = 0; i < log->segments->count; i++)
+	for (size_t i = 0; !again && i < log->segments->count; i++)
 		segment_move(log->segments->items[i], path);
-	storage_move_deletions(storage, log, path);
+	if (!again)
+		storage_move_deletions(storage, log, path);
 	if (files->ops->rename(files, log->path, path) != 0)
-		return (log_fail(log, "could not delete a log that moved"));
+		return (log_wants_room(errno) ? ERR_REPLICA_NOT_AVAILABLE :
+		    log_fail(log, "could not delete a log that moved"));
 	atomic_store_explicit(&log->deleted, true, memory_order_release);
 	doom(log->dir, name, log);
 	return (ERR_NONE);
@@ -261,26 +264,79 @@ storage_doom_path(struct log_dir *dir, const char *from, const char *topic,
 	if (files->ops->rename(files, from, to) != 0)
 		return (false);
 	doom(dir, name, NULL);
-	return (file_sync_directory(files, dir->path) == 0);
+	return (true);
+}
+
+/* For want of room it stays, and that is no fault of the directory.  Durable
+ * after a sync of the directory. */
+static enum error
+doom_found(struct log_dir *dir, const char *from, const char *topic,
+    int32_t partition)
+{
+	if (log_dir_failed(dir))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (storage_doom_path(dir, from, topic, partition))
+		return (ERR_NONE);
+	if (!log_wants_room(errno))
+		log_dir_fail(dir, "could not delete", from, errno);
+	else
+		diag_error(dir->storage->diag, storage, "directory %s could "
+		    "not be deleted: it is full; it stays until it is asked "
+		    "for again", from);
+	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
 /* A move that was under way ends with the partition. */
 static enum error
 delete_future(const char *topic, int32_t partition, struct future *future)
 {
+	struct log_dir *dir;
 	char from[PATH_MAX];
-	enum error error = ERR_NONE;
+	enum error error;
 
 	if (future == NULL)
 		return (ERR_NONE);
-	snprintf(from, sizeof(from), "%s/%s", future->dir->path, future->name);
-	if (log_dir_failed(future->dir)) {
+	dir = future->dir;
+	snprintf(from, sizeof(from), "%s/%s", dir->path, future->name);
+	error = doom_found(dir, from, topic, partition);
+	if (error == ERR_NONE && file_sync_directory(dir->storage->files,
+	    dir->path) != 0 && !log_wants_room(errno)) {
+		log_dir_fail(dir, "could not sync", dir->path, errno);
 		error = ERR_KAFKA_STORAGE_ERROR;
-	} else if (!storage_doom_path(future->dir, from, topic, partition)) {
-		log_dir_fail(future->dir, "could not delete", from, errno);
-		error = ERR_KAFKA_STORAGE_ERROR;
-	}
+	} else if (error != ERR_NONE && !log_dir_failed(dir))
+		(void)storage_note_future(dir, future->name);
 	future_free(future);
+	return (error);
+}
+
+void
+storage_drop_future(struct storage *storage, const char *topic,
+    int32_t partition)
+{
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
+	(void)delete_future(topic, partition, future_take(storage, name));
+}
+
+/* What a start left alone is not waited for any more. */
+static enum error
+delete_withheld(struct storage *storage, const char *topic, int32_t partition,
+    const char *name)
+{
+	enum error error = ERR_NONE;
+	struct log_dir *dir;
+	char from[PATH_MAX];
+
+	while (error == ERR_NONE &&
+	    (dir = storage_take_withheld(storage, name)) != NULL) {
+		snprintf(from, sizeof(from), "%s/%s", dir->path, name);
+		error = doom_found(dir, from, topic, partition);
+		if (error != ERR_NONE)
+			storage_withhold(dir, name);
+		for (int i = 0; i < CHECKPOINT_COUNT; i++)
+			atomic_store(&dir->checkpoint_stale[i], true);
+	}
 	return (error);
 }
 
@@ -331,6 +387,8 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
 	snprintf(name, sizeof(name), "%s-%d", topic, (int)partition);
 	error = delete_future(topic, partition, future_take(storage, name));
+	if (error == ERR_NONE)
+		error = delete_withheld(storage, topic, partition, name);
 	if (error != ERR_NONE) {
 		if (log != NULL)
 			log_unref(log);

@@ -35,6 +35,7 @@ struct found_files {
 	bool has_epochs;
 	bool has_metadata;
 	bool has_moved;
+	bool has_temporary; /* of a mark */
 };
 
 struct load_name {
@@ -97,8 +98,10 @@ file_note(void *arg, const char *name, bool is_directory)
 		found->has_metadata = true;
 	if (strcmp(name, LOG_EPOCHS_NAME) == 0)
 		found->has_epochs = true;
-	if (strcmp(name, LOG_MOVED_NAME) == 0)
+	if (mark_is_moved(name))
 		found->has_moved = true;
+	if (mark_is_temporary(name))
+		found->has_temporary = true;
 	if (is_directory || kind.data == NULL ||
 	    !text_to_int64(digits, &file.offset) || file.offset < 0 ||
 	    file.offset > SEGMENT_BASE_MAX)
@@ -161,13 +164,9 @@ load_once(struct log_dir *dir, const struct load_name *name, bool clean,
 	good = good && load_segments(log, &found, &items, &count) &&
 	    load_end(log, items, &count, clean);
 	mem_free(found.items);
-	/* The other one is gone, or it would not be loaded. */
-	if (good && found.has_moved) {
-		char moved[PATH_MAX];
-
-		log_file(log, LOG_MOVED_NAME, moved);
-		(void)files->ops->unlink(files, moved);
-	}
+	log->has_moved = found.has_moved;
+	if (good && found.has_temporary)
+		mark_remove_temporary(files, log->path);
 	if (!good) {
 		*again = errno == EOVERFLOW && log->segments == NULL &&
 		    split_first(log, items, count);

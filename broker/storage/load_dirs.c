@@ -9,6 +9,9 @@
  *	      \              of its logs is left alone
  *	       \--> a name that is no log's: the start ends
  *
+ * Logs with marks of a move come last, when it is known what else there is
+ * (load_marked.c).
+ *
  * A load that is abandoned, because the broker is to stop, leaves alone what it
  * has not claimed, and ends recoveries between two batches: what they have
  * written so far is as good as what a death there would have left.
@@ -35,6 +38,7 @@
 struct load_job {
 	char *topic;
 	int32_t partition;
+	bool marked; /* a mark asks to look at other directories first */
 };
 
 struct loader {
@@ -73,11 +77,10 @@ struct load {
 static void load_list(struct load *load);
 static int load_note(void *arg, const char *name, bool is_directory);
 static bool set_aside(struct dir_load *load, struct slice name);
-static void load_look_for_moved(struct dir_load *one,
-    struct dir_load *other);
 static void load_run(struct load *load);
 static void load_claim(struct work *work);
-static void load_one(struct dir_load *load, const struct load_job *job);
+static void load_one(struct dir_load *load, struct load_job *job);
+static void load_marked(struct load *load);
 static void load_free(struct load *load);
 
 bool
@@ -98,6 +101,8 @@ storage_load(struct storage *storage,
 	load_list(&load);
 	if (!atomic_load(&load.fatal))
 		load_run(&load);
+	if (!atomic_load(&load.fatal) && !storage_load_is_abandoned(storage))
+		load_marked(&load);
 	storage->load = NULL;
 	whole = !atomic_load(&load.fatal) &&
 	    !atomic_load(&storage->load_abandoned);
@@ -187,80 +192,10 @@ load_list(struct load *load)
 			qsort(dir->jobs, dir->count, sizeof(*dir->jobs),
 			    job_order);
 	}
-	for (size_t i = 0; i < storage->dir_count; i++)
-		for (size_t j = i + 1; j < storage->dir_count; j++)
-			load_look_for_moved(&load->dirs[i], &load->dirs[j]);
 	for (size_t i = 0; i < storage->dir_count; i++) {
 		atomic_init(&load->dirs[i].next, 0);
 		atomic_init(&load->dirs[i].left, load->dirs[i].count);
 		load->total += load->dirs[i].count;
-	}
-}
-
-/* Its files go later, as those of any deleted log. */
-static bool
-load_give_up(struct dir_load *load, size_t at, const char *name)
-{
-	struct log_dir *dir = load->dir;
-	char from[2 * PATH_MAX];
-
-	snprintf(from, sizeof(from), "%s/%s", dir->path, name);
-	diag_warn(dir->storage->diag, storage, "partition=%s moved to another "
-	    "directory and was not deleted here yet: deleted dir=%s", name,
-	    dir->path);
-	if (!storage_doom_path(dir, from, load->jobs[at].topic,
-	    load->jobs[at].partition)) {
-		log_dir_fail(dir, "could not delete a log that moved", from,
-		    errno);
-		return (false);
-	}
-	mem_free(load->jobs[at].topic);
-	load->count--;
-	memmove(&load->jobs[at], &load->jobs[at + 1],
-	    (load->count - at) * sizeof(*load->jobs));
-	return (true);
-}
-
-/* A log that is in both: if one came from the other, that one goes. Answers how
- * many steps to take in each. */
-static void
-load_look_at_both(struct dir_load *pair[2], size_t at[2])
-{
-	struct log_dir *dirs[2] = { pair[0]->dir, pair[1]->dir };
-	const struct load_job *job = &pair[0]->jobs[at[0]];
-	struct log_dir *old;
-	char name[PATH_MAX];
-
-	snprintf(name, sizeof(name), "%s-%" PRId32, job->topic,
-	    job->partition);
-	if (!storage_choose_moved(dirs, name, &old)) {
-		at[0]++; /* storage_add_log() finds it twice */
-		at[1]++;
-	} else {
-		const int gone = old == dirs[0] ? 0 : 1;
-
-		if (load_give_up(pair[gone], at[gone], name))
-			storage_chose_moved(dirs[1 - gone], name);
-		else
-			at[gone]++;
-		at[1 - gone]++;
-	}
-}
-
-/* Both are sorted. */
-static void
-load_look_for_moved(struct dir_load *one, struct dir_load *other)
-{
-	struct dir_load *pair[2] = { one, other };
-	size_t at[2] = { 0, 0 };
-
-	while (at[0] < one->count && at[1] < other->count) {
-		int order = job_order(&one->jobs[at[0]], &other->jobs[at[1]]);
-
-		if (order == 0)
-			load_look_at_both(pair, at);
-		else
-			at[order < 0 ? 0 : 1]++;
 	}
 }
 
@@ -417,25 +352,74 @@ load_claim(struct work *work)
 }
 
 static void
-load_one(struct dir_load *dir, const struct load_job *job)
+load_one(struct dir_load *dir, struct load_job *job)
 {
-	struct storage *storage = dir->load->storage;
-	struct log *log = log_load(dir->dir, job->topic, job->partition,
-	    dir->clean);
+	struct files *files = dir->load->storage->files;
+	bool leaves, arrives;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s-%" PRId32, dir->dir->path,
+	    job->topic, job->partition);
+	if (!mark_is_there(files, path, MARK_LEAVES, &leaves) ||
+	    !mark_is_there(files, path, MARK_ARRIVES, &arrives))
+		log_dir_fail(dir->dir, "could not look for marks", path,
+		    errno);
+	else if (leaves || arrives)
+		job->marked = true;
+	else
+		(void)storage_load_log(dir->dir, job->topic, job->partition,
+		    dir->clean);
+}
+
+void
+storage_found_twice(const struct log_dir *dir, const char *name)
+{
+	diag_fatal(dir->storage->diag, storage,
+	    "partition=%s is in two log directories, one is %s", name,
+	    dir->path);
+	atomic_store(&dir->storage->load->fatal, true);
+}
+
+bool
+storage_load_log(struct log_dir *dir, const char *topic, int32_t partition,
+    bool clean)
+{
+	struct storage *storage = dir->storage;
+	struct log *log = log_load(dir, topic, partition, clean);
 
 	if (log == NULL)
-		return;
-	if (storage_add_log(storage, log)) {
-		lock_take(&storage->lock);
-		dir->dir->placed_count++;
-		lock_release(&storage->lock);
-		return;
+		return (false);
+	if (!storage_add_log(storage, log)) {
+		storage_found_twice(dir, log->name);
+		log_unref(log);
+		return (false);
 	}
-	diag_fatal(storage->diag, storage,
-	    "partition=%s is in two log directories, one is %s", log->name,
-	    dir->dir->path);
-	log_unref(log);
-	atomic_store(&dir->load->fatal, true);
+	lock_take(&storage->lock);
+	dir->placed_count++;
+	lock_release(&storage->lock);
+	return (true);
+}
+
+static void
+load_marked(struct load *load)
+{
+	struct marked *items = mem_alloc((load->total + 1) * sizeof(*items));
+	size_t count = 0;
+
+	for (size_t i = 0; i < load->storage->dir_count; i++) {
+		const struct dir_load *dir = &load->dirs[i];
+
+		for (size_t j = 0; j < dir->count; j++)
+			if (dir->jobs[j].marked)
+				items[count++] = (struct marked){
+					.dir = dir->dir,
+					.topic = dir->jobs[j].topic,
+					.partition = dir->jobs[j].partition,
+					.clean = dir->clean,
+				};
+	}
+	storage_load_marked(load->storage, items, count);
+	mem_free(items);
 }
 
 /* True once for whoever comes first after the time that *after tells. */

@@ -535,21 +535,33 @@ dir_logs(struct log_dir *dir, size_t *count)
 }
 
 /* Logs that were here once and are missing stay listed: what tells that they
- * were lost must outlive a restart (storage_never_had).  Answers how many. */
+ * were lost must outlive a restart (storage_never_had).  Of those that are here
+ * and not served, all is kept.  Answers how many. */
 static size_t
-checkpoint_lost(struct log_dir *dir, struct buffer *rows)
+checkpoint_lost(struct log_dir *dir, enum checkpoint_kind kind,
+    struct buffer *rows)
 {
+	struct hash *const tables[CHECKPOINT_COUNT] = {
+		[CHECKPOINT_RECOVERY_POINT] = &dir->recovery_points,
+		[CHECKPOINT_START_OFFSET] = &dir->start_offsets,
+		[CHECKPOINT_HIGH_WATERMARK] = &dir->high_watermarks,
+	};
 	struct storage *storage = dir->storage;
 	size_t count = 0;
 
+	if (kind != CHECKPOINT_RECOVERY_POINT &&
+	    !storage_is_withheld(storage, dir, NULL))
+		return (0);
 	lock_take(&storage->lock);
-	HASH_EACH(node, &dir->recovery_points) {
+	HASH_EACH(node, tables[kind]) {
 		const struct offset_entry *entry =
 		    (const struct offset_entry *)(const void *)node;
 		const char *dash = strrchr(entry->name, '-');
 
 		if (dash == NULL || hash_find(&storage->logs, entry->name,
-			strlen(entry->name)) != NULL)
+			strlen(entry->name)) != NULL ||
+		    (kind != CHECKPOINT_RECOVERY_POINT &&
+			!storage_is_withheld(storage, dir, entry->name)))
 			continue;
 		buffer_printf(rows, "%.*s %s %" PRId64 "\n",
 		    (int)(dash - entry->name), entry->name, dash + 1,
@@ -566,12 +578,10 @@ checkpoint_encode(struct log_dir *dir, enum checkpoint_kind kind,
     struct buffer *text)
 {
 	struct buffer rows = BUFFER_EMPTY;
-	size_t count = 0;
 	size_t log_count;
 	struct log **logs = dir_logs(dir, &log_count);
+	size_t count = checkpoint_lost(dir, kind, &rows);
 
-	if (kind == CHECKPOINT_RECOVERY_POINT)
-		count = checkpoint_lost(dir, &rows);
 	for (size_t i = 0; i < log_count; i++) {
 		int64_t value = checkpoint_value(dir, logs[i], kind);
 

@@ -3,7 +3,7 @@
  * Moving a log to another directory while it serves (KIP-113): a copy grows in
  * TOPIC-P.HEX32-future, and takes the log's place when it has all.
  *
- *	new --copy--> ... --copy--> has all --replace--> it lies there
+ *	new --copy--> ... --copy--> has all --replace--> it lies there --finish
  *	 |              |                               |
  *	 |              +-- the log was truncated:      +-- the old files:
  *	 |                  anew                            -delete
@@ -15,17 +15,23 @@
  * closing.  To its readers that is a truncation: a segment that they hold has
  * left the log; its file stays until they are done.
  *
- * On the disk, in this order, as Kafka does it:
+ * On the disks, in this order; each step is synced before the next:
  *
- *	1. the copy is synced, checkpoints of its directory speak of it
- *	2. barnabas.moved is written into it
- *	3. it is renamed to TOPIC-P           a start finds both, and takes the
- *	4. the old one is renamed to -delete  one that has that file
- *	5. checkpoints forget the old one, then barnabas.moved goes
+ *	replace  1. the copy, and checkpoints of its directory that speak of it
+ *	         2. barnabas.arrives in the copy  \  one text (marks.c)
+ *	         3. barnabas.leaves in the log    /
+ *	         4. the copy is renamed to TOPIC-P: that is the moment
+ *	finish   5. barnabas.arrives becomes barnabas.moved
+ *	         6. the log is renamed to -delete
+ *	         7. barnabas.moved goes
  *
- * Kafka refuses to start between 3 and 4.
+ * From 3 on a start that sees only the old directory does not take the log, up
+ * to 5 one that sees only the new directory does not take the copy; seeing both
+ * it knows which one it is.  What fails before the exchange is undone by
+ * removing barnabas.leaves.  doc/replica.md has all states as a table.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -38,6 +44,11 @@ struct log_future {
 	unsigned truncations; /* of the log, when the copy began */
 	uint8_t *bytes;
 	size_t room;
+	/* It has taken the place: `copy` are the files that the log had. */
+	bool replaced;
+	bool confirmed;
+	struct log_dir *from;        /* where those lie */
+	char doomed[DOOMED_NAME_SIZE]; /* what they are renamed to */
 };
 
 static bool future_make(struct log *copy, int64_t base_offset);
@@ -59,7 +70,9 @@ log_future_new(struct log *log, struct log_dir *dir, struct log_future **out)
 
 	CHECK_MAGIC(log, LOG_MAGIC);
 	*out = NULL;
-	if (log_dir_failed(dir) || log_failed(log) || log_deleted(log))
+	/* Of an earlier move something may lie there. */
+	if (log_dir_failed(dir) || log_failed(log) || log_deleted(log) ||
+	    storage_is_withheld(storage, NULL, log->name))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	error = future_begin(log, &base_offset);
 	if (error == ERR_NONE)
@@ -159,19 +172,44 @@ future_free(struct log_future **place)
 	mem_free(future);
 }
 
+/* Nobody reads a copy. For want of room for a rename, its files go at once. */
+static void
+future_remove(struct log *copy)
+{
+	char name[DOOMED_NAME_SIZE] = "";
+	enum error error = log_failed(copy) ? ERR_KAFKA_STORAGE_ERROR :
+	    storage_doom_log(copy, name);
+
+	if (error == ERR_NONE) {
+		for (int i = 0; i < CHECKPOINT_COUNT; i++)
+			atomic_store(&copy->dir->checkpoint_stale[i], true);
+		(void)storage_forget_deleted(copy->storage);
+		return; /* the reference is taken */
+	}
+	if (error == ERR_REPLICA_NOT_AVAILABLE)
+		storage_future_remove(copy->dir, copy->path);
+	log_unref(copy);
+}
+
 void
 log_future_drop(struct log_future **place)
 {
 	struct log_future *future = *place;
-	struct log *copy = future->copy;
 
-	future_list(copy, false);
-	if (!log_failed(copy) && storage_doom_log(copy) == ERR_NONE) {
-		future->copy = NULL; /* the reference is taken */
-		for (int i = 0; i < CHECKPOINT_COUNT; i++)
-			atomic_store(&copy->dir->checkpoint_stale[i], true);
-		(void)storage_forget_deleted(future->of->storage);
+	if (future->replaced) {
+		struct log_dir *from = future->from;
+		struct log *log = log_ref(future->of);
+
+		if (log_future_finish(place) == ERR_REPLICA_NOT_AVAILABLE) {
+			storage_withhold(from, log->name);
+			future_free(place);
+		}
+		log_unref(log);
+		return;
 	}
+	future_list(future->copy, false);
+	future_remove(future->copy);
+	future->copy = NULL;
 	future_free(place);
 }
 
@@ -180,9 +218,11 @@ log_future_leave(struct log_future **place)
 {
 	struct log *copy = (*place)->copy;
 
-	if (!log_failed(copy))
-		(void)log_close_clean(copy);
-	future_list(copy, false);
+	if (!(*place)->replaced) {
+		if (!log_failed(copy))
+			(void)log_close_clean(copy);
+		future_list(copy, false);
+	}
 	future_free(place);
 }
 
@@ -190,6 +230,12 @@ int64_t
 log_future_size_bytes(const struct log_future *future)
 {
 	return (log_size_bytes(future->copy));
+}
+
+int64_t
+log_future_start_offset(const struct log_future *future)
+{
+	return (log_start_offset(future->copy));
 }
 
 int64_t
@@ -349,50 +395,96 @@ future_write_epochs(struct log_future *future)
 	return (log_set_epochs(future->copy, &epochs));
 }
 
-/* Steps 1 and 2. False: errno. */
-static bool
+/* Steps 1 to 3. */
+static enum error
 future_prepare(struct log_future *future)
 {
-	struct log *copy = future->copy;
-	char name[PATH_MAX];
+	struct log *log = future->of, *copy = future->copy;
+	struct files *files = log->storage->files;
+	struct buffer text = BUFFER_EMPTY;
+	enum error error = ERR_NONE;
+	bool good = future_write_epochs(future);
 
-	log_file(copy, LOG_MOVED_NAME, name);
-	if (!future_write_epochs(future))
-		return (false);
-	for (int i = 0; i < CHECKPOINT_COUNT; i++)
-		if (!log_dir_must_checkpoint(copy->dir,
-		    (enum checkpoint_kind)i))
-			return (false);
-	return (file_replace(copy->storage->files, name, "version: 0\n",
-	    11) == 0);
+	for (int i = 0; good && i < CHECKPOINT_COUNT; i++)
+		good = log_dir_must_checkpoint(copy->dir,
+		    (enum checkpoint_kind)i);
+	mark_make(log, copy->dir, &text);
+	if (!good ||
+	    !mark_write(files, copy->path, MARK_ARRIVES, buffer_slice(&text)))
+		error = log_refuse(copy, "could not finish a move");
+	else if (!mark_write(files, log->path, MARK_LEAVES,
+	    buffer_slice(&text))) {
+		error = log_refuse(log, "could not note that a log leaves");
+		(void)mark_remove(files, log->path, MARK_LEAVES);
+	}
+	buffer_fini(&text);
+	return (error);
 }
 
-/* Step 3. False: errno. */
+/* Step 4 in two: the name, and that it is on the disk. False: errno. */
 static bool
-future_rename(struct log *copy)
+future_rename(struct log *copy, bool *renamed)
 {
 	struct files *files = copy->storage->files;
+	struct file_info info;
 	char to[PATH_MAX];
+	int error;
 
 	snprintf(to, sizeof(to), "%s/%s", copy->dir->path, copy->name);
-	if (files->ops->rename(files, copy->path, to) != 0)
+	if (files->ops->rename(files, copy->path, to) != 0) {
+		error = errno;
+		*renamed = files->ops->stat(files, copy->path, &info) != 0;
+		errno = error;
 		return (false);
+	}
+	*renamed = true;
 	for (size_t i = 0; i < copy->segments->count; i++)
 		segment_move(copy->segments->items[i], to);
 	log_set_path(copy, to);
 	return (true);
 }
 
-/* It was renamed, and may be found so, or not: the log, which goes on where it
- * is, is the one that counts. */
+/* The log goes on where it is.  If the copy may be found renamed, the log must
+ * not be found leaving, or a start would take the copy. */
 static void
-future_stay(struct log *log)
+future_stay(struct log *log, int descriptor, bool renamed)
 {
-	char name[PATH_MAX];
+	struct files *files = log->storage->files;
 
-	log_file(log, LOG_STAYS_NAME, name);
-	if (file_replace(log->storage->files, name, "version: 0\n", 11) != 0)
+	if (mark_remove(files, log->path, MARK_LEAVES) &&
+	    files->ops->sync(files, descriptor) == 0)
+		return;
+	if (renamed || !log_wants_room(errno))
 		(void)log_fail(log, "could not note that a log stays");
+}
+
+/* Step 4.  All descriptors that it and its undoing want are held before. */
+static enum error
+future_enter(struct log *log, struct log *copy)
+{
+	struct files *files = log->storage->files;
+	int here = files->ops->open(files, log->path, O_RDONLY | O_DIRECTORY,
+	    0);
+	int there = here < 0 ? -1 : files->ops->open(files, copy->dir->path,
+	    O_RDONLY | O_DIRECTORY, 0);
+	enum error error = ERR_NONE;
+	bool renamed = false;
+
+	if (here < 0)
+		error = log_refuse(log, "could not open a log that leaves");
+	else if (there < 0 || !future_rename(copy, &renamed))
+		error = log_refuse(copy, "could not finish a move");
+	else if (files->ops->sync(files, there) != 0)
+		error = log_fail(copy, "could not finish a move");
+	else if (log_failed(copy))
+		error = ERR_KAFKA_STORAGE_ERROR; /* just now, elsewhere */
+	if (error != ERR_NONE && here >= 0)
+		future_stay(log, here, renamed);
+	if (there >= 0)
+		files->ops->close(files, there);
+	if (here >= 0)
+		files->ops->close(files, here);
+	return (error);
 }
 
 /* Which directory's checkpoints speak of which. */
@@ -455,7 +547,6 @@ future_take_place(struct log_future *future)
 {
 	struct log *log = future->of, *copy = future->copy;
 	enum error error = log_finish_cut(log);
-	char name[PATH_MAX];
 
 	if (error != ERR_NONE)
 		return (error);
@@ -465,32 +556,22 @@ future_take_place(struct log_future *future)
 		return (ERR_OFFSET_OUT_OF_RANGE);
 	CHECK(log_end_offset(copy) == log_end_offset(log));
 	lock_take(&log->closing);
-	if (!future_prepare(future) || !future_rename(copy))
-		error = log_refuse(copy, "could not finish a move");
-	else if (file_sync_directory(copy->storage->files,
-	    copy->dir->path) != 0) {
-		error = log_fail(copy, "could not finish a move");
-		future_stay(log);
-	}
+	error = future_prepare(future);
+	if (error == ERR_NONE)
+		error = future_enter(log, copy);
 	if (error == ERR_NONE) {
+		future->from = log->dir;
 		exchange(log, copy);
-		log_file(copy, LOG_STAYS_NAME, name);
-		(void)log->storage->files->ops->unlink(log->storage->files,
-		    name);
+		future->replaced = true;
 		storage_give_deletions(log->storage, log, copy);
-		/* Its directory fails when that does not work; a start finds
-		 * both then. */
-		if (storage_doom_log(copy) == ERR_NONE)
-			future->copy = NULL;
 	}
 	lock_release(&log->closing);
 	return (error);
 }
 
 enum error
-log_future_replace(struct log_future **place)
+log_future_replace(struct log_future *future)
 {
-	struct log_future *future = *place;
 	struct log *log = future->of;
 	enum error error = future_complete(future);
 
@@ -500,22 +581,83 @@ log_future_replace(struct log_future **place)
 	error = future_take_place(future);
 	lock_release(&log->writer);
 	if (error == ERR_NONE)
-		future_free(place);
+		diag_info(log->storage->diag, storage, "partition=%s moved to "
+		    "dir=%s", log->name, log->dir->path);
 	return (error);
 }
 
-void
-log_finish_move(struct log *log)
+/* A want that passes is ERR_REPLICA_NOT_AVAILABLE, of the step that meets it;
+ * a directory that fails here is left to the next start, which finds both. */
+static enum error
+finish_refused(struct log *log, const char *what)
 {
-	struct files *files = log->storage->files;
-	char name[PATH_MAX];
+	return (log_wants_room(errno) ? ERR_REPLICA_NOT_AVAILABLE :
+	    log_fail(log, what));
+}
 
-	diag_info(log->storage->diag, storage, "partition=%s moved to dir=%s",
-	    log->name, log->dir->path);
-	if (storage_forget_deleted(log->storage) != ERR_NONE)
-		return;
-	log_file(log, LOG_MOVED_NAME, name);
-	(void)files->ops->unlink(files, name);
+/* Step 5. */
+static enum error
+finish_confirm(struct log_future *future)
+{
+	struct log *log = future->of;
+
+	if (future->confirmed)
+		return (ERR_NONE);
+	if (log_failed(log))
+		return (ERR_KAFKA_STORAGE_ERROR);
+	if (!mark_confirm(log->storage->files, log->path))
+		return (finish_refused(log, "could not confirm a move"));
+	future->confirmed = true;
+	return (ERR_NONE);
+}
+
+/* Step 6. */
+static enum error
+finish_doom(struct log_future *future)
+{
+	struct log *log = future->of, *old = future->copy;
+	struct files *files = log->storage->files;
+	struct log_dir *from = future->from;
+	enum error error = ERR_NONE;
+
+	lock_take(&log->closing);
+	if (log_dir_failed(from))
+		error = ERR_KAFKA_STORAGE_ERROR;
+	else if (old != NULL)
+		error = storage_doom_log(old, future->doomed);
+	if (error == ERR_NONE)
+		future->copy = NULL; /* the reference is taken */
+	lock_release(&log->closing);
+	if (error == ERR_NONE)
+		error = storage_forget_deleted(log->storage);
+	if (log_dir_failed(from) || error != ERR_NONE)
+		return (error == ERR_NONE ? ERR_KAFKA_STORAGE_ERROR : error);
+	/* Whoever forgot it before us may have done so before the rename. */
+	if (file_sync_directory(files, from->path) == 0)
+		return (ERR_NONE);
+	if (log_wants_room(errno))
+		return (ERR_REPLICA_NOT_AVAILABLE);
+	log_dir_fail(from, "could not sync", from->path, errno);
+	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+enum error
+log_future_finish(struct log_future **place)
+{
+	struct log_future *future = *place;
+	struct log *log = future->of;
+	enum error error = finish_confirm(future);
+
+	CHECK(future->replaced);
+	if (error == ERR_NONE)
+		error = finish_doom(future);
+	if (error == ERR_REPLICA_NOT_AVAILABLE)
+		return (error);
+	/* Step 7; one that stays is taken away by a start. */
+	if (error == ERR_NONE)
+		(void)mark_remove(log->storage->files, log->path, MARK_MOVED);
+	future_free(place);
+	return (error);
 }
 
 /* --- where logs are to lie ------------------------------------------------ */
@@ -601,49 +743,4 @@ storage_forget_preferred(struct storage *storage)
 
 	while ((link = list_pop_head(&storage->preferred)) != NULL)
 		mem_free(list_entry(link, struct preferred, link));
-}
-
-/* --- a start between two renames ------------------------------------------ */
-
-/* False in *sure: it cannot be told. */
-static bool
-has_mark(const struct log_dir *dir, const char *name, const char *mark,
-    bool *sure)
-{
-	struct files *files = dir->storage->files;
-	struct file_info info;
-	char path[PATH_MAX];
-	bool there;
-
-	snprintf(path, sizeof(path), "%s/%s/%s", dir->path, name, mark);
-	there = files->ops->stat(files, path, &info) == 0;
-	*sure = *sure && (there || errno == ENOENT);
-	return (there);
-}
-
-bool
-storage_choose_moved(struct log_dir *const dirs[2], const char *name,
-    struct log_dir **old)
-{
-	bool sure = true;
-	bool moved[2] = { has_mark(dirs[0], name, LOG_MOVED_NAME, &sure),
-		has_mark(dirs[1], name, LOG_MOVED_NAME, &sure) };
-	struct log_dir *from = dirs[moved[0] ? 1 : 0];
-
-	*old = from;
-	if (moved[0] == moved[1])
-		return (false);
-	if (has_mark(from, name, LOG_STAYS_NAME, &sure))
-		*old = dirs[moved[0] ? 0 : 1];
-	return (sure);
-}
-
-void
-storage_chose_moved(struct log_dir *dir, const char *name)
-{
-	struct files *files = dir->storage->files;
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s/" LOG_STAYS_NAME, dir->path, name);
-	(void)files->ops->unlink(files, path);
 }

@@ -91,6 +91,7 @@ storage_free(struct storage *storage)
 	hash_clear(&storage->logs);
 	mem_free(storage->cluster_id);
 	storage_forget_preferred(storage);
+	storage_forget_withheld(storage);
 	lock_fini(&storage->lock);
 	lock_fini(&storage->deletions_lock);
 	lock_fini(&storage->refresh_lock);
@@ -137,6 +138,7 @@ storage_open(const struct storage_setup *setup)
 	list_init(&storage->deletions);
 	list_init(&storage->doomed);
 	list_init(&storage->futures);
+	list_init(&storage->withheld);
 	list_init(&storage->preferred);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
@@ -431,6 +433,7 @@ storage_place_log(struct storage *storage, const char *topic,
 	struct log_dir *dir;
 
 	if (storage_log_name(topic, partition, name) < 0 ||
+	    storage_is_withheld(storage, NULL, name) ||
 	    storage_settle(storage, name) != ERR_NONE ||
 	    (dir = place_take(storage, name)) == NULL)
 		return (NULL);

@@ -138,6 +138,11 @@ enum log_dir_state {
 void storage_each_dir(const struct storage *storage,
     void (*each)(void *arg, const char *path, enum log_dir_state state),
     void *arg);
+/* Whether a log of that name lies in a directory and may not be served, for it
+ * has moved from or to one that is not here: what to do was said at the start.
+ * [any] */
+bool storage_withholds(struct storage *storage, const char *topic,
+    int32_t partition);
 /* True when any directory has failed. */
 bool storage_has_failed_dir(const struct storage *storage);
 /* The directories, as the options name them. [any] */
@@ -244,6 +249,9 @@ int32_t log_segment_count(const struct log *log);
 /* NULL: none of log.dirs has this path, as log_dir_path() tells it. [any] */
 struct log_dir *storage_dir_named(const struct storage *storage,
     struct slice path);
+/* The copy that a start found is not wanted any more: deleted. [worker] */
+void storage_drop_future(struct storage *storage, const char *topic,
+    int32_t partition);
 /* A log of that name is made there when it is made, in this process. [any] */
 void storage_prefer_dir(struct storage *storage, const char *topic,
     int32_t partition, struct log_dir *dir);
@@ -270,18 +278,23 @@ enum error log_future_copy(struct log_future *future, size_t max_bytes,
     size_t *copied);
 /* About what is left of the segment at hand, 0: it has all. */
 int64_t log_future_left_bytes(const struct log_future *future);
-/* Copies the rest, syncs, and puts it in the log's place; frees the future.
+/* Copies the rest, syncs, and puts it in the log's place.
  * ERR_REPLICA_NOT_AVAILABLE: not now, in a moment. [worker, append; nobody
  * makes, deletes or prepares the log meanwhile] */
-enum error log_future_replace(struct log_future **future);
-/* Afterwards, with no lock: what the move left is cleared away. [worker] */
-void log_finish_move(struct log *log);
-/* It is not wanted any more: deleted. [worker] */
+enum error log_future_replace(struct log_future *future);
+/* Afterwards, with no lock: what the move left is cleared away, and the future
+ * freed.  ERR_REPLICA_NOT_AVAILABLE: room or a descriptor is wanted; it is to
+ * be tried again, or left. [worker; nobody deletes the log meanwhile] */
+enum error log_future_finish(struct log_future **future);
+/* It is not wanted any more: deleted. Of one that has taken the log's place:
+ * as log_future_finish(), and what could not be done then is left to the next
+ * start. [worker] */
 void log_future_drop(struct log_future **future);
 /* The process ends, or its directory failed: the next start finds it.
  * [worker] */
 void log_future_leave(struct log_future **future);
 int64_t log_future_size_bytes(const struct log_future *future);
+int64_t log_future_start_offset(const struct log_future *future);
 int64_t log_future_end_offset(const struct log_future *future);
 
 /* --- append --------------------------------------------------------------- */

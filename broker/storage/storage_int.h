@@ -36,15 +36,10 @@
 #define SMALL_FILE_MAX ((size_t)256 << 20)
 #define RECENT_COUNT 32
 #define RETRY_FULL_MS 100
+#define DOOMED_NAME_SIZE 256 /* of a file name */
 #define LOG_METADATA_NAME "partition.metadata"
 #define LOG_METADATA_TEXT_SIZE 64
 #define LOG_EPOCHS_NAME "leader-epoch-checkpoint"
-/* In a log that has come from another directory, as long as the old one may be
- * there, too. */
-#define LOG_MOVED_NAME "barnabas.moved"
-/* In a log whose copy has that file and did not take its place all the same:
- * its directory failed just then. */
-#define LOG_STAYS_NAME "barnabas.stays"
 
 /* A checkpoint's words for one partition, as read at the start. */
 struct offset_entry {
@@ -130,6 +125,7 @@ struct storage {
 	struct list deletions;
 	struct list doomed; /* directories of deleted logs; likewise guarded */
 	struct list futures; /* -future directories; likewise */
+	struct list withheld; /* logs that a start may not serve; likewise */
 	struct list preferred; /* where logs are to be made; likewise */
 	size_t preferred_count;
 };
@@ -186,6 +182,7 @@ struct log {
 	atomic_uint moves; /* likewise */
 	atomic_llong last_flush_ms;
 	bool made_dir; /* by log_make_files(): what is in it is ours */
+	bool has_moved; /* MARK_MOVED, as the load found it; the load's */
 	bool epochs_found; /* by recovery: more than the file has */
 	bool has_aborted;   /* .txnindex files, as the load found them */
 	bool has_snapshots; /* likewise */
@@ -535,6 +532,84 @@ void storage_give_deletions(struct storage *storage, struct log *log,
 void storage_delete_later(struct storage *storage, struct log *log,
     struct segment_list *list);
 
+/* --- marks.c -------------------------------------------------------------- */
+
+enum mark_kind {
+	MARK_LEAVES,  /* in the log: its copy may have taken its place */
+	MARK_ARRIVES, /* in the copy: it may have taken the log's place */
+	MARK_MOVED    /* in the copy: it has; the old log may be there still */
+};
+#define MARK_COUNT 3
+struct mark {
+	void *text; /* NULL: none */
+	size_t length;
+	bool good; /* what follows is told, and points into it */
+	struct uuid topic_id;
+	struct slice from;
+	struct slice to;
+};
+/* The text of a new move. */
+void mark_make(const struct log *log, const struct log_dir *to,
+    struct buffer *text);
+/* Durable. False: errno. */
+bool mark_write(struct files *files, const char *directory,
+    enum mark_kind kind, struct slice text);
+/* Not synced; none is none the less removed. False: errno. */
+bool mark_remove(struct files *files, const char *directory,
+    enum mark_kind kind);
+/* ARRIVES becomes MOVED, durably. False: errno. */
+bool mark_confirm(struct files *files, const char *directory);
+/* False: errno, it cannot be told. */
+bool mark_is_there(struct files *files, const char *directory,
+    enum mark_kind kind, bool *there);
+bool mark_is_moved(const char *name);
+/* What a death left of one that was being written. */
+bool mark_is_temporary(const char *name);
+void mark_remove_temporary(struct files *files, const char *directory);
+/* True: its text is NULL when there is none. False: errno. */
+bool mark_load(struct files *files, const char *directory,
+    enum mark_kind kind, struct mark *mark);
+void mark_free(struct mark *mark);
+/* Two of one move. */
+bool mark_equal(const struct mark *a, const struct mark *b);
+
+/* A log that lies in the directory is not served, moved to or made anew until
+ * the next start; what checkpoints say of it stays. */
+void storage_withhold(struct log_dir *dir, const char *name);
+/* `dir` NULL: in any; `name` NULL: any log. */
+bool storage_is_withheld(struct storage *storage, const struct log_dir *dir,
+    const char *name);
+/* Out of the list, one directory of it; NULL: there is none. */
+struct log_dir *storage_take_withheld(struct storage *storage,
+    const char *name);
+void storage_forget_withheld(struct storage *storage);
+
+/* --- load_marked.c -------------------------------------------------------- */
+
+/* A log that a load left alone, as it may not be the one. */
+struct marked {
+	struct log_dir *dir;
+	const char *topic;
+	int32_t partition;
+	bool clean;
+	/* hidden */
+	char *name;
+	char *path;
+	struct mark leaves;
+	struct mark arrives;
+	bool done;
+};
+/* When all others are loaded: decides, loads, and clears away.  Then marks go
+ * that are not needed any more. */
+void storage_load_marked(struct storage *storage, struct marked *items,
+    size_t count);
+/* Loads one and puts it in the tables. False: its directory has failed, or the
+ * load ends. */
+bool storage_load_log(struct log_dir *dir, const char *topic,
+    int32_t partition, bool clean);
+/* The start must end: it is in another directory, too. */
+void storage_found_twice(const struct log_dir *dir, const char *name);
+
 /* --- delete.c ------------------------------------------------------------- */
 
 /* Before a log of that name is made: a deletion under way has ended, and no
@@ -560,18 +635,14 @@ enum error storage_future_place(struct log *log, struct log_dir *dir,
 /* It was not made after all; what cannot be removed is found as after a
  * start. */
 void storage_future_remove(struct log_dir *dir, const char *path);
-/* As log_delete(), of a log that is in no table; takes the reference. */
-enum error storage_doom_log(struct log *log);
-/* The same of what lies at a path, nobody has it; durable. False: errno. */
+/* As log_delete(), of a log that is in no table; takes the reference.  `name`,
+ * empty at first, is where it goes; it is used again when this is tried again.
+ * ERR_REPLICA_NOT_AVAILABLE: room was wanted, nothing has changed. [closing, of
+ * whose segments these are] */
+enum error storage_doom_log(struct log *log, char name[DOOMED_NAME_SIZE]);
+/* The same of what lies at a path, nobody has it; not synced. False: errno. */
 bool storage_doom_path(struct log_dir *dir, const char *from,
     const char *topic, int32_t partition);
-/* At a start: which of two directories of a log is to be deleted, as it came
- * from there to the other, or did not. False: neither tells, or both do, or a
- * disk does not let us look. */
-bool storage_choose_moved(struct log_dir *const dirs[2], const char *name,
-    struct log_dir **old);
-/* The other one is deleted, durably: the proof that this one stays may go. */
-void storage_chose_moved(struct log_dir *dir, const char *name);
 /* Where a log is to be made, if somebody said so; it is forgotten. NULL. */
 struct log_dir *storage_take_preferred(struct storage *storage,
     const char *name);

@@ -2,9 +2,9 @@
 """AlterReplicaLogDirs: partitions move between log directories while they are
 written and read, and whatever dies when."""
 
-import os
 import pathlib
 import random
+import shutil
 import threading
 import time
 
@@ -76,6 +76,14 @@ def names(broker, kind):
     return [p for d in dirs_of(broker) for p in d.glob(f"*-{kind}")]
 
 
+def wait_only_in(broker, topic, goal, partition=0):
+    """What was left of the move has been cleared away."""
+    name = f"{topic}-{partition}"
+    harness.wait_until(lambda: [d for d in dirs_of(broker)
+                                if (d / name).is_dir()] == [goal],
+                       what=f"{name} in {goal} alone")
+
+
 def wait_moved(client, topic, goal, partition=0):
     harness.wait_until(
         lambda: [r[:2] for r in described(client, topic, partition)]
@@ -104,15 +112,18 @@ def test_moves(broker, version):
         assert alter(c, (goal, "t", [0]), version=version) == {
             ("t", 0): NONE}
         wait_moved(c, "t", goal)
-        assert where(broker, "t") == goal
+        wait_only_in(broker, "t", goal)
         assert numbers(c, "t") == list(range(100))
         fill(c, "t", 10, first=100)
-        harness.wait_until(lambda: not names(broker, "delete"),
+        harness.wait_until(lambda: not list(here.glob("t-0*")),
                            what="the old files gone")
-        assert not list(here.glob("t-0*"))
-        assert not list((goal / "t-0").glob("barnabas*"))
-        rows = (here / "recovery-point-offset-checkpoint").read_text()
-        assert "t 0 " not in rows
+        harness.wait_until(
+            lambda: not list((goal / "t-0").glob("barnabas*")),
+            what="no mark of a move")
+        harness.wait_until(
+            lambda: "t 0 " not in
+            (here / "recovery-point-offset-checkpoint").read_text(),
+            what="the old checkpoint forgets it")
         # And back.
         assert alter(c, (here, "t", [0])) == {("t", 0): NONE}
         wait_moved(c, "t", here)
@@ -122,7 +133,7 @@ def test_moves(broker, version):
     with wire.Client(broker.address) as c:
         harness.wait_topic(broker, "t")
         assert numbers(c, "t") == list(range(110))
-        assert where(broker, "t") == here
+        wait_only_in(broker, "t", here)
 
 
 def test_errors(broker, zookeeper):
@@ -241,8 +252,8 @@ def test_a_topic_goes_while_it_moves(slow):
 
 @pytest.mark.ours
 def test_records_are_deleted_while_it_moves(slow):
-    """Kafka answers when the copy, too, has come so far: not before it times
-    out here."""
+    """The answer comes when the copy, too, begins there: ours begins anew, in
+    Kafka's it has to come so far, which times out here."""
     harness.create_topic(slow, "t")
     with wire.Client(slow.address) as c:
         fill(c, "t", 200)
@@ -347,32 +358,108 @@ def test_killed_while_it_moves(make_broker):
         what="nothing left over")
 
 
-@pytest.mark.ours
-def test_killed_between_two_renames(broker):
-    """Both are there; the one that has come from the other is it."""
+def mark(log, kind, here, goal, move="AAAAAAAAAAAAAAAAAAAAAA"):
+    """As a broker writes it when the log moves from `here` to `goal`."""
+    topic = (log / "partition.metadata").read_text().split()[-1]
+    (log / f"barnabas.{kind}").write_text(
+        f"version: 1\nmove_id: {move}\ntopic_id: {topic}\n"
+        f"from: {here}\nto: {goal}\n")
+
+
+def between_two_renames(broker, kind="arrives"):
+    """Dead, with 50 records in both directories; (here, goal)."""
     harness.create_topic(broker, "t")
     with wire.Client(broker.address) as c:
         fill(c, "t", 50)
         here, goal = where(broker, "t"), other(broker, "t")
     broker.kill()
-    os.system(f"cp -r {here}/t-0 {goal}/t-0")
-    (goal / "t-0" / "barnabas.moved").write_text("version: 0\n")
+    shutil.copytree(here / "t-0", goal / "t-0")
+    mark(here / "t-0", "leaves", here, goal)
+    mark(goal / "t-0", kind, here, goal)
+    return here, goal
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("kind", ("arrives", "moved"))
+def test_killed_between_two_renames(broker, kind):
+    """Both are there; the one that has come from the other is it."""
+    here, goal = between_two_renames(broker, kind)
     broker.start()
     harness.wait_topic(broker, "t")
     with wire.Client(broker.address) as c:
         assert where(broker, "t") == goal
         assert numbers(c, "t") == list(range(50))
-    assert not (goal / "t-0" / "barnabas.moved").exists()
+    assert not list((goal / "t-0").glob("barnabas*"))
     broker.stop()
     # Who knows which one it is?
-    os.system(f"cp -r {goal}/t-0 {here}/t-0")
+    shutil.copytree(goal / "t-0", here / "t-0")
     broker.launch()
     assert broker.process.wait(60) != 0
     assert "is in two log directories" in broker.log()
-    os.system(f"rm -r {here}/t-0")
+    # A mark of another move is no proof.
+    mark(here / "t-0", "leaves", here, goal)
+    mark(goal / "t-0", kind, here, goal, move="B" + "A" * 21)
+    if kind == "moved":
+        broker.launch()
+        assert broker.process.wait(60) != 0
+    shutil.rmtree(here / "t-0")
     broker.start()
     with wire.Client(broker.address) as c:
         harness.wait_topic(broker, "t")
+        assert numbers(c, "t") == list(range(50))
+
+
+def produce_error(client):
+    return wire.produce(client, "t", wire.batch([b"x"]))["ErrorCode"]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("away", ("old", "new"))
+def test_one_of_two_is_away(broker, away):
+    """Whether it is the one, the other must tell: nobody serves, nothing is
+    lost, and it is made nowhere else."""
+    here, goal = between_two_renames(broker)
+    gone = here if away == "old" else goal
+    gone.rename(f"{gone}-away")
+    gone.write_text("not a directory")
+    broker.start()
+    with wire.Client(broker.address) as c:
+        harness.wait_until(lambda: produce_error(c) == STORAGE_ERROR,
+                           what="its error")
+        assert "t-0 is not served" in broker.log()
+        assert where(broker, "t") != gone
+    broker.stop()
+    gone.unlink()
+    pathlib.Path(f"{gone}-away").rename(gone)
+    broker.start()
+    harness.wait_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        assert numbers(c, "t") == list(range(50))
+        assert where(broker, "t") == goal
+        assert produce_error(c) == NONE
+
+
+@pytest.mark.ours
+def test_the_operator_decides(broker):
+    """It left for a directory that is not configured any more: it is served
+    when the file goes that the log names."""
+    here, goal = between_two_renames(broker)
+    mark(here / "t-0", "leaves", here, "/no/such/directory")
+    shutil.rmtree(goal / "t-0")
+    broker.start()
+    with wire.Client(broker.address) as c:
+        harness.wait_until(lambda: produce_error(c) == STORAGE_ERROR,
+                           what="its error")
+        assert alter(c, (goal, "t", [0])) == {("t", 0): STORAGE_ERROR}
+    assert f"remove {here}/t-0/barnabas.leaves" in broker.log()
+    broker.stop()
+    (here / "t-0" / "barnabas.leaves").unlink()
+    broker.start()
+    harness.wait_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        assert numbers(c, "t") == list(range(50))
+        assert alter(c, (goal, "t", [0])) == {("t", 0): NONE}
+        wait_moved(c, "t", goal)
         assert numbers(c, "t") == list(range(50))
 
 

@@ -2,6 +2,7 @@
 #include "replica_rig.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -101,11 +102,23 @@ rig_open(struct replica_rig *rig)
 }
 
 static void
+rig_stop(void *arg)
+{
+	replicas_stop(arg);
+}
+
+static void
 rig_close(struct replica_rig *rig)
 {
-	replicas_stop(rig->replicas);
-	if (!rig->threads)
+	/* Timers are their loop's. */
+	if (rig->threads) {
+		replica_rig_on(rig, 0, rig_stop, rig->replicas);
+		while (!replicas_at_rest(rig->replicas))
+			sched_yield();
+	} else {
+		replicas_stop(rig->replicas);
 		replica_rig_pass(rig, 10);
+	}
 	replicas_free(&rig->replicas);
 	storage_close(&rig->storage);
 	metrics_free(rig->metrics);
@@ -121,9 +134,10 @@ replica_rig_restart(struct replica_rig *rig)
 static void
 rig_config(struct replica_rig *rig, const char *option)
 {
-	char dirs[96];
+	char dirs[160];
 
-	(void)snprintf(dirs, sizeof(dirs), "log.dirs=%s", rig->directory);
+	(void)snprintf(dirs, sizeof(dirs), "log.dirs=%s%s%s", rig->directory,
+	    rig->second[0] == '\0' ? "" : ",", rig->second);
 	rig->config = config_new();
 	CHECK(config_override(rig->config, "broker.id=1"));
 	CHECK(config_override(rig->config, "zookeeper.connect=localhost"));
@@ -137,8 +151,8 @@ rig_config(struct replica_rig *rig, const char *option)
 	rig->configs.config.options = &rig->configs.options;
 }
 
-void
-replica_rig_init(struct replica_rig *rig, bool threads, const char *option)
+static void
+rig_begin(struct replica_rig *rig, bool threads, const char *option, bool two)
 {
 	struct cluster_setup cluster = {
 		.loops = rig->loops,
@@ -151,6 +165,9 @@ replica_rig_init(struct replica_rig *rig, bool threads, const char *option)
 	(void)snprintf(rig->directory, sizeof(rig->directory),
 	    "test_replica.XXXXXX");
 	CHECK(mkdtemp(rig->directory) != NULL);
+	if (two)
+		(void)snprintf(rig->second, sizeof(rig->second), "%s-second",
+		    rig->directory);
 	rig_config(rig, option);
 	clock_virtual_init(&rig->clock, RIG_WALL_MS);
 	rig->scheduler = threads ?
@@ -166,6 +183,18 @@ replica_rig_init(struct replica_rig *rig, bool threads, const char *option)
 	rig_open(rig);
 	for (int i = 0; i < RIG_LOOPS; i++)
 		loop_start(rig->loops[i]);
+}
+
+void
+replica_rig_init(struct replica_rig *rig, bool threads, const char *option)
+{
+	rig_begin(rig, threads, option, false);
+}
+
+void
+replica_rig_init_two(struct replica_rig *rig, bool threads)
+{
+	rig_begin(rig, threads, NULL, true);
 }
 
 static void
@@ -205,6 +234,8 @@ replica_rig_fini(struct replica_rig *rig)
 	files_faulty_free(rig->files);
 	config_free(&rig->config);
 	rig_remove(rig->directory);
+	if (rig->second[0] != '\0')
+		rig_remove(rig->second);
 }
 
 struct rig_call {

@@ -48,11 +48,14 @@ struct replica_rig {
 	struct metrics *metrics;
 	struct replicas *replicas;
 	char directory[64];
+	char second[72]; /* another log directory, if it has two; or "" */
 };
 
 /* `option` is one "key=value" more, or NULL. */
 void replica_rig_init(struct replica_rig *rig, bool threads,
     const char *option);
+/* With two log directories; the first log lies in `directory`. */
+void replica_rig_init_two(struct replica_rig *rig, bool threads);
 void replica_rig_fini(struct replica_rig *rig);
 /* Stops and starts replicas and storage over the same directory. */
 void replica_rig_restart(struct replica_rig *rig);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "config/topic.h"
 #include "replica/delete_records.h"
+#include "replica/move_int.h"
 #include "replica_rig.h"
 
 #define TOPIC SLICE_LITERAL(RIG_TOPIC)
@@ -536,6 +537,57 @@ test_delete_records_of_followers(void)
 	replica_rig_fini(&rig);
 }
 
+/* The copy's start counts as a follower's. */
+static void
+test_delete_records_of_a_copy(void)
+{
+	struct replica_rig rig;
+	struct replica *replica;
+	struct deleting d;
+
+	replica_rig_init_two(&rig, false);
+	replica_rig_lead(&rig, 1, 1);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	replica = replicas_find(rig.replicas, TOPIC, 0);
+	CU_ASSERT(replica_claim(replica, false));
+	CU_ASSERT_EQUAL(move_begin(replica, storage_dir_at(rig.storage, 1),
+	    true), ERR_NONE);
+	/* It cannot go on. */
+	files_faulty_set(rig.files, "-future", FILE_CALL_WRITE, 0, -1,
+	    ENOSPC);
+	deleting_start(&d, &rig, 3);
+	replica_rig_pass(&rig, 100);
+	CU_ASSERT_FALSE(d.done);
+	CU_ASSERT_EQUAL(rig_view(&rig).log_start_offset, 3);
+	/* It is not wanted any more. */
+	move_end(replica);
+	replica_rig_pass(&rig, 10);
+	CU_ASSERT(d.done);
+	CU_ASSERT_EQUAL(d.part.error, ERR_NONE);
+	CU_ASSERT_EQUAL(d.part.low_watermark, 3);
+	/* It has all: its start follows, though it may not take the place. */
+	files_faulty_clear(rig.files);
+	replica_rig_pass(&rig, 2000);
+	CU_ASSERT_EQUAL(move_begin(replica, storage_dir_at(rig.storage, 1),
+	    true), ERR_NONE);
+	replica_rig_pass(&rig, 100);
+	CU_ASSERT_NOT_EQUAL(log_directory(replica_log(replica)),
+	    storage_dir_at(rig.storage, 1));
+	deleting_start(&d, &rig, 4);
+	replica_rig_pass(&rig, 100);
+	CU_ASSERT(d.done);
+	CU_ASSERT_EQUAL(d.part.error, ERR_NONE);
+	CU_ASSERT_EQUAL(d.part.low_watermark, 4);
+	replica_unclaim(replica);
+	replica_rig_pass(&rig, 100);
+	CU_ASSERT_EQUAL(log_directory(replica_log(replica)),
+	    storage_dir_at(rig.storage, 1));
+	CU_ASSERT_EQUAL(rig_view(&rig).log_start_offset, 4);
+	replica_unref(replica);
+	replica_rig_fini(&rig);
+}
+
 /* --- all at once ---------------------------------------------------------- */
 
 #define RACE_ROUNDS 30
@@ -656,6 +708,7 @@ static const struct unit_test tests[] = {
 	{ "storage refuses", test_stop_storage_error },
 	{ "DeleteRecords", test_delete_records },
 	{ "DeleteRecords and followers", test_delete_records_of_followers },
+	{ "DeleteRecords of a copy", test_delete_records_of_a_copy },
 	{ "deletion beside producers", test_races },
 };
 
