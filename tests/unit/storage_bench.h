@@ -24,7 +24,7 @@
 
 struct bench {
 	char path[64];
-	const char *paths[2];
+	const char *paths[3];
 	struct storage_options options;
 	struct clock_virtual clock;
 	struct log_settings settings;
