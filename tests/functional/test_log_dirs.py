@@ -59,12 +59,13 @@ def described(client, topic, partition=0):
 
 
 def where(broker, topic, partition=0):
-    """The directory that has the partition, and no other has anything of it
-    that counts."""
-    found = [d for d in dirs_of(broker)
-             if (d / f"{topic}-{partition}").is_dir()]
-    assert len(found) == 1, found
-    return found[0]
+    """The directory that has the partition.  After a move the other one is
+    cleared a moment later."""
+    name = f"{topic}-{partition}"
+    return harness.wait_until(
+        lambda: found[0] if len(found := [
+            d for d in dirs_of(broker) if (d / name).is_dir()]) == 1
+        else None, what=f"{name} in one directory")
 
 
 def other(broker, topic, partition=0):
@@ -74,14 +75,6 @@ def other(broker, topic, partition=0):
 
 def names(broker, kind):
     return [p for d in dirs_of(broker) for p in d.glob(f"*-{kind}")]
-
-
-def wait_only_in(broker, topic, goal, partition=0):
-    """What was left of the move has been cleared away."""
-    name = f"{topic}-{partition}"
-    harness.wait_until(lambda: [d for d in dirs_of(broker)
-                                if (d / name).is_dir()] == [goal],
-                       what=f"{name} in {goal} alone")
 
 
 def wait_moved(client, topic, goal, partition=0):
@@ -112,7 +105,7 @@ def test_moves(broker, version):
         assert alter(c, (goal, "t", [0]), version=version) == {
             ("t", 0): NONE}
         wait_moved(c, "t", goal)
-        wait_only_in(broker, "t", goal)
+        assert where(broker, "t") == goal
         assert numbers(c, "t") == list(range(100))
         fill(c, "t", 10, first=100)
         harness.wait_until(lambda: not list(here.glob("t-0*")),
@@ -133,7 +126,7 @@ def test_moves(broker, version):
     with wire.Client(broker.address) as c:
         harness.wait_topic(broker, "t")
         assert numbers(c, "t") == list(range(110))
-        wait_only_in(broker, "t", here)
+        assert where(broker, "t") == here
 
 
 def test_errors(broker, zookeeper):
@@ -427,7 +420,7 @@ def test_one_of_two_is_away(broker, away):
         harness.wait_until(lambda: produce_error(c) == STORAGE_ERROR,
                            what="its error")
         assert "t-0 is not served" in broker.log()
-        assert where(broker, "t") != gone
+        assert where(broker, "t") == (goal if away == "old" else here)
     broker.stop()
     gone.unlink()
     pathlib.Path(f"{gone}-away").rename(gone)
