@@ -326,7 +326,7 @@ delete_withheld(struct storage *storage, const char *topic, int32_t partition,
 {
 	enum error error = ERR_NONE;
 	struct log_dir *dir;
-	char from[PATH_MAX];
+	char from[2 * PATH_MAX];
 
 	while (error == ERR_NONE &&
 	    (dir = storage_take_withheld(storage, name)) != NULL) {
