@@ -188,7 +188,6 @@ def test_set_while_the_session_was_away(own_zookeeper, make_broker):
         broker.process.send_signal(signal.SIGCONT)
     becomes(broker, {"log.retention.bytes": ("6000", 2)})
     becomes(broker, {"log.segment.bytes": ("9000", 3)})
-    settings.close()
     settings.set("0", {"log.retention.bytes": "7000"})
     becomes(broker, {"log.retention.bytes": ("7000", 2)})
     settings.close()
