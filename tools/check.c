@@ -281,6 +281,9 @@ check_run(struct tool *tool, const struct args *args)
 	if (args_number(args, "timeout-ms") < 1 ||
 	    args_number(args, "timeout-ms") > INT32_MAX)
 		return (tool_usage(tool, "--timeout-ms is a time above 0"));
+	if (args_has(args, "zookeeper") &&
+	    args_text(args, "zookeeper")[0] == '\0')
+		return (tool_usage(tool, "--zookeeper names no server"));
 	if (!read_file(path, PROPERTIES_BYTES_MAX, &text)) {
 		tool_fail(tool, "%s: %s", path, strerror(errno));
 		buffer_fini(&text);

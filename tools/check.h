@@ -44,6 +44,9 @@ bool check_read(struct check *check, struct zk_read *reads, size_t count);
 
 /* meta.properties and locks of the log directories. */
 void check_dirs(struct check *check);
+/* Whether the node of a ZK_READ_ACL is open to all; true too when it could not
+ * be read. */
+bool check_acl_open(const struct zk_read *read);
 /* What is not about topics. False: nothing can be read. */
 bool check_cluster(struct check *check);
 void check_topics(struct check *check);

@@ -143,6 +143,11 @@ check_feature(struct check *check, const struct zk_read *read)
 		    "%zu finalized features are in force, of which this "
 		    "version knows none",
 		    feature.feature_count);
+	/* 2 from inter.broker.protocol.version 3.3 on. */
+	else if (json_number_of(read->data, "version", -1) < 2)
+		check_say(check, FINDING_ERROR, read->path, "version",
+		    "the controller speaks an inter.broker.protocol.version "
+		    "below 3.3: bring all brokers to 3.9 first");
 }
 
 /* --- brokers -------------------------------------------------------------- */
@@ -213,6 +218,7 @@ static void
 check_brokers(struct check *check, const struct zk_read *ids)
 {
 	struct zk_read *reads;
+	size_t others = 0;
 
 	if (!there(ids) || ids->child_count == 0)
 		return;
@@ -229,14 +235,18 @@ check_brokers(struct check *check, const struct zk_read *ids)
 	for (size_t i = 0; i < ids->child_count; i++) {
 		int32_t id;
 
-		if (text_to_int32(slice_of_text(ids->children[i]), &id))
-			check_broker(check, &reads[i], id);
+		if (!text_to_int32(slice_of_text(ids->children[i]), &id))
+			continue;
+		check_broker(check, &reads[i], id);
+		others += id != check->broker_id;
 	}
-	if (ids->child_count > 1)
+	if (others != 0)
 		check_say(check, FINDING_WARN, ZNODE_BROKER_IDS, "",
-		    "%zu brokers run: this version copies no partitions from "
-		    "others, and serves those alone that have one replica",
-		    ids->child_count);
+		    "%zu other brokers run: this version copies no partitions "
+		    "from them, and serves those alone that have one replica; "
+		    "their inter.broker.protocol.version must be 3.9, which "
+		    "cannot be seen here",
+		    others);
 }
 
 /* --- what is under way ---------------------------------------------------- */
@@ -302,6 +312,12 @@ check_acl_nodes(struct check *check, const struct zk_read *kinds)
 		    "an authorizer was in use here; no ACL is left");
 }
 
+bool
+check_acl_open(const struct zk_read *read)
+{
+	return (!there(read) || slice_equal_text(read->data, ZK_ACL_OPEN));
+}
+
 /* Of Kafka's nodes some that all clusters have. */
 static void
 check_znode_acls(struct check *check)
@@ -309,7 +325,9 @@ check_znode_acls(struct check *check)
 	static const char *const paths[] = { "/brokers", ZNODE_BROKER_IDS,
 		ZNODE_BROKER_TOPICS, ZNODE_CLUSTER_ID, ZNODE_CONTROLLER_EPOCH,
 		"/config/topics", "/config/users", ZNODE_CONFIG_CHANGES,
-		ZNODE_DELETE_TOPICS, ZNODE_FEATURE };
+		ZNODE_DELETE_TOPICS, ZNODE_FEATURE, "/config/brokers",
+		"/isr_change_notification", "/latest_producer_id_block",
+		"/log_dir_event_notification" };
 	struct zk_read reads[nelems(paths)];
 
 	for (size_t i = 0; i < nelems(paths); i++)
@@ -318,8 +336,7 @@ check_znode_acls(struct check *check)
 	if (!check_read(check, reads, nelems(paths)))
 		return;
 	for (size_t i = 0; i < nelems(paths); i++)
-		if (there(&reads[i]) &&
-		    !slice_equal_text(reads[i].data, ZK_ACL_OPEN))
+		if (!check_acl_open(&reads[i]))
 			check_say(check, FINDING_ERROR, paths[i], "ACL",
 			    "only %.*s may use it: this version does not "
 			    "authenticate itself at ZooKeeper; open the "

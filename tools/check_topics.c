@@ -100,10 +100,32 @@ check_config(struct check *check, const struct zk_read *read,
 	config_map_fini(&map);
 }
 
+/* What is read of a topic. */
+enum { OF_NODE, OF_CONFIG, OF_ACL, OF_COUNT };
+
+/* Nodes keep what they were made with, whatever their folder says. */
+struct protected {
+	size_t count;
+	const struct zk_read *first;
+};
+
 static void
-check_topic(struct check *check, const struct zk_read *node,
-    const struct zk_read *config, const char *name)
+check_protected(struct check *check, const struct protected *protected)
 {
+	if (protected->count != 0)
+		check_say(check, FINDING_ERROR, protected->first->path, "ACL",
+		    "only %.*s may use it, and %zu topics are such: this "
+		    "version does not authenticate itself at ZooKeeper; open "
+		    "the nodes with zookeeper-security-migration.sh "
+		    "--zookeeper.acl=unsecure",
+		    SLICE_ARGS(protected->first->data), protected->count);
+}
+
+static void
+check_topic(struct check *check, const struct zk_read *reads,
+    const char *name, struct protected *protected)
+{
+	const struct zk_read *node = &reads[OF_NODE];
 	struct znode_topic topic;
 	struct share share;
 
@@ -114,6 +136,8 @@ check_topic(struct check *check, const struct zk_read *node,
 		    "it cannot be understood");
 		return;
 	}
+	if (!check_acl_open(&reads[OF_ACL]) && protected->count++ == 0)
+		protected->first = &reads[OF_ACL];
 	share_of(&topic, check->broker_id, &share);
 	if (uuid_is_zero(topic.id))
 		check_say(check, FINDING_WARN, node->path, "",
@@ -121,31 +145,36 @@ check_topic(struct check *check, const struct zk_read *node,
 		    "the controller will give it one");
 	check_share(check, node->path, name, &share);
 	if (share.partitions != 0)
-		check_config(check, config, name);
+		check_config(check, &reads[OF_CONFIG], name);
 }
 
 static bool
-check_some(struct check *check, const char *const *names, size_t count)
+check_some(struct check *check, const char *const *names, size_t count,
+    struct protected *protected)
 {
 	struct zk_read *reads =
-	    arena_array(&check->arena, 2 * count, sizeof(*reads));
+	    arena_array(&check->arena, OF_COUNT * count, sizeof(*reads));
 
 	CHECK(reads != NULL);
 	for (size_t i = 0; i < count; i++) {
-		reads[2 * i] = (struct zk_read) {
+		struct zk_read *one = &reads[OF_COUNT * i];
+
+		one[OF_NODE] = (struct zk_read) {
 			.kind = ZK_READ_DATA,
 			.path = znode_topic_path(&check->arena, names[i]),
 		};
-		reads[2 * i + 1] = (struct zk_read) {
+		one[OF_ACL] = one[OF_NODE];
+		one[OF_ACL].kind = ZK_READ_ACL;
+		one[OF_CONFIG] = (struct zk_read) {
 			.kind = ZK_READ_DATA,
 			.path = znode_config_path(&check->arena, "topics",
 			    names[i]),
 		};
 	}
-	if (!check_read(check, reads, 2 * count))
+	if (!check_read(check, reads, OF_COUNT * count))
 		return (false);
 	for (size_t i = 0; i < count; i++)
-		check_topic(check, &reads[2 * i], &reads[2 * i + 1], names[i]);
+		check_topic(check, &reads[OF_COUNT * i], names[i], protected);
 	return (true);
 }
 
@@ -154,6 +183,7 @@ check_topics(struct check *check)
 {
 	struct zk_read list = { .kind = ZK_READ_CHILDREN,
 		.path = ZNODE_BROKER_TOPICS };
+	struct protected protected = { 0 };
 	struct progress progress;
 	size_t some;
 
@@ -166,8 +196,9 @@ check_topics(struct check *check)
 		if (some > TOPICS_AT_ONCE)
 			some = TOPICS_AT_ONCE;
 		progress_step(&progress, i);
-		if (!check_some(check, list.children + i, some))
+		if (!check_some(check, list.children + i, some, &protected))
 			break;
 	}
 	progress_end(&progress, list.child_count);
+	check_protected(check, &protected);
 }

@@ -38,7 +38,8 @@ static const char script_words[] =
     "\tcase $cur in --*=*) prev=${cur%%=*} cur=${cur#*=} ;; esac\n"
     "}\n\n";
 
-/* Nobody is asked who was not named on the line. */
+/* Nobody is asked who was not named on the line.  What is no name of a topic
+ * is not taken from a broker: bash would expand $(...). */
 static const char script_topics[] =
     "_barnabas_topics()\n"
     "{\n"
@@ -58,7 +59,8 @@ static const char script_topics[] =
     "\ttimeout 5 \"$program\" topics --list --bootstrap-server \"$server\" "
     "\\\n"
     "\t\t${config:+--command-config \"${config/#\\~/$HOME}\"} "
-    "2> /dev/null < /dev/null\n"
+    "2> /dev/null < /dev/null |\n"
+    "\t\tLC_ALL=C grep -x '[A-Za-z0-9._-]*'\n"
     "}\n\n";
 
 static const char script_values[] =

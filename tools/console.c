@@ -282,7 +282,29 @@ console_advice(rd_kafka_resp_err_t error)
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
 	case RD_KAFKA_RESP_ERR__TRANSPORT:
 		return ("; are the brokers running and reachable?");
+	case RD_KAFKA_RESP_ERR__SSL:
+		return ("; ssl.truststore.location names whom to trust, "
+			"ssl.keystore.location who we are");
 	default:
 		return ("");
 	}
+}
+
+/* Of a handshake that fails no record tells but that it came too late. */
+void
+console_trouble(const struct tool *tool, rd_kafka_t *rk, int error,
+    const char *reason, struct console_said *said)
+{
+	const bool untrusted = error == RD_KAFKA_RESP_ERR__SSL ||
+	    error == RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	char text[512];
+
+	if (error == RD_KAFKA_RESP_ERR__FATAL)
+		tool_warn(tool, "%s", console_error(rd_kafka_fatal_error(rk,
+		    text, sizeof(text))));
+	if ((untrusted && !said->untrusted) ||
+	    (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !said->down))
+		tool_warn(tool, "%s%s", reason, console_advice(error));
+	said->untrusted |= untrusted;
+	said->down |= error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 }

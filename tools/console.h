@@ -59,6 +59,15 @@ rd_kafka_conf_t *console_conf(const struct tool *tool,
 const char *console_bootstrap(const struct tool *tool,
     const struct args *args, const char *other);
 
+/* For librdkafka's error callback: says what no record's own error tells, each
+ * kind of it once. */
+struct console_said {
+	bool down;
+	bool untrusted;
+};
+void console_trouble(const struct tool *tool, rd_kafka_t *rk, int error,
+    const char *reason, struct console_said *said);
+
 /* "NOT_ENOUGH_REPLICAS", or librdkafka's own words for its own errors. */
 const char *console_error(rd_kafka_resp_err_t error);
 /* What can be done, or "". */

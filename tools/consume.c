@@ -90,7 +90,7 @@ struct consume {
 	struct assignment assignment;
 	struct buffer out;
 	int64_t count; /* records printed */
-	bool down_said;
+	struct console_said said;
 };
 
 /* --- what the options say ------------------------------------------------- */
@@ -182,11 +182,7 @@ consume_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
 	struct consume *c = opaque;
 
-	(void)rk;
-	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || c->down_said)
-		return;
-	c->down_said = true;
-	tool_warn(c->tool, "%s%s", reason, console_advice(error));
+	console_trouble(c->tool, rk, error, reason, &c->said);
 }
 
 static int

@@ -80,7 +80,7 @@ struct perf_consume {
 	struct perf_read interval;
 	struct buffer metrics;
 	int64_t metrics_count;
-	bool down_said;
+	struct console_said said;
 };
 
 static int64_t
@@ -96,11 +96,7 @@ perf_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
 	struct perf_consume *p = opaque;
 
-	(void)rk;
-	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || p->down_said)
-		return;
-	p->down_said = true;
-	tool_warn(p->tool, "%s%s", reason, console_advice(error));
+	console_trouble(p->tool, rk, error, reason, &p->said);
 }
 
 static int

@@ -97,7 +97,7 @@ struct perf_produce {
 	int64_t refused;  /* records */
 	struct buffer metrics;
 	int64_t metrics_count;
-	bool down_said;
+	struct console_said said;
 };
 
 static int64_t
@@ -268,17 +268,8 @@ static void
 perf_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
 	struct perf_produce *p = opaque;
-	char text[512];
 
-	if (error == RD_KAFKA_RESP_ERR__FATAL)
-		tool_warn(p->tool, "%s",
-		    console_error(rd_kafka_fatal_error(rk, text,
-			sizeof(text))));
-	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || p->down_said)
-		return;
-	p->down_said = true;
-	tool_warn(p->tool, "%s%s", reason,
-	    console_advice(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN));
+	console_trouble(p->tool, rk, error, reason, &p->said);
 }
 
 static int

@@ -107,7 +107,7 @@ struct produce {
 	rd_kafka_t *rk;
 	int64_t line_number;
 	int64_t refused; /* records */
-	bool down_said;
+	struct console_said said;
 };
 
 /* --- what librdkafka tells ------------------------------------------------ */
@@ -152,17 +152,8 @@ static void
 produce_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
 	struct produce *p = opaque;
-	char text[512];
 
-	if (error == RD_KAFKA_RESP_ERR__FATAL)
-		tool_warn(p->tool, "%s",
-		    console_error(rd_kafka_fatal_error(rk, text,
-			sizeof(text))));
-	if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || p->down_said)
-		return;
-	p->down_said = true;
-	tool_warn(p->tool, "%s%s", reason,
-	    console_advice(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN));
+	console_trouble(p->tool, rk, error, reason, &p->said);
 }
 
 /* --- sending -------------------------------------------------------------- */
@@ -268,6 +259,18 @@ produce_prompt(const struct produce *p)
 	fflush(p->tool->out);
 }
 
+/* Who reads a file or a pipe must learn that its end was not reached; at a
+ * terminal a signal is the end. */
+static int
+produce_interrupted(const struct produce *p)
+{
+	if (isatty(fileno(p->tool->in)))
+		return (TOOL_OK);
+	return (tool_fail(p->tool,
+	    "interrupted: what comes after line %" PRId64 " was not sent",
+	    p->line_number));
+}
+
 static int
 produce_lines(struct produce *p)
 {
@@ -291,7 +294,7 @@ produce_lines(struct produce *p)
 			    strerror(errno)));
 		}
 	}
-	return (status);
+	return (status != TOOL_OK ? status : produce_interrupted(p));
 }
 
 /* Every record ends by itself after delivery.timeout.ms at the latest. */

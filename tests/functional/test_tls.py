@@ -890,6 +890,21 @@ def test_tools(shared, authority, tmp_path, store):
     assert got.stdout == LINES
 
 
+def test_tools_tell_whom_they_do_not_trust(shared, tmp_path):
+    """librdkafka's as well, whose records only come too late."""
+    config = tmp_path / "client.properties"
+    config.write_text(certificates.text_of({
+        "security.protocol": "SSL", "request.timeout.ms": 1000,
+        "delivery.timeout.ms": 2000}))
+    done = harness.run(
+        harness.CONSOLE, "produce", "--bootstrap-server", shared.address,
+        "--topic", "untrusted", "--producer.config", config, stdin=b"x\n",
+        check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"certificate verify failed") == 1
+    assert b"; ssl.truststore.location names whom to trust" in done.stderr
+
+
 @pytest.mark.parametrize("rules,version", (
     ({"ssl.cipher.suites": "TLS_AES_128_GCM_SHA256"}, "TLSv1.3"),
     ({"ssl.cipher.suites": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},

@@ -376,6 +376,28 @@ def test_an_api_that_the_broker_lacks(shared_broker):
         assert "DescribeLogDirs" in fails(lacking, "log-dirs", "--describe")
 
 
+# --- produce -----------------------------------------------------------------
+
+def test_produce_interrupted(shared_broker, name):
+    """Whoever feeds it a file or pipe is told that its end was not reached."""
+    harness.create_topic(shared_broker, name)
+    with subprocess.Popen(
+            [harness.CONSOLE, "produce", "--topic", name, "--sync",
+             "--bootstrap-server", shared_broker.address],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b"one\ntwo\n")
+        process.stdin.flush()
+
+        def both():
+            with wire.Client(shared_broker.address) as client:
+                return wire.list_offset(client, name, -1)["Offset"] == 2
+        harness.wait_until(both, what="two records were sent")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(harness.PATIENCE) == 1
+        assert b"what comes after line 2 was not sent" in (
+            process.stderr.read())
+
+
 # --- perf --------------------------------------------------------------------
 
 class TestPerf:

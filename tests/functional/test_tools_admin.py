@@ -330,7 +330,7 @@ class TestCompletion:
     def test_nobody_is_asked(self, complete, tmp_path):
         """Who was not named on the line."""
         program = tmp_path / "barnabas"
-        program.write_text('#!/bin/sh\necho asked "$@" | tr " " "\\n"\n')
+        program.write_text('#!/bin/sh\necho asked "$@" | tr " :" "\\n_"\n')
         program.chmod(0o755)
         before = f"{tmp_path}:"
         for line in ("barnabas topics --topic ", "kafka-topics.sh --topic a",
@@ -338,8 +338,20 @@ class TestCompletion:
             assert complete(line, before) == []
         assert complete("kafka-topics.sh --command-config f --bootstrap-server"
                         " h:1 --topic ", before) == [
-            "asked", "topics", "--list", "--bootstrap-server", "h:1",
+            "asked", "topics", "--list", "--bootstrap-server", "h_1",
             "--command-config", "f"]
+
+    def test_names_are_no_code(self, complete, tmp_path):
+        """Whatever a broker says its topics are."""
+        seen = tmp_path / "seen"
+        program = tmp_path / "barnabas"
+        program.write_text(
+            f"#!/bin/sh\ncat << 'E'\ngood-1._\n$(touch {seen})\n"
+            f"`touch {seen}`\na b\n\n;x\n*\nE\n")
+        program.chmod(0o755)
+        assert complete(f"{program} consume --bootstrap-server h:1 --topic "
+                        ) == ["good-1._"]
+        assert not seen.exists()
 
     def test_every_option(self, complete):
         """What --output json says of the commands is what is completed."""

@@ -143,7 +143,8 @@ def test_json(patient):
 
 
 def test_usage(patient):
-    for arguments in ((), ("/nowhere/x",), (patient.file, "--bogus")):
+    for arguments in ((), ("/nowhere/x",), (patient.file, "--bogus"),
+                      (patient.file, "--zookeeper", "")):
         done = harness.run(harness.TOOL, "check", *arguments, check=False)
         assert done.returncode == 2 and done.stderr and not done.stdout
 
@@ -290,6 +291,14 @@ class TestCluster:
             "version": 2, "status": 1}).encode())
         assert patient.grave()[0][0] == "/feature"
 
+    def test_features_of_old(self, patient):
+        """As a controller writes it below 3.3."""
+        patient.zk.set("/feature",
+                       b'{"features":{},"version":1,"status":1}')
+        (where, subject), message = patient.grave()
+        assert (where, subject) == ("/feature", "version")
+        assert "below 3.3" in message
+
     def test_itself(self, patient):
         patient.broker(1)
         assert patient.check()["/brokers/ids/1", ""][0] == "WARN"
@@ -306,10 +315,12 @@ class TestCluster:
         assert "below 2.7" in message
 
     def test_other_brokers(self, patient):
-        patient.broker(1)
         patient.broker(2, port=1234)
         severity, _, message = patient.check()["/brokers/ids", ""]
-        assert severity == "WARN" and message.startswith("2 brokers")
+        assert severity == "WARN" and message.startswith("1 other")
+        assert "must be 3.9" in message
+        patient.broker(1)
+        assert patient.check()["/brokers/ids", ""][2] == message
 
     def test_reassignment(self, patient):
         patient.node("/admin/reassign_partitions", {
@@ -344,6 +355,32 @@ class TestCluster:
         (where, subject), message = patient.grave()
         assert (where, subject) == ("/brokers/topics", "ACL")
         assert "digest:kafka:" in message and "unsecure" in message
+
+    def test_protected_topics(self, patient):
+        """Made while some broker had zookeeper.set.acl=true: their folder
+        does not tell."""
+        patient.zk.add_auth("digest", "kafka:secret")
+        mine = kazoo.security.make_digest_acl("kafka", "secret", all=True)
+        anyone = kazoo.security.make_acl("world", "anyone", read=True)
+        for name in ("a", "b", "c"):
+            patient.topic(name, [[1]])
+        for name in ("b", "c"):
+            patient.zk.set_acls(f"/brokers/topics/{name}", [mine, anyone])
+        (where, subject), message = patient.grave()
+        assert subject == "ACL"
+        assert where in ("/brokers/topics/b", "/brokers/topics/c")
+        assert "digest:kafka:" in message and "2 topics" in message
+
+    @pytest.mark.parametrize("path", (
+        "/config/brokers", "/isr_change_notification",
+        "/latest_producer_id_block", "/log_dir_event_notification"))
+    def test_other_protected_nodes(self, patient, path):
+        patient.zk.add_auth("digest", "kafka:secret")
+        mine = kazoo.security.make_digest_acl("kafka", "secret", all=True)
+        anyone = kazoo.security.make_acl("world", "anyone", read=True)
+        patient.zk.ensure_path(path)
+        patient.zk.set_acls(path, [mine, anyone])
+        assert patient.grave()[0] == (path, "ACL")
 
     def test_hidden_nodes(self, patient):
         patient.zk.add_auth("digest", "kafka:secret")
