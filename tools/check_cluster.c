@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "net/net.h"
+#include "net/tls.h"
 #include "tools/check.h"
 
 #define ZNODE_ACLS "/kafka-acl"
@@ -382,23 +384,90 @@ layer_add(struct check *check, const struct zk_read *read,
 	return (good);
 }
 
-/* Those that the file alone does not have. */
+/* The broker's own ones, and those of all brokers. */
+struct layers {
+	struct config_map own;
+	struct config_map common;
+};
+
+/* Where the option is set; where it is not, but broken by what is: the
+ * narrower. */
+static const char *
+layer_path(struct check *check, const struct layers *layers,
+    const char *subject)
+{
+	if (config_map_find(&layers->own, subject) == NULL &&
+	    (config_map_find(&layers->common, subject) != NULL ||
+		config_map_count(&layers->own) == 0))
+		return ("/config/brokers/<default>");
+	return (arena_printf(&check->arena, "/config/brokers/%d",
+	    check->broker_id));
+}
+
+static bool
+file_has(const struct check *check, const struct finding *finding)
+{
+	for (size_t i = 0; i < config_finding_count(check->config); i++) {
+		const struct finding *f = config_finding_at(check->config, i);
+
+		if (strcmp(f->subject, finding->subject) == 0 &&
+		    strcmp(f->message, finding->message) == 0)
+			return (true);
+	}
+	return (false);
+}
+
+/* Those of the options set at run time, and the errors that the file alone does
+ * not have: one option may break another. */
 static void
 layer_findings(struct check *check, const struct config *config,
-    const struct config_map *own, const struct config_map *common)
+    const struct layers *layers)
 {
 	for (size_t i = 0; i < config_finding_count(config); i++) {
 		const struct finding *f = config_finding_at(config, i);
-		const bool ours = config_map_find(own, f->subject) != NULL;
 
-		if (!ours && config_map_find(common, f->subject) == NULL)
+		if (config_map_find(&layers->own, f->subject) == NULL &&
+		    config_map_find(&layers->common, f->subject) == NULL &&
+		    (f->severity != FINDING_ERROR || file_has(check, f)))
 			continue;
-		check_say(check, f->severity, ours
-			? arena_printf(&check->arena, "/config/brokers/%d",
-			      check->broker_id)
-			: "/config/brokers/<default>",
-		    f->subject, "%s", f->message);
+		check_say(check, f->severity,
+		    layer_path(check, layers, f->subject), f->subject, "%s",
+		    f->message);
 	}
+}
+
+static bool
+holds_secret(const struct config_map *map)
+{
+	CONFIG_MAP_EACH(entry, map) {
+		const struct option *option =
+		    option_find(option_behind_listener(entry->name, NULL));
+
+		if (option != NULL && option->type == OPTION_PASSWORD)
+			return (true);
+	}
+	return (false);
+}
+
+/* Listeners that the file alone could open. */
+static void
+layer_tls(struct check *check, const struct config *config,
+    const struct layers *layers)
+{
+	const char *path = layer_path(check, layers, "listeners");
+	struct tls_report report;
+
+	if (!net_tls_check(&check->options->net, &report) ||
+	    net_tls_check(&config_options(config)->net, &report))
+		return;
+	if (holds_secret(&layers->own) || holds_secret(&layers->common))
+		check_say(check, FINDING_WARN, path, "listeners",
+		    "secrets are encoded there, without which it cannot be "
+		    "seen whether TLS can be spoken: barnabasd tells at its "
+		    "start");
+	else
+		check_say(check, FINDING_ERROR, path, "listeners", "%s",
+		    report.error);
 }
 
 static void
@@ -409,26 +478,30 @@ check_dynamic(struct check *check)
 		{ .kind = ZK_READ_DATA, .path = arena_printf(&check->arena,
 		    "/config/brokers/%d", check->broker_id) },
 	};
+	struct layers layers;
 	struct config *config;
-	struct config_map common, own;
 
 	if (!check_read(check, reads, check->broker_id >= 0 ? 2 : 1))
 		return;
-	config_map_init(&common);
-	config_map_init(&own);
+	config_map_init(&layers.common);
+	config_map_init(&layers.own);
 	config = config_clone(check->config);
-	if (layer_add(check, &reads[0], &common) &&
-	    (check->broker_id < 0 || layer_add(check, &reads[1], &own)) &&
-	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_DEFAULT, &common,
-		CONFIG_START) &&
-	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_BROKER, &own,
-		CONFIG_START)) {
-		(void)config_resolve(config);
-		layer_findings(check, config, &own, &common);
+	if (layer_add(check, &reads[0], &layers.common) &&
+	    (check->broker_id < 0 ||
+		layer_add(check, &reads[1], &layers.own)) &&
+	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_DEFAULT,
+		&layers.common, CONFIG_START) &&
+	    config_add_dynamic(config, CONFIG_SOURCE_DYNAMIC_BROKER,
+		&layers.own, CONFIG_START)) {
+		const bool good = config_resolve(config);
+
+		layer_findings(check, config, &layers);
+		if (good)
+			layer_tls(check, config, &layers);
 	}
 	config_free(&config);
-	config_map_fini(&common);
-	config_map_fini(&own);
+	config_map_fini(&layers.common);
+	config_map_fini(&layers.own);
 }
 
 /* --- all of it ------------------------------------------------------------ */

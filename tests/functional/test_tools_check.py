@@ -408,6 +408,34 @@ class TestCluster:
         assert found["/config/brokers/1", "broker.rack"][0] == "WARN"
         assert len(found) == 2
 
+    @pytest.mark.parametrize("name,value,subject,word", (
+        ("listeners", "SSL://127.0.0.1:9093",
+         "security.inter.broker.protocol", "no advertised listener"),
+        ("listener.security.protocol.map", "PLAINTEXT:SASL_PLAINTEXT",
+         "listeners", "SASL_PLAINTEXT"),
+        ("listeners", "PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093",
+         "listeners", "needs a key and a certificate"),
+    ))
+    def test_run_time_breaks_the_file(self, patient, name, value, subject,
+                                      word):
+        """What barnabasd would not start with, where the option that is wrong
+        is not the one that was set; not that of another broker."""
+        node = {"version": 1, "config": {name: value}}
+        patient.node("/config/brokers/2", node)
+        assert patient.check() == {}
+        patient.node("/config/brokers/1", node)
+        where, message = patient.grave()
+        assert where == ("/config/brokers/1", subject) and word in message
+
+    def test_secrets_at_run_time(self, patient):
+        patient.node("/config/brokers/1", {"version": 1, "config": {
+            "listeners": "PLAINTEXT://127.0.0.1:9092,SSL://127.0.0.1:9093",
+            "ssl.keystore.location": "/nowhere",
+            "ssl.keystore.password": "encoded"}})
+        severity, _, message = patient.check()["/config/brokers/1",
+                                               "listeners"]
+        assert severity == "WARN" and "secrets are encoded" in message
+
     def test_nonsense_at_run_time(self, patient):
         patient.zk.create("/config/brokers/1", b"nonsense")
         assert patient.grave()[0][0] == "/config/brokers/1"
