@@ -20,6 +20,7 @@ struct dump {
 	int32_t message_bytes_max;
 	struct buffer out;   /* goes out after each batch or entry */
 	struct buffer faults; /* said at the end, on `err` */
+	struct buffer gaps;   /* the same; a compacted log has them */
 	bool failed;
 };
 

@@ -16,6 +16,8 @@
 
 /* One batch, decompressed. */
 #define DECOMPRESSED_BYTES_MAX ((size_t)1 << 30)
+/* Of a file; the others are counted. */
+#define GAPS_SAID_MAX ((size_t)10000)
 
 enum { CONTROL_ABORT = 0, CONTROL_COMMIT = 1 };
 
@@ -24,6 +26,7 @@ struct log_dump {
 	struct dump *dump;
 	const char *path;
 	int64_t last_offset; /* of the record before; -1: none */
+	size_t gaps;
 };
 
 static const char *
@@ -262,12 +265,26 @@ json_record(const struct dump *dump, struct json_out *json,
 static void
 note_order(struct log_dump *d, const struct record *record)
 {
-	if (d->last_offset != -1 && record->offset != d->last_offset + 1)
-		buffer_printf(&d->dump->faults,
-		    "Non-consecutive offsets in %s\n  %" PRId64
-		    " is followed by %" PRId64 "\n",
-		    d->path, d->last_offset, record->offset);
+	struct buffer *out = &d->dump->gaps;
+
+	if (d->last_offset != -1 && record->offset != d->last_offset + 1) {
+		if (d->gaps == 0)
+			buffer_printf(out, "Non-consecutive offsets in %s\n",
+			    d->path);
+		if (d->gaps++ < GAPS_SAID_MAX)
+			buffer_printf(out,
+			    "  %" PRId64 " is followed by %" PRId64 "\n",
+			    d->last_offset, record->offset);
+	}
 	d->last_offset = record->offset;
+}
+
+static void
+note_gaps_left(const struct log_dump *d)
+{
+	if (d->gaps > GAPS_SAID_MAX)
+		buffer_printf(&d->dump->gaps, "  and %zu more\n",
+		    d->gaps - GAPS_SAID_MAX);
 }
 
 static bool
@@ -403,6 +420,7 @@ dump_log_file(struct dump *dump, const char *path)
 	end = info.size_bytes < dump->bytes_max ? info.size_bytes
 						: dump->bytes_max;
 	reached = dump_batches(&d, descriptor, end);
+	note_gaps_left(&d);
 	if (reached >= 0 && dump->bytes_max == INT32_MAX)
 		dump_trailing(&d, info.size_bytes - reached);
 	ops->close(dump->files, descriptor);

@@ -191,9 +191,12 @@ dump_run(struct tool *tool, const struct args *args)
 	}
 	if (dump.faults.length > 0)
 		fwrite(dump.faults.data, 1, dump.faults.length, tool->err);
+	if (dump.gaps.length > 0)
+		fwrite(dump.gaps.data, 1, dump.gaps.length, tool->err);
 	status = dump.failed || dump.faults.length != 0 ? TOOL_FAILED
 							: TOOL_OK;
 	buffer_fini(&dump.out);
 	buffer_fini(&dump.faults);
+	buffer_fini(&dump.gaps);
 	return (status);
 }

@@ -856,6 +856,45 @@ test_dump_log(void)
 	dump_end();
 }
 
+/* What a cleaner leaves: Kafka's tool tells of it and ends with 0. */
+static void
+test_dump_gaps(void)
+{
+	const int count = 10003;
+	struct buffer log = BUFFER_EMPTY;
+	struct batch_builder builder;
+	char line[400], want[300];
+	struct ran ran;
+	size_t lines = 0;
+
+	dump_begin();
+	for (int i = 0; i < count; i++) {
+		batch_builder_init(&builder, 100 + 3 * i, CODEC_NONE);
+		batch_builder_add(&builder, 1000, SLICE_NULL,
+		    SLICE_LITERAL("v"), NULL, 0);
+		CU_ASSERT_EQUAL(batch_builder_finish(&builder, &log),
+		    ERR_NONE);
+		batch_builder_fini(&builder);
+	}
+	write_file(".log", log.data, log.length);
+	snprintf(line, sizeof(line),
+	    "barnabas dump-log --deep-iteration --files %s" BASE_NAME ".log",
+	    directory);
+	snprintf(want, sizeof(want), "Non-consecutive offsets in %s" BASE_NAME
+	    ".log\n  100 is followed by 103\n  103 is followed by 106\n",
+	    directory);
+	ran = run(line);
+	CU_ASSERT_EQUAL(ran.status, TOOL_OK);
+	CU_ASSERT_EQUAL(strncmp(ran.err, want, strlen(want)), 0);
+	for (const char *at = ran.err; *at != '\0'; at++)
+		lines += *at == '\n';
+	CU_ASSERT_EQUAL(lines, 10002);
+	CU_ASSERT_PTR_NOT_NULL(strstr(ran.err, "\n  and 2 more\n"));
+	ran_fini(&ran);
+	buffer_fini(&log);
+	dump_end();
+}
+
 static void
 put_indexes(const struct buffer *log)
 {
@@ -965,6 +1004,7 @@ static const struct unit_test tests[] = {
 	{ "source of lines", test_line_source },
 	{ "printed records", test_print },
 	{ "dump of a log", test_dump_log },
+	{ "dump of a log with gaps", test_dump_gaps },
 	{ "dump of indexes", test_dump_indexes },
 	{ "dump of what is wrong", test_dump_wrong },
 };
