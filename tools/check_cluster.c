@@ -10,6 +10,8 @@
 #include "tools/check.h"
 
 #define ZNODE_ACLS "/kafka-acl"
+/* Of names that begin so. */
+#define ZNODE_ACLS_PREFIXED "/kafka-acl-extended/prefixed"
 
 /* What each part reads; answered together. */
 enum {
@@ -22,6 +24,7 @@ enum {
 	READ_DELETIONS,
 	READ_ELECTION,
 	READ_ACLS,
+	READ_ACLS_PREFIXED,
 	READ_USERS,
 	READ_CLIENTS,
 	READ_IPS,
@@ -38,6 +41,7 @@ static const struct zk_read first_reads[READ_COUNT] = {
 	[READ_DELETIONS] = { ZK_READ_CHILDREN, ZNODE_DELETE_TOPICS },
 	[READ_ELECTION] = { ZK_READ_DATA, ZNODE_PREFERRED_ELECTION },
 	[READ_ACLS] = { ZK_READ_CHILDREN, ZNODE_ACLS },
+	[READ_ACLS_PREFIXED] = { ZK_READ_CHILDREN, ZNODE_ACLS_PREFIXED },
 	[READ_USERS] = { ZK_READ_CHILDREN, "/config/users" },
 	[READ_CLIENTS] = { ZK_READ_CHILDREN, "/config/clients" },
 	[READ_IPS] = { ZK_READ_CHILDREN, "/config/ips" },
@@ -286,6 +290,7 @@ check_under_way(struct check *check, const struct zk_read *reads)
 static void
 check_acl_nodes(struct check *check, const struct zk_read *kinds)
 {
+	const char *root = kinds->path;
 	struct zk_read *reads;
 	size_t count = 0;
 
@@ -297,7 +302,7 @@ check_acl_nodes(struct check *check, const struct zk_read *kinds)
 	for (size_t i = 0; i < kinds->child_count; i++)
 		reads[i] = (struct zk_read) {
 			.kind = ZK_READ_CHILDREN,
-			.path = znode_join(&check->arena, ZNODE_ACLS,
+			.path = znode_join(&check->arena, root,
 			    kinds->children[i]),
 		};
 	if (!check_read(check, reads, kinds->child_count))
@@ -305,12 +310,12 @@ check_acl_nodes(struct check *check, const struct zk_read *kinds)
 	for (size_t i = 0; i < kinds->child_count; i++)
 		count += there(&reads[i]) ? reads[i].child_count : 0;
 	if (count != 0)
-		check_say(check, FINDING_ERROR, ZNODE_ACLS, "",
+		check_say(check, FINDING_ERROR, root, "",
 		    "%zu resources have ACLs of Kafka's authorizer, which "
 		    "this version would not enforce",
 		    count);
 	else
-		check_say(check, FINDING_WARN, ZNODE_ACLS, "",
+		check_say(check, FINDING_WARN, root, "",
 		    "an authorizer was in use here; no ACL is left");
 }
 
@@ -521,6 +526,7 @@ check_cluster(struct check *check)
 	check_brokers(check, &reads[READ_BROKERS]);
 	check_under_way(check, reads);
 	check_acl_nodes(check, &reads[READ_ACLS]);
+	check_acl_nodes(check, &reads[READ_ACLS_PREFIXED]);
 	check_znode_acls(check);
 	check_quotas(check, reads);
 	check_dynamic(check);

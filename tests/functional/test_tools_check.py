@@ -338,13 +338,15 @@ class TestCluster:
         assert found["/admin/delete_topics/gone", ""][0] == "WARN"
         assert found["/admin/preferred_replica_election", ""][0] == "WARN"
 
-    def test_authorizer(self, patient):
-        patient.zk.ensure_path("/kafka-acl/Topic")
-        patient.zk.ensure_path("/kafka-acl/Group")
-        assert patient.check()["/kafka-acl", ""][0] == "WARN"
-        patient.zk.create("/kafka-acl/Topic/orders", b"{}")
+    @pytest.mark.parametrize("root", ("/kafka-acl",
+                                      "/kafka-acl-extended/prefixed"))
+    def test_authorizer(self, patient, root):
+        patient.zk.ensure_path(root + "/Topic")
+        patient.zk.ensure_path(root + "/Group")
+        assert patient.check()[root, ""][0] == "WARN"
+        patient.zk.create(root + "/Topic/orders", b"{}")
         (where, _), message = patient.grave()
-        assert where == "/kafka-acl" and message.startswith("1 resources")
+        assert where == root and message.startswith("1 resources")
 
     def test_protected_nodes(self, patient):
         """As Kafka makes them with zookeeper.set.acl=true."""
