@@ -5,11 +5,13 @@
  */
 #include "config.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "tools/tool.h"
 
 static const struct command *const commands[] = {
@@ -36,6 +38,26 @@ command_at(size_t index)
 	return (index < nelems(commands) ? commands[index] : NULL);
 }
 
+/* What a broker or a file has said may be in it: no terminal obeys that. */
+static void
+put_harmless(FILE *out, const char *format, va_list arguments)
+{
+	va_list again;
+	size_t size;
+	char *text;
+
+	va_copy(again, arguments);
+	size = (size_t)vsnprintf(NULL, 0, format, again) + 1;
+	va_end(again);
+	text = mem_alloc(size);
+	vsnprintf(text, size, format, arguments);
+	for (char *at = text; *at != '\0'; at++)
+		if (iscntrl((unsigned char)*at) && *at != '\n' && *at != '\t')
+			*at = '?';
+	fputs(text, out);
+	mem_free(text);
+}
+
 static void
 tool_say(const struct tool *tool, const char *format, va_list arguments)
 {
@@ -46,7 +68,7 @@ tool_say(const struct tool *tool, const char *format, va_list arguments)
 	if (tool->command != NULL)
 		fprintf(tool->err, " %s", tool->command->name);
 	fputs(": ", tool->err);
-	vfprintf(tool->err, format, arguments);
+	put_harmless(tool->err, format, arguments);
 	fputc('\n', tool->err);
 }
 

@@ -376,6 +376,12 @@ def test_an_api_that_the_broker_lacks(shared_broker):
         assert "DescribeLogDirs" in fails(lacking, "log-dirs", "--describe")
 
 
+def test_no_terminal_obeys_an_error(shared_broker):
+    said = fails(shared_broker, "topics", "--describe", "--topic-id",
+                 "\x1b[31m" + "A" * 16 + "Q")
+    assert "?[31m" in said and "\x1b" not in said
+
+
 # --- produce -----------------------------------------------------------------
 
 def test_produce_interrupted(shared_broker, name):
