@@ -340,11 +340,18 @@ delete_withheld(struct storage *storage, const char *topic, int32_t partition,
 	return (error);
 }
 
+/* False: errno, of what came first. */
 static bool
 storage_remove_directory(struct files *files, const char *path)
 {
-	remove_files(files, path, &(int){ 0 });
-	return (files->ops->rmdir(files, path) == 0 || errno == ENOENT);
+	int error;
+
+	remove_files(files, path, &error);
+	if (files->ops->rmdir(files, path) == 0 || errno == ENOENT)
+		return (true);
+	if (error != 0)
+		errno = error;
+	return (false);
 }
 
 void
@@ -361,15 +368,18 @@ storage_future_place(struct log *log, struct log_dir *dir, char path[PATH_MAX])
 	struct storage *storage = log->storage;
 	struct future *found = future_take(storage, log->name);
 	char hex[HEX_DIGITS + 1];
-	enum error error;
+	enum error error = ERR_KAFKA_STORAGE_ERROR;
 
 	if (found != NULL && found->dir == dir) {
 		snprintf(path, PATH_MAX, "%s/%s", dir->path, found->name);
-		future_free(found);
 		if (storage_remove_directory(storage->files, path))
-			return (ERR_NONE);
-		log_dir_fail(dir, "could not empty", path, errno);
-		return (ERR_KAFKA_STORAGE_ERROR);
+			error = ERR_NONE;
+		else if (log_wants_room(errno))
+			(void)storage_note_future(dir, found->name);
+		else
+			log_dir_fail(dir, "could not empty", path, errno);
+		future_free(found);
+		return (error);
 	}
 	error = delete_future(log->topic, log->partition, found);
 	random_hex(storage, hex);
@@ -673,7 +683,8 @@ remove_files(struct files *files, const char *path, int *error)
 {
 	struct removal removal = { .files = files, .path = path };
 
-	files->ops->list(files, path, remove_one, &removal);
+	if (files->ops->list(files, path, remove_one, &removal) < 0)
+		removal.error = errno;
 	*error = removal.error;
 }
 
