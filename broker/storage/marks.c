@@ -170,10 +170,16 @@ mark_load(struct files *files, const char *directory, enum mark_kind kind,
 	*mark = (struct mark){ 0 };
 	mark_file(directory, kind, name);
 	if (file_load(files, name, MARK_BYTES_MAX, &mark->text,
-		&mark->length) != 0)
-		return (errno == ENOENT || errno == EFBIG);
-	mark->good = mark_parse(mark);
-	return (true);
+		&mark->length) == 0) {
+		mark->good = mark_parse(mark);
+		return (true);
+	}
+	/* It is there, and tells nothing. */
+	if (errno == EFBIG) {
+		*mark = (struct mark){ .text = mem_strdup("") };
+		return (true);
+	}
+	return (errno == ENOENT);
 }
 
 void
