@@ -124,27 +124,42 @@ settle_same_topic(const struct mark *mark, const struct log *log)
 
 /* --- what is done --------------------------------------------------------- */
 
+/* `known` is the directory that serves it; NULL: none does, and the operator
+ * may decide. */
 static void
-settle_withhold(struct marked *item)
+settle_tell_withheld(const struct marked *item, const struct log_dir *known)
 {
 	const struct mark *mark = item->leaves.text != NULL ? &item->leaves :
 							      &item->arrives;
+	struct diag *diag = item->dir->storage->diag;
 
-	item->done = true;
-	storage_withhold(item->dir, item->name);
-	/* A clean stop says nothing of it. */
-	if (!item->clean)
-		atomic_store(&item->dir->unclean, true);
-	if (log_dir_failed(item->dir) ||
-	    storage_load_is_abandoned(item->dir->storage))
+	if (known != NULL && !log_dir_failed(known)) {
+		diag_warn(diag, storage, "partition=%s has moved to dir=%s and "
+		    "is served there, what is left of it in dir=%s stays until "
+		    "the next start", item->name, known->path,
+		    item->dir->path);
 		return;
-	diag_error(item->dir->storage->diag, storage,
+	}
+	diag_error(diag, storage,
 	    "partition=%s is not served: it was moving from dir=%.*s to "
 	    "dir=%.*s, and not all directories are here to tell which one is "
 	    "it. When they are, a start decides. To serve what lies here "
 	    "without: remove %s/barnabas.%s and start again",
 	    item->name, SLICE_ARGS(mark->from), SLICE_ARGS(mark->to),
 	    item->path, item->leaves.text != NULL ? "leaves" : "arrives");
+}
+
+static void
+settle_withhold(struct marked *item)
+{
+	item->done = true;
+	storage_withhold(item->dir, item->name);
+	/* A clean stop says nothing of it. */
+	if (!item->clean)
+		atomic_store(&item->dir->unclean, true);
+	if (!log_dir_failed(item->dir) &&
+	    !storage_load_is_abandoned(item->dir->storage))
+		settle_tell_withheld(item, settled_dir(item));
 }
 
 /* It is not the one: its files go later, as those of any deleted log.  False:

@@ -486,7 +486,99 @@ test_no_room_to_give_up(void)
 	pair_fini(&s.pair);
 }
 
+/* What a stop left cannot be emptied for want of a descriptor: the directory
+ * stays, and the copy is begun anew when there is one. */
+static void
+test_no_descriptor_to_begin_anew(void)
+{
+	struct story s;
+	struct bench *b = &s.pair.bench;
+
+	story_begin(&s);
+	CU_ASSERT_EQUAL_FATAL(log_future_new(b->log, other_dir(&s.pair),
+	    &s.pair.future), ERR_NONE);
+	story_stop(&s);
+	s.pair.future = NULL;
+	b->files = s.files = files_faulty_new(files_system());
+	bench_start(b);
+	files_faulty_set(s.files, "-future", FILE_CALL_OPEN, 0, -1, EMFILE);
+	CU_ASSERT_EQUAL(log_future_new(b->log, other_dir(&s.pair),
+	    &s.pair.future), ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(b->failed_dirs, 0);
+	CU_ASSERT_PTR_EQUAL(storage_found_future(b->storage, "t", 0),
+	    other_dir(&s.pair));
+	files_faulty_clear(s.files);
+	CU_ASSERT_EQUAL(story_move(&s), ERR_NONE);
+	CU_ASSERT_EQUAL(count_both(&s.pair, "t-0.", "-future"), 0);
+	story_stop(&s);
+	pair_fini(&s.pair);
+}
+
+/* The start is told so, and nobody to bring the old one back, while the copy is
+ * served. */
+static void
+test_no_room_to_confirm(void)
+{
+	char path[PATH_MAX];
+	struct story s;
+	struct bench *b = &s.pair.bench;
+	void *said;
+	size_t length;
+
+	story_die_with(&s, "leaves", "arrives");
+	snprintf(path, sizeof(path), "%s-said", b->path);
+	b->diag = diag_new(clock_system(), path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b->diag);
+	b->files = s.files = files_faulty_new(files_system());
+	order_part(&s, true, FILE_CALL_RENAME, ENOSPC);
+	CU_ASSERT_FATAL(bench_open(b));
+	CU_ASSERT(storage_load(b->storage, NULL, NULL));
+	files_faulty_clear(s.files);
+	story_check(&s, BOTH);
+	CU_ASSERT_PTR_NOT_NULL(b->log);
+	CU_ASSERT(storage_withholds(b->storage, "t", 0));
+	story_stop(&s);
+	diag_free(b->diag);
+	b->diag = NULL;
+	CU_ASSERT_EQUAL_FATAL(file_load(files_system(), path, SIZE_MAX, &said,
+	    &length), 0);
+	CU_ASSERT_PTR_NULL(memmem(said, length, "is not served", 13));
+	CU_ASSERT_PTR_NOT_NULL(memmem(said, length, "is served there", 15));
+	mem_free(said);
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	story_end(&s, courses[0]);
+}
+
 /* --- what marks are believed ---------------------------------------------- */
+
+/* One that is no mark is not believed, and not passed over. */
+static void
+test_a_mark_that_tells_nothing(void)
+{
+	static char much[100000];
+	struct story s;
+	struct bench *b = &s.pair.bench;
+
+	for (size_t length = 0; length <= sizeof(much);
+	     length += sizeof(much)) {
+		char name[PATH_MAX];
+
+		story_begin(&s);
+		story_stop(&s);
+		bench_write(b, "t-0/barnabas.leaves", much, length, 0);
+		CU_ASSERT_FATAL(bench_open(b));
+		CU_ASSERT(storage_load(b->storage, NULL, NULL));
+		CU_ASSERT_PTR_NULL(storage_find(b->storage, "t", 0));
+		CU_ASSERT(storage_withholds(b->storage, "t", 0));
+		CU_ASSERT_NOT_EQUAL(log_create(b->storage, "t", 0, UUID_ZERO,
+		    &b->log), ERR_NONE);
+		bench_stop(b);
+		snprintf(name, sizeof(name), "%s/t-0/barnabas.leaves",
+		    b->path);
+		CU_ASSERT_EQUAL(unlink(name), 0);
+		story_end(&s, courses[0]);
+	}
+}
 
 /* Which one is it?  Nobody can tell, and nothing goes. */
 static void
@@ -655,6 +747,9 @@ static const struct unit_test tests[] = {
 	{ "no room", test_no_room },
 	{ "no room, and given up", test_no_room_and_given_up },
 	{ "no room to give up", test_no_room_to_give_up },
+	{ "no descriptor to begin anew", test_no_descriptor_to_begin_anew },
+	{ "no room to confirm", test_no_room_to_confirm },
+	{ "a mark that tells nothing", test_a_mark_that_tells_nothing },
 	{ "strangers", test_strangers },
 	{ "a third is away", test_a_third_is_away },
 	{ "a copy that comes back late", test_a_copy_that_comes_back_late },
