@@ -113,6 +113,16 @@ listener_bind(struct net *net, const struct config_listener *config,
 	return (socket);
 }
 
+/* False: report->error. */
+static bool
+listener_has_place(const struct net *net, const struct config_listener *config,
+    struct tls_report *report)
+{
+	return (atomic_load(&net->listener_count) < LISTENERS_MAX ||
+	    tls_refuse(report, "listener=%.60s cannot listen: too many came "
+		"since the start; restart for more", config->name));
+}
+
 bool
 net_may_listen(struct net *net, const struct config_listener *config,
     struct tls_report *report)
@@ -126,6 +136,8 @@ net_may_listen(struct net *net, const struct config_listener *config,
 	tls_free(&tls);
 	if (net_port(net, config->name) >= 0)
 		return (true);
+	if (!listener_has_place(net, config, report))
+		return (false);
 	socket = listener_bind(net, config, &port, report);
 	if (socket != NULL)
 		socket->sockets->ops->close(socket, false);
@@ -140,10 +152,8 @@ net_bind(struct net *net, const struct config_listener *config,
 	struct listener *l = &net->listeners[count];
 	struct tls_report report;
 
-	if (count == LISTENERS_MAX) {
-		diag_error(net->setup.diag, net, "listener=%s cannot listen: "
-		    "too many came since the start; restart for more",
-		    config->name);
+	if (!listener_has_place(net, config, &report)) {
+		diag_error(net->setup.diag, net, "%s", report.error);
 		return (NULL);
 	}
 	l->own = *config;

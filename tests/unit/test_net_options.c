@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/tls.h"
 #include "tests/unit/net_client.h"
 #include "tests/unit/net_rig.h"
 #include "tests/unit/unit.h"
@@ -268,6 +269,7 @@ test_listeners_refused(void)
 	struct config_listener more = { .name = "MORE", .host = "127.0.0.1",
 		.connections_max = INT32_MAX,
 		.connection_creation_rate_max = INT32_MAX };
+	struct tls_report report;
 	struct listener *l;
 	size_t count = 0;
 
@@ -275,12 +277,16 @@ test_listeners_refused(void)
 	rig_start(&rig);
 	more.port = rig.listener.port;
 	CU_ASSERT_PTR_NULL(net_bind(rig.net, &more, NULL));
+	CU_ASSERT_FALSE(net_may_listen(rig.net, &more, &report));
 	more.port = 0;
+	CU_ASSERT_TRUE(net_may_listen(rig.net, &more, &report));
 	while ((l = net_bind(rig.net, &more, NULL)) != NULL) {
 		net_drop_listener(l);
 		count++;
 	}
 	CU_ASSERT_EQUAL(count, 63);
+	CU_ASSERT_FALSE(net_may_listen(rig.net, &more, &report));
+	CU_ASSERT_PTR_NOT_NULL(strstr(report.error, "too many came"));
 	CU_ASSERT_EQUAL(net_port(rig.net, "MORE"), -1);
 	rig_fini(&rig);
 }
