@@ -413,8 +413,10 @@ class Notify:
         self.thread.start()
 
     def _run(self):
-        while not self.messages or self.messages[-1] != "end":
-            self.messages.append(self.socket.recv(4096).decode())
+        message = None
+        while message != "end":
+            message = self.socket.recv(4096).decode()
+            self.messages.append(message)
 
     def _tell(self, word):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
