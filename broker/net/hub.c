@@ -16,6 +16,7 @@ static void hub_run_turns(struct post *post);
 static void hub_run_relief(struct post *post);
 static void hub_run_start(struct post *post);
 static void hub_run_stop(struct post *post);
+static void hub_run_accepted(struct post *post);
 static void hub_run_leave(struct post *post);
 static void hub_sweep(struct timer *timer);
 static void hub_deadline(struct timer *timer);
@@ -41,6 +42,7 @@ hub_init(struct hub *hub, struct net *net, size_t index)
 	hub->relief_post.run = hub_run_relief;
 	hub->start_post.run = hub_run_start;
 	hub->stop_post.run = hub_run_stop;
+	hub->accepted_post.run = hub_run_accepted;
 	hub->leave_post.run = hub_run_leave;
 	timer_init(&hub->sweep, hub->loop, hub_sweep);
 	timer_init(&hub->deadline, hub->loop, hub_deadline);
@@ -372,7 +374,17 @@ hub_run_stop(struct post *post)
 		    "shutdown");
 	}
 	timer_arm_at(&hub->deadline, net->stop_deadline_ns);
-	hub_check_stopped(hub);
+	/* Until all have ended that, connections may be dealt to any. */
+	if (atomic_fetch_sub(&net->hubs_accepting, 1) == 1)
+		for (size_t i = 0; i < net->hub_count; i++)
+			loop_post(net->hubs[i].loop,
+			    &net->hubs[i].accepted_post);
+}
+
+static void
+hub_run_accepted(struct post *post)
+{
+	hub_check_stopped(container_of(post, struct hub, accepted_post));
 }
 
 static void
@@ -406,6 +418,7 @@ hub_check_stopped(struct hub *hub)
 	struct net *net = hub->net;
 
 	if (!hub->stopping || hub->stopped ||
+	    atomic_load(&net->hubs_accepting) != 0 ||
 	    atomic_load(&hub->connection_count) != 0)
 		return;
 	hub->stopped = true;

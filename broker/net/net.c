@@ -282,6 +282,7 @@ net_start(struct net *net)
 {
 	CHECK(!net->started);
 	net->started = true;
+	atomic_store(&net->hubs_accepting, net->hub_count);
 	atomic_store(&net->hubs_running, net->hub_count);
 	for (size_t i = 0; i < net->hub_count; i++)
 		loop_post(net->hubs[i].loop, &net->hubs[i].start_post);

@@ -153,6 +153,7 @@ struct hub {
 	atomic_size_t starved_count;
 	struct post start_post;
 	struct post stop_post;
+	struct post accepted_post; /* in a stop: nobody accepts any more */
 	struct post leave_post; /* of connections of closed listeners */
 	atomic_bool leave_posted;
 	struct timer sweep;
@@ -226,6 +227,7 @@ struct net {
 	atomic_size_t connection_count;
 	atomic_size_t deal;
 	bool started;
+	atomic_size_t hubs_accepting; /* any of them may deal to any other */
 	atomic_size_t hubs_running;
 	int64_t stop_deadline_ns;
 	struct task_ref stop_task;

@@ -68,6 +68,8 @@ world_run(struct world *w, int64_t ms)
 	scheduler_run_until(w->scheduler, w->clock.now_ns + ms * 1000000);
 }
 
+static void world_end(struct world *w);
+
 static void
 world_fini(struct world *w)
 {
@@ -82,6 +84,12 @@ world_fini(struct world *w)
 		w->fake->sockets->ops->close(w->fake, false);
 	world_run(w, 3000);
 	CU_ASSERT(w->rig.net == NULL || net_stopped(w->rig.net));
+	world_end(w);
+}
+
+static void
+world_end(struct world *w)
+{
 	loop_stop(w->loop);
 	rig_end(&w->rig);
 	work_queue_free(w->resolver);
@@ -503,6 +511,81 @@ test_server_in_replay(void)
 	}
 }
 
+/* --- a stop while connections come ---------------------------------------- */
+
+#define COMING 8
+
+struct stopping {
+	struct rig *rig;
+	bool told;
+	size_t connections; /* when it was told */
+};
+
+static void
+stopping_count(void *arg, const char *name, size_t connections)
+{
+	(void)name;
+	((struct stopping *)arg)->connections += connections;
+}
+
+static enum verdict
+stopping_await(struct task *t)
+{
+	struct stopping *s = *(struct stopping **)task_state(t);
+
+	if (!net_stopped(s->rig->net))
+		return (STEP_WAIT);
+	net_each_listener(s->rig->net, stopping_count, s);
+	s->told = true;
+	return (STEP_DONE);
+}
+
+static void
+stopping_setup(struct task *t, void *arg)
+{
+	*(struct stopping **)task_state(t) = arg;
+}
+
+/* One loop accepts for both: what it deals to the other one before it stops is
+ * closed there before anybody hears that net has stopped. */
+static void
+test_stop_while_they_come(void)
+{
+	static const struct task_class class = {
+		.name = "stopping", .state_size = sizeof(struct stopping *)
+	};
+	const struct socket_options options = { -1, -1, 0 };
+
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct socket *coming[COMING];
+		struct socket_address to = { "a", 0 };
+		struct stopping stopping = { 0 };
+		struct sockets *sockets;
+		struct task *task;
+		struct world w;
+
+		world_init(&w, seed);
+		rig_start(&w.rig);
+		world_run(&w, 10);
+		sockets = fabric_sockets(w.fabric, "b");
+		to.port = w.rig.listener.port;
+		for (int i = 0; i < COMING; i++)
+			coming[i] = sockets->ops->connect(sockets, &to,
+			    &options);
+		stopping.rig = &w.rig;
+		task = task_start(w.loop, &class, stopping_await,
+		    stopping_setup, &stopping);
+		net_stop(w.rig.net, w.clock.now_ns + SECOND_NS,
+		    task_ref(task));
+		world_run(&w, 3000);
+		CU_ASSERT_TRUE(stopping.told);
+		CU_ASSERT_EQUAL(stopping.connections, 0);
+		for (int i = 0; i < COMING; i++)
+			sockets->ops->close(coming[i], false);
+		world_end(&w);
+	}
+}
+
 static const struct unit_test tests[] = {
 	{ "calls", test_calls },
 	{ "refused, and back", test_refused_and_back },
@@ -514,6 +597,7 @@ static const struct unit_test tests[] = {
 	{ "wrong answers", test_wrong_answers },
 	{ "abandoned calls", test_abandoned },
 	{ "the server in replay", test_server_in_replay },
+	{ "a stop while they come", test_stop_while_they_come },
 };
 
 int
