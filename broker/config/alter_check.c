@@ -259,9 +259,10 @@ number_of(const struct config *config, const struct config_listener *l,
 	const struct option *option = option_find(name);
 	const char *text = config_scoped_text(config, l->name, name);
 	char error[OPTION_ERROR_SIZE];
-	int32_t number = *(const int32_t *)((const char *)config_options(
-	    config) + option->offset);
+	int32_t number;
 
+	memcpy(&number, (const char *)config_options(config) + option->offset,
+	    sizeof(number));
 	if (text != NULL)
 		(void)option_parse(option, text, &number, error);
 	return (number);

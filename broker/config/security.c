@@ -141,11 +141,13 @@ security_take_stores(struct security_options *options,
 		const struct option *option = option_at(i);
 		const size_t at = option->offset -
 		    offsetof(struct broker_options, security);
+		const char *text;
 
-		if (is_tls_option(option) &&
-		    config_is_a_listeners(option->name))
-			*(const char **)((char *)options + at) =
-			    *(const char *const *)((const char *)next + at);
+		if (!is_tls_option(option) ||
+		    !config_is_a_listeners(option->name))
+			continue;
+		memcpy(&text, (const char *)next + at, sizeof(text));
+		memcpy((char *)options + at, &text, sizeof(text));
 	}
 }
 
