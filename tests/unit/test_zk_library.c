@@ -834,9 +834,14 @@ saved_check(struct task *task)
 	CU_ASSERT_EQUAL(s->op[0]->rc, s->script->dies ? ZK_OK
 							      : ZK_NO_NODE);
 	zk_batch_free(&s->batch);
-	/* The first one dies here, without a word. */
-	if (s->script->dies)
+	/* The first one dies here, without a word, when its file is there: a
+	 * worker writes that beside all this. */
+	if (s->script->dies) {
+		for (int i = 0; i < 1000 && access(s->script->bench->
+			session_file, F_OK) != 0; i++)
+			nap_ms(20);
 		kill(getpid(), SIGKILL);
+	}
 	return (task_next(task, step_close));
 }
 
@@ -850,16 +855,11 @@ saved_start(struct task *task)
 	if (!connected(task, 1))
 		return (STEP_WAIT);
 	s->batch = zk_batch_new(s->zk);
-	if (s->script->dies) {
+	if (s->script->dies)
 		s->op[0] = zk_batch_create(s->batch, "/mine", SLICE_NULL,
 		    ZK_EPHEMERAL);
-		/* The file is written beside all this. */
-		for (int i = 0; i < 500; i++)
-			zk_batch_set(s->batch, "/", SLICE_NULL,
-			    ZK_ANY_VERSION);
-	} else {
+	else
 		s->op[0] = zk_batch_exists(s->batch, "/mine", NULL);
-	}
 	zk_batch_submit(s->batch, task);
 	return (task_next(task, saved_check));
 }
