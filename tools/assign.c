@@ -80,8 +80,8 @@ topics_assign(struct assignment *a, const struct tool *tool,
 	return (status);
 }
 
-int
-assignment_init(struct assignment *a, const struct tool *tool, rd_kafka_t *rk,
+static int
+assignment_take(struct assignment *a, const struct tool *tool, rd_kafka_t *rk,
     const struct assign_wanted *wanted, struct interrupt *interrupt)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
@@ -115,9 +115,83 @@ assignment_init(struct assignment *a, const struct tool *tool, rd_kafka_t *rk,
 	return (status);
 }
 
-void
-assignment_fini(struct assignment *a)
+/* --- in a group ----------------------------------------------------------- */
+
+static int
+assignment_join(struct assignment *a, const struct tool *tool, rd_kafka_t *rk,
+    const struct assign_wanted *wanted)
 {
+	rd_kafka_topic_partition_list_t *topics =
+	    rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t error;
+
+	*a = (struct assignment) { .rk = rk, .joined = true,
+		.commits = wanted->commits };
+	a->queue = rd_kafka_queue_get_consumer(rk);
+	/* What begins with ^ is a pattern. */
+	rd_kafka_topic_partition_list_add(topics, wanted->topic != NULL
+		? wanted->topic
+		: (const char *)wanted->filter->posix.data,
+	    RD_KAFKA_PARTITION_UA);
+	error = rd_kafka_subscribe(rk, topics);
+	rd_kafka_topic_partition_list_destroy(topics);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return (TOOL_OK);
+	return (tool_fail(tool, "the group cannot be joined: %s%s",
+	    console_error(error), console_advice(error)));
+}
+
+void
+assignment_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
+    rd_kafka_topic_partition_list_t *partitions)
+{
+	const bool some =
+	    strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0;
+
+	if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && some)
+		rd_kafka_error_destroy(
+		    rd_kafka_incremental_assign(rk, partitions));
+	else if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+		(void)rd_kafka_assign(rk, partitions);
+	else if (some)
+		rd_kafka_error_destroy(
+		    rd_kafka_incremental_unassign(rk, partitions));
+	else
+		(void)rd_kafka_assign(rk, NULL);
+}
+
+static void
+assignment_leave(struct assignment *a, const struct tool *tool)
+{
+	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__NO_OFFSET;
+
+	if (a->commits)
+		error = rd_kafka_commit(a->rk, NULL, 0);
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR &&
+	    error != RD_KAFKA_RESP_ERR__NO_OFFSET)
+		tool_warn(tool,
+		    "the group's offsets could not be committed: %s; the next "
+		    "member will read some records again",
+		    console_error(error));
+	(void)rd_kafka_consumer_close(a->rk);
+}
+
+/* --- both ----------------------------------------------------------------- */
+
+int
+assignment_init(struct assignment *a, const struct tool *tool, rd_kafka_t *rk,
+    const struct assign_wanted *wanted, struct interrupt *interrupt)
+{
+	return (wanted->group
+		? assignment_join(a, tool, rk, wanted)
+		: assignment_take(a, tool, rk, wanted, interrupt));
+}
+
+void
+assignment_fini(struct assignment *a, const struct tool *tool)
+{
+	if (a->joined)
+		assignment_leave(a, tool);
 	for (size_t i = 0; i < a->partition_count; i++)
 		rd_kafka_consume_stop(a->partitions[i].topic,
 		    a->partitions[i].partition);

@@ -59,11 +59,10 @@ check_share(struct check *check, const char *path, const char *topic,
 		    "this version does not replicate; leave it one replica "
 		    "each, or take the broker off them",
 		    share->replicated, check->broker_id);
-	if (share->partitions != 0 &&
-	    topic_is_internal(slice_of_text(topic)))
+	if (share->partitions != 0 && strcmp(topic, TRANSACTIONS_TOPIC) == 0)
 		check_say(check, FINDING_ERROR, path, "",
 		    "%zu partitions are on broker %d: this version has "
-		    "neither consumer groups nor transactions",
+		    "no transactions",
 		    share->partitions, check->broker_id);
 }
 

@@ -363,6 +363,15 @@ client_now_ns(const struct client *client)
 }
 
 void
+client_limit(struct client *client, int64_t ms)
+{
+	CHECK_MAGIC(client, CLIENT_MAGIC);
+	client->setup.deadline_ms = ms;
+	if (client->setup.request_timeout_ms > ms)
+		client->setup.request_timeout_ms = ms;
+}
+
+void
 client_begin(struct client *client)
 {
 	CHECK_MAGIC(client, CLIENT_MAGIC);

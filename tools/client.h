@@ -73,6 +73,8 @@ enum client_status client_metadata(struct client *client,
 enum client_status client_brokers(struct client *client,
     struct metadata_response *response);
 
+/* Before the first question: no span is longer, no answer waited for longer. */
+void client_limit(struct client *client, int64_t ms);
 /* Begins a span of setup.deadline_ms; each of the calls above does, too, unless
  * one is under way. */
 void client_begin(struct client *client);

@@ -114,6 +114,23 @@ console_flag(const struct console_texts *texts, const char *name,
 	return (text == NULL ? fallback : strcasecmp(text, "true") == 0);
 }
 
+int
+console_group(const struct tool *tool, const struct args *args,
+    struct config_map *map, bool *group)
+{
+	const char *wanted = args_text(args, "group");
+	const char *other = config_map_get(map, "group.id");
+
+	*group = wanted != NULL || other != NULL;
+	if (wanted != NULL && other != NULL && strcmp(wanted, other) != 0)
+		return (tool_usage(tool,
+		    "--group %s is another one than group.id=%s; name one",
+		    wanted, other));
+	if (wanted != NULL)
+		(void)config_map_set_text(map, "group.id", wanted);
+	return (TOOL_OK);
+}
+
 const char *
 console_bootstrap(const struct tool *tool, const struct args *args,
     const char *other)

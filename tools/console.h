@@ -55,6 +55,10 @@ int console_tls(const struct tool *tool, const struct config_map *map,
 /* NULL: said; *status is the exit status. */
 rd_kafka_conf_t *console_conf(const struct tool *tool,
     const struct config_map *map, int *status);
+/* --group, where it is given, as group.id. *group: there is one. TOOL_OK, or
+ * said. */
+int console_group(const struct tool *tool, const struct args *args,
+    struct config_map *map, bool *group);
 /* "host:port,...", from whichever option names it; NULL: said. */
 const char *console_bootstrap(const struct tool *tool,
     const struct args *args, const char *other);

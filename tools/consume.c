@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads partitions without a group: each is assigned by hand, all of them go
- * into one queue of librdkafka, which is drained until enough came, nothing
- * came for long enough, or a signal came.
+ * Reads partitions, assigned by hand or by a group, out of one queue of
+ * librdkafka, which is drained until enough came, nothing came for long enough,
+ * or a signal came.  What a group may commit is stored only when it has been
+ * written: what no reader got is read again.
  */
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -16,6 +18,8 @@
 
 #define POLL_MS 100
 #define HEADERS_MAX 1000
+/* So many at most are printed and not written yet. */
+#define UNWRITTEN_MAX 1000
 
 static const struct arg_row consume_rows[] = {
 	{ "bootstrap-server", ARG_TEXT, "host:port,...", NULL,
@@ -51,7 +55,10 @@ static const struct arg_row consume_rows[] = {
 	    "read_committed leaves out aborted transactions." },
 	{ "skip-message-on-error", ARG_FLAG, NULL, NULL,
 	    "Go on after a record that cannot be read." },
-	{ "group", ARG_TEXT, "name", NULL, "Not in this version." },
+	{ "group", ARG_TEXT, "name", NULL,
+	    "Share the partitions with the others of this group, go on where "
+	    "it was, and commit what is printed; without it all partitions "
+	    "are read." },
 	{ "key-deserializer", ARG_TEXT, "class", NULL,
 	    "Accepted where it is strings or bytes." },
 	{ "value-deserializer", ARG_TEXT, "class", NULL,
@@ -88,6 +95,11 @@ struct consume {
 	struct interrupt interrupt;
 	rd_kafka_t *rk;
 	struct assignment assignment;
+	bool group;
+	bool commits;
+	/* Of a group: where to go on behind what is printed. */
+	rd_kafka_topic_partition_list_t *printed;
+	int64_t unwritten;
 	struct buffer out;
 	int64_t count; /* records printed */
 	struct console_said said;
@@ -117,10 +129,6 @@ consume_refuse(const struct tool *tool, const struct args *args)
 	static const char *const classes[] = { "formatter",
 		"key-deserializer", "value-deserializer" };
 
-	if (args_has(args, "group"))
-		return (tool_fail(tool,
-		    "this version has no groups yet: without --group all "
-		    "partitions are read, --partition reads one"));
 	if (args_has(args, "enable-systest-events"))
 		return (tool_fail(tool,
 		    "this version has no --enable-systest-events"));
@@ -169,6 +177,10 @@ consume_check(struct consume *c)
 		return (tool_usage(c->tool, "--partition wants --topic"));
 	if (args_has(args, "offset") && !args_has(args, "partition"))
 		return (tool_usage(c->tool, "--offset wants --partition"));
+	if (args_has(args, "group") && args_has(args, "partition"))
+		return (tool_usage(c->tool,
+		    "--group and --partition exclude each other: a group "
+		    "shares all partitions out"));
 	if (args_has(args, "offset") && args_has(args, "from-beginning"))
 		return (tool_usage(c->tool,
 		    "--offset and --from-beginning exclude each other"));
@@ -185,12 +197,49 @@ consume_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 	console_trouble(c->tool, rk, error, reason, &c->said);
 }
 
-static int
-consume_properties_check(const struct consume *c, struct config_map *map)
+/* Written to the end: where to go on may be committed now. */
+static void
+consume_flush(struct consume *c)
 {
-	if (config_map_find(map, "group.id") != NULL)
-		return (tool_fail(c->tool,
-		    "group.id: this version has no groups yet"));
+	if (fflush(c->tool->out) != 0 || ferror(c->tool->out) ||
+	    c->printed == NULL)
+		return;
+	/* Those that were taken away meanwhile are read again elsewhere. */
+	if (c->printed->cnt != 0)
+		(void)rd_kafka_offsets_store(c->rk, c->printed);
+	rd_kafka_topic_partition_list_destroy(c->printed);
+	c->printed = rd_kafka_topic_partition_list_new(1);
+	c->unwritten = 0;
+}
+
+static void
+consume_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
+    rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+	if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+		consume_flush(opaque);
+	assignment_rebalance(rk, what, partitions);
+}
+
+static int
+consume_properties_check(struct consume *c, struct config_map *map)
+{
+	const char *commit = config_map_get(map, "enable.auto.commit");
+	/* A group of one partition would read the others, too. */
+	const int status = args_has(c->args, "partition")
+	    ? TOOL_OK
+	    : console_group(c->tool, c->args, map, &c->group);
+
+	if (status != TOOL_OK)
+		return (status);
+	c->commits = commit == NULL || strcasecmp(commit, "true") == 0;
+	if (c->group)
+		(void)config_map_set_text(map, "enable.auto.offset.store",
+		    "false");
+	/* As --include does without a group. */
+	if (c->group && !args_has(c->args, "topic"))
+		(void)config_map_set_text(map, "topic.blacklist",
+		    "^__consumer_offsets$,^__transaction_state$");
 	if (config_map_find(map, "auto.offset.reset") == NULL)
 		(void)config_map_set_text(map, "auto.offset.reset",
 		    args_has(c->args, "from-beginning") ? "earliest"
@@ -225,6 +274,8 @@ consume_connect(struct consume *c, const char *bootstrap)
 		return (status);
 	rd_kafka_conf_set_opaque(conf, c);
 	rd_kafka_conf_set_error_cb(conf, consume_error);
+	if (c->group)
+		rd_kafka_conf_set_rebalance_cb(conf, consume_rebalance);
 	c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 	if (c->rk != NULL)
 		return (TOOL_OK);
@@ -240,8 +291,12 @@ consume_assign(struct consume *c)
 		.filter = &c->filter,
 		.partition = args_number(c->args, "partition"),
 		.first_offset = c->first_offset,
+		.group = c->group,
+		.commits = c->commits,
 	};
 
+	if (c->group)
+		c->printed = rd_kafka_topic_partition_list_new(1);
 	return (assignment_init(&c->assignment, c->tool, c->rk, &wanted,
 	    &c->interrupt));
 }
@@ -249,7 +304,9 @@ consume_assign(struct consume *c)
 static void
 consume_end(struct consume *c)
 {
-	assignment_fini(&c->assignment);
+	assignment_fini(&c->assignment, c->tool);
+	if (c->printed != NULL)
+		rd_kafka_topic_partition_list_destroy(c->printed);
 	if (c->rk != NULL)
 		rd_kafka_destroy(c->rk);
 	buffer_fini(&c->out);
@@ -294,6 +351,24 @@ timestamp_type(rd_kafka_timestamp_type_t type)
 }
 
 static void
+consume_done(struct consume *c, const rd_kafka_message_t *message)
+{
+	const char *topic = rd_kafka_topic_name(message->rkt);
+	rd_kafka_topic_partition_t *at;
+
+	if (c->printed == NULL)
+		return;
+	at = rd_kafka_topic_partition_list_find(c->printed, topic,
+	    message->partition);
+	if (at == NULL)
+		at = rd_kafka_topic_partition_list_add(c->printed, topic,
+		    message->partition);
+	at->offset = message->offset + 1;
+	if (++c->unwritten >= UNWRITTEN_MAX)
+		consume_flush(c);
+}
+
+static void
 consume_print(struct consume *c, const rd_kafka_message_t *message)
 {
 	struct record_header headers[HEADERS_MAX];
@@ -318,6 +393,7 @@ consume_print(struct consume *c, const rd_kafka_message_t *message)
 		print_text(&c->format, &record, &c->out);
 	tool_print(c->tool, &c->out);
 	c->count++;
+	consume_done(c, message);
 }
 
 static int
@@ -328,7 +404,9 @@ consume_failed(const struct consume *c, const rd_kafka_message_t *message)
 	if (message->rkt != NULL)
 		snprintf(at, sizeof(at), "%s/%d: ",
 		    rd_kafka_topic_name(message->rkt), message->partition);
-	if (c->skip_errors) {
+	/* A reader that stood still is back in the group with the next poll. */
+	if (c->skip_errors ||
+	    message->err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) {
 		tool_warn(c->tool, "%s%s", at, console_error(message->err));
 		return (TOOL_OK);
 	}
@@ -345,7 +423,7 @@ consume_next(struct consume *c)
 
 	if (message != NULL)
 		return (message);
-	fflush(c->tool->out);
+	consume_flush(c);
 	rd_kafka_poll(c->rk, 0);
 	return (rd_kafka_consume_queue(queue, POLL_MS));
 }
@@ -374,7 +452,7 @@ consume_records(struct consume *c)
 			status = consume_failed(c, message);
 		rd_kafka_message_destroy(message);
 	}
-	fflush(c->tool->out);
+	consume_flush(c);
 	fprintf(c->tool->err, "Processed a total of %" PRId64 " messages\n",
 	    c->count);
 	return (status);

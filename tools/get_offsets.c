@@ -273,7 +273,7 @@ offsets_request(struct arena *arena, struct leader_item *const *items,
 	}
 }
 
-static enum client_status
+enum client_status
 offsets_ask(struct client *client, int32_t leader,
     struct leader_item *const *items, size_t count)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `barnabas get-offsets` makes of its options. */
+/* What `barnabas get-offsets` makes of its options, and how it asks. */
 #ifndef TOOLS_GET_OFFSETS_H
 #define TOOLS_GET_OFFSETS_H
 
+#include "tools/leaders.h"
 #include "tools/tool.h"
 #include "tools/topic_filter.h"
 
@@ -28,5 +29,10 @@ bool offsets_rules_take(const struct offsets_rules *rules, struct slice topic,
 
 /* --time: milliseconds, or one of ListOffsets' negative ones. */
 bool offsets_time(const char *text, int64_t *out);
+enum { OFFSETS_LATEST = -1, OFFSETS_EARLIEST = -2 };
+
+/* ListOffsets: for leaders_ask(). */
+enum client_status offsets_ask(struct client *client, int32_t leader,
+    struct leader_item *const *items, size_t count);
 
 #endif

@@ -21,6 +21,7 @@ static const struct {
 	{ ERR_CLUSTER_AUTHORIZATION_FAILED, "ClusterAuthorizationException" },
 	{ ERR_TOPIC_ALREADY_EXISTS, "TopicExistsException" },
 	{ ERR_INVALID_CONFIG, "InvalidConfigurationException" },
+	{ ERR_NON_EMPTY_GROUP, "GroupNotEmptyException" },
 	{ ERR_KAFKA_STORAGE_ERROR, "KafkaStorageException" },
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * barnabas perf consume: reads all partitions of a topic, without a group, and
- * counts.  What Kafka's tool calls the time of rebalance is here the time until
- * the partitions are known and fetched.
+ * barnabas perf consume: reads all partitions of a topic, or those that a group
+ * assigns, and counts.  What Kafka's tool calls the time of rebalance is, when
+ * there is no group, the time until the partitions are known and fetched.
  */
 #include <inttypes.h>
+#include <strings.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -48,7 +49,9 @@ static const struct arg_row perf_consume_rows[] = {
 	    "Leave out the names of the columns." },
 	{ "print-metrics", ARG_FLAG, NULL, NULL,
 	    "Print librdkafka's statistics at the end." },
-	{ "group", ARG_TEXT, "name", NULL, "Not in this version." },
+	{ "group", ARG_TEXT, "name", NULL,
+	    "Read as a member of this group; without it all partitions are "
+	    "read." },
 	{ "threads", ARG_INT, "count", "10", "Without effect." },
 	{ "num-fetch-threads", ARG_INT, "count", "1", "Without effect." },
 	ARGS_COMMON,
@@ -76,6 +79,8 @@ struct perf_consume {
 	struct interrupt interrupt;
 	rd_kafka_t *rk;
 	struct assignment assignment;
+	bool group;
+	bool commits;
 	struct perf_read all;
 	struct perf_read interval;
 	struct buffer metrics;
@@ -111,6 +116,21 @@ perf_statistics(rd_kafka_t *rk, char *json, size_t length, void *opaque)
 	return (0);
 }
 
+/* The first partitions end the time of joining. */
+static void
+perf_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
+    rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+	struct perf_consume *p = opaque;
+
+	if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
+	    p->all.join_ms == 0) {
+		p->all.join_ms = now_ms() - p->all.start_ms;
+		p->interval.join_ms = p->all.join_ms;
+	}
+	assignment_rebalance(rk, what, partitions);
+}
+
 static rd_kafka_conf_t *
 perf_conf(struct perf_consume *p, const char *bootstrap, int *status)
 {
@@ -125,10 +145,13 @@ perf_conf(struct perf_consume *p, const char *bootstrap, int *status)
 	config_map_init(&map);
 	*status = console_properties(p->tool, p->args, "consumer.config",
 	    "consumer-property", &map);
-	if (*status == TOOL_OK && config_map_find(&map, "group.id") != NULL)
-		*status = tool_fail(p->tool,
-		    "group.id: this version has no groups yet");
+	if (*status == TOOL_OK)
+		*status = console_group(p->tool, p->args, &map, &p->group);
 	if (*status == TOOL_OK) {
+		const char *commit =
+		    config_map_get(&map, "enable.auto.commit");
+
+		p->commits = commit == NULL || strcasecmp(commit, "true") == 0;
 		console_merge(p->args, rows, nelems(rows), &map);
 		(void)config_map_set_text(&map, "bootstrap.servers",
 		    bootstrap);
@@ -151,7 +174,7 @@ perf_conf(struct perf_consume *p, const char *bootstrap, int *status)
 static int
 perf_connect(struct perf_consume *p, const char *bootstrap)
 {
-	const struct assign_wanted wanted = {
+	struct assign_wanted wanted = {
 		.topic = args_text(p->args, "topic"),
 		.partition = -1,
 		.first_offset = args_has(p->args, "from-latest")
@@ -167,6 +190,8 @@ perf_connect(struct perf_consume *p, const char *bootstrap)
 	rd_kafka_conf_set_opaque(conf, p);
 	rd_kafka_conf_set_error_cb(conf, perf_error);
 	rd_kafka_conf_set_stats_cb(conf, perf_statistics);
+	if (p->group)
+		rd_kafka_conf_set_rebalance_cb(conf, perf_rebalance);
 	p->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
 	if (p->rk == NULL) {
 		rd_kafka_conf_destroy(conf);
@@ -174,9 +199,12 @@ perf_connect(struct perf_consume *p, const char *bootstrap)
 	}
 	p->all.start_ms = now_ms();
 	p->interval.start_ms = p->all.start_ms;
+	wanted.group = p->group;
+	wanted.commits = p->commits;
 	status = assignment_init(&p->assignment, p->tool, p->rk, &wanted,
 	    &p->interrupt);
-	p->all.join_ms = now_ms() - p->all.start_ms;
+	if (!p->group)
+		p->all.join_ms = now_ms() - p->all.start_ms;
 	p->interval.join_ms = p->all.join_ms;
 	return (status);
 }
@@ -300,7 +328,7 @@ perf_work(struct perf_consume *p, const char *bootstrap)
 		status = perf_records(p);
 		perf_print(p);
 	}
-	assignment_fini(&p->assignment);
+	assignment_fini(&p->assignment, p->tool);
 	if (p->rk != NULL)
 		rd_kafka_destroy(p->rk);
 	buffer_fini(&p->metrics);
@@ -359,10 +387,6 @@ perf_consume_run(struct tool *tool, const struct args *args)
 	status = perf_check(&p);
 	if (status != TOOL_OK)
 		return (status);
-	if (args_has(args, "group"))
-		return (tool_fail(tool,
-		    "this version has no groups yet: without --group all "
-		    "partitions are read"));
 	if (args_has(args, "threads") || args_has(args, "num-fetch-threads"))
 		fprintf(p.json ? tool->err : tool->out,
 		    "WARNING: option [threads] and [num-fetch-threads] have "

@@ -5,10 +5,11 @@
 
 BUILD_PACKAGES="gcc make autoconf automake pkg-config libc6-dev
  libzookeeper-mt-dev libevent-dev libssl-dev libjansson-dev zlib1g-dev
- libsnappy-dev liblz4-dev libzstd-dev libisal-dev libcunit1-dev librdkafka-dev
- libsystemd-dev uthash-dev"
+ libsnappy-dev liblz4-dev libzstd-dev libisal-dev libxxhash-dev libcunit1-dev
+ librdkafka-dev libsystemd-dev uthash-dev"
 RUN_PACKAGES="zookeeper kcat"
-TEST_PACKAGES="python3-pytest python3-kafka python3-confluent-kafka
+TEST_PACKAGES="python3-pytest python3-pytest-xdist python3-kafka
+ python3-confluent-kafka
  python3-kazoo libfaketime openssl clang libclang-rt-14-dev xz-utils mandoc
  systemd iproute2"
 

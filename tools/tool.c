@@ -22,6 +22,7 @@ static const struct command *const commands[] = {
 	&command_get_offsets,
 	&command_delete_records,
 	&command_log_dirs,
+	&command_groups,
 	&command_leader_election,
 	&command_cluster,
 	&command_broker_api_versions,

@@ -34,6 +34,7 @@ extern const struct command command_perf_consume;
 extern const struct command command_get_offsets;
 extern const struct command command_delete_records;
 extern const struct command command_log_dirs;
+extern const struct command command_groups;
 extern const struct command command_configs;
 extern const struct command command_leader_election;
 extern const struct command command_broker_api_versions;

@@ -9,7 +9,7 @@ bool
 topic_is_internal(struct slice topic)
 {
 	return (slice_equal_text(topic, "__consumer_offsets") ||
-	    slice_equal_text(topic, "__transaction_state"));
+	    slice_equal_text(topic, TRANSACTIONS_TOPIC));
 }
 
 static bool
@@ -215,28 +215,29 @@ bool
 topic_filter_init(struct topic_filter *filter, const char *pattern,
     bool exclude_internal, struct buffer *why)
 {
-	struct buffer regex = BUFFER_EMPTY;
 	char text[128];
 	int error;
 
 	filter->all = pattern == NULL;
 	filter->exclude_internal = exclude_internal;
+	filter->posix = BUFFER_EMPTY;
 	if (filter->all)
 		return (true);
 	filter->all = true;
-	if (!pattern_translate(text_trim(slice_of_text(pattern)), &regex)) {
+	if (!pattern_translate(text_trim(slice_of_text(pattern)),
+		&filter->posix)) {
 		buffer_printf(why,
 		    "\"%s\" holds what only Java's regular expressions know",
 		    pattern);
-		buffer_fini(&regex);
+		buffer_fini(&filter->posix);
 		return (false);
 	}
-	error = regcomp(&filter->regex, buffer_text(&regex),
+	error = regcomp(&filter->regex, buffer_text(&filter->posix),
 	    REG_EXTENDED | REG_NOSUB);
-	buffer_fini(&regex);
 	filter->all = error != 0;
 	if (error == 0)
 		return (true);
+	buffer_fini(&filter->posix);
 	regerror(error, &filter->regex, text, sizeof(text));
 	buffer_printf(why, "\"%s\" is no regular expression: %s", pattern,
 	    text);
@@ -246,6 +247,7 @@ topic_filter_init(struct topic_filter *filter, const char *pattern,
 void
 topic_filter_fini(struct topic_filter *filter)
 {
+	buffer_fini(&filter->posix);
 	if (!filter->all)
 		regfree(&filter->regex);
 }

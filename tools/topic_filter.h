@@ -18,6 +18,7 @@ struct topic_filter {
 	bool all; /* without a pattern */
 	bool exclude_internal;
 	regex_t regex;
+	struct buffer posix; /* its text, for who compiles it, too */
 };
 
 /* `pattern` NULL: all topics. False: *why. */
@@ -26,7 +27,8 @@ bool topic_filter_init(struct topic_filter *filter, const char *pattern,
 void topic_filter_fini(struct topic_filter *filter);
 bool topic_filter_takes(const struct topic_filter *filter,
     struct slice topic);
-/* __consumer_offsets and __transaction_state. */
+#define TRANSACTIONS_TOPIC "__transaction_state"
+/* That one and __consumer_offsets. */
 bool topic_is_internal(struct slice topic);
 
 #endif

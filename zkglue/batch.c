@@ -152,6 +152,25 @@ zk_batch_create(struct zk_batch *batch, const char *path, struct slice data,
 	return (op);
 }
 
+/* Every prefix; ZooKeeper keeps the order of a session's requests, so parents
+ * are there in time. */
+struct zk_op *
+zk_batch_create_all(struct zk_batch *batch, const char *path,
+    struct slice data)
+{
+	const char *end = strchr(path + 1, '/');
+
+	for (; end != NULL; end = strchr(end + 1, '/')) {
+		const char *parent = arena_slice_text(&batch->arena,
+		    slice_of(path, (size_t)(end - path)));
+
+		CHECK(parent != NULL);
+		(void)zk_batch_create(batch, parent, SLICE_NULL,
+		    ZK_PERSISTENT);
+	}
+	return (zk_batch_create(batch, path, data, ZK_PERSISTENT));
+}
+
 struct zk_op *
 zk_batch_set(struct zk_batch *batch, const char *path, struct slice data,
     int32_t version)

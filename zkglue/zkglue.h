@@ -203,6 +203,9 @@ struct zk_op *zk_batch_children(struct zk_batch *batch, const char *path,
 struct zk_op *zk_batch_acl(struct zk_batch *batch, const char *path);
 struct zk_op *zk_batch_create(struct zk_batch *batch, const char *path,
     struct slice data, int flags);
+/* With all nodes above it, which have no data; the answer is its own. */
+struct zk_op *zk_batch_create_all(struct zk_batch *batch, const char *path,
+    struct slice data);
 struct zk_op *zk_batch_set(struct zk_batch *batch, const char *path,
     struct slice data, int32_t version);
 struct zk_op *zk_batch_delete(struct zk_batch *batch, const char *path,

@@ -47,6 +47,10 @@ const char *znode_config_path(struct arena *arena, const char *type,
     const char *name);
 const char *znode_join(struct arena *arena, const char *parent,
     const char *child);
+/* Where offsets were committed before __consumer_offsets; its data is decimal
+ * text. */
+const char *znode_consumer_offset_path(struct arena *arena, const char *group,
+    const char *topic, int32_t partition);
 
 /* --- /brokers/ids/N ------------------------------------------------------- */
 

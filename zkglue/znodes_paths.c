@@ -80,3 +80,11 @@ znode_join(struct arena *arena, const char *parent, const char *child)
 {
 	return (arena_printf(arena, "%s/%s", parent, child));
 }
+
+const char *
+znode_consumer_offset_path(struct arena *arena, const char *group,
+    const char *topic, int32_t partition)
+{
+	return (arena_printf(arena, "/consumers/%s/offsets/%s/%" PRId32, group,
+	    topic, partition));
+}

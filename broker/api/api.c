@@ -180,6 +180,17 @@ api_away_home(struct post *post)
 	away->home(away);
 }
 
+void
+api_go_away_with(struct api_away *away, struct apis *apis,
+    struct request *request, struct loop *loop)
+{
+	away->apis = apis;
+	away->request = request;
+	away->loop = loop;
+	away->post.run = api_away_arrive;
+	loop_post(loop, &away->post);
+}
+
 bool
 api_go_away(struct apis *apis, struct request *request, struct loop *loop,
     const struct api_away *plan)
@@ -191,11 +202,7 @@ api_go_away(struct apis *apis, struct request *request, struct loop *loop,
 		return (false);
 	}
 	*away = *plan;
-	away->apis = apis;
-	away->request = request;
-	away->loop = loop;
-	away->post.run = api_away_arrive;
-	loop_post(loop, &away->post);
+	api_go_away_with(away, apis, request, loop);
 	return (true);
 }
 

@@ -22,6 +22,7 @@ struct config_live;
 struct configs;
 struct controller;
 struct diag;
+struct groups;
 struct metrics;
 struct producer_ids;
 struct random;
@@ -48,6 +49,7 @@ struct api_setup {
 	struct replicas *replicas;
 	struct controller *controller;
 	struct producer_ids *producer_ids;
+	struct groups *groups;
 	struct diag *diag;
 	struct metrics *metrics;
 	struct random *random; /* seeds what this room draws */

@@ -64,6 +64,10 @@ struct api_away {
 /* False: no memory; the request was closed. */
 bool api_go_away(struct apis *apis, struct request *request, struct loop *loop,
     const struct api_away *plan);
+/* The same in memory of the request's that is there: first, home and state are
+ * set. Several may be away for one request. */
+void api_go_away_with(struct api_away *away, struct apis *apis,
+    struct request *request, struct loop *loop);
 struct api_away *api_away_of(struct task *task);
 enum verdict api_go_home(struct task *task);
 

@@ -6,6 +6,7 @@
 #include "api/api_int.h"
 
 #include "config/listener.h"
+#include "group/group.h"
 #include "replica/replica.h"
 
 static task_step update_metadata_apply, update_metadata_swapped;
@@ -83,18 +84,22 @@ update_metadata_apply(struct task *t)
 	return (task_next(t, update_metadata_swapped));
 }
 
-/* What is no topic any more has no config: of what was named, and is gone. */
+/* What is no topic any more has no config, and no group has read it: of what
+ * was named, and is gone. */
 static void
 update_metadata_forget(struct apis *apis,
     const struct update_metadata_request *body)
 {
 	const struct cluster_image *image = cluster_image(apis->setup.cluster);
 
-	for (int32_t i = 0; i < body->topic_states_count; i++)
-		if (image_topic(image, body->topic_states[i].topic_name) ==
-		    NULL)
-			configs_forget(apis->setup.configs,
-			    body->topic_states[i].topic_name);
+	for (int32_t i = 0; i < body->topic_states_count; i++) {
+		const struct slice topic = body->topic_states[i].topic_name;
+
+		if (image_topic(image, topic) != NULL)
+			continue;
+		configs_forget(apis->setup.configs, topic);
+		groups_topic_deleted(apis->setup.groups, topic);
+	}
 	if (body->type == UPDATE_METADATA_FULL)
 		configs_unknow_gone(apis->setup.configs, image);
 }

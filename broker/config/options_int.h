@@ -44,10 +44,8 @@
 
 #define WHY_FOLLOWER "this version does not follow other brokers' leaders"
 #define WHY_BALANCE "this version leaves leaders where they are"
-#define WHY_GROUPS "this version has no consumer groups"
 #define WHY_TRANSACTIONS "this version has no transactions"
 #define WHY_QUOTAS "this version has no quotas"
-#define WHY_CLEANER "this version has no compaction"
 #define WHY_PURGATORY "what waits is taken out as soon as it is finished"
 #define WHY_ZOOKEEPER_TLS "this version does not speak TLS to ZooKeeper"
 #define WHY_THROTTLE "this version does not throttle replication"

@@ -24,8 +24,8 @@ struct topic_options {
 	int codec_level; /* of that codec; 0 where it has none */
 };
 
-/* For a topic of the broker's own, compaction is taken: __consumer_offsets and
- * __transaction_state are said to be compacted, so that Kafka can take over. */
+/* For a topic of the broker's own any policy is taken, whatever this version
+ * refuses of others': none, at present. */
 enum topic_owner { TOPIC_OF_USER, TOPIC_INTERNAL };
 
 size_t topic_option_count(void);

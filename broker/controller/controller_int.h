@@ -383,6 +383,7 @@ struct controller {
 	size_t next_walk;
 
 	struct list creations;   /* tasks of create.c */
+	int64_t automatic_said_ns; /* why one was not made; 0: never */
 	struct list deletings;   /* tasks of delete.c */
 	struct list expansions;  /* tasks of expand.c */
 	struct list departures;  /* tasks of departure.c */

@@ -22,6 +22,8 @@
 
 #define LOOKS_MAX 10
 #define RETRY_NS ((int64_t)50 * 1000000)
+/* Between two lines about automatic creations that fail. */
+#define AUTOMATIC_SAID_NS ((int64_t)1000 * 1000000)
 
 static task_step create_plan, create_auto_plan, create_look, create_looked,
     create_written, create_wait, create_pause;
@@ -699,21 +701,32 @@ creation_reply(struct creation *n)
 	controller_call_end(&n->hook);
 }
 
+/* Clients ask again and again: once in a while. */
+static void
+automatic_say(struct creation *n)
+{
+	struct controller *c = n->controller;
+	const struct plan *plan = &n->plans[0];
+	const int64_t now_ns = loop_now_ns(c->setup.loop);
+
+	if (plan->error == ERR_NONE || plan->error == ERR_REQUEST_TIMED_OUT ||
+	    plan->error == ERR_TOPIC_ALREADY_EXISTS ||
+	    (c->automatic_said_ns != 0 &&
+		now_ns - c->automatic_said_ns < AUTOMATIC_SAID_NS))
+		return;
+	c->automatic_said_ns = now_ns;
+	diag_warn(c->setup.diag, controller, "topic=%s cannot be created "
+	    "automatically error=%s: %s", plan->name, error_name(plan->error),
+	    plan->message == NULL ? "" : plan->message);
+}
+
 static enum verdict
 creation_answer(struct task *t)
 {
 	struct creation *n = task_state(t);
 
 	if (n->automatic != NULL) {
-		if (n->plans[0].error != ERR_NONE &&
-		    n->plans[0].error != ERR_REQUEST_TIMED_OUT &&
-		    n->plans[0].error != ERR_TOPIC_ALREADY_EXISTS)
-			diag_warn(n->controller->setup.diag, controller,
-			    "topic=%s cannot be created automatically "
-			    "error=%s: %s", n->plans[0].name,
-			    error_name(n->plans[0].error),
-			    n->plans[0].message == NULL ? "" :
-			    n->plans[0].message);
+		automatic_say(n);
 		automatic_end(n, automatic_error(&n->plans[0]));
 	}
 	creation_reply(n);

@@ -53,7 +53,8 @@ void
 deletions_take_over(struct controller *c, const struct zk_op *listed)
 {
 	/* Marks of topics that are not there are removed later. */
-	c->watches[WATCH_DELETIONS].watcher.changed = listed->child_count > 0;
+	if (listed->child_count > 0)
+		c->watches[WATCH_DELETIONS].watcher.changed = true;
 	for (size_t i = 0; c->setup.options->delete_topic_enable &&
 	    i < listed->child_count; i++) {
 		struct topic *topic = context_topic(&c->context,

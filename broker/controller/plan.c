@@ -394,9 +394,10 @@ plan_internal(struct plan *plan, const struct broker_options *o)
 	plan->replication_factor = offsets ?
 	    o->group.offsets_topic_replication_factor :
 	    o->txn.state_log_replication_factor;
-	config_map_set_text(m, "cleanup.policy", "compact");
+	/* In the order in which Kafka writes them. */
 	config_map_set_text(m, "compression.type",
 	    offsets ? "producer" : "uncompressed");
+	config_map_set_text(m, "cleanup.policy", "compact");
 	snprintf(text, sizeof(text), "%d", (int)(offsets ?
 	    o->group.offsets_topic_segment_bytes :
 	    o->txn.state_log_segment_bytes));

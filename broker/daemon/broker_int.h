@@ -19,6 +19,7 @@
 #include "daemon/feature.h"
 #include "daemon/registration.h"
 #include "daemon/secure.h"
+#include "group/group.h"
 #include "net/net.h"
 #include "replica/replica.h"
 #include "storage/storage.h"
@@ -57,6 +58,8 @@ struct broker {
 	int32_t broker_id;
 	char cluster_id[64];
 	bool topics_exist; /* ZooKeeper had some when we started */
+	int32_t offsets_partitions; /* of __consumer_offsets then; 0: none */
+	struct uuid offsets_id;
 	char *session_file;
 	char *session_identity;
 	/* Bound for a config that is on its way; the controller's loop's, but
@@ -73,6 +76,7 @@ struct broker {
 	struct replicas *replicas;
 	struct controller *controller;
 	struct producer_ids *producer_ids;
+	struct groups *groups;
 	struct apis *apis;
 	struct net *net;
 	struct broker_tls tls;

@@ -31,26 +31,55 @@ collect_log(void *arg, struct log *log)
 }
 
 struct collect_dirs {
+	struct broker *broker;
 	struct metrics_scrape *scrape;
 	int64_t offline;
 };
+
+/* Of the logs of one directory. */
+struct collect_uncleanable {
+	const char *path;
+	int64_t count;
+	int64_t bytes;
+};
+
+static bool
+collect_uncleanable(void *arg, struct log *log)
+{
+	struct collect_uncleanable *sum = arg;
+	int64_t bytes = log_uncleanable_bytes(log);
+
+	if (bytes < 0 ||
+	    strcmp(log_dir_path(log_directory(log)), sum->path) != 0)
+		return (true);
+	sum->count++;
+	sum->bytes += bytes;
+	return (true);
+}
 
 static void
 collect_dir(void *arg, const char *path, enum log_dir_state state)
 {
 	struct collect_dirs *dirs = arg;
+	struct collect_uncleanable uncleanable = { .path = path };
 
 	metrics_sample(dirs->scrape, METRIC_LOG_DIR_OFFLINE,
 	    METRICS_VALUES(path), state == LOG_DIR_OFFLINE);
 	metrics_sample(dirs->scrape, METRIC_LOG_DIR_FULL, METRICS_VALUES(path),
 	    state == LOG_DIR_FULL);
 	dirs->offline += state == LOG_DIR_OFFLINE;
+	storage_each_log(dirs->broker->storage, collect_uncleanable,
+	    &uncleanable);
+	metrics_sample(dirs->scrape, METRIC_CLEANER_UNCLEANABLE_PARTITIONS,
+	    METRICS_VALUES(path), uncleanable.count);
+	metrics_sample(dirs->scrape, METRIC_CLEANER_UNCLEANABLE_BYTES,
+	    METRICS_VALUES(path), uncleanable.bytes);
 }
 
 static void
 collect_dirs(struct broker *b, struct metrics_scrape *scrape)
 {
-	struct collect_dirs dirs = { .scrape = scrape };
+	struct collect_dirs dirs = { .broker = b, .scrape = scrape };
 
 	storage_each_dir(b->storage, collect_dir, &dirs);
 	metrics_set(b->setup.metrics, METRIC_OFFLINE_LOG_DIRS, dirs.offline);
@@ -91,6 +120,24 @@ collect_listener(void *arg, const char *name, size_t connections)
 }
 
 static void
+collect_cleaning(struct broker *b, struct metrics *m)
+{
+	struct storage_cleaning cleaning;
+
+	storage_cleaning(b->storage, &cleaning);
+	metrics_set(m, METRIC_CLEANER_MAX_DIRTY_PERCENT,
+	    cleaning.max_dirty_percent);
+	metrics_set(m, METRIC_CLEANER_SINCE_LAST_RUN,
+	    cleaning.since_last_run_ms);
+	metrics_set(m, METRIC_CLEANER_BUFFER_PERCENT,
+	    cleaning.max_buffer_percent);
+	metrics_set(m, METRIC_CLEANER_RECOPY_PERCENT,
+	    cleaning.recopy_percent);
+	metrics_set(m, METRIC_CLEANER_MAX_TIME, cleaning.max_clean_seconds);
+	metrics_set(m, METRIC_CLEANER_MAX_DELAY, cleaning.max_delay_seconds);
+}
+
+static void
 collect_broker(struct metrics_scrape *scrape, void *arg)
 {
 	struct broker *b = arg;
@@ -113,6 +160,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	net_each_listener(b->net, collect_listener, scrape);
 	metrics_set(m, METRIC_MEMORY_USED, (int64_t)net_frame_bytes(b->net));
 	collect_files(b, m);
+	collect_cleaning(b, m);
 	collect_dirs(b, scrape);
 	storage_each_log(b->storage, collect_log, scrape);
 }

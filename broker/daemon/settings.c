@@ -26,10 +26,15 @@ settings_of_options(const struct topic_options *options,
 {
 	/* What is compacted only is not deleted by age or size. */
 	const bool deletes = (options->cleanup & CLEANUP_DELETE) != 0;
+	const bool compacts = (options->cleanup & CLEANUP_COMPACT) != 0;
+	/* Nothing is compacted before it is in a segment that is closed. */
+	const int64_t segment_ms = compacts &&
+		options->max_compaction_lag_ms < options->segment_ms ?
+	    options->max_compaction_lag_ms : options->segment_ms;
 
 	*out = (struct log_settings){
 		.segment_bytes = options->segment_bytes,
-		.segment_ms = options->segment_ms,
+		.segment_ms = segment_ms,
 		.segment_jitter_ms = options->segment_jitter_ms,
 		.index_bytes = options->segment_index_bytes,
 		.index_interval_bytes = options->index_interval_bytes,
@@ -39,6 +44,11 @@ settings_of_options(const struct topic_options *options,
 		.flush_messages = options->flush_messages,
 		.flush_ms = options->flush_ms,
 		.preallocate = options->preallocate,
+		.compacted = compacts,
+		.min_cleanable_ratio = options->min_cleanable_dirty_ratio,
+		.min_compaction_lag_ms = options->min_compaction_lag_ms,
+		.max_compaction_lag_ms = options->max_compaction_lag_ms,
+		.delete_retention_ms = options->delete_retention_ms,
 	};
 }
 

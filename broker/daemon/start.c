@@ -27,6 +27,7 @@ struct start {
 	struct zk_op **ops; /* the batch's */
 	size_t op_count;
 	struct zk_op *topics;
+	struct zk_op *offsets; /* the topic of committed ones */
 	struct waitq_link link;
 	struct waitq *joined;
 	struct waitq_link told; /* start_told's other queue */
@@ -281,24 +282,6 @@ start_tree(struct task *t)
 	return (task_next(t, start_tree_read));
 }
 
-/* Every prefix; ZooKeeper keeps the order of a session's requests, so parents
- * are there in time. */
-static struct zk_op *
-start_tree_make(struct zk_batch *batch, const char *path)
-{
-	struct zk_op *op = NULL;
-
-	for (const char *end = path; *end != '\0';) {
-		end = strchr(end + 1, '/');
-		if (end == NULL)
-			end = path + strlen(path);
-		op = zk_batch_create(batch, arena_slice_text(
-		    zk_batch_arena(batch), slice_of(path,
-			(size_t)(end - path))), SLICE_NULL, ZK_PERSISTENT);
-	}
-	return (op);
-}
-
 static enum verdict
 start_tree_read(struct task *t)
 {
@@ -317,8 +300,8 @@ start_tree_read(struct task *t)
 	CHECK(made != NULL);
 	for (size_t i = 0; i < s->op_count; i++)
 		if (s->ops[i]->rc == ZK_NO_NODE)
-			made[count++] = start_tree_make(batch,
-			    znode_static_paths()[i]);
+			made[count++] = zk_batch_create_all(batch,
+			    znode_static_paths()[i], SLICE_NULL);
 	zk_batch_free(&s->batch);
 	s->batch = batch;
 	s->ops = made;
@@ -349,6 +332,8 @@ start_cluster_id(struct task *t)
 
 	s->op = zk_batch_get(start_batch(s), ZNODE_CLUSTER_ID, NULL);
 	s->topics = zk_batch_exists(s->batch, ZNODE_BROKER_TOPICS, NULL);
+	s->offsets = zk_batch_get(s->batch, znode_topic_path(
+	    zk_batch_arena(s->batch), OFFSETS_TOPIC), NULL);
 	zk_batch_submit(s->batch, t);
 	return (task_next(t, start_cluster_id_read));
 }
@@ -374,6 +359,26 @@ start_cluster_id_new(struct task *t)
 	return (task_next(t, start_cluster_id_made));
 }
 
+/*
+ * So many partitions count until this broker ends, as in Kafka.  What cannot be
+ * read is not taken for a topic yet to be made: by another number, groups would
+ * be sought where their offsets are not.
+ */
+static bool
+start_offsets_topic(struct start *s)
+{
+	struct znode_topic topic;
+
+	if (s->offsets->rc == ZK_NO_NODE)
+		return (true);
+	if (!znode_topic_decode(s->offsets->answer, zk_batch_arena(s->batch),
+		&topic) || topic.partition_count == 0)
+		return (false);
+	s->broker->offsets_partitions = (int32_t)topic.partition_count;
+	s->broker->offsets_id = topic.id;
+	return (true);
+}
+
 static enum verdict
 start_cluster_id_read(struct task *t)
 {
@@ -391,8 +396,15 @@ start_cluster_id_read(struct task *t)
 		&id) || strlen(id) >= sizeof(b->cluster_id))
 		return (start_fail(b, "/cluster/id holds no cluster id"));
 	memcpy(b->cluster_id, id, strlen(id) + 1);
-	b->topics_exist = s->topics->rc == ZK_OK &&
-	    s->topics->stat.children_count > 0;
+	if (s->topics->rc != ZK_OK)
+		return (start_refused(t, s->topics));
+	if (s->offsets->rc != ZK_OK && s->offsets->rc != ZK_NO_NODE)
+		return (start_refused(t, s->offsets));
+	b->topics_exist = s->topics->stat.children_count > 0;
+	if (!start_offsets_topic(s))
+		return (start_fail(b, ZNODE_BROKER_TOPICS "/" OFFSETS_TOPIC
+		    " holds no topic's JSON: how many partitions it has tells "
+		    "where groups are"));
 	return (start_go(t, start_broker_id));
 }
 
@@ -594,6 +606,23 @@ start_broker_epoch(void *arg)
 		registration_broker_epoch(b->registration));
 }
 
+/* For metrics of groups. */
+static bool
+start_high_watermark(void *arg, struct slice topic, int32_t partition,
+    int64_t *out)
+{
+	const struct broker *b = arg;
+	struct replica *replica = replicas_find(b->replicas, topic, partition);
+	struct replica_view view = { .leads = false };
+
+	if (replica == NULL)
+		return (false);
+	replica_view(replica, &view);
+	replica_unref(replica);
+	*out = view.high_watermark;
+	return (view.leads && !view.offline);
+}
+
 static void
 start_cluster_rooms(struct broker *b)
 {
@@ -619,6 +648,24 @@ start_cluster_rooms(struct broker *b)
 	    .workers = b->disk,
 	    .loop = b->control,
 	    .broker_id = b->broker_id,
+	    .diag = seams->diag,
+	    .metrics = b->setup.metrics,
+	});
+	/* Before the first order: it is told where this broker leads. */
+	b->groups = groups_new(&(struct groups_setup){
+	    .options = &b->options->group,
+	    .live = b->live,
+	    .cluster = b->cluster,
+	    .replicas = b->replicas,
+	    .high_watermark = start_high_watermark,
+	    .high_watermark_arg = b,
+	    .workers = b->disk,
+	    .loops = b->loops,
+	    .loop_count = b->loop_count,
+	    .topic_partitions = b->offsets_partitions,
+	    .topic_id = b->offsets_id,
+	    .load_bytes = (size_t)b->options->coord.offsets_load_buffer_bytes,
+	    .random = seams->random,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
 	});
@@ -678,6 +725,7 @@ start_rooms(struct task *t)
 	    .replicas = b->replicas,
 	    .controller = b->controller,
 	    .producer_ids = b->producer_ids,
+	    .groups = b->groups,
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
 	    .random = seams->random,

@@ -84,8 +84,9 @@ stop_net_done(const struct broker *b)
 	return (!b->doors_open || net_stopped(b->net));
 }
 
-/* Produce and fetch that still wait are ended after a moment, and what waits
- * for topics' configs, which ZooKeeper may never give. */
+/* Produce and fetch that still wait are ended after a moment, and so are
+ * members that wait for each other, and what waits for topics' configs, which
+ * ZooKeeper may never give. */
 static enum verdict
 stop_waiting(struct task *t)
 {
@@ -95,6 +96,8 @@ stop_waiting(struct task *t)
 		return (STEP_WAIT);
 	if (b->replicas != NULL)
 		replicas_stop(b->replicas);
+	if (b->groups != NULL)
+		groups_stop(b->groups);
 	if (b->configs != NULL)
 		configs_stop(b->configs);
 	return (task_next(t, stop_answers));
@@ -140,6 +143,7 @@ stop_answers(struct task *t)
 	if (!stop_net_done(b) ||
 	    (b->net != NULL && net_requests_under_way(b->net) > 0) ||
 	    (b->replicas != NULL && !replicas_at_rest(b->replicas)) ||
+	    (b->groups != NULL && !coord_at_rest(groups_coord(b->groups))) ||
 	    !dynamic_at_rest(b->dynamic) ||
 	    (b->controller != NULL && !controller_stopped(b->controller)))
 		return (STEP_WAIT);
@@ -227,6 +231,7 @@ stop_logs_run(struct work *work)
 	if (b->storage != NULL)
 		storage_await_upkeep(b->storage);
 	replicas_free(&b->replicas);
+	groups_free(&b->groups); /* they told it of roles */
 	if (b->storage != NULL)
 		storage_close(&b->storage);
 }

@@ -58,7 +58,7 @@
 #define COPY_BUFFER_BYTES ((size_t)128 << 10)
 #define OUTPUT_PARTS_MAX 64
 /* Sent on one connection before others get their turn. */
-#define OUTPUT_TURN_BYTES ((size_t)1 << 20)
+#define OUTPUT_TURN_BYTES ((size_t)256 << 10)
 /* Unsent answers past which no further request begins. */
 #define UNSENT_BYTES_MAX ((size_t)1 << 20)
 /* Requests begun on one connection before others get their turn. */

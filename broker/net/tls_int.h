@@ -20,9 +20,10 @@
 #include "net/socket.h"
 #include "net/tls.h"
 
-/* A record's plain bytes; and how many records leave in one call. */
+/* A record's plain bytes; and how many leave in one call: with half of it the
+ * broker spent a fifth more on a fetch. */
 #define TLS_RECORD_BYTES ((size_t)16 << 10)
-#define TLS_TURN_BYTES ((size_t)128 << 10)
+#define TLS_TURN_BYTES ((size_t)256 << 10)
 
 /* --- tls_store.c ---------------------------------------------------------- */
 

@@ -46,7 +46,7 @@
 /* Of one call; and two of OpenSSL's reads are a record. */
 #define INNER_READS_MAX 16
 #define RECORD_READS_MAX 512
-#define PENDING_MAX (2 * TLS_TURN_BYTES)
+#define PENDING_MAX (TLS_TURN_BYTES + TLS_TURN_BYTES / 4)
 
 /* Of one call of one socket. */
 struct tls_scratch {

@@ -25,6 +25,7 @@ batch_builder_init(struct batch_builder *builder, int64_t base_offset,
 		.producer_epoch = -1,
 		.leader_epoch = -1,
 		.base_sequence = -1,
+		.last_offset_delta = -1,
 	};
 }
 
@@ -37,7 +38,7 @@ batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms,
 	int64_t delta;
 	size_t size;
 
-	if (builder->count == 0)
+	if (builder->count == 0 && !builder->base_fixed)
 		builder->base_timestamp_ms = timestamp_ms;
 	if (timestamp_ms > builder->max_timestamp_ms)
 		builder->max_timestamp_ms = timestamp_ms;
@@ -77,9 +78,9 @@ headers_size(const struct record *record)
 	return (found < 0 ? -1 : size);
 }
 
-bool
-batch_builder_add_record(struct batch_builder *builder,
-    const struct record *record)
+static bool
+add_record(struct batch_builder *builder, const struct record *record,
+    int64_t offset_delta)
 {
 	struct buffer *out = &builder->records;
 	struct slice rest = record->headers;
@@ -89,18 +90,18 @@ batch_builder_add_record(struct batch_builder *builder,
 
 	if (headers < 0)
 		return (false);
-	if (builder->count == 0)
+	if (builder->count == 0 && !builder->base_fixed)
 		builder->base_timestamp_ms = record->timestamp_ms;
 	if (record->timestamp_ms > builder->max_timestamp_ms)
 		builder->max_timestamp_ms = record->timestamp_ms;
 	delta = builder_delta(builder, record->timestamp_ms);
 	record_write_varlong(out,
-	    (int64_t)(1 + varint_size(delta) + varint_size(builder->count) +
+	    (int64_t)(1 + varint_size(delta) + varint_size(offset_delta) +
 		bytes_size(record->key) + bytes_size(record->value) +
 		varint_size(record->header_count)) + headers);
 	*buffer_extend(out, 1) = 0;
 	record_write_varlong(out, delta);
-	record_write_varlong(out, builder->count);
+	record_write_varlong(out, offset_delta);
 	bytes_write(out, record->key);
 	bytes_write(out, record->value);
 	record_write_varlong(out, record->header_count);
@@ -110,6 +111,21 @@ batch_builder_add_record(struct batch_builder *builder,
 	}
 	builder->count++;
 	return (true);
+}
+
+bool
+batch_builder_add_record(struct batch_builder *builder,
+    const struct record *record)
+{
+	return (add_record(builder, record, builder->count));
+}
+
+bool
+batch_builder_keep_record(struct batch_builder *builder,
+    const struct record *record)
+{
+	return (add_record(builder, record,
+	    record->offset - builder->base_offset));
 }
 
 enum error
@@ -137,7 +153,8 @@ batch_builder_finish(struct batch_builder *builder, struct buffer *out)
 	at[16] = 2;
 	bytes_put_i16(at + 21,
 	    (int16_t)(builder->attributes | (int16_t)builder->codec));
-	bytes_put_i32(at + 23, builder->count - 1);
+	bytes_put_i32(at + 23, builder->last_offset_delta >= 0 ?
+	    builder->last_offset_delta : builder->count - 1);
 	bytes_put_i64(at + 27, builder->base_timestamp_ms);
 	bytes_put_i64(at + 35, builder->max_timestamp_ms);
 	bytes_put_i64(at + 43, builder->producer_id);

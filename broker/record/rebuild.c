@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Batches that are written anew: by a leader, in the codec that the topic asks
- * for (compression.type), and for consumers that know magic 0 or 1 only.
+ * for (compression.type), for consumers that know magic 0 or 1 only, and by
+ * compaction where such messages were stored.
  *
  *	magic 1, plain       message message ...    each with its offset
  *	magic 1, compressed  wrapper{ message ...}  offsets from 0: its last
@@ -276,5 +277,32 @@ record_down_convert(const struct batch *batch, int8_t magic,
 		out->length = start;
 	else
 		*count = down.count;
+	return (error);
+}
+
+enum error
+record_rewrap(const struct batch *wrapper, struct record_reader *reader,
+    const uint8_t *marks, size_t limit_bytes, struct buffer *out)
+{
+	size_t start = out->length;
+	struct down down = {
+		.batch = wrapper,
+		.magic = wrapper->magic,
+		.append_time =
+		    (wrapper->attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0,
+		.limit_bytes = limit_bytes,
+		.max_timestamp_ms = -1,
+	};
+	struct record record;
+	enum error error;
+
+	record_reader_rewind(reader);
+	for (size_t i = 0; record_reader_next(reader, &record) > 0; i++)
+		if ((marks[i / 8] >> i % 8 & 1) != 0)
+			down_add(&down, &record, &down.inner);
+	error = down_wrap(&down, out);
+	buffer_fini(&down.inner);
+	if (error != ERR_NONE)
+		out->length = start;
 	return (error);
 }

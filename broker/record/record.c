@@ -14,6 +14,8 @@ struct record_reader {
 	struct buffer plain;
 	int32_t left;         /* records not yet read, of magic 2 */
 	struct slice rest;
+	struct slice all;     /* the records */
+	int32_t count;
 	int64_t offset_shift; /* from inner offsets to the log's, magic 1 */
 	int8_t magic;
 	bool wrapped;
@@ -401,9 +403,9 @@ record_reader_new(const struct batch *batch, size_t limit_bytes,
 			goto out;
 		records = buffer_slice(&reader->plain);
 	}
-	reader->rest = records;
-	reader->source.at = records.data;
-	reader->source.end = records.data + records.length;
+	reader->all = records;
+	reader->count = reader->left;
+	record_reader_rewind(reader);
 	if (batch->magic < 2)
 		error = reader_open_legacy(reader, batch);
 out:
@@ -411,6 +413,15 @@ out:
 		record_reader_free(&reader);
 	*out = reader;
 	return (error);
+}
+
+void
+record_reader_rewind(struct record_reader *reader)
+{
+	reader->rest = reader->all;
+	reader->left = reader->count;
+	reader->source.at = reader->all.data;
+	reader->source.end = reader->all.data + reader->all.length;
 }
 
 int
@@ -435,6 +446,12 @@ record_reader_free(struct record_reader **reader)
 	buffer_fini(&(*reader)->plain);
 	mem_free(*reader);
 	*reader = NULL;
+}
+
+size_t
+record_reader_unpacked(const struct record_reader *reader)
+{
+	return (reader->plain.capacity);
 }
 
 /* Inner offsets of magic 1 are relative; the wrapper has the last one's. */

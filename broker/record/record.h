@@ -124,6 +124,8 @@ enum error record_reader_new(const struct batch *batch, size_t limit_bytes,
  * left-over bytes, or too few records. Slices live as long as the reader. */
 int record_reader_next(struct record_reader *reader, struct record *out);
 void record_reader_free(struct record_reader **reader);
+/* Of the decompressed bytes that live in it; 0: there are none. */
+size_t record_reader_unpacked(const struct record_reader *reader);
 /* Same results; over the headers of one record. */
 int record_header_next(struct slice *headers, struct record_header *out);
 
@@ -142,7 +144,9 @@ struct batch_builder {
 	int32_t leader_epoch;
 	int32_t base_sequence;
 	int32_t count;
+	int32_t last_offset_delta; /* -1: of the last record that was added */
 	int16_t producer_epoch;
+	bool base_fixed; /* base_timestamp_ms is not that of the first record */
 };
 void batch_builder_init(struct batch_builder *builder, int64_t base_offset,
     enum codec codec);
@@ -153,6 +157,48 @@ void batch_builder_add(struct batch_builder *builder, int64_t timestamp_ms,
 enum error batch_builder_finish(struct batch_builder *builder,
     struct buffer *out);
 void batch_builder_fini(struct batch_builder *builder);
+
+/* --- compaction ----------------------------------------------------------- */
+
+/*
+ * Which records of a batch stay.  `keep` is asked once for each, in order; its
+ * slices live until it returns.
+ */
+struct record_filter {
+	bool (*keep)(void *arg, const struct record *record);
+	void *arg;
+	/* Of a batch without a record that stays, its header is kept, as an
+	 * empty batch: it is its producer's last one. Magic 2. */
+	bool keep_empty;
+	/* A marker of a transaction of which no data is left: like a tombstone,
+	 * it gets a delete horizon (KIP-534). */
+	bool marker_is_last;
+	/* That of tombstones which have none yet. */
+	int64_t delete_horizon_ms;
+	size_t limit_bytes; /* unpacked */
+	struct buffer marks; /* room of our own; buffer_fini() */
+};
+struct record_filtered {
+	size_t size;         /* that was added; 0: nothing is left */
+	int32_t read_count;
+	int32_t kept_count;
+	int64_t max_timestamp_ms; /* of what is left */
+};
+/*
+ * Adds what is left of a batch to `out`: the batch as it is where all of it
+ * stays and no tombstone wants a horizon, else one made anew in its codec, with
+ * its offsets, its producer, its epoch.  Of magic 0 and 1 too. Errors are those
+ * of record_reader_new(), and ERR_CORRUPT_MESSAGE; then `out` is as it was.
+ */
+enum error record_filter_batch(struct record_filter *filter,
+    const struct batch *batch, struct buffer *out,
+    struct record_filtered *result);
+/* When the tombstones of a batch may go; false: nothing says so yet. */
+bool batch_delete_horizon(const struct batch *batch, int64_t *horizon_ms);
+/* What a control batch says. */
+enum batch_marker { BATCH_MARKER_ABORT, BATCH_MARKER_COMMIT,
+	BATCH_MARKER_OTHER, BATCH_MARKER_EMPTY };
+enum batch_marker batch_marker(const struct batch *batch);
 
 /* --- for old consumers ---------------------------------------------------- */
 

@@ -79,6 +79,16 @@ bool record_of_message(const struct batch *message, struct record *out);
 /* As batch_builder_add(), of what was read. False: headers that are none. */
 bool batch_builder_add_record(struct batch_builder *builder,
     const struct record *record);
+/* The same, and it keeps its offset. */
+bool batch_builder_keep_record(struct batch_builder *builder,
+    const struct record *record);
+/* From its first record on again. */
+void record_reader_rewind(struct record_reader *reader);
+/* A wrapper of magic 0 or 1 made anew, of those of its messages that `marks`
+ * has a bit for. */
+enum error record_rewrap(const struct batch *wrapper,
+    struct record_reader *reader, const uint8_t *marks, size_t limit_bytes,
+    struct buffer *out);
 /* Whole streams as producers of magic 0 made them, whose lz4 header has a wrong
  * checksum. */
 enum error codec_compress_magic_0(enum codec codec, struct slice plain,

@@ -373,7 +373,8 @@ append_allowed(const struct append *append, struct replica *replica,
 		return (ERR_NOT_LEADER_OR_FOLLOWER);
 	if (replica->offline || (log != NULL && log_failed(log)))
 		return (ERR_KAFKA_STORAGE_ERROR);
-	if (!replica->leads)
+	if (!replica->leads || (append->fenced &&
+	    append->leads_since != replica->leads_since))
 		return (ERR_NOT_LEADER_OR_FOLLOWER);
 	if (least > replica->isr.replica_count)
 		least = replica->isr.replica_count;

@@ -17,6 +17,9 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
+/* How often a read is begun anew as the log was compacted under it. */
+#define READ_TRIES 3
+
 static enum error fetch_check(const struct fetch *f,
     const struct fetch_part *part, const struct replica_sight *sight,
     struct log *log);
@@ -176,7 +179,7 @@ fetch_cut_short(const struct extent *extent, int64_t limit)
 /* The extent, and for whom it matters what of it was aborted.  With nothing but
  * the head of a batch there is no list, as in Kafka. */
 static enum error
-fetch_read_log(struct fetch *f, struct fetch_part *part,
+fetch_read_once(struct fetch *f, struct fetch_part *part,
     const struct replica_view *view, int64_t limit, bool at_least_one)
 {
 	struct log *log = replica_log(part->replica);
@@ -203,6 +206,22 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 		    f->arena, &part->aborted);
 	}
 	return (error);
+}
+
+/* Compaction may come between the two: what it left is read then. */
+static enum error
+fetch_read_log(struct fetch *f, struct fetch_part *part,
+    const struct replica_view *view, int64_t limit, bool at_least_one)
+{
+	enum error error;
+
+	for (int i = 0; i < READ_TRIES; i++) {
+		error = fetch_read_once(f, part, view, limit, at_least_one);
+		if (error != ERR_REPLICA_NOT_AVAILABLE)
+			return (error);
+		fetch_extent_drop(part);
+	}
+	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
 /* Answers the bytes that were found. */

@@ -304,6 +304,7 @@ order_finish(struct order_row *row)
 	replica_lock(row->replica);
 	row->error = order_apply(row->replica, row);
 	replica_unlock(row->replica);
+	replica_tell_role(row->replica);
 	order_settle(row);
 	replica_unclaim(row->replica);
 	replica_unref(row->replica);

@@ -217,7 +217,8 @@ produce_check_form(const struct produce *p, const struct produce_part *part)
 static void
 produce_check_part(struct produce *p, struct produce_part *part)
 {
-	if (!replicas_in_image(p->replicas, part->topic, part->partition))
+	if (!p->coordinators &&
+	    !replicas_in_image(p->replicas, part->topic, part->partition))
 		part->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	else
 		part->error = produce_check_form(p, part);
@@ -309,6 +310,8 @@ produce_append_part(struct produce *p, struct produce_part *part)
 	append->bytes = part->bytes;
 	append->acks = p->acks;
 	append->min_insync = rules.min_insync;
+	append->fenced = p->coordinators;
+	append->leads_since = p->leads_since;
 	append->done = produce_append_done;
 	append->owner = p;
 	append->log_start_offset = -1;

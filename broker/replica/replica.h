@@ -55,6 +55,23 @@ bool replicas_at_rest(const struct replicas *replicas);
  * metrics is made any more, and nobody holds a replica. */
 void replicas_free(struct replicas **replicas);
 
+/*
+ * Who wants to know where this broker leads: coordinators, which live where the
+ * partitions of their topic are led.  `changed` is told after the change, on
+ * any thread, of one partition in the order of its changes; it only notes it.
+ * Leads: since `epoch`, in which this leadership began.  Does not any more: in
+ * `epoch` another leads, or a log directory failed; -1: it was deleted.
+ */
+struct role_watch {
+	struct list link; /* hidden */
+	const char *topic;
+	void (*changed)(void *arg, int32_t partition, bool leads,
+	    int32_t epoch);
+	void *arg;
+};
+/* Before the first order; it stays there as long as the replicas. */
+void replicas_watch_roles(struct replicas *replicas, struct role_watch *watch);
+
 /* --- looking -------------------------------------------------------------- */
 
 /* NULL: not hosted here. The caller unrefs. Any thread. */
@@ -167,6 +184,10 @@ struct produce {
 	int api_version;
 	bool internal_allowed; /* the client is Kafka's admin client */
 	bool names_transaction; /* the request has a transactional id */
+	/* A coordinator's: whether the loop's image has the topic does not
+	 * matter, but this broker must lead without a break since the epoch. */
+	bool coordinators;
+	int32_t leads_since;
 	/* Records are being looked at by a worker: what is to be appended
 	 * behind these must wait. On the loop, in produce_run(), maybe more
 	 * than once. May be NULL. */

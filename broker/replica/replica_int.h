@@ -102,6 +102,9 @@ struct replica {
 	int32_t leader;            /* (+) */
 	int32_t leader_epoch;      /* (+) -1: no LeaderAndIsr yet */
 	int32_t leads_since;       /* (+) */
+	/* To role_watch; -1: that it does not lead; -2: not yet that it was
+	 * deleted. */
+	int32_t told_since;
 	int32_t partition_epoch;   /* (+) */
 	int64_t leader_epoch_start; /* (+) */
 	int64_t end_offset;        /* (+) as published */
@@ -218,6 +221,7 @@ struct replicas {
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	struct moves moves;
+	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
 };
@@ -288,6 +292,8 @@ void replica_tell_high_watermark(struct replica *replica);
 /* After any change of role. */
 void replica_wake(struct replica *replica);
 void replica_set_offline(struct replica *replica);
+/* Likewise, without `state`: tells struct role_watch, if there is news. */
+void replica_tell_role(struct replica *replica);
 /* The least in-sync replicas that acks=all wants, of so many. */
 int32_t replica_min_isr(const struct replica *replica, int32_t replica_count);
 
@@ -347,6 +353,8 @@ struct append {
 	uint8_t *bytes;
 	int16_t acks;
 	int32_t min_insync;
+	bool fenced;         /* by leads_since, as struct produce has it */
+	int32_t leads_since;
 	/* On any thread, when append_submit() had answered false. */
 	void (*done)(struct append *append);
 	void *owner;

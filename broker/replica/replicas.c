@@ -46,6 +46,7 @@ replicas_new(const struct replicas_setup *setup)
 	replicas->clock = scheduler_clock(setup->scheduler);
 	for (size_t i = 0; i < TABLE_SHARDS; i++)
 		table_shard_init(&replicas->shards[i]);
+	list_init(&replicas->watches);
 	lock_init(&replicas->scratch_lock, LOCK_RANK_LEAF);
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
@@ -60,6 +61,13 @@ replicas_new(const struct replicas_setup *setup)
 	    replicas);
 	traffic_register(replicas);
 	return (replicas);
+}
+
+void
+replicas_watch_roles(struct replicas *replicas, struct role_watch *watch)
+{
+	CHECK_MAGIC(replicas, REPLICAS_MAGIC);
+	list_push_tail(&replicas->watches, &watch->link);
 }
 
 static bool
@@ -160,7 +168,7 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	list_init(&replica->drain.link);
 	atomic_init(&replica->min_insync, 1);
 	replica->leader = replica->leader_epoch = replica->leads_since = -1;
-	replica->partition_epoch = -1;
+	replica->partition_epoch = replica->told_since = -1;
 	lock_take(&replica->state);
 	replica_publish(replica);
 	lock_release(&replica->state);

@@ -189,6 +189,31 @@ replica_set_offline(struct replica *replica)
 	    "KAFKA_STORAGE_ERROR until another replica leads",
 	    replica->topic, (int)replica->partition);
 	replica_wake(replica);
+	replica_tell_role(replica);
+}
+
+/* Under `state`, so that two who tell do not overtake each other. */
+void
+replica_tell_role(struct replica *replica)
+{
+	int32_t since, epoch;
+
+	lock_take(&replica->state);
+	since = replica->leads && !replica->offline ? replica->leads_since :
+						      -1;
+	epoch = since >= 0 ? since : replica->leader_epoch;
+	if (since != replica->told_since) {
+		LIST_EACH(element, &replica->replicas->watches) {
+			struct role_watch *watch = list_entry(element,
+			    struct role_watch, link);
+
+			if (strcmp(watch->topic, replica->topic) == 0)
+				watch->changed(watch->arg, replica->partition,
+				    since >= 0, epoch);
+		}
+		replica->told_since = since;
+	}
+	lock_release(&replica->state);
 }
 
 /* --- followers' progress -------------------------------------------------- */
@@ -399,6 +424,8 @@ replica_retire(struct replica *replica)
 	replica->leads = false;
 	replica->leader = replica->leader_epoch = replica->leads_since = -1;
 	replica->partition_epoch = -1;
+	/* Also of one that another leads: its epochs mean nothing any more. */
+	replica->told_since = -2;
 	replica_publish(replica);
 	lock_release(&replica->state);
 	isr_fini(&before);

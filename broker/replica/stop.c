@@ -395,6 +395,7 @@ stop_apply(struct replicas *replicas, const struct stop_row *row)
 		if (!gone)
 			error = stop_locked(replica, row);
 		replica_unlock(replica);
+		replica_tell_role(replica);
 		replica_unclaim(replica);
 		replica_wake(replica);
 		replica_unref(replica);

@@ -264,6 +264,45 @@ aborted_rebuild(struct log *log, struct segment *const *items, size_t slot)
 	return (good);
 }
 
+/* --- for compaction ------------------------------------------------------- */
+
+bool
+aborted_read(struct segment *segment, struct buffer *out)
+{
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+
+	if (!atomic_load(&segment->aborted))
+		return (true);
+	segment_file(segment, SUFFIX, name);
+	if (file_load(segment->files, name, INT32_MAX, &bytes, &size) != 0)
+		return (false);
+	buffer_append(out, bytes, size / ENTRY_SIZE * ENTRY_SIZE);
+	mem_free(bytes);
+	return (true);
+}
+
+size_t
+aborted_count(const struct buffer *entries)
+{
+	return (entries->length / ENTRY_SIZE);
+}
+
+struct producers_ended
+aborted_entry(const struct buffer *entries, size_t index)
+{
+	struct entry entry = entry_decode(entries->data + index * ENTRY_SIZE);
+
+	return ((struct producers_ended){
+	    .producer_id = entry.producer_id,
+	    .first_offset = entry.first_offset,
+	    .last_offset = entry.last_offset,
+	    .stable_offset = entry.stable_offset,
+	    .aborted = true,
+	});
+}
+
 /* --- reading -------------------------------------------------------------- */
 
 struct query {
@@ -420,7 +459,7 @@ query_open(struct files *files, const struct segment *segment)
 	descriptor = files->ops->open(files, name, O_RDONLY, 0);
 	if (descriptor >= 0 || errno != ENOENT)
 		return (descriptor);
-	segment_file(segment, SUFFIX ".deleted", name);
+	(void)segment_deleted_file(segment, SUFFIX, name);
 	return (files->ops->open(files, name, O_RDONLY, 0));
 }
 
@@ -447,10 +486,19 @@ query_segment(struct query *query, const struct segment *segment)
 	if (error == ERR_KAFKA_STORAGE_ERROR &&
 	    query->from < log_start_offset(query->log))
 		return (ERR_OFFSET_OUT_OF_RANGE);
-	if (error == ERR_KAFKA_STORAGE_ERROR && !query->gone)
+	if (error == ERR_KAFKA_STORAGE_ERROR && !query->gone &&
+	    !atomic_load(&segment->replaced))
 		(void)log_refuse(query->log,
 		    "could not read an index of aborted transactions");
 	return (error);
+}
+
+/* What was read is not the log's any more, though right: compaction. */
+static bool
+read_is_replaced(const struct log_read *read)
+{
+	return (read->extent.blob != NULL &&
+	    atomic_load(&segment_of_blob(read->extent.blob)->replaced));
 }
 
 enum error
@@ -469,7 +517,9 @@ log_read_aborted(struct log *log, int64_t offset, const struct log_read *read,
 		return (ERR_NONE);
 	list = log_segments(log);
 	slot = segment_list_find(list, read->segment);
-	if (list->items[slot]->base_offset != read->segment)
+	if (read_is_replaced(read))
+		error = ERR_REPLICA_NOT_AVAILABLE;
+	else if (list->items[slot]->base_offset != read->segment)
 		error = ERR_OFFSET_OUT_OF_RANGE; /* gone meanwhile */
 	else
 		query.upper = upper_offset(log, list, slot,
@@ -478,5 +528,6 @@ log_read_aborted(struct log *log, int64_t offset, const struct log_read *read,
 	     slot++)
 		error = query_segment(&query, list->items[slot]);
 	segment_list_unref(list);
-	return (error);
+	/* Its index may have been the one of what took its place. */
+	return (read_is_replaced(read) ? ERR_REPLICA_NOT_AVAILABLE : error);
 }

@@ -59,19 +59,33 @@ install(struct descriptors *d, struct held_file *file, int descriptor,
 	d->count++;
 }
 
-void
-descriptors_take(struct descriptors *d, struct held_file *file, int descriptor)
+static void
+take(struct descriptors *d, struct held_file *file, int descriptor,
+    unsigned pins)
 {
 	int evicted;
 
 	lock_take(&d->lock);
 	CHECK(atomic_load(&file->state) == 0);
 	install(d, file, descriptor, &evicted);
-	atomic_store_explicit(&file->state, HELD_OPEN | HELD_USED,
+	atomic_store_explicit(&file->state, HELD_OPEN | HELD_USED | pins,
 	    memory_order_release);
 	lock_release(&d->lock);
 	if (evicted >= 0)
 		d->below->ops->close(d->below, evicted);
+}
+
+void
+descriptors_take(struct descriptors *d, struct held_file *file, int descriptor)
+{
+	take(d, file, descriptor, 0);
+}
+
+void
+descriptors_take_pinned(struct descriptors *d, struct held_file *file,
+    int descriptor)
+{
+	take(d, file, descriptor, HELD_PIN);
 }
 
 void

@@ -60,6 +60,9 @@ void held_file_init(struct held_file *file,
 /* Gives it a descriptor that was opened elsewhere, unpinned. */
 void descriptors_take(struct descriptors *descriptors, struct held_file *file,
     int descriptor);
+/* The same, and it stays open until descriptors_unpin(). */
+void descriptors_take_pinned(struct descriptors *descriptors,
+    struct held_file *file, int descriptor);
 /* Closes it; nobody has it pinned. */
 void descriptors_drop(struct descriptors *descriptors, struct held_file *file);
 /* Its descriptor, good until the unpin. -1: errno, and no unpin. */

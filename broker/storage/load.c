@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +28,7 @@ struct found_file {
 	int64_t offset;
 	int kind;
 	int state;
+	int64_t turn; /* 0: not in the name */
 };
 struct found_files {
 	struct found_file *items;
@@ -64,11 +66,17 @@ static void
 file_name(const struct log *log, const struct found_file *file,
     char out[PATH_MAX])
 {
-	char suffix[32];
+	char suffix[64];
 
-	snprintf(suffix, sizeof(suffix), ".%s%s%s", kind_names[file->kind],
-	    file->state == STATE_PLAIN ? "" : ".",
-	    file->state == STATE_PLAIN ? "" : state_names[file->state]);
+	if (file->turn > 0)
+		snprintf(suffix, sizeof(suffix), ".%s.%" PRId64 ".deleted",
+		    kind_names[file->kind], file->turn);
+	else
+		snprintf(suffix, sizeof(suffix), ".%s%s%s",
+		    kind_names[file->kind],
+		    file->state == STATE_PLAIN ? "" : ".",
+		    file->state == STATE_PLAIN ? "" :
+						 state_names[file->state]);
 	log_offset_file(log, file->offset, suffix, out);
 }
 
@@ -92,6 +100,8 @@ file_note(void *arg, const char *name, bool is_directory)
 	struct found_file file = { .kind = -1, .state = -1 };
 	struct slice kind;
 	struct slice state;
+	struct slice turn;
+	struct slice rest;
 	struct slice digits = text_cut(slice_of_text(name), '.', &kind);
 
 	if (strcmp(name, LOG_METADATA_NAME) == 0)
@@ -112,6 +122,13 @@ file_note(void *arg, const char *name, bool is_directory)
 			file.kind = k;
 	if (state.data == NULL)
 		file.state = STATE_PLAIN;
+	/* KIND.TURN.deleted: replaced by compaction. */
+	turn = text_cut(state, '.', &rest);
+	if (rest.data != NULL && text_to_int64(turn, &file.turn) &&
+	    file.turn > 0 && slice_equal_text(rest, "deleted"))
+		file.state = STATE_DELETED;
+	else
+		file.turn = 0;
 	for (int s = STATE_DELETED; s < STATE_COUNT; s++)
 		if (slice_equal_text(state, state_names[s]))
 			file.state = s;
@@ -188,6 +205,7 @@ log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 	const struct load_name name = { topic, partition };
 	struct log *log = NULL;
 	bool again = true;
+	int64_t cleaned;
 	int64_t high;
 
 	for (int i = 0; i < SPLITS_MAX && again; i++) {
@@ -202,6 +220,10 @@ log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 	if (high > log_end_offset(log))
 		high = log_end_offset(log);
 	atomic_store(&log->high_watermark, high);
+	/* Of an end that was lost nobody knows what comes in its place. */
+	cleaned = offset_table_find(&dir->cleaned, log->name);
+	if (cleaned <= log_end_offset(log))
+		atomic_store(&log->cleaned_to, cleaned);
 	return (log);
 }
 

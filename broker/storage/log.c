@@ -46,6 +46,10 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->high_watermark, 0);
 	atomic_init(&log->recovery_point, 0);
 	atomic_init(&log->aborted_last, -1);
+	atomic_init(&log->cleaned_to, -1);
+	atomic_init(&log->cleaning, false);
+	atomic_init(&log->uncleanable, false);
+	atomic_init(&log->cleaning_pauses, 0);
 	atomic_init(&log->unsettled, false);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->moves, 0);

@@ -8,6 +8,7 @@
  *	recovery-point-offset-checkpoint   \
  *	log-start-offset-checkpoint         > "topic partition offset" a line
  *	replication-offset-checkpoint      /
+ *	cleaner-offset-checkpoint         /
  *	TOPIC-PARTITION/                   a log each
  *
  *	opened --> loaded --> closed, marked clean
@@ -37,6 +38,7 @@ static const char *const checkpoint_names[] = {
 	[CHECKPOINT_RECOVERY_POINT] = "recovery-point-offset-checkpoint",
 	[CHECKPOINT_START_OFFSET] = "log-start-offset-checkpoint",
 	[CHECKPOINT_HIGH_WATERMARK] = "replication-offset-checkpoint",
+	[CHECKPOINT_CLEANER] = "cleaner-offset-checkpoint",
 };
 
 static bool dir_make(struct files *files, const char *path);
@@ -65,6 +67,7 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	atomic_init(&dir->full, false);
 	atomic_init(&dir->place_after_ms, 0);
 	atomic_init(&dir->leftovers, false);
+	atomic_init(&dir->clean_room_said, false);
 	atomic_init(&dir->check_after_bytes, 0);
 	atomic_init(&dir->check_after_ms, 0);
 	atomic_init(&dir->say_wanted_after_ms, 0);
@@ -96,6 +99,7 @@ log_dir_free(struct log_dir *dir)
 	offset_table_free(&dir->recovery_points);
 	offset_table_free(&dir->start_offsets);
 	offset_table_free(&dir->high_watermarks);
+	offset_table_free(&dir->cleaned);
 	for (int i = 0; i < CHECKPOINT_COUNT; i++)
 		lock_fini(&dir->checkpoint_lock[i]);
 	lock_fini(&dir->lock);
@@ -396,23 +400,36 @@ offset_table_free(struct hash *table)
 	hash_clear(table);
 }
 
+/* What a start read of it. */
+static struct hash *
+offset_table(struct log_dir *dir, enum checkpoint_kind kind)
+{
+	switch (kind) {
+	case CHECKPOINT_RECOVERY_POINT:
+		return (&dir->recovery_points);
+	case CHECKPOINT_START_OFFSET:
+		return (&dir->start_offsets);
+	case CHECKPOINT_HIGH_WATERMARK:
+		return (&dir->high_watermarks);
+	case CHECKPOINT_CLEANER:
+		break;
+	}
+	return (&dir->cleaned);
+}
+
 void
 log_dir_forget(struct log_dir *dir, const char *name)
 {
-	struct hash *const tables[CHECKPOINT_COUNT] = {
-		[CHECKPOINT_RECOVERY_POINT] = &dir->recovery_points,
-		[CHECKPOINT_START_OFFSET] = &dir->start_offsets,
-		[CHECKPOINT_HIGH_WATERMARK] = &dir->high_watermarks,
-	};
-
 	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
+		struct hash *table = offset_table(dir,
+		    (enum checkpoint_kind)i);
 		struct offset_entry *entry =
-		    (struct offset_entry *)(void *)hash_find(tables[i], name,
+		    (struct offset_entry *)(void *)hash_find(table, name,
 			strlen(name));
 
 		if (entry == NULL)
 			continue;
-		hash_remove(tables[i], &entry->node);
+		hash_remove(table, &entry->node);
 		mem_free(entry->name);
 		mem_free(entry);
 		atomic_store(&dir->checkpoint_stale[i], true);
@@ -459,13 +476,9 @@ offset_table_row(void *arg, struct slice *fields)
 void
 log_dir_read_checkpoints(struct log_dir *dir)
 {
-	struct hash *const tables[] = {
-		[CHECKPOINT_RECOVERY_POINT] = &dir->recovery_points,
-		[CHECKPOINT_START_OFFSET] = &dir->start_offsets,
-		[CHECKPOINT_HIGH_WATERMARK] = &dir->high_watermarks,
-	};
-
-	for (size_t i = 0; i < nelems(tables); i++) {
+	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
+		struct hash *table = offset_table(dir,
+		    (enum checkpoint_kind)i);
 		char name[PATH_MAX];
 		void *bytes;
 		size_t size;
@@ -479,11 +492,11 @@ log_dir_read_checkpoints(struct log_dir *dir)
 			continue;
 		}
 		if (!checkpoint_decode(slice_of(bytes, size), 3,
-			offset_table_row, tables[i])) {
+			offset_table_row, table)) {
 			diag_warn(dir->storage->diag, storage,
 			    "dir=%s %s is malformed and counts as empty",
 			    dir->path, checkpoint_names[i]);
-			offset_table_free(tables[i]);
+			offset_table_free(table);
 		}
 		mem_free(bytes);
 	}
@@ -515,6 +528,8 @@ checkpoint_value(struct log_dir *dir, struct log *log,
 		if (ask != NULL)
 			value = ask(storage->high_watermark_arg, log);
 		return (value >= 0 ? value : atomic_load(&log->high_watermark));
+	case CHECKPOINT_CLEANER:
+		return (atomic_load(&log->cleaned_to));
 	}
 	return (-1);
 }
@@ -541,11 +556,6 @@ static size_t
 checkpoint_lost(struct log_dir *dir, enum checkpoint_kind kind,
     struct buffer *rows)
 {
-	struct hash *const tables[CHECKPOINT_COUNT] = {
-		[CHECKPOINT_RECOVERY_POINT] = &dir->recovery_points,
-		[CHECKPOINT_START_OFFSET] = &dir->start_offsets,
-		[CHECKPOINT_HIGH_WATERMARK] = &dir->high_watermarks,
-	};
 	struct storage *storage = dir->storage;
 	size_t count = 0;
 
@@ -553,7 +563,7 @@ checkpoint_lost(struct log_dir *dir, enum checkpoint_kind kind,
 	    !storage_is_withheld(storage, dir, NULL))
 		return (0);
 	lock_take(&storage->lock);
-	HASH_EACH(node, tables[kind]) {
+	HASH_EACH(node, offset_table(dir, kind)) {
 		const struct offset_entry *entry =
 		    (const struct offset_entry *)(const void *)node;
 		const char *dash = strrchr(entry->name, '-');
@@ -612,8 +622,8 @@ checkpoint_remove(struct log_dir *dir, enum checkpoint_kind kind)
 	    "dir=%s %s is removed, it would be wrong: until it can be written "
 	    "a start takes %s",
 	    dir->path, checkpoint_names[kind],
-	    kind == CHECKPOINT_RECOVERY_POINT ?
-		"longer, for all is recovered" :
+	    kind == CHECKPOINT_RECOVERY_POINT ? "longer, for all is recovered" :
+	    kind == CHECKPOINT_CLEANER ? "nothing for compacted" :
 		"logs to begin with their first segment");
 	return (file_sync_directory(files, dir->path) == 0 ||
 	    descriptors_wanted(errno));

@@ -74,11 +74,15 @@ log_future_new(struct log *log, struct log_dir *dir, struct log_future **out)
 	if (log_dir_failed(dir) || log_failed(log) || log_deleted(log) ||
 	    storage_is_withheld(storage, NULL, log->name))
 		return (ERR_KAFKA_STORAGE_ERROR);
+	/* A copy of half of it could bring back what tombstones deleted. */
+	atomic_fetch_add(&log->cleaning_pauses, 1);
 	error = future_begin(log, &base_offset);
 	if (error == ERR_NONE)
 		error = storage_future_place(log, dir, path);
-	if (error != ERR_NONE)
+	if (error != ERR_NONE) {
+		atomic_fetch_sub(&log->cleaning_pauses, 1);
 		return (error);
+	}
 	copy = log_new(dir, log->topic, log->partition);
 	log_set_path(copy, path);
 	copy->topic_id = log_topic_id(log);
@@ -86,6 +90,7 @@ log_future_new(struct log *log, struct log_dir *dir, struct log_future **out)
 		error = log_refuse(copy, "could not make a log to move to");
 		storage_future_remove(dir, path);
 		log_unref(copy);
+		atomic_fetch_sub(&log->cleaning_pauses, 1);
 		return (error);
 	}
 	future_list(copy, true);
@@ -167,6 +172,7 @@ future_free(struct log_future **place)
 	*place = NULL;
 	if (future->copy != NULL)
 		log_unref(future->copy);
+	atomic_fetch_sub(&future->of->cleaning_pauses, 1);
 	log_unref(future->of);
 	mem_free(future->bytes);
 	mem_free(future);

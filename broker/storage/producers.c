@@ -487,6 +487,9 @@ producers_list(const struct producers *producers, size_t *count)
 			.id = producer->id,
 			.last_timestamp_ms = producer->last_timestamp_ms,
 			.txn_first_offset = producer->txn_first_offset,
+			.last_data_offset = producer->batch_count == 0 ? -1 :
+			    producer->batches[producer->batch_count - 1]
+				.last_offset,
 			.last_sequence = producer->batch_count == 0 ? -1 :
 			    producer->batches[producer->batch_count - 1]
 				.last_sequence,

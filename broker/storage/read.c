@@ -20,6 +20,9 @@ struct range {
 	struct log_place first;
 	int64_t limit; /* position of the end */
 	bool more;     /* in the next segment */
+	/* Compaction replaced the segment, perhaps before its index was looked
+	 * into: what was found may be wrong. */
+	bool replaced;
 };
 
 static enum error range_find(struct log *log, int64_t offset,
@@ -73,6 +76,18 @@ static int64_t
 segment_size(struct log *log, struct segment *segment)
 {
 	return (log_view_of(log, segment).end);
+}
+
+/* Whether one of these segments is not in the log any more, for it was
+ * compacted: its name, by which indexes are read, may have been another's. */
+static bool
+any_replaced(const struct segment_list *list, size_t from, size_t to)
+{
+	bool replaced = false;
+
+	for (size_t i = from; !replaced && i < to && i < list->count; i++)
+		replaced = atomic_load(&list->items[i]->replaced);
+	return (replaced);
 }
 
 /* --- by offset ------------------------------------------------------------ */
@@ -183,20 +198,20 @@ range_limit(struct log *log, struct range *range, size_t slot,
 }
 
 static enum error
-range_find(struct log *log, int64_t offset, int64_t end_offset,
+range_try(struct log *log, int64_t offset, int64_t end_offset,
     struct range *out)
 {
 	enum error error = ERR_NONE;
 	struct log_view view;
 	int64_t known_end;
-	size_t slot;
+	size_t first, slot;
 
 	*out = (struct range){ 0 };
 	/* End and size are of one moment: nothing beyond the end is sent. */
 	lock_take(&log->lock);
 	out->list = segment_list_ref(log->segments);
 	known_end = log_end_offset(log);
-	slot = segment_list_find(out->list, offset);
+	first = slot = segment_list_find(out->list, offset);
 	view = view_locked(log, out->list->items[slot]);
 	lock_release(&log->lock);
 	if (offset < log_start_offset(log) || offset > known_end)
@@ -219,11 +234,29 @@ range_find(struct log *log, int64_t offset, int64_t end_offset,
 			error = range_limit(log, out, slot, end_offset, &view);
 		if (error != ERR_NONE || out->limit <= out->first.position)
 			break;
+		out->replaced = any_replaced(out->list, first, slot + 1);
 		return (ERR_NONE);
 	}
+	out->replaced = any_replaced(out->list, first, slot + 1);
 	segment_list_unref(out->list);
 	out->list = NULL;
 	return (error);
+}
+
+/* The list that has what took the place is there by then. */
+static enum error
+range_find(struct log *log, int64_t offset, int64_t end_offset,
+    struct range *out)
+{
+	enum error error;
+
+	for (;;) {
+		error = range_try(log, offset, end_offset, out);
+		if (!out->replaced)
+			return (error);
+		if (out->list != NULL)
+			segment_list_unref(out->list);
+	}
 }
 
 /* A place at or before the batch, from index and memory; *hit when it is known
@@ -316,7 +349,8 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 		    batch.last_offset < offset)
 			continue;
 		segment_walk_end(segment, &walk);
-		if (misled && (found == WALK_BATCH || found == WALK_END))
+		if (misled && (found == WALK_BATCH || found == WALK_END) &&
+		    !atomic_load(&segment->replaced))
 			segment_repair_later(log, segment);
 		if (found == WALK_BATCH) {
 			*out = (struct log_place){
@@ -340,16 +374,13 @@ log_locate(struct log *log, struct segment *segment, int64_t offset,
 
 /* --- by timestamp --------------------------------------------------------- */
 
-enum error
-log_find_timestamp(struct log *log, int64_t timestamp_ms, struct log_found *out)
+static enum error
+find_timestamp(struct log *log, const struct segment_list *list,
+    int64_t timestamp_ms, struct log_found *out)
 {
-	struct segment_list *list;
 	enum error error = ERR_NONE;
 
 	*out = (struct log_found){ -1, -1, -1 };
-	if (log_failed(log))
-		return (ERR_KAFKA_STORAGE_ERROR);
-	list = log_segments(log);
 	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
 		int64_t date_ms;
 
@@ -360,7 +391,25 @@ log_find_timestamp(struct log *log, int64_t timestamp_ms, struct log_found *out)
 		    out);
 		break;
 	}
-	segment_list_unref(list);
+	return (error);
+}
+
+enum error
+log_find_timestamp(struct log *log, int64_t timestamp_ms, struct log_found *out)
+{
+	struct segment_list *list;
+	enum error error;
+	bool replaced;
+
+	*out = (struct log_found){ -1, -1, -1 };
+	do {
+		if (log_failed(log))
+			return (ERR_KAFKA_STORAGE_ERROR);
+		list = log_segments(log);
+		error = find_timestamp(log, list, timestamp_ms, out);
+		replaced = any_replaced(list, 0, list->count);
+		segment_list_unref(list);
+	} while (replaced);
 	return (error);
 }
 
@@ -476,18 +525,15 @@ search_largest(struct log *log, struct segment *segment, int64_t offset,
 		walk_refused(log, segment, &walk, found, offset));
 }
 
-enum error
-log_find_max_timestamp(struct log *log, struct log_found *out)
+static enum error
+find_max_timestamp(struct log *log, const struct segment_list *list,
+    struct log_found *out)
 {
-	struct segment_list *list;
 	struct index_entry best = { .timestamp_ms = -1 };
 	struct segment *segment = NULL;
 	enum error error = ERR_NONE;
 
 	*out = (struct log_found){ -1, -1, -1 };
-	if (log_failed(log))
-		return (ERR_KAFKA_STORAGE_ERROR);
-	list = log_segments(log);
 	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
 		struct index_entry largest;
 
@@ -502,7 +548,25 @@ log_find_max_timestamp(struct log *log, struct log_found *out)
 	}
 	if (error == ERR_NONE && segment != NULL)
 		error = search_largest(log, segment, best.offset, out);
-	segment_list_unref(list);
+	return (error);
+}
+
+enum error
+log_find_max_timestamp(struct log *log, struct log_found *out)
+{
+	struct segment_list *list;
+	enum error error;
+	bool replaced;
+
+	*out = (struct log_found){ -1, -1, -1 };
+	do {
+		if (log_failed(log))
+			return (ERR_KAFKA_STORAGE_ERROR);
+		list = log_segments(log);
+		error = find_max_timestamp(log, list, out);
+		replaced = any_replaced(list, 0, list->count);
+		segment_list_unref(list);
+	} while (replaced);
 	return (error);
 }
 

@@ -18,16 +18,10 @@
 static const char *const segment_suffixes[] = { ".log", ".index", ".timeindex",
 	".txnindex" };
 
-static struct segment *
-segment_of(struct blob *blob)
-{
-	return ((struct segment *)(void *)blob);
-}
-
 static ssize_t
 segment_read_at(struct blob *blob, void *to, size_t size, int64_t position)
 {
-	struct segment *segment = segment_of(blob);
+	struct segment *segment = segment_of_blob(blob);
 	int descriptor = segment_pin(segment);
 	ssize_t done;
 	int error;
@@ -45,20 +39,20 @@ segment_read_at(struct blob *blob, void *to, size_t size, int64_t position)
 static int
 segment_descriptor(struct blob *blob)
 {
-	return (segment_pin(segment_of(blob)));
+	return (segment_pin(segment_of_blob(blob)));
 }
 
 static void
 segment_descriptor_done(struct blob *blob)
 {
-	segment_unpin(segment_of(blob));
+	segment_unpin(segment_of_blob(blob));
 }
 
 /* A file that is not open is not looked at: to open it is to wait as well. */
 static bool
 segment_resident(struct blob *blob, int64_t position, size_t size)
 {
-	struct segment *segment = segment_of(blob);
+	struct segment *segment = segment_of_blob(blob);
 	int descriptor = descriptors_pin_open(&segment->held);
 	bool resident;
 
@@ -73,7 +67,7 @@ segment_resident(struct blob *blob, int64_t position, size_t size)
 static void
 segment_bring(struct blob *blob, int64_t position, size_t size)
 {
-	struct segment *segment = segment_of(blob);
+	struct segment *segment = segment_of_blob(blob);
 	int descriptor = segment_pin(segment);
 	size_t scrap_size = size < BRING_BYTES ? size : BRING_BYTES;
 	uint8_t *scrap;
@@ -95,7 +89,7 @@ segment_bring(struct blob *blob, int64_t position, size_t size)
 static void
 segment_release(struct blob *blob)
 {
-	struct segment *segment = segment_of(blob);
+	struct segment *segment = segment_of_blob(blob);
 
 	descriptors_drop(segment->descriptors, &segment->held);
 	index_fini(&segment->offsets);
@@ -118,9 +112,10 @@ segment_log_path(struct held_file *file, enum held_look look,
 
 	if (look == HELD_BEFORE && before != NULL)
 		snprintf(out, PATH_MAX, "%s.log", before);
+	else if (look == HELD_DELETED)
+		(void)segment_deleted_file(segment, ".log", out);
 	else
-		segment_file(segment, look == HELD_DELETED ? ".log.deleted" :
-		    ".log", out);
+		segment_file(segment, ".log", out);
 }
 
 /* Size and inode of the .log, which is made first where that is asked for. */
@@ -170,9 +165,10 @@ segment_move(struct segment *segment, const char *directory)
 	atomic_store(&segment->path, segment_path(segment, directory));
 }
 
-struct segment *
-segment_new(struct descriptors *descriptors, const char *directory,
-    uint64_t id, int64_t base_offset, bool create)
+/* Without a file yet. */
+static struct segment *
+segment_begin(struct descriptors *descriptors, const char *directory,
+    uint64_t id, int64_t base_offset)
 {
 	static const struct blob_ops ops = {
 		.read_at = segment_read_at,
@@ -183,7 +179,6 @@ segment_new(struct descriptors *descriptors, const char *directory,
 		.release = segment_release,
 	};
 	struct segment *segment = mem_zalloc(sizeof(*segment));
-	struct file_info info = { 0 };
 
 	blob_init(&segment->blob, &ops);
 	segment->descriptors = descriptors;
@@ -194,22 +189,53 @@ segment_new(struct descriptors *descriptors, const char *directory,
 	atomic_init(&segment->aborted, false);
 	held_file_init(&segment->held, segment_log_path);
 	atomic_init(&segment->path, segment_path(segment, directory));
-	if (!segment_find(segment, create, &info)) {
-		int error = errno;
-
-		mem_free(segment->paths);
-		mem_free(segment);
-		errno = error;
-		return (NULL);
-	}
-	segment->held.inode = info.inode;
-	segment->size = info.size_bytes;
 	segment->next_offset = base_offset;
 	segment->max_timestamp_ms = -1;
 	segment->max_timestamp_offset = base_offset;
 	segment->first_timestamp_ms = TIMESTAMP_UNREAD;
 	index_init(&segment->offsets, INDEX_OFFSETS, id, base_offset);
 	index_init(&segment->times, INDEX_TIMES, id, base_offset);
+	return (segment);
+}
+
+static struct segment *
+segment_refused(struct segment *segment)
+{
+	int error = errno;
+
+	mem_free(segment->paths);
+	mem_free(segment);
+	errno = error;
+	return (NULL);
+}
+
+struct segment *
+segment_new(struct descriptors *descriptors, const char *directory,
+    uint64_t id, int64_t base_offset, bool create)
+{
+	struct segment *segment = segment_begin(descriptors, directory, id,
+	    base_offset);
+	struct file_info info = { 0 };
+
+	if (!segment_find(segment, create, &info))
+		return (segment_refused(segment));
+	segment->held.inode = info.inode;
+	segment->size = info.size_bytes;
+	return (segment);
+}
+
+struct segment *
+segment_adopt(struct descriptors *descriptors, const char *directory,
+    uint64_t id, int64_t base_offset, int descriptor)
+{
+	struct segment *segment = segment_begin(descriptors, directory, id,
+	    base_offset);
+	struct file_info info = { 0 };
+
+	if (segment->files->ops->fstat(segment->files, descriptor, &info) != 0)
+		return (segment_refused(segment));
+	segment->held.inode = info.inode;
+	descriptors_take_pinned(descriptors, &segment->held, descriptor);
 	return (segment);
 }
 
@@ -307,6 +333,22 @@ segment_file(const struct segment *segment, const char *suffix,
 	snprintf(out, PATH_MAX, "%s%s", segment->path, suffix);
 }
 
+bool
+segment_deleted_file(const struct segment *segment, const char *suffix,
+    char out[PATH_MAX])
+{
+	uint64_t turn = atomic_load(&segment->deleted_turn);
+	char *path = segment->path;
+	int length;
+
+	if (turn == 0)
+		length = snprintf(out, PATH_MAX, "%s%s.deleted", path, suffix);
+	else
+		length = snprintf(out, PATH_MAX, "%s%s.%" PRIu64 ".deleted",
+		    path, suffix, turn);
+	return (length < PATH_MAX);
+}
+
 int
 segment_mark_deleted(struct segment *segment)
 {
@@ -317,8 +359,7 @@ segment_mark_deleted(struct segment *segment)
 		char to[PATH_MAX];
 
 		segment_file(segment, segment_suffixes[i], from);
-		if (snprintf(to, sizeof(to), "%s.deleted", from) >=
-		    (int)sizeof(to)) {
+		if (!segment_deleted_file(segment, segment_suffixes[i], to)) {
 			errno = ENAMETOOLONG;
 			return (-1);
 		}
@@ -336,13 +377,12 @@ segment_unlink(struct segment *segment, bool marked)
 
 	for (size_t i = 0; i < nelems(segment_suffixes); i++) {
 		char name[PATH_MAX];
-		size_t length;
 
-		segment_file(segment, segment_suffixes[i], name);
-		length = strlen(name);
 		if (marked)
-			snprintf(name + length, sizeof(name) - length,
-			    ".deleted");
+			(void)segment_deleted_file(segment,
+			    segment_suffixes[i], name);
+		else
+			segment_file(segment, segment_suffixes[i], name);
 		if (files->ops->unlink(files, name) != 0 && errno != ENOENT)
 			return (-1);
 	}

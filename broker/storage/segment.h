@@ -5,6 +5,8 @@
  * is immutable and counted: a change makes a new list, readers keep theirs.
  *
  *	made or opened --> active --roll--> closed --retention--> .deleted
+ *	                                      |                     ^
+ *	       compaction's --> closed        +--replaced-----------+
  *
  * Only the last of a list, the active one, grows.  What readers look at (size,
  * next offset, indexes) is guarded by the log's lock.
@@ -47,6 +49,13 @@ struct segment {
 	atomic_bool aborted_unsynced; /* its .txnindex, or that it is gone */
 	bool aborted_lost; /* a load's: its .txnindex is to be made anew */
 	atomic_bool aborted; /* its .txnindex has entries */
+	/* Compaction put another one in its place: set after the list that has
+	 * that one was published, before the files of its names are.  What was
+	 * read of an index by name before is right. */
+	atomic_bool replaced;
+	/* Part of the names that its files have when they are deleted, for
+	 * others had its names before; 0: none. */
+	_Atomic uint64_t deleted_turn;
 	/* Guarded by the log's lock. */
 	int64_t size;
 	int64_t next_offset; /* behind its last record */
@@ -80,9 +89,20 @@ segment_unref(struct segment *segment)
 	blob_unref(&segment->blob);
 }
 
+static inline struct segment *
+segment_of_blob(struct blob *blob)
+{
+	return ((struct segment *)(void *)blob);
+}
+
 /* Finds or, with `create`, makes the .log; indexes are empty. NULL: errno. */
 struct segment *segment_new(struct descriptors *descriptors,
     const char *directory, uint64_t id, int64_t base_offset, bool create);
+/* Of a file that was made elsewhere and will have the segment's name; pinned,
+ * until segment_unpin(): it cannot be opened by that name yet. Takes the
+ * descriptor. NULL: errno. */
+struct segment *segment_adopt(struct descriptors *descriptors,
+    const char *directory, uint64_t id, int64_t base_offset, int descriptor);
 /* The .log's descriptor, good until the unpin. -1: errno, and no unpin. */
 static inline int
 segment_pin(struct segment *segment)
@@ -112,6 +132,9 @@ segment_has_spare(const struct segment *segment)
 int segment_info(struct segment *segment, struct file_info *out);
 /* NAME.log and so on; the suffix has its dot. */
 void segment_file(const struct segment *segment, const char *suffix,
+    char out[PATH_MAX]);
+/* The name that a file of it has when it is deleted. False: it is too long. */
+bool segment_deleted_file(const struct segment *segment, const char *suffix,
     char out[PATH_MAX]);
 /* Its files lie in another directory now, or are about to be moved: readers
  * look for them there and where they were before. */

@@ -65,8 +65,8 @@ snapshots_list(struct log *log, struct snapshots *out)
 	return (true);
 }
 
-static bool
-snapshot_delete(struct log *log, int64_t offset)
+bool
+snapshot_forget(struct log *log, int64_t offset)
 {
 	struct files *files = log->storage->files;
 	char name[PATH_MAX];
@@ -243,7 +243,7 @@ snapshot_prune(struct log *log, int64_t start, int64_t limit)
 		return (false);
 	for (size_t i = 0; good && i < found.count; i++)
 		if (found.offsets[i] > limit || found.offsets[i] <= start)
-			good = snapshot_delete(log, found.offsets[i]);
+			good = snapshot_forget(log, found.offsets[i]);
 	mem_free(found.offsets);
 	return (good);
 }
@@ -261,7 +261,7 @@ snapshot_remove_strays(struct log *log)
 		size_t slot = segment_list_find(list, found.offsets[i]);
 
 		if (list->items[slot]->base_offset != found.offsets[i])
-			good = snapshot_delete(log, found.offsets[i]);
+			good = snapshot_forget(log, found.offsets[i]);
 	}
 	mem_free(found.offsets);
 	return (good);

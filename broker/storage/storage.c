@@ -96,18 +96,29 @@ storage_free(struct storage *storage)
 	lock_fini(&storage->deletions_lock);
 	lock_fini(&storage->refresh_lock);
 	lock_fini(&storage->steady_lock);
+	lock_fini(&storage->cleaner_lock);
 	storage->magic = 0;
 	mem_free(storage);
 }
 
 void
 storage_set_options(struct storage *storage,
-    const struct storage_options *next)
+    const struct storage_options *options)
 {
 	atomic_store_explicit(&storage->producer_id_expiration_ms,
-	    next->producer_id_expiration_ms, memory_order_relaxed);
+	    options->producer_id_expiration_ms, memory_order_relaxed);
 	atomic_store_explicit(&storage->disk_reserve_bytes,
-	    next->disk_reserve_bytes, memory_order_relaxed);
+	    options->disk_reserve_bytes, memory_order_relaxed);
+	lock_take(&storage->cleaner_lock);
+	storage->cleaner_options = (struct cleaner_options){
+		.threads = options->cleaner_threads,
+		.map_bytes = options->cleaner_dedupe_buffer_bytes,
+		.load_factor = options->cleaner_io_buffer_load_factor,
+		.buffer_bytes = options->cleaner_io_buffer_bytes,
+		.bytes_per_second = options->cleaner_io_max_bytes_per_second,
+		.backoff_ms = options->cleaner_backoff_ms,
+	};
+	lock_release(&storage->cleaner_lock);
 }
 
 struct storage *
@@ -121,6 +132,7 @@ storage_open(const struct storage_setup *setup)
 	storage->magic = STORAGE_MAGIC;
 	storage->setup = *setup;
 	storage->options = setup->options;
+	lock_init(&storage->cleaner_lock, LOCK_RANK_LEAF);
 	storage_set_options(storage, setup->options);
 	storage->descriptors = descriptors_new(setup->files,
 	    setup->descriptors > 0 ? setup->descriptors :
@@ -553,6 +565,7 @@ close_dir(struct log_dir *dir)
 		    log_dir_write_checkpoint(dir, CHECKPOINT_START_OFFSET) &&
 		    log_dir_write_checkpoint(dir,
 			CHECKPOINT_HIGH_WATERMARK) &&
+		    log_dir_write_checkpoint(dir, CHECKPOINT_CLEANER) &&
 		    clean;
 	if (clean && !log_dir_failed(dir) && !atomic_load(&dir->unclean))
 		log_dir_mark_clean(dir);
@@ -572,6 +585,7 @@ storage_close(struct storage **storage)
 
 	CHECK_MAGIC(closed, STORAGE_MAGIC);
 	*storage = NULL;
+	cleaners_free(closed);
 	work_queue_free(closed->work);
 	closed->work = NULL;
 	for (size_t i = 0; i < closed->dir_count; i++)

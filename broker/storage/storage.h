@@ -51,6 +51,11 @@ struct log_settings {
 	int64_t flush_messages;
 	int64_t flush_ms;
 	bool preallocate;
+	bool compacted; /* cleanup.policy has compact; the rest is for it */
+	double min_cleanable_ratio;
+	int64_t min_compaction_lag_ms;
+	int64_t max_compaction_lag_ms;
+	int64_t delete_retention_ms;
 };
 
 /* --- the whole ------------------------------------------------------------ */
@@ -100,12 +105,13 @@ bool storage_load(struct storage *storage,
  * recovery too; no directory counts as loaded or as failed then. Any thread. */
 void storage_load_abandon(struct storage *storage);
 /* What may change while logs are open (producer.id.expiration.ms,
- * barnabas.disk.reserve.bytes) counts from now on as `next` has it, which is
- * not kept. What stands in directories or decides their loading does not. Any
- * thread; the callers see to their order. */
+ * barnabas.disk.reserve.bytes, log.cleaner.*) counts from now on as `options`
+ * has it, which is not kept. What stands in directories or decides their
+ * loading does not. Any thread; the callers see to their order. */
 void storage_set_options(struct storage *storage,
-    const struct storage_options *next);
-/* Periodic work: checkpoints, retention, flush by time, deletion. On workers,
+    const struct storage_options *options);
+/* Periodic work: checkpoints, retention, flush by time, deletion, compaction
+ * (doc/compaction.md). On workers,
  * from `loop`'s timers. Both calls on that loop, or while no thread runs it;
  * a scheduler is needed. */
 void storage_start_upkeep(struct storage *storage, struct loop *loop);
@@ -162,6 +168,20 @@ struct storage_files {
 	uint64_t closed;
 };
 struct storage_files storage_files(const struct storage *storage);
+
+/* What compaction did: of the last round, and of each thread's last log. */
+struct storage_cleaning {
+	int max_dirty_percent;
+	int64_t since_last_run_ms;
+	int max_buffer_percent;
+	int recopy_percent;
+	int64_t max_clean_seconds;
+	int64_t max_delay_seconds; /* behind max.compaction.lag.ms */
+};
+void storage_cleaning(struct storage *storage, struct storage_cleaning *out);
+/* Why a log is not compacted any more: something in it cannot be read. Bytes
+ * that would be; -1: it is well. [worker] */
+int64_t log_uncleanable_bytes(struct log *log);
 
 /* High watermarks: what was checkpointed (0: absent), and how to write them. */
 int64_t storage_checkpointed_high_watermark(struct storage *storage,
@@ -359,8 +379,9 @@ struct log_aborted_list {
 	struct log_aborted *items; /* the arena's */
 	size_t count;
 };
-/* ERR_UNKNOWN_SERVER_ERROR: the arena is full. [worker, where there is any
- * behind the offset] */
+/* ERR_UNKNOWN_SERVER_ERROR: the arena is full. ERR_REPLICA_NOT_AVAILABLE: what
+ * was read was compacted meanwhile, it is to be read again. [worker, where
+ * there is any behind the offset] */
 enum error log_read_aborted(struct log *log, int64_t offset,
     const struct log_read *read, struct arena *arena,
     struct log_aborted_list *out);
@@ -414,6 +435,7 @@ struct log_producer {
 	int64_t id;
 	int64_t last_timestamp_ms;
 	int64_t txn_first_offset; /* -1: no transaction is open */
+	int64_t last_data_offset; /* -1: none */
 	int32_t last_sequence;    /* -1: none */
 	int32_t coordinator_epoch;
 	int16_t epoch;

@@ -7,7 +7,7 @@
  *	log->closing (CLOSING)  the index files of segments that are not active;
  *	                        held for file calls, so never by an append
  *	dir->checkpoint_lock (CHECKPOINTS)
- *	                        writes one of the directory's three files
+ *	                        writes one of the directory's four files
  *	dir->lock (LOG_DIRS)    the directory's logs
  *	storage->lock (LOG_DIRS) the table of logs; never held with dir->lock
  *	log->lock (SEGMENTS)    what readers see; short, no file call under it
@@ -51,9 +51,10 @@ struct offset_entry {
 enum checkpoint_kind {
 	CHECKPOINT_RECOVERY_POINT,
 	CHECKPOINT_START_OFFSET,
-	CHECKPOINT_HIGH_WATERMARK
+	CHECKPOINT_HIGH_WATERMARK,
+	CHECKPOINT_CLEANER
 };
-#define CHECKPOINT_COUNT 3
+#define CHECKPOINT_COUNT 4
 
 struct log_dir {
 	struct storage *storage;
@@ -72,6 +73,7 @@ struct log_dir {
 	atomic_llong say_wanted_after_ms; /* that descriptors are wanted */
 	/* A log found no room here: others are placed elsewhere till then. */
 	atomic_llong place_after_ms;
+	atomic_bool clean_room_said; /* that compaction has none here */
 	/* Of a log that was not made something stayed; never taken back. */
 	atomic_bool leftovers;
 	/* Something that goes to a checkpoint is not in its file. */
@@ -87,9 +89,20 @@ struct log_dir {
 	struct hash recovery_points; /* as read; less what was deleted since */
 	struct hash start_offsets;
 	struct hash high_watermarks;
+	struct hash cleaned;   /* how far logs are compacted */
 	struct lock lock;      /* guards what follows */
 	struct list logs;      /* log->in_dir */
 	size_t log_count;
+};
+
+/* Of log.cleaner.*, what may change at any time. */
+struct cleaner_options {
+	int32_t threads;
+	int64_t map_bytes; /* all threads together; likewise */
+	double load_factor;
+	int64_t buffer_bytes;
+	double bytes_per_second;
+	int64_t backoff_ms;
 };
 
 struct storage {
@@ -108,6 +121,9 @@ struct storage {
 	char *cluster_id;
 	struct index_cache *cache;
 	struct work_queue *work; /* NULL without a scheduler */
+	struct cleaners *cleaners; /* while upkeep goes on */
+	struct lock cleaner_lock;  /* a leaf; guards what follows */
+	struct cleaner_options cleaner_options;
 	struct load *load;       /* while storage_load() runs */
 	atomic_bool load_abandoned;
 	atomic_ullong next_segment_id;
@@ -175,6 +191,11 @@ struct log {
 	atomic_llong recovery_point;
 	/* No .txnindex has an entry with a marker above; -1: none has any. */
 	atomic_llong aborted_last;
+	/* All before it is compacted; -1: nothing is known. */
+	atomic_llong cleaned_to;
+	atomic_bool cleaning;    /* a cleaner has it */
+	atomic_bool uncleanable; /* never taken back */
+	atomic_uint cleaning_pauses; /* how many do not want it */
 	atomic_bool unsettled; /* as producers_unsettled() */
 	/* Goes up under log->lock: a reader or a flush that saw one go on does
 	 * not count. */
@@ -271,7 +292,7 @@ log_dir_changed(struct log_dir *dir, enum checkpoint_kind kind)
 }
 /* Whether `size` bytes may be written: the reserve stays. */
 bool log_dir_has_room(struct log_dir *dir, int64_t size);
-/* Reads the three checkpoints. A bad file counts as empty, and is said. */
+/* Reads the four checkpoints. A bad file counts as empty, and is said. */
 void log_dir_read_checkpoints(struct log_dir *dir);
 /* -1: absent. */
 int64_t offset_table_find(const struct hash *table, const char *name);
@@ -388,6 +409,12 @@ void aborted_add(struct buffer *entries, const struct producers_ended *ended);
 bool aborted_rebuild(struct log *log, struct segment *const *items,
     size_t slot);
 
+/* For compaction: adds the entries of a closed segment. False: errno. */
+bool aborted_read(struct segment *segment, struct buffer *out);
+size_t aborted_count(const struct buffer *entries);
+struct producers_ended aborted_entry(const struct buffer *entries,
+    size_t index);
+
 /* --- roll.c --------------------------------------------------------------- */
 
 /* One file is made here; the rest is pending. [writer] */
@@ -447,6 +474,21 @@ bool snapshot_load(struct log *log, struct producers *producers, int64_t start,
 bool snapshot_prune(struct log *log, int64_t start, int64_t limit);
 /* Deletes those that are neither of a segment's base nor the newest. */
 bool snapshot_remove_strays(struct log *log);
+
+/* The one of a segment that is no more. */
+bool snapshot_forget(struct log *log, int64_t offset);
+
+/* --- cleaner.c ------------------------------------------------------------ */
+
+/* On the loop; nothing without log.cleaner.enable. */
+void cleaners_start(struct storage *storage, struct loop *loop);
+void cleaners_stop(struct storage *storage);
+/* What is under way ends soon; waits for it. [worker] */
+void cleaners_await(struct storage *storage);
+void cleaners_free(struct storage *storage);
+/* The log ends at `offset` now: what follows is not compacted. [writer]
+ * False: errno. */
+bool log_lower_cleaned(struct log *log, int64_t offset);
 
 /* --- recover.c, load.c, load_dirs.c --------------------------------------- */
 

@@ -273,7 +273,7 @@ cut_state(struct log *log, int64_t offset)
 	lock_release(&log->lock);
 	producers_fini(&old);
 	/* Before anything is appended below the old recovery point. */
-	return (good &&
+	return (good && log_lower_cleaned(log, log_active(log)->base_offset) &&
 	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT));
 }
 
@@ -349,6 +349,7 @@ cut_whole(struct log *log, int64_t offset)
 	lock_release(&log->lock);
 	storage_delete_later(log->storage, log, before);
 	return (log_set_epochs_soon(log, &none) &&
+	    log_lower_cleaned(log, offset) &&
 	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT) &&
 	    log_dir_must_checkpoint(log->dir, CHECKPOINT_START_OFFSET));
 }

@@ -72,6 +72,7 @@ static void
 run_start_offsets(struct storage *storage)
 {
 	each_dir_checkpoint(storage, CHECKPOINT_START_OFFSET);
+	each_dir_checkpoint(storage, CHECKPOINT_CLEANER);
 }
 
 static void
@@ -531,7 +532,8 @@ chore_idle(const struct chore *chore)
 	case CHORE_RECOVERY_POINTS:
 		return (!any_changed(storage, CHECKPOINT_RECOVERY_POINT));
 	case CHORE_START_OFFSETS:
-		return (!any_changed(storage, CHECKPOINT_START_OFFSET));
+		return (!any_changed(storage, CHECKPOINT_START_OFFSET) &&
+		    !any_changed(storage, CHECKPOINT_CLEANER));
 	case CHORE_HIGH_WATERMARKS:
 		return (!any_changed(storage, CHECKPOINT_HIGH_WATERMARK));
 	case CHORE_DELETION:
@@ -608,6 +610,7 @@ storage_start_upkeep(struct storage *storage, struct loop *loop)
 			chore->period_ms = 1;
 		timer_arm_in(&chore->timer, first_ms * 1000000);
 	}
+	cleaners_start(storage, loop);
 }
 
 void
@@ -618,11 +621,13 @@ storage_stop_upkeep(struct storage *storage)
 	storage->upkeep->stopped = true;
 	for (int i = 0; i < CHORE_COUNT; i++)
 		timer_disarm(&storage->upkeep->chores[i].timer);
+	cleaners_stop(storage);
 }
 
 void
 storage_await_upkeep(struct storage *storage)
 {
+	cleaners_await(storage);
 	if (storage->work != NULL)
 		work_queue_wait(storage->work);
 }

@@ -30,6 +30,18 @@ walk_init(struct walk *walk, struct files *files, int descriptor,
 }
 
 void
+walk_widen(struct walk *walk, size_t window_size)
+{
+	if (walk->window == walk->small || walk->window_length > 0)
+		return;
+	if ((int64_t)window_size > walk->end - walk->position)
+		window_size = (size_t)(walk->end - walk->position);
+	mem_free(walk->window);
+	walk->window = mem_alloc(window_size);
+	walk->window_size = window_size;
+}
+
+void
 walk_fini(struct walk *walk)
 {
 	if (walk->window != walk->small)

@@ -40,6 +40,8 @@ struct walk {
 
 void walk_init(struct walk *walk, struct files *files, int descriptor,
     int64_t position, int64_t end, bool whole);
+/* So many bytes are read at once, where there are as many (whole). */
+void walk_widen(struct walk *walk, size_t window_size);
 void walk_fini(struct walk *walk);
 /* *position: where the batch begins. Its bytes live until the next call. */
 enum walk_found walk_next(struct walk *walk, struct batch *out,

@@ -22,6 +22,13 @@ fail(const char *what)
 	exit(1);
 }
 
+noreturn void
+refused(const char *what, int error)
+{
+	fprintf(stderr, "%s: error code %d\n", what, error);
+	exit(1);
+}
+
 long
 number_of(const char *text)
 {
@@ -59,6 +66,12 @@ cpu_seconds(void)
 	return (seconds_of(CLOCK_THREAD_CPUTIME_ID));
 }
 
+void
+rest_ms(long ms)
+{
+	(void)nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
 /* --- sockets -------------------------------------------------------------- */
 
 int
@@ -89,7 +102,7 @@ dial(const char *address)
 	return (-1);
 }
 
-static bool
+bool
 send_all(int s, struct slice bytes)
 {
 	while (bytes.length > 0) {

@@ -25,13 +25,18 @@ struct topic {
 };
 
 noreturn void fail(const char *what);
+/* By the broker. */
+noreturn void refused(const char *what, int error);
 /* The positive number in `text`, else the end. */
 long number_of(const char *text);
 int64_t now_ns(void);
 double cpu_seconds(void); /* of the calling thread */
+void rest_ms(long ms);    /* below a second */
 
 /* -1: nobody listens at "HOST:PORT". */
 int dial(const char *address);
+/* False: the broker closed the connection. */
+bool send_all(int s, struct slice bytes);
 /* A whole frame: size, header and body. */
 void frame_make(enum api_key key, int version, const void *request,
     struct buffer *out);

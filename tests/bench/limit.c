@@ -77,16 +77,10 @@ connect_pair(struct limit *limit, int lane)
 }
 
 static void
-send_all(int s, const uint8_t *bytes, size_t size)
+send_bytes(int s, const uint8_t *bytes, size_t size)
 {
-	while (size > 0) {
-		const ssize_t sent = send(s, bytes, size, MSG_NOSIGNAL);
-
-		if (sent <= 0)
-			fail("send");
-		bytes += sent;
-		size -= (size_t)sent;
-	}
+	if (!send_all(s, slice_of(bytes, size)))
+		fail("send");
 }
 
 static void
@@ -117,7 +111,7 @@ peer_sends(void *arg)
 	struct limit *limit = arg;
 
 	for (long i = 0; i < limit->count; i++)
-		send_all(limit->theirs[0], limit->peer_bytes,
+		send_bytes(limit->theirs[0], limit->peer_bytes,
 		    (size_t)limit->chunk);
 	return (NULL);
 }
@@ -185,7 +179,7 @@ serve_pread(struct limit *limit)
 		if (pread(limit->file, limit->bytes, (size_t)limit->chunk,
 			at) != limit->chunk)
 			fail("pread");
-		send_all(limit->ours[0], limit->bytes, (size_t)limit->chunk);
+		send_bytes(limit->ours[0], limit->bytes, (size_t)limit->chunk);
 	}
 }
 
@@ -218,7 +212,7 @@ peer_pings(void *arg)
 
 	for (int i = 0; i < limit->lanes; i++) {
 		began_ns[i] = now_ns();
-		send_all(limit->theirs[i], limit->peer_bytes, PING_BYTES);
+		send_bytes(limit->theirs[i], limit->peer_bytes, PING_BYTES);
 	}
 	while (answered < limit->count) {
 		struct epoll_event events[64];
@@ -231,7 +225,7 @@ peer_pings(void *arg)
 			    PONG_BYTES);
 			limit->taken_ns[answered++] = now_ns() - began_ns[lane];
 			began_ns[lane] = now_ns();
-			send_all(limit->theirs[lane], limit->peer_bytes,
+			send_bytes(limit->theirs[lane], limit->peer_bytes,
 			    PING_BYTES);
 		}
 	}

@@ -28,13 +28,12 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "client.h"
+#include "lanes.h"
 #include "record/record.h"
 
 #define PRODUCE_VERSION 9
@@ -48,6 +47,7 @@
 
 /* A connection and what is under way on it. */
 struct lane {
+	struct run *run;
 	int descriptor;
 	struct buffer frame; /* the request, sent again and again */
 	size_t sent;         /* of the one that is being sent */
@@ -86,30 +86,6 @@ struct run {
 };
 
 /* --- what was measured ---------------------------------------------------- */
-
-static int
-by_value(const void *a, const void *b)
-{
-	const float x = *(const float *)a;
-	const float y = *(const float *)b;
-
-	return ((x > y) - (x < y));
-}
-
-static void
-print_quantiles(const char *prefix, float *ms, long count)
-{
-	static const struct { const char *name; double at; } wanted[] = {
-		{ "p50", 0.5 }, { "p99", 0.99 }, { "p999", 0.999 },
-	};
-
-	if (count == 0)
-		return;
-	qsort(ms, (size_t)count, sizeof(*ms), by_value);
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
-		printf(" %s%s=%.4f", prefix, wanted[i].name,
-		    (double)ms[(long)((double)(count - 1) * wanted[i].at)]);
-}
 
 static void
 run_print(struct run *run, int64_t began_ns)
@@ -200,13 +176,6 @@ fetch_frame(const struct run *run, struct lane *lane)
 /* --- answers -------------------------------------------------------------- */
 
 static void
-answer_error(const char *what, int error)
-{
-	fprintf(stderr, "%s: error code %d\n", what, error);
-	exit(1);
-}
-
-static void
 produce_answer(struct run *run, struct lane *lane, struct slice frame)
 {
 	struct produce_response response;
@@ -216,7 +185,7 @@ produce_answer(struct run *run, struct lane *lane, struct slice frame)
 	    &response);
 	part = response.responses->partition_responses;
 	if (part->error_code != 0)
-		answer_error("produce", part->error_code);
+		refused("produce", part->error_code);
 	run->record_count += run->records;
 	run->byte_count += (int64_t)lane->frame.length;
 	if (run->api == API_PRODUCE && run->requests_left > 0) {
@@ -253,7 +222,7 @@ fetch_answer(struct run *run, struct lane *lane, struct slice frame)
 	frame_read(API_FETCH, FETCH_VERSION, frame, &run->arena, &response);
 	part = response.responses->partitions;
 	if (part->error_code != 0)
-		answer_error("fetch", part->error_code);
+		refused("fetch", part->error_code);
 	rest = part->records.bytes;
 	while (batch_next(&rest, &batch) == BATCH_OK) {
 		lane->offset = batch.last_offset + 1;
@@ -308,8 +277,10 @@ lane_send(struct lane *lane)
 }
 
 static void
-lane_answered(struct run *run, struct lane *lane, struct slice frame)
+lane_answered(void *arg, struct slice frame)
 {
+	struct lane *lane = arg;
+	struct run *run = lane->run;
 	const int64_t began =
 	    lane->began_ns[lane->next_answer++ % IN_FLIGHT_MAX];
 	const bool producing = is_producing(run, lane);
@@ -329,43 +300,13 @@ lane_answered(struct run *run, struct lane *lane, struct slice frame)
 	}
 }
 
-/* Whatever is whole in what came; false: nothing came. */
-static bool
-lane_read(struct run *run, struct lane *lane)
-{
-	struct buffer *in = &lane->in;
-	size_t at = 0;
-	ssize_t n;
-
-	(void)buffer_reserve(in, 64 << 10);
-	n = recv(lane->descriptor, in->data + in->length,
-	    in->capacity - in->length, MSG_DONTWAIT);
-	if (n < 0 && errno == EAGAIN)
-		return (false);
-	if (n <= 0)
-		fail("recv");
-	in->length += (size_t)n;
-	while (in->length - at >= 4) {
-		const size_t size = bytes_get_u32(in->data + at);
-
-		if (in->length - at < 4 + size) {
-			(void)buffer_reserve(in, at + 4 + size - in->length);
-			break;
-		}
-		lane_answered(run, lane, slice_of(in->data + at + 4, size));
-		at += 4 + size;
-	}
-	memmove(in->data, in->data + at, in->length - at);
-	in->length -= at;
-	return (true);
-}
-
 static void
 lane_open(struct run *run, struct lane *lane, int32_t partition)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET,
 		.data.ptr = lane };
 
+	lane->run = run;
 	lane->partition = partition;
 	lane->descriptor = dial(run->address);
 	if (lane->descriptor < 0)
@@ -375,10 +316,11 @@ lane_open(struct run *run, struct lane *lane, int32_t partition)
 }
 
 static void
-lane_turn(struct run *run, struct lane *lane, uint32_t events)
+lane_turn(struct lane *lane, uint32_t events)
 {
 	/* Edge-triggered: until nothing is left. */
-	while ((events & EPOLLIN) != 0 && lane_read(run, lane))
+	while ((events & EPOLLIN) != 0 && frames_take(lane->descriptor,
+	    &lane->in, lane_answered, lane))
 		lane_send(lane);
 	lane_send(lane);
 }
@@ -395,7 +337,7 @@ run_turn(struct run *run)
 	}
 	for (int i = 0; i < n; i++)
 		if (events[i].data.ptr != NULL)
-			lane_turn(run, events[i].data.ptr, events[i].events);
+			lane_turn(events[i].data.ptr, events[i].events);
 }
 
 static void
@@ -490,7 +432,7 @@ end_offset(const struct run *run, int32_t partition)
 	    API_LIST_OFFSETS, 5, &request, &response))
 		fail("ListOffsets");
 	if (response.topics->partitions->error_code != 0)
-		answer_error("ListOffsets",
+		refused("ListOffsets",
 		    response.topics->partitions->error_code);
 	offset = response.topics->partitions->offset;
 	client_close(&client);
@@ -528,32 +470,14 @@ command_fetch(char **words)
 
 #define PACED_VALUE 100
 
-static int
-ticker_open(struct run *run, long per_second)
-{
-	const int ticker = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-	struct itimerspec every = { .it_value.tv_nsec = 1 };
-	struct epoll_event event = { .events = EPOLLIN };
-
-	every.it_interval.tv_sec = per_second == 1;
-	every.it_interval.tv_nsec = per_second == 1 ? 0
-						    : 1000000000 / per_second;
-	if (ticker < 0 || timerfd_settime(ticker, 0, &every, NULL) != 0 ||
-	    epoll_ctl(run->poll, EPOLL_CTL_ADD, ticker, &event) != 0)
-		fail("timer");
-	return (ticker);
-}
-
 /* One record for each tick that has passed. */
 static void
 paced_ticks(struct run *run, int ticker)
 {
 	struct lane *lane = &run->lanes[0];
 	uint8_t value[PACED_VALUE];
-	uint64_t ticks = 0;
+	uint64_t ticks = ticker_take(ticker);
 
-	if (read(ticker, &ticks, sizeof(ticks)) != sizeof(ticks))
-		return;
 	for (; ticks > 0 && run->requests_left > 0; ticks--) {
 		/* The frame holds this record's time, so it goes out whole. */
 		value_fill(value, sizeof(value));
@@ -592,7 +516,7 @@ command_paced(char **words)
 	began = now_ns();
 	lane_open(&run, &run.lanes[0], 0);
 	lane_open(&run, &run.lanes[1], 0);
-	ticker = ticker_open(&run, per_second);
+	ticker = ticker_open(run.poll, per_second);
 	while (run.lanes_left > 0 || run.answered < run.requests) {
 		run_turn(&run);
 		paced_ticks(&run, ticker);
@@ -603,12 +527,6 @@ command_paced(char **words)
 }
 
 /* --- administration ------------------------------------------------------- */
-
-static void
-rest_ms(long ms)
-{
-	(void)nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
-}
 
 /* Whoever started the broker knows when, by the same clock. */
 static int
@@ -652,7 +570,7 @@ command_create(char **words)
 	    API_CREATE_TOPICS, 4, &request, &response))
 		fail("CreateTopics");
 	if (response.topics->error_code != 0)
-		answer_error("CreateTopics", response.topics->error_code);
+		refused("CreateTopics", response.topics->error_code);
 	client_close(&client);
 	printf("seconds=%.4f\n", (double)(now_ns() - began) / 1e9);
 	return (0);

@@ -90,6 +90,16 @@ def port_open(port):
         return False
 
 
+def zookeeper_serves(port):
+    """It has its port before it takes anyone in."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+            s.sendall(b"srvr")
+            return s.recv(1000).startswith(b"Zookeeper version")
+    except OSError:
+        return False
+
+
 class ZooKeeper:
     """Debian's ZooKeeper, one server."""
 
@@ -119,8 +129,8 @@ class ZooKeeper:
             if self.process.poll() is not None:
                 raise AssertionError(
                     (self.folder / "zookeeper.log").read_text()[-4000:])
-            return port_open(self.port)
-        wait_until(up, what="ZooKeeper's port")
+            return zookeeper_serves(self.port)
+        wait_until(up, what="ZooKeeper serves")
         return self
 
     def stop(self):

@@ -16,7 +16,7 @@ import wire
 UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, INVALID_TOPIC = 3, 5, 17
 UNSUPPORTED_VERSION, EXISTS, INVALID_PARTITIONS = 35, 36, 37
 INVALID_REPLICATION, INVALID_ASSIGNMENT, INVALID_CONFIG = 38, 39, 40
-INVALID_REQUEST, COORDINATOR_NOT_AVAILABLE = 42, 15
+INVALID_REQUEST = 42
 
 
 @pytest.fixture
@@ -90,8 +90,6 @@ class TestTool:
         (("--topic", "good", "--replication-factor", "2"), "eplication"),
         (("--topic", "good", "--config", "no.such.key=1"), "no.such.key"),
         (("--topic", "good", "--config", "retention.ms=x"), "retention.ms"),
-        (("--topic", "good", "--config", "cleanup.policy=compact"),
-         "cleanup.policy"),
     ))
     def test_errors(self, shared_broker, arguments, word):
         done = self.topics(shared_broker, "--create", *arguments, check=False)
@@ -210,16 +208,6 @@ def test_refused(client, error, topic):
     assert answer["ErrorMessage"]
     assert metadata(client, name, AllowAutoTopicCreation=False)[
         "ErrorCode"] == UNKNOWN_TOPIC
-
-
-@pytest.mark.ours
-@pytest.mark.parametrize("key,value", (
-    ("cleanup.policy", "compact"), ("cleanup.policy", "compact,delete")))
-def test_configs_without_effect_are_refused(client, key, value):
-    answer = create(client, Name=name_of(),
-                    Configs=[{"Name": key, "Value": value}])
-    assert answer["ErrorCode"] == INVALID_CONFIG
-    assert key in answer["ErrorMessage"]
 
 
 def test_names_that_collide(client):
@@ -500,19 +488,6 @@ def test_describe_configs_of_nothing(client):
     assert describe_configs(client, 4, "99")["ErrorCode"] == INVALID_REQUEST
     assert describe_configs(client, 4, "x")["ErrorCode"] == INVALID_REQUEST
     assert describe_configs(client, 77, "x")["ErrorCode"] == INVALID_REQUEST
-
-
-@pytest.mark.ours
-@pytest.mark.parametrize("version", range(0, 7))
-def test_no_coordinators_yet(shared_broker, client, version):
-    """And no internal topic comes of asking."""
-    more = {"Key": "g"} if version < 4 else {"CoordinatorKeys": ["g"]}
-    answer = client.call("FindCoordinator", version, **more)
-    if version >= 4:
-        answer = answer["Coordinators"][0]
-    assert answer["ErrorCode"] == COORDINATOR_NOT_AVAILABLE
-    assert metadata(client, "__consumer_offsets",
-                    AllowAutoTopicCreation=False)["ErrorCode"] == UNKNOWN_TOPIC
 
 
 # --- ZooKeeper ---------------------------------------------------------------

@@ -227,11 +227,9 @@ def test_broker_at_once(make_broker):
 
 
 def test_refused_by_name(client, shared_broker):
-    for rows, word in (
-            ([("log.cleanup.policy", SET, "compact")], "no compaction"),
-            ([("metric.reporters", SET, "a.B")], "metric.reporters")):
-        error, message = alter(client, BROKER, "", *rows)
-        assert error == INVALID_CONFIG and word in message
+    error, message = alter(client, BROKER, "",
+                           ("metric.reporters", SET, "a.B"))
+    assert error == INVALID_CONFIG and "metric.reporters" in message
     error, message = alter(client, BROKER, "0", (
         "log.cleaner.min.compaction.lag.ms", SET, "5"), (
             "log.cleaner.max.compaction.lag.ms", SET, "4"))

@@ -70,7 +70,6 @@ def test_no_file(tmp_path):
     ("delegation.token.secret.key=x", ("delegation.token",)),
     ("process.roles=broker", ("process.roles",)),
     ("inter.broker.protocol.version=2.8", ("inter.broker.protocol",)),
-    ("log.cleanup.policy=compact", ("log.cleanup.policy",)),
     ("compression.type=none", ("compression.type",)),
     ("zookeeper.connect=", ("zookeeper.connect",)),
     ("advertised.listeners=OTHER://127.0.0.1:19", ("advertised.listeners",)),

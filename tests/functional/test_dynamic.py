@@ -67,7 +67,7 @@ def test_described_of_all(given):
 
 
 @pytest.mark.parametrize("all,this,word", (
-    ({"log.cleanup.policy": "compact"}, None, "log.cleanup.policy"),
+    ({"metric.reporters": "a.B"}, None, "metric.reporters"),
     (None, {"listeners": "SASL_SSL://127.0.0.1:19"}, "listeners"),
     ({"authorizer.class.name": "a.B"}, None, "authorizer.class.name"),
 ))

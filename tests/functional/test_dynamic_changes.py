@@ -105,12 +105,12 @@ def test_what_is_passed_over_is_told(running):
     broker = running()
     broker.set_dynamic(DEFAULT, {
         "log.segment.bytes": "x", "log.dirs": "/a",
-        "log.cleanup.policy": "compact"})
+        "metric.reporters": "a.B"})
     broker.set_dynamic("0", {
         "authorizer.class.name": "a.B", "log.retention.bytes": "5000",
         "listener.name.other.ssl.key.password": "secret"})
     becomes(broker, {"log.retention.bytes": ("5000", 2)})
-    for name in ("log.segment.bytes", "log.dirs", "log.cleanup.policy",
+    for name in ("log.segment.bytes", "log.dirs", "metric.reporters",
                  "authorizer.class.name"):
         harness.wait_until(lambda: [
             line for line in broker.log().splitlines()

@@ -94,7 +94,7 @@ def test_wrong_header(shared_broker, bystander, client, name):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("api,version", (("JoinGroup", 5), ("Heartbeat", 4),
+@pytest.mark.parametrize("api,version", (("ConsumerGroupHeartbeat", 0),
                                          ("Envelope", 0)))
 def test_not_served_yet(shared_broker, client, api, version):
     """What ApiVersions does not name closes the connection."""

@@ -678,6 +678,31 @@ def test_zookeeper_refuses(make_broker, path, refused):
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("spoiled", ("json", "empty", "acl"))
+def test_a_topic_of_offsets_that_cannot_be_read(make_broker, spoiled):
+    """It is not taken for one that is yet to be made, of as many partitions as
+    the file says: groups would be looked for where they are not."""
+    path = "/brokers/topics/__consumer_offsets"
+    broker = make_broker().start()
+    with wire.Client(broker.address, timeout=30) as c:
+        harness.wait_until(
+            lambda: not c.call("FindCoordinator", 0, Key="g")["ErrorCode"],
+            what="a coordinator")
+    broker.stop()
+    client = harness.connect_zk(broker)
+    if spoiled == "json":
+        client.set(path, b"{")
+    elif spoiled == "empty":
+        client.set(path, b'{"version":2,"partitions":{}}')
+    else:
+        client.set_acls(path, [kazoo.security.make_acl(
+            "world", "anyone", write=True, admin=True)])
+    client.end()
+    assert [line for line in ends_badly(broker).splitlines()
+            if " FATAL " in line and path in line]
+
+
+@pytest.mark.ours
 def test_zookeeper_refuses_what_is_not_needed(make_broker):
     """Folders that others may not write to do no harm once all is there."""
     broker = make_broker().start()

@@ -12,6 +12,7 @@ side.call(), and each outcome goes into the side's transcript:
 Two transcripts of one row are equal, or some client could tell the brokers
 apart.  Masked are: ids, hosts, ports, times, throttling, sizes of disks."""
 
+import os
 import re
 import socket
 import struct
@@ -31,14 +32,23 @@ CORRELATION = 7
 CLIENT = "same"
 
 
+AGAINST_KAFKA = os.environ.get("BARNABAS_AGAINST") == "kafka"
+GROUPS = ("OffsetCommit", "OffsetFetch", "FindCoordinator", "JoinGroup",
+          "Heartbeat", "LeaveGroup", "SyncGroup", "DescribeGroups",
+          "ListGroups", "DeleteGroups", "OffsetDelete")
+
+
 def served():
-    """{API: range of versions} of broker/api/served.def."""
+    """{API: range of versions} of broker/api/served.def; what is to be served
+    next is there, too, when Kafka stands in our place."""
     text = (harness.TOP / "broker/api/served.def").read_text()
     found = {}
     for name, low, high in re.findall(r"^SERVED\((\w+), (\d+), (\d+)", text,
                                       re.M):
         camel = name.title().replace("_", "")
         found[camel] = range(int(low), int(high) + 1)
+    if AGAINST_KAFKA:
+        found.update({api: wire.REQUESTS[api].valid for api in GROUPS})
     return found
 
 
@@ -96,7 +106,16 @@ UNORDERED = {
     "IncrementalAlterConfigs": {"Responses"},
     "ElectLeaders": {"ReplicaElectionResults", "PartitionResult"},
     "AlterReplicaLogDirs": {"Results", "Partitions"},
+    "JoinGroup": {"Members"},
+    "DescribeGroups": {"Groups", "Members"},
+    "ListGroups": {"Groups"},
+    "DeleteGroups": {"Results"},
+    "OffsetCommit": {"Topics", "Partitions"},
+    "OffsetFetch": {"Groups", "Topics", "Partitions"},
+    "OffsetDelete": {"Topics", "Partitions"},
 }
+UUID_SIZE = 36
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WINDOW = re.compile(r"\[\d{13}, ?\d{13}\]")
 
 
@@ -157,6 +176,8 @@ class Mask:
         if name == "Records":
             return records_told(value)
         if isinstance(value, str):
+            if name == "MemberId":
+                self.side.member(value)
             return self.text(value)
         return value
 
@@ -165,6 +186,8 @@ class Mask:
         text = text.replace(self.side.broker.address, "ADDRESS")
         text = text.replace(
             str(self.side.broker.options["zookeeper.connect"]), "ZOOKEEPER")
+        for member, name in self.side.members.items():
+            text = text.replace(member, name)
         return WINDOW.sub("[WINDOW]", text)
 
 
@@ -176,6 +199,7 @@ class Side:
         self.ids, self.names = {}, {}   # of topics
         self.epoch = self.controller_epoch = -1
         self.kept = {}                  # what one step leaves for the next
+        self.members = {}               # of groups: {id: its name in rows}
         self.told = []
         self.client = None
 
@@ -259,6 +283,13 @@ class Side:
     def call(self, api, version, **values):
         return self.ask("", api, version, **values)
 
+    def member(self, text):
+        """Each new id gets a number in the stead of its uuid."""
+        if len(text) > UUID_SIZE and text not in self.members and \
+                UUID.fullmatch(text[-UUID_SIZE:]):
+            self.members[text] = (f"{text[:-UUID_SIZE]}"
+                                  f"{len(self.members) + 1}")
+
     # what rows need of the broker
 
     def learn(self, *names, partitions=1):
@@ -292,6 +323,7 @@ class Side:
     def run(self, name):
         """The transcript of that row."""
         self.told = []
+        self.members = {}
         ROWS[name](self)
         return self.told
 

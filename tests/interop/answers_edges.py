@@ -92,6 +92,36 @@ WHOLE = {
     "DescribeProducers": lambda s: {
         "Topics": [{"Name": "edge", "PartitionIndexes": [1]}]},
     "AllocateProducerIds": lambda s: {"BrokerId": 77, "BrokerEpoch": 1},
+    "OffsetCommit": lambda s: {
+        "GroupId": "edge-g", "GenerationIdOrMemberEpoch": 5, "MemberId": "m",
+        "GroupInstanceId": None, "Topics": [{"Name": "edge", "Partitions": [
+            {"PartitionIndex": 0, "CommittedOffset": 1,
+             "CommittedMetadata": "m"}]}]},
+    "OffsetFetch": lambda s: {
+        "GroupId": "edge-g", "Topics": [
+            {"Name": "edge", "PartitionIndexes": [0]}],
+        "Groups": [{"GroupId": "edge-g", "Topics": [
+            {"Name": "edge", "PartitionIndexes": [0]}]}]},
+    "JoinGroup": lambda s: {
+        "GroupId": "edge-g", "SessionTimeoutMs": 10000,
+        "RebalanceTimeoutMs": 10000, "MemberId": "m", "ProtocolType": "p",
+        "Protocols": [{"Name": "r", "Metadata": b"x"}], "Reason": "w"},
+    "Heartbeat": lambda s: {
+        "GroupId": "edge-g", "GenerationId": 1, "MemberId": "m"},
+    "LeaveGroup": lambda s: {
+        "GroupId": "edge-g", "MemberId": "m", "Members": [
+            {"MemberId": "m", "Reason": "w"}]},
+    "SyncGroup": lambda s: {
+        "GroupId": "edge-g", "GenerationId": 1, "MemberId": "m",
+        "ProtocolType": "p", "ProtocolName": "r", "Assignments": [
+            {"MemberId": "m", "Assignment": b"x"}]},
+    "DescribeGroups": lambda s: {"Groups": ["edge-g"]},
+    "ListGroups": lambda s: {"StatesFilter": ["Dead"],
+                             "TypesFilter": ["classic"]},
+    "DeleteGroups": lambda s: {"GroupsNames": ["edge-g"]},
+    "OffsetDelete": lambda s: {
+        "GroupId": "edge-g", "Topics": [{"Name": "edge", "Partitions": [
+            {"PartitionIndex": 0}]}]},
 }
 LEFT_ALONE = {
     ("Produce", "Acks"): "0 has no answer: rows of their own",
@@ -105,11 +135,14 @@ LEFT_ALONE = {
     ("CreateTopics", "NumPartitions"): "2^31-1 partitions",
     ("CreatePartitions", "Count"): "2^31-1 partitions",
     ("DescribeConfigs", "ConfigurationKeys"): "rows of their own",
+    ("OffsetCommit", "GenerationIdOrMemberEpoch"): "-1 makes a group",
+    ("JoinGroup", "MemberId"): "an empty one makes a member, which stays",
 }
-# Earlier ones would make topics.
-EDGY = {"FindCoordinator": range(1, 7), "Metadata": range(4, 13)}
-# Where Kafka gives no answer to null at all, within half a minute at least.
-UNANSWERED = {"Records"}
+# Earlier ones would make topics, or groups.
+EDGY = {"FindCoordinator": range(1, 7), "Metadata": range(4, 13),
+        "OffsetCommit": range(1, 10)}
+# Where Kafka gives no answer at all, within half a minute at least.
+UNANSWERED = {("Produce", "Records"): "None", ("OffsetFetch", "Groups"): "[]"}
 
 
 @script
@@ -129,7 +162,7 @@ def each(api, name, versions=None):
             for v in EDGY.get(api, SERVED[api]) if versions is None \
                     else versions:
                 f(side, v, WHOLE[api](side))
-        if api in SERVED:
+        if api in SERVED and versions != ():
             ROWS[f"{api}: edges: {name}"] = run
         return f
     return register
@@ -161,7 +194,7 @@ def frames(api):
     def _(side, v, values):
         side.frame(api, v, "", side.payload(api, v, values) + b"more")
 
-    @each(api, "tags")
+    @each(api, "tags", None if schema.flexible else ())
     def _(side, v, values):
         if v not in schema.flexible:
             return
@@ -279,7 +312,7 @@ def fields_of(api):
         for where, name, edge, steps in variants(
                 wire.REQUESTS[api].fields, values, v):
             if (api, name) in LEFT_ALONE or (
-                    name in UNANSWERED and edge is None) or (
+                    UNANSWERED.get((api, name)) == repr(edge)) or (
                     api in OTHER_WORDS and edge in (NOT_UTF8, LONG)) or (
                     api == "AlterConfigs" and name == "Resources" and
                     len(edge or ()) == 2):

@@ -6,6 +6,7 @@ must equal."""
 import contextlib
 import json
 import random
+import re
 import threading
 import time
 from concurrent import futures
@@ -27,6 +28,7 @@ OPTIONS = {
     "transaction_state_log_num_partitions": 1,
     "offsets_topic_num_partitions": 1,
     "zookeeper_session_timeout_ms": 3000,
+    "zookeeper_connection_timeout_ms": 60000,
 }
 TOPICS = {
     "codecs": {},
@@ -99,6 +101,17 @@ def epoch_end(client, topic, partition, epoch, current=-1):
         {"Topic": topic, "Partitions": [
             {"Partition": partition, "LeaderEpoch": epoch,
              "CurrentLeaderEpoch": current}]}])["Topics"][0]["Partitions"][0]
+
+
+CLEANED = (r"Log cleaner thread \d cleaned log {0} \(dirty section = "
+           r"\[(\d+), (\d+)\]|partition={0} compacted dirty from=(\d+) "
+           r"to=(\d+)")
+
+
+def compactions(broker, partition, since=0):
+    """[(first offset, end)] of what was dirty, as the broker's log tells."""
+    return [tuple(int(word) for word in row if word) for row in re.findall(
+        CLEANED.format(re.escape(partition)), broker.log()[since:])]
 
 
 # --- those who write ---------------------------------------------------------
@@ -202,18 +215,20 @@ class Transactions:
     """Of one transactional id, with the real Kafka only; ours reads what they
     left: aborted ones, and one that is open."""
 
-    def __init__(self, content):
-        self.content = content
+    def __init__(self, content, name="tx"):
+        self.content, self.name = content, name
         self.sequence = 0
         self.open = []      # offsets
         self.aborted = set()
 
     def begin(self, client):
         harness.wait_until(lambda: client.call(
-            "FindCoordinator", 3, Key="tx", KeyType=1)["ErrorCode"] == NONE)
+            "FindCoordinator", 3, Key=self.name,
+            KeyType=1)["ErrorCode"] == NONE)
 
         def init():
-            answer = client.call("InitProducerId", 4, TransactionalId="tx",
+            answer = client.call("InitProducerId", 4,
+                                 TransactionalId=self.name,
                                  TransactionTimeoutMs=600000)
             return answer if answer["ErrorCode"] == NONE else None
         answer = harness.wait_until(init)
@@ -222,7 +237,7 @@ class Transactions:
     def write(self, client, values, codec):
         def added():
             return client.call(
-                "AddPartitionsToTxn", 3, V3AndBelowTransactionalId="tx",
+                "AddPartitionsToTxn", 3, V3AndBelowTransactionalId=self.name,
                 V3AndBelowProducerId=self.id,
                 V3AndBelowProducerEpoch=self.epoch,
                 V3AndBelowTopics=[{"Name": "txn", "Partitions": [0]}])[
@@ -232,15 +247,18 @@ class Transactions:
         base = self.content.append(client, "txn", packed(
             values, codec, attributes=TRANSACTIONAL, producer_id=self.id,
             producer_epoch=self.epoch, base_sequence=self.sequence), values,
-                                   transactional_id="tx")
+                                   transactional_id=self.name)
         self.sequence += len(values)
         self.open += range(base, base + len(values))
 
-    def end(self, client, commit):
-        """And the marker is written."""
-        assert client.call("EndTxn", 3, TransactionalId="tx",
+    def ask_end(self, client, commit):
+        assert client.call("EndTxn", 3, TransactionalId=self.name,
                            ProducerId=self.id, ProducerEpoch=self.epoch,
                            Committed=commit)["ErrorCode"] == NONE
+
+    def end(self, client, commit):
+        """And the marker is written."""
+        self.ask_end(client, commit)
         self.content.skip("txn")
         if not commit:
             self.aborted.update(self.open)

@@ -31,10 +31,10 @@ def go(folder, name):
     return [str(copy / "bin" / name)]
 
 
-def node(folder):
+def node(folder, program="kafkajs.js"):
     copy = _build(folder, "node", "npm", "npm", "install", "--no-audit",
                   "--no-fund", "--ignore-scripts")
-    return ["node", str(copy / "kafkajs.js")]
+    return ["node", str(copy / program)]
 
 
 def rust(folder):
@@ -43,6 +43,8 @@ def rust(folder):
     return [str(copy / "target/release/barnabas-tests-clients")]
 
 
+# The same programs; members of groups when the first argument is "member".
+MEMBERS = {"kafkajs": lambda folder: node(folder, "member.js")}
 MAKERS = {
     "franz-go": lambda folder: go(folder, "franz"),
     "sarama": lambda folder: go(folder, "sarama"),

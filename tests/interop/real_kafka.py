@@ -5,6 +5,7 @@ The jars come from Maven, once, into $XDG_CACHE_HOME/barnabas/kafka-VERSION;
 $ANCHOR_LIBS names a directory that has them already.  A JDK is needed, and
 Maven for the first run."""
 
+import fcntl
 import os
 import pathlib
 import shutil
@@ -49,6 +50,8 @@ MAINS = {
     "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
     "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "kafka-consumer-groups":
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
     "kafka-cluster": "org.apache.kafka.tools.ClusterTool",
     "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
@@ -58,6 +61,8 @@ MAINS = {
     "kafka-console-consumer":
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-dump-log": "kafka.tools.DumpLogSegments",
+    "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
+    "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
 }
 
 
@@ -76,8 +81,17 @@ def jars():
     if shutil.which("mvn") is None:
         pytest.skip(f"no mvn to fetch Kafka {VERSION} into {folder}: "
                     "install maven, or set ANCHOR_LIBS")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "wb") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)    # tests run beside these
+        if not (folder / "complete").exists():
+            _fetch_jars(folder)
+    return folder
+
+
+def _fetch_jars(folder):
     project = folder / "pom"
-    project.mkdir(parents=True, exist_ok=True)
+    project.mkdir(exist_ok=True)
     (project / "pom.xml").write_text(POM)
     got = subprocess.run(
         ["mvn", "-q", "-B", "dependency:copy-dependencies",
@@ -86,7 +100,6 @@ def jars():
         pytest.skip(f"mvn cannot fetch Kafka {VERSION}: "
                     + got.stdout.decode(errors="replace")[-800:])
     (folder / "complete").touch()
-    return folder
 
 
 def java(folder, main, *arguments, heap="512m"):

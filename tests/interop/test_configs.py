@@ -142,10 +142,9 @@ def test_topic_changes(pair, version):
 
 
 def replacements(table):
-    """As AlterConfigs has them; compaction is not in this version."""
+    """As AlterConfigs has them."""
     for rows in table:
-        if not any(v == "compact" for _, _, v in rows):
-            yield [(n, v) for n, _, v in rows]
+        yield [(n, v) for n, _, v in rows]
 
 
 @pytest.mark.parametrize("version", (0, 1, 2))

@@ -31,7 +31,7 @@ def test_topics(broker, tmp_path):
     assert again.returncode != 0
     assert "already exists" in (again.stdout + again.stderr).decode()
     refused = topics("--create", "--topic", "c", "--config",
-                     "cleanup.policy=compact", check=False)
+                     "cleanup.policy=shred", check=False)
     assert refused.returncode != 0
     assert "cleanup.policy" in (refused.stdout + refused.stderr).decode()
     # and ours says the same of it

@@ -23,12 +23,16 @@ SNAPSHOT = re.compile(r"partition=(\S+)\] Loading producer state from snapshot "
 OUR_DAMAGE = re.compile(r" (WARN|ERROR|FATAL) .*\(storage\)|is recovered")
 
 
-def quiet(broker, log):
-    """It found nothing to mend, and every snapshot of producers at the log's
-    end: an older one would do, but for a replay of what is behind it."""
+def nothing_mended(broker, log):
     pattern = DAMAGE if broker.real else OUR_DAMAGE
     found = [line for line in log.splitlines() if pattern.search(line)]
     assert not found, found
+
+
+def quiet(broker, log):
+    """It found nothing to mend, and every snapshot of producers at the log's
+    end: an older one would do, but for a replay of what is behind it."""
+    nothing_mended(broker, log)
     if broker.real:
         snapshots = set(SNAPSHOT.findall(log))
         assert len(snapshots) > 10 and snapshots <= set(END.findall(log))

@@ -439,6 +439,36 @@ script_deletion_repeated(struct replay *r)
 	arena_fini(&arena);
 }
 
+#define OLD_NOTICE ZNODE_ISR_CHANGES "/isr_change_0000000000"
+
+/* A new controller deletes old notices when it has listed the marks, and has
+ * not looked at the list yet. */
+static void
+mark_unlisted(struct replay *r, int id, const struct zk_op *op)
+{
+	(void)id;
+	for (size_t i = 0; op->kind == ZK_OP_MULTI && i < op->part_count; i++)
+		if (strcmp(op->parts[i].path, OLD_NOTICE) == 0)
+			mark(r, "t0");
+}
+
+static void
+script_deletion_unlisted(struct replay *r)
+{
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+	r->on_write = mark_unlisted;
+	zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	zk_fake_put(r->fake, OLD_NOTICE, SLICE_NULL);
+	replay_run(r, SETTLE_MS);
+	r->on_write = NULL;
+	check_gone(r, "t0");
+	mark(r, "t1");
+	replay_run(r, SETTLE_MS);
+	check_gone(r, "t1");
+}
+
 /* Answered: the name is free at once. */
 static void
 script_deletion_anew(struct replay *r)
@@ -941,6 +971,7 @@ const struct script topic_scripts[] = {
 	{ "deletion-lost", script_deletion_lost },
 	{ "deletion-echo", script_deletion_echo },
 	{ "deletion-repeated", script_deletion_repeated },
+	{ "deletion-unlisted", script_deletion_unlisted },
 	{ "deletion-anew", script_deletion_anew },
 	{ "deletion-early", script_deletion_early },
 	{ "partitions", script_partitions },

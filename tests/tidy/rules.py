@@ -10,7 +10,7 @@ COLUMNS = 80
 TABLE_COLUMNS = 100
 
 # Raised by nobody: it goes down with the list.
-MOST_WAIVERS = 11
+MOST_WAIVERS = 9
 
 # Folders that are no part of the tree.
 SKIPPED_FOLDERS = {".git", "autom4te.cache", "__pycache__", "build", "debian",
@@ -32,6 +32,7 @@ LIBRARIES = [
     ("lz4hc.h", ["broker/record/*"]),
     ("zstd.h", ["broker/record/*"]),
     ("zstd_errors.h", ["broker/record/*"]),
+    ("xxhash.h", ["broker/storage/*"]),
     ("isa-l/crc.h", ["broker/base/crc32c.c"]),
     ("isa-l/igzip_lib.h", ["broker/record/*"]),
     ("librdkafka/", ["tools/*"]),

@@ -469,10 +469,18 @@ void
 replica_rig_image(struct replica_rig *rig, const char *topic, int32_t count,
     int32_t leader)
 {
+	replica_rig_image_of(rig, topic, UUID_ZERO, count, leader);
+}
+
+void
+replica_rig_image_of(struct replica_rig *rig, const char *topic,
+    struct uuid id, int32_t count, int32_t leader)
+{
 	struct rig_imaging imaging = { .rig = rig };
 	struct update_metadata_request_live_broker brokers[3];
 	struct update_metadata_request_topic_state state = {
 		.topic_name = slice_of_text(topic),
+		.topic_id = id,
 	};
 	int32_t replicas[] = { 1, 2, 3 };
 

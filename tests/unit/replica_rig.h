@@ -90,6 +90,9 @@ enum error replica_rig_order(struct replica_rig *rig,
 /* Puts the topic into the image, `count` partitions. */
 void replica_rig_image(struct replica_rig *rig, const char *topic,
     int32_t count, int32_t leader);
+/* With an id. */
+void replica_rig_image_of(struct replica_rig *rig, const char *topic,
+    struct uuid id, int32_t count, int32_t leader);
 /* Image and leadership of partition 0, epoch 5, by one order. */
 void replica_rig_lead(struct replica_rig *rig, int32_t replica_count,
     int32_t isr_count);

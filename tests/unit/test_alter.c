@@ -265,8 +265,7 @@ static const struct layer_case layers[] = {
 	    ERR_INVALID_REQUEST },
 	{ "log.local.retention.ms", "5", ERR_NONE, NULL, ERR_NONE },
 	/* what this version does not do */
-	{ "log.cleanup.policy", "compact", ERR_INVALID_CONFIG, NULL,
-	    ERR_INVALID_CONFIG },
+	{ "log.cleanup.policy", "compact", ERR_NONE, NULL, ERR_NONE },
 	{ "log.cleanup.policy", "delete,delete", ERR_NONE, NULL, ERR_NONE },
 	{ "log.cleanup.policy", "", ERR_NONE, NULL, ERR_NONE },
 	{ "metric.reporters", "a.B", ERR_INVALID_CONFIG, NULL,
@@ -547,9 +546,7 @@ static const struct topic_case topics[] = {
 	    "`remote.log.copy.disable` under Zookeeper's mode." },
 	{ "cleanup.policy", "", TOPIC_FAULT_NONE, NULL },
 	{ "cleanup.policy", "delete, delete", TOPIC_FAULT_NONE, NULL },
-	{ "cleanup.policy", "delete,compact", TOPIC_FAULT_VALUE, "Invalid value"
-	    " delete,compact for configuration cleanup.policy: only delete is "
-	    "served: this version has no compaction" },
+	{ "cleanup.policy", "delete,compact", TOPIC_FAULT_NONE, NULL },
 };
 
 static void

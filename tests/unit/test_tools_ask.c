@@ -332,7 +332,6 @@ test_perf_options(void)
 		{ consume, "--messages 1 --timeout x", "--timeout" },
 		{ consume, "--messages 1 --reporting-interval 0", "interval" },
 		{ consume, "--messages 1 --date-format G", "'G'" },
-		{ consume, "--messages 1 --group g", "no groups" },
 	};
 
 	for (size_t i = 0; i < nelems(cases); i++) {

@@ -25,6 +25,8 @@
 #include "tests/unit/unit.h"
 #include "zkglue/driver.h"
 
+/* For what a busy machine may be slow at. */
+#define PATIENCE_MS 120000
 #define JAR "/usr/share/java/zookeeper.jar"
 #define ENVIRONMENT "/usr/share/zookeeper/bin/zkEnv.sh"
 
@@ -381,7 +383,7 @@ test_operations(void)
 
 	bench_init(&b);
 	loop_post_call(b.loop, script_start, &script);
-	CU_ASSERT_TRUE_FATAL(script_wait(&script, 20000));
+	CU_ASSERT_TRUE_FATAL(script_wait(&script, PATIENCE_MS));
 	bench_fini(&b);
 }
 
@@ -504,7 +506,7 @@ test_watches(void)
 
 	bench_init(&b);
 	loop_post_call(b.loop, script_start, &script);
-	CU_ASSERT_TRUE_FATAL(script_wait(&script, 20000));
+	CU_ASSERT_TRUE_FATAL(script_wait(&script, PATIENCE_MS));
 	bench_fini(&b);
 }
 
@@ -651,7 +653,7 @@ test_many_watches(void)
 		nap_ms(10);
 	server_kill(&the_server);
 	server_start(&the_server);
-	CU_ASSERT_TRUE_FATAL(script_wait(&script, 20000));
+	CU_ASSERT_TRUE_FATAL(script_wait(&script, PATIENCE_MS));
 	bench_fini(&b);
 }
 
@@ -794,7 +796,7 @@ expiry_run(int ready_fd)
 	bench_init(&b);
 	b.options.session_timeout_ms = 1000;
 	loop_post_call(b.loop, script_start, &script);
-	over = script_wait(&script, 20000);
+	over = script_wait(&script, PATIENCE_MS);
 	bench_fini(&b);
 	return (over && script.good);
 }
@@ -876,7 +878,7 @@ saved_run(bool dies)
 	bench_init(&b);
 	b.options.session_timeout_ms = 30000;
 	loop_post_call(b.loop, script_start, &script);
-	over = script_wait(&script, 20000);
+	over = script_wait(&script, PATIENCE_MS);
 	bench_fini(&b);
 	return (over);
 }

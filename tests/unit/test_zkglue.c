@@ -133,6 +133,7 @@ test_makes_chroot(void)
 	struct bench b;
 	struct zk_batch *batch;
 	struct zk_op *made;
+	struct slice data;
 
 	bench_init(&b, 2, "zk1:2181/a/b/");
 	bench_start(&b);
@@ -144,6 +145,16 @@ test_makes_chroot(void)
 	CU_ASSERT_EQUAL(zk_batch_worst(batch), ZK_OK);
 	CU_ASSERT_TRUE(zk_fake_get(b.fake, "/a/b/c", NULL, NULL));
 	CU_ASSERT_TRUE(slice_equal_text(made->answer, "/c/s_0000000000"));
+	zk_batch_free(&batch);
+	/* Any node with all that is above it, some of which is there. */
+	batch = zk_batch_new(b.zk);
+	made = zk_batch_create_all(batch, "/c/d/e/f", SLICE_LITERAL("y"));
+	run(&b, batch);
+	CU_ASSERT_EQUAL(made->rc, ZK_OK);
+	CU_ASSERT_TRUE(zk_fake_get(b.fake, "/a/b/c/d/e/f", &data, NULL));
+	CU_ASSERT_TRUE(slice_equal_text(data, "y"));
+	CU_ASSERT_TRUE(zk_fake_get(b.fake, "/a/b/c", &data, NULL));
+	CU_ASSERT_TRUE(slice_equal_text(data, "x"));
 	zk_batch_free(&batch);
 	bench_fini(&b);
 }

@@ -349,6 +349,8 @@ test_paths(void)
 	CU_ASSERT_STRING_EQUAL(znode_config_path(&arena, "users", "<default>"),
 	    "/config/users/<default>");
 	CU_ASSERT_STRING_EQUAL(znode_join(&arena, "/a", "b"), "/a/b");
+	CU_ASSERT_STRING_EQUAL(znode_consumer_offset_path(&arena, "g", "t", 4),
+	    "/consumers/g/offsets/t/4");
 	CU_ASSERT_STRING_EQUAL(znode_static_paths()[0], "/consumers");
 	end();
 }

@@ -212,6 +212,10 @@ func administerMore(ctx context.Context, admin *kadm.Client, topic string, s see
 }
 
 func main() {
+	if seen.IsMember() {
+		member()
+		return
+	}
 	address, topic, config := seen.Arguments()
 	options := []kgo.Opt{kgo.SeedBrokers(address)}
 	if config != nil {

@@ -171,6 +171,10 @@ func administerMore(admin sarama.ClusterAdmin, client sarama.Client, topic strin
 }
 
 func main() {
+	if seen.IsMember() {
+		member()
+		return
+	}
 	address, topic, tls := seen.Arguments()
 	config := settings(tls)
 	client, err := sarama.NewClient([]string{address}, config)

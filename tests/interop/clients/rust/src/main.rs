@@ -4,6 +4,8 @@
 //! reads by partition.  Prints one line "step: outcome" each; nothing in them
 //! differs from one broker to another.
 
+mod member;
+
 use std::time::Duration;
 
 use futures_executor::block_on;
@@ -170,6 +172,10 @@ fn administer_more(config: &ClientConfig, admin: &Admin, topic: &str) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, address, topic, group] = &arguments[..] {
+        assert_eq!(mode, "member");
+        return member::run(address, topic, group);
+    }
     let config = settings(&arguments[1], arguments.get(3));
     let topic = &arguments[2];
     let admin: Admin = config.create().expect("an admin client");

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which log is compacted next, and how much of it:
+ *
+ *	log start       first dirty        first uncleanable      end
+ *	|--- clean ---------|--- cleanable ------|-- stays -- active --|
+ *
+ * Never beyond what is decided (the last stable offset), never the active
+ * segment, and nothing younger than min.compaction.lag.ms.
+ *
+ * Source: LogCleanerManager and LogToClean of Kafka 3.9.
+ */
+#include <errno.h>
+
+#include "storage/clean_int.h"
+
+/* Below the log's start after retention; beyond its end after a loss. */
+static int64_t
+first_dirty(struct log *log)
+{
+	int64_t start_offset = log_start_offset(log);
+	int64_t cleaned = atomic_load(&log->cleaned_to);
+
+	if (cleaned < 0)
+		return (start_offset);
+	if (cleaned >= start_offset && cleaned <= log_end_offset(log))
+		return (cleaned);
+	if (cleaned > log_end_offset(log))
+		diag_warn(log->storage->diag, storage,
+		    "partition=%s was compacted beyond its end, all of it "
+		    "counts as dirty compacted to=%lld end=%lld", log->name,
+		    (long long)cleaned, (long long)log_end_offset(log));
+	atomic_store(&log->cleaned_to, start_offset);
+	log_dir_changed(log->dir, CHECKPOINT_CLEANER);
+	return (start_offset);
+}
+
+/* What stays as it is: a segment whose roll is not finished, too. */
+static int64_t
+first_unfinished(struct log *log, const struct segment_list *list)
+{
+	size_t slot = 0;
+
+	lock_take(&log->lock);
+	while (slot + 1 < list->count && !list->items[slot]->offsets.in_memory)
+		slot++;
+	lock_release(&log->lock);
+	return (list->items[slot]->base_offset);
+}
+
+/* The first dirty segment with anything that is too young. False: errno. */
+static bool
+first_young(struct log *log, const struct segment_list *list, int64_t dirty,
+    int64_t from_ms, int64_t *offset)
+{
+	for (size_t i = segment_list_find(list, dirty); i + 1 < list->count;
+	     i++) {
+		int64_t date_ms;
+
+		if (log_segment_date(log, list->items[i], &date_ms) !=
+		    ERR_NONE)
+			return (false);
+		if (date_ms <= from_ms)
+			continue;
+		if (list->items[i]->base_offset < *offset)
+			*offset = list->items[i]->base_offset;
+		break;
+	}
+	return (true);
+}
+
+/* Of the first batch; 0: none tells. */
+static int64_t
+first_timestamp(struct segment *segment)
+{
+	int64_t timestamp_ms = 0;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+
+	segment_walk(segment, &walk, 0, segment->size, false);
+	if (walk_next(&walk, &batch, &position) == WALK_BATCH)
+		timestamp_ms = batch.max_timestamp_ms;
+	segment_walk_end(segment, &walk);
+	return (timestamp_ms);
+}
+
+static int64_t
+overdue_ms(const struct segment_list *list, int64_t dirty, int64_t until_ms)
+{
+	int64_t earliest_ms = INT64_MAX;
+
+	for (size_t i = segment_list_find(list, dirty); i + 1 < list->count;
+	     i++) {
+		int64_t timestamp_ms = first_timestamp(list->items[i]);
+
+		if (timestamp_ms > 0 && timestamp_ms < earliest_ms)
+			earliest_ms = timestamp_ms;
+	}
+	return (earliest_ms < until_ms ? until_ms - earliest_ms : 0);
+}
+
+/* A segment that has both counts twice, as in Kafka. */
+static void
+count_bytes(struct log *log, const struct segment_list *list,
+    struct clean_candidate *out)
+{
+	size_t from = segment_list_find(list, out->first_dirty);
+
+	lock_take(&log->lock);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct segment *segment = list->items[i];
+
+		if (segment->base_offset < out->first_dirty)
+			out->clean_bytes += segment->size;
+		if (i >= from && segment->base_offset < out->first_uncleanable)
+			out->cleanable_bytes += segment->size;
+	}
+	lock_release(&log->lock);
+	if (out->clean_bytes + out->cleanable_bytes > 0)
+		out->ratio = (double)out->cleanable_bytes /
+		    (double)(out->clean_bytes + out->cleanable_bytes);
+}
+
+static bool
+look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
+    struct clean_candidate *out)
+{
+	struct log_settings settings = log_get_settings(log);
+	int64_t high_watermark = atomic_load(&log->high_watermark);
+	int64_t bound = log_first_unstable(log, high_watermark);
+	int64_t active = first_unfinished(log, list);
+
+	out->first_dirty = first_dirty(log);
+	if (bound > high_watermark)
+		bound = high_watermark;
+	if (bound > active)
+		bound = active;
+	if (settings.min_compaction_lag_ms > 0 &&
+	    !first_young(log, list, out->first_dirty,
+		now_ms - settings.min_compaction_lag_ms, &bound))
+		return (false);
+	if (bound < out->first_dirty)
+		bound = out->first_dirty;
+	/* Whole segments only. */
+	out->first_uncleanable =
+	    list->items[segment_list_find(list, bound)]->base_offset;
+	if (settings.max_compaction_lag_ms < INT64_MAX)
+		out->delay_ms = overdue_ms(list, out->first_dirty,
+		    now_ms - settings.max_compaction_lag_ms);
+	count_bytes(log, list, out);
+	return (true);
+}
+
+bool
+clean_look(struct log *log, int64_t now_ms, struct clean_candidate *out)
+{
+	struct segment_list *list = log_segments(log);
+	bool good;
+	int error;
+
+	*out = (struct clean_candidate){ .log = log };
+	good = look_at(log, list, now_ms, out);
+	error = errno;
+	segment_list_unref(list);
+	errno = error;
+	return (good && out->clean_bytes + out->cleanable_bytes > 0);
+}
+
+bool
+clean_is_due(const struct clean_candidate *candidate,
+    const struct log_settings *settings)
+{
+	return (candidate->cleanable_bytes > 0 &&
+	    (candidate->delay_ms > 0 ||
+		candidate->ratio > settings->min_cleanable_ratio));
+}
+
+static bool
+choose_look(void *arg, struct log *log)
+{
+	struct clean_choice *choice = arg;
+	struct log_settings settings = log_get_settings(log);
+	struct clean_candidate candidate;
+
+	if (!settings.compacted || log_failed(log) ||
+	    atomic_load(&log->uncleanable) || atomic_load(&log->cleaning) ||
+	    atomic_load(&log->cleaning_pauses) > 0 ||
+	    !clean_look(log, storage_now_ms(log->storage), &candidate))
+		return (true);
+	if (candidate.delay_ms > choice->max_delay_ms)
+		choice->max_delay_ms = candidate.delay_ms;
+	if (candidate.ratio > choice->max_ratio)
+		choice->max_ratio = candidate.ratio;
+	if (!clean_is_due(&candidate, &settings) ||
+	    (choice->log != NULL &&
+		candidate.ratio <= choice->candidate.ratio))
+		return (true);
+	if (choice->log != NULL)
+		log_unref(choice->log);
+	choice->log = log_ref(log);
+	choice->candidate = candidate;
+	return (true);
+}
+
+void
+clean_choose(struct storage *storage, struct clean_choice *out)
+{
+	*out = (struct clean_choice){ 0 };
+	storage_each_log(storage, choose_look, out);
+	/* Another cleaner may have been quicker: the next time, then. */
+	if (out->log == NULL || !atomic_exchange(&out->log->cleaning, true))
+		return;
+	log_unref(out->log);
+	out->log = NULL;
+}

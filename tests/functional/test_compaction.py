@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compacted topics while they are written, read, and their broker dies."""
+
+import contextlib
+import random
+import threading
+import time
+
+import pytest
+
+import harness
+import wire
+
+KEYS = 50
+QUICK = {"log_cleaner_backoff_ms": 100,
+         "log_segment_delete_delay_ms": 200,
+         "log_initial_task_delay_ms": 100}
+TOPIC = {"cleanup_policy": "compact", "segment_bytes": 20000,
+         "min_cleanable_dirty_ratio": "0.01"}
+
+
+def put(client, key, value, topic="t"):
+    """Acknowledged, or an error."""
+    return wire.produce(client, topic, wire.batch(
+        [(value, key.encode(), [])]))["ErrorCode"]
+
+
+def latest(broker, topic="t"):
+    """The last value of each key; a key whose last is a tombstone has None."""
+    with wire.Client(broker.address) as c:
+        start = wire.list_offset(c, topic, -2)["Offset"]
+        records = wire.read_all(c, topic, offset=start)
+    offsets = [r[0] for r in records]
+    assert offsets == sorted(set(offsets))
+    return {key.decode(): value for _, _, key, value, _ in records}
+
+
+def compactions(broker, partition="t-0"):
+    return broker.log().count(f"partition={partition} compacted dirty")
+
+
+class Writer(threading.Thread):
+    """Writes keys in turn until the broker is gone, or it is told to stop; what
+    was acknowledged, and what was not told any more."""
+
+    def __init__(self, broker, known):
+        super().__init__(daemon=True)
+        self.broker, self.known, self.unsure = broker, known, {}
+        self.ended = threading.Event()
+        self.count = 0
+
+    def run(self):
+        try:
+            with wire.Client(self.broker.address) as c:
+                while not self.ended.is_set():
+                    key = f"key-{random.randrange(KEYS)}"
+                    value = b"%s %d " % (key.encode(), time.monotonic_ns())
+                    self.unsure = {key: value + b"." * 100}
+                    assert put(c, key, self.unsure[key]) == 0
+                    self.known.update(self.unsure)
+                    self.unsure = {}
+                    self.count += 1
+        except (OSError, wire.Closed):
+            pass
+
+    def stop(self):
+        self.ended.set()
+        self.join(harness.PATIENCE)
+        assert not self.is_alive()
+
+
+def expect(broker, known, unsure=None):
+    found = latest(broker)
+    for key, value in known.items():
+        assert found.get(key) in (value, (unsure or {}).get(key)), key
+    known.update({k: v for k, v in found.items() if k in (unsure or {})})
+
+
+def log_bytes(broker):
+    """Of the files that compaction does not take away meanwhile."""
+    total = 0
+    for path in broker.log_files("t"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.ours
+def test_kills(make_broker):
+    """At any instant: the latest value of each key is there afterwards."""
+    broker = make_broker(**QUICK).start()
+    harness.create_topic(broker, "t", **TOPIC)
+    harness.wait_topic(broker, "t")
+    known = {}
+    for _ in range(6):
+        before = compactions(broker)
+        writer = Writer(broker, known)
+        writer.start()
+        harness.wait_until(lambda: compactions(broker) > before,
+                           what="compacted")
+        time.sleep(random.random() / 5)
+        broker.kill()
+        writer.join(harness.PATIENCE)
+        broker.start()
+        harness.wait_topic(broker, "t")
+        expect(broker, known, writer.unsure)
+    writer = Writer(broker, known)
+    writer.start()
+    harness.wait_until(lambda: writer.count > 500, what="written")
+    writer.stop()
+    # few are left: the rest was replaced
+    harness.wait_until(lambda: log_bytes(broker) < 80000, what="compacted")
+    broker.stop()
+    broker.start()
+    harness.wait_topic(broker, "t")
+    expect(broker, known)
+
+
+@pytest.mark.ours
+def test_readers_go_on(make_broker):
+    """Who reads from the start while all of it is exchanged misses nothing that
+    was written last."""
+    broker = make_broker(**QUICK).start()
+    harness.create_topic(broker, "t", **TOPIC)
+    harness.wait_topic(broker, "t")
+    writer = Writer(broker, {})
+    writer.start()
+    for _ in range(20):
+        at_least = dict(writer.known)
+        before = compactions(broker)
+        found = latest(broker)
+        for key, value in at_least.items():
+            # this value, or one that was written later
+            assert int(found[key].split()[1]) >= int(value.split()[1])
+        harness.wait_until(
+            lambda: compactions(broker) > before or not writer.is_alive(),
+            what="compacted")
+        assert writer.is_alive()
+    writer.stop()
+
+
+def test_tombstones_go(make_broker):
+    broker = make_broker(**QUICK).start()
+    harness.create_topic(broker, "t", delete_retention_ms=0, **TOPIC)
+    harness.wait_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        assert put(c, "stays", b"here") == 0
+        assert put(c, "goes", b"there") == 0
+        assert put(c, "goes", None) == 0
+        found = latest(broker)
+        assert found["goes"] is None
+
+        def gone():
+            for n in range(30):
+                assert put(c, f"other-{n % 3}", b"x" * 1000) == 0
+            return "goes" not in latest(broker)
+        harness.wait_until(gone, what="the tombstone is gone")
+        assert latest(broker)["stays"] == b"here"
+        assert put(c, "goes", b"again") == 0
+    assert latest(broker)["goes"] == b"again"
+
+
+def test_no_key(make_broker):
+    broker = make_broker(**QUICK).start()
+    harness.create_topic(broker, "t", **TOPIC)
+    harness.wait_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        answer = wire.produce(c, "t", wire.batch([b"x"]))
+    assert answer["ErrorCode"] == 87
+    assert "Compacted topic cannot accept" in answer["RecordErrors"][0][
+        "BatchIndexErrorMessage"]
+
+
+def test_both_policies(make_broker):
+    """compact,delete: what is old goes, too."""
+    broker = make_broker(log_retention_check_interval_ms=300, **QUICK).start()
+    harness.create_topic(broker, "t", **{
+        **TOPIC, "cleanup_policy": "compact,delete", "retention_ms": 1000})
+    harness.wait_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        assert put(c, "old", b"x") == 0
+
+        def gone():
+            for n in range(30):
+                assert put(c, f"other-{n % 3}", b"x" * 1000) == 0
+            try:
+                return "old" not in latest(broker)
+            except wire.WireError:
+                return False  # the start moved on meanwhile
+        harness.wait_until(gone, what="retention")
+
+
+@pytest.mark.ours
+def test_while_it_runs(make_broker):
+    """The speed limit, threads and the policy itself count at once."""
+    broker = make_broker(**QUICK).start()
+    with wire.Client(broker.address) as c:
+        harness.create_topic(broker, "t", **TOPIC)
+        harness.wait_topic(broker, "t")
+
+        def alter(kind, name, **configs):
+            told = c.call("IncrementalAlterConfigs", 1, ValidateOnly=False,
+                          Resources=[{
+                              "ResourceType": kind, "ResourceName": name,
+                              "Configs": [
+                                  {"Name": k.replace("_", "."),
+                                   "ConfigOperation": 0, "Value": str(v)}
+                                  for k, v in configs.items()]}])
+            assert told["Responses"][0]["ErrorCode"] == 0, told
+
+        alter(4, "", log_cleaner_io_max_bytes_per_second=10)
+        for n in range(200):
+            assert put(c, f"key-{n % 5}", b"x" * 1000) == 0
+        assert compactions(broker) == 0
+        alter(4, "", log_cleaner_io_max_bytes_per_second=1e9,
+              log_cleaner_threads=2)
+        harness.wait_until(lambda: compactions(broker) > 0, what="compacted")
+        alter(2, "t", cleanup_policy="delete")
+        harness.wait_until(lambda: put(c, "a", b"x") == 0 and wire.produce(
+            c, "t", wire.batch([b"without a key"]))["ErrorCode"] == 0,
+            what="keys are not wanted any more")
+    assert broker.metric("kafka_log_logcleaner_deadthreadcount") == 0
+    assert broker.metric("kafka_log_logcleaner_cleaner_recopy_percent") < 50
+
+
+@pytest.mark.ours
+def test_damage(make_broker):
+    """One partition that cannot be read is given up and told of; it is served,
+    and others are compacted."""
+    broker = make_broker(**{**QUICK, "log_cleaner_backoff_ms": 1000}).start()
+    folder = str(broker.data)
+    name = "kafka_log_logcleanermanager_uncleanable_partitions_count"
+    for topic in ("t", "other"):
+        harness.create_topic(broker, topic, **{
+            **TOPIC, "min_compaction_lag_ms": 3000})
+        harness.wait_topic(broker, topic)
+    with wire.Client(broker.address) as c:
+        for n in range(100):
+            for topic in ("t", "other"):
+                assert put(c, f"key-{n % 5}", b"x" * 1000, topic) == 0
+        path = broker.log_files("t")[0]
+        with open(path, "r+b") as f:
+            f.seek(500)
+            f.write(b"damage")
+        harness.wait_until(lambda: broker.metric(name, log_dir=folder) == 1,
+                           what="uncleanable")
+        harness.wait_until(lambda: compactions(broker, "other-0") > 0,
+                           what="the other is compacted")
+        assert put(c, "key-1", b"y") == 0
+    assert compactions(broker) == 0
+    assert latest(broker, "other").keys() == {f"key-{n}" for n in range(5)}
+    assert broker.metric("kafka_log_offline_dirs") == 0

@@ -1,0 +1,1036 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compaction: what is chosen, what stays, what a death in between leaves, and
+ * what readers see meanwhile. */
+#include "storage_bench.h"
+
+#include <dirent.h>
+#include <errno.h>
+
+#include "base/loop.h"
+#include "storage/clean_int.h"
+
+#define KEYS 20
+#define RETENTION_MS INT64_C(1000000)
+
+/* --- a log of keys -------------------------------------------------------- */
+
+struct rig {
+	struct bench bench;
+	int expected[KEYS]; /* the last value; -1: deleted; 0: never there */
+	int turn;
+};
+
+static void
+rig_init(struct rig *rig)
+{
+	*rig = (struct rig){ 0 };
+	bench_init(&rig->bench);
+	rig->bench.settings.segment_bytes = 2000;
+	rig->bench.settings.index_interval_bytes = 200;
+	rig->bench.settings.file_delete_delay_ms = 60000;
+	rig->bench.settings.compacted = true;
+	rig->bench.settings.min_cleanable_ratio = 0.1;
+	rig->bench.settings.max_compaction_lag_ms = INT64_MAX;
+	rig->bench.settings.delete_retention_ms = RETENTION_MS;
+	rig->bench.files = files_faulty_new(files_system());
+}
+
+static void
+rig_fini(struct rig *rig)
+{
+	bench_fini(&rig->bench);
+	files_faulty_free(rig->bench.files);
+}
+
+struct origin {
+	int64_t producer_id; /* 0: none */
+	int32_t sequence;
+	int16_t attributes;
+	int32_t leader_epoch;
+};
+
+static enum error
+append(struct bench *bench, struct batch_builder *builder, int32_t leader_epoch)
+{
+	struct record_rules rules = { .now_ms = BENCH_NOW_MS };
+	struct record_verdict verdict = { .error = ERR_NONE };
+	struct buffer bytes = BUFFER_EMPTY;
+	struct log_appended appended;
+	struct slice rest;
+	enum error error;
+
+	CHECK(batch_builder_finish(builder, &bytes) == ERR_NONE);
+	batch_builder_fini(builder);
+	rest = buffer_slice(&bytes);
+	CHECK(batch_next(&rest, &verdict.batch) == BATCH_OK);
+	verdict.max_timestamp_ms = verdict.batch.max_timestamp_ms;
+	error = log_append_as_leader(bench->log, &rules, &verdict, bytes.data,
+	    leader_epoch, &appended);
+	buffer_fini(&bytes);
+	log_set_high_watermark(bench->log, log_end_offset(bench->log));
+	return (error);
+}
+
+static void
+put_from(struct rig *rig, int key, int value, struct origin origin)
+{
+	struct batch_builder builder;
+	char name[16], text[40];
+	struct slice body = { (const uint8_t *)text, 0 };
+
+	snprintf(name, sizeof(name), "key-%d", key);
+	body.length = (size_t)snprintf(text, sizeof(text), "%032d", value);
+	batch_builder_init(&builder, 0, CODEC_NONE);
+	builder.attributes = origin.attributes;
+	if (origin.producer_id != 0) {
+		builder.producer_id = origin.producer_id;
+		builder.producer_epoch = 0;
+		builder.base_sequence = origin.sequence;
+	}
+	batch_builder_add(&builder, BENCH_NOW_MS + rig->turn++,
+	    slice_of_text(name), value < 0 ? SLICE_NULL : body, NULL, 0);
+	CU_ASSERT_EQUAL_FATAL(append(&rig->bench, &builder,
+	    origin.leader_epoch), ERR_NONE);
+}
+
+static void
+put(struct rig *rig, int key, int value)
+{
+	put_from(rig, key, value, (struct origin){ 0 });
+	rig->expected[key] = value;
+}
+
+/* So many of keys in turn, one batch each. */
+static void
+fill(struct rig *rig, int count)
+{
+	for (int i = 0; i < count; i++)
+		put(rig, rig->turn % KEYS, rig->turn + 1);
+}
+
+static void
+end_transaction(struct rig *rig, int64_t producer_id, bool commits)
+{
+	uint8_t key[4] = { 0 }, value[6] = { 0 };
+	struct batch_builder builder;
+	struct buffer bytes = BUFFER_EMPTY;
+	struct log_appended appended;
+
+	key[3] = commits;
+	batch_builder_init(&builder, log_end_offset(rig->bench.log),
+	    CODEC_NONE);
+	builder.attributes = BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL;
+	builder.producer_id = producer_id;
+	builder.producer_epoch = 0;
+	batch_builder_add(&builder, BENCH_NOW_MS + rig->turn++,
+	    slice_of(key, 4), slice_of(value, 6), NULL, 0);
+	CHECK(batch_builder_finish(&builder, &bytes) == ERR_NONE);
+	batch_builder_fini(&builder);
+	CU_ASSERT_EQUAL_FATAL(log_append_as_follower(rig->bench.log,
+	    buffer_slice(&bytes), &appended), ERR_NONE);
+	buffer_fini(&bytes);
+	log_set_high_watermark(rig->bench.log, log_end_offset(rig->bench.log));
+}
+
+static void
+roll(struct rig *rig)
+{
+	struct log *log = rig->bench.log;
+
+	lock_take(&log->writer);
+	CU_ASSERT_EQUAL(log_roll(log, log_end_offset(log)), ERR_NONE);
+	lock_release(&log->writer);
+	CU_ASSERT(log_finish_rolls(log));
+}
+
+/* --- what can be read ----------------------------------------------------- */
+
+struct seen {
+	int values[KEYS]; /* as rig->expected */
+	int records;
+	int batches;
+	int markers;
+	int empty;
+	int tombstones;
+	int horizons; /* batches that have one */
+	int64_t end;  /* behind the last batch */
+};
+
+static void
+see_record(struct seen *seen, const struct record *record)
+{
+	char name[16] = "";
+	int key;
+
+	seen->records++;
+	memcpy(name, record->key.data, record->key.length);
+	key = (int)strtol(name + 4, NULL, 10);
+	if (record->value.data == NULL) {
+		seen->tombstones++;
+		seen->values[key] = -1;
+	} else {
+		char text[40] = "";
+
+		memcpy(text, record->value.data, record->value.length);
+		seen->values[key] = (int)strtol(text, NULL, 10);
+	}
+}
+
+static void
+see_batch(struct seen *seen, const struct batch *batch)
+{
+	struct record_reader *reader;
+	struct record record;
+	int64_t horizon_ms;
+
+	CU_ASSERT_FATAL(batch_crc_good(batch));
+	CU_ASSERT(batch->base_offset >= seen->end);
+	seen->end = batch->last_offset + 1;
+	seen->batches++;
+	seen->empty += batch->record_count == 0;
+	seen->horizons += batch_delete_horizon(batch, &horizon_ms);
+	if ((batch->attributes & BATCH_ATTR_CONTROL) != 0) {
+		seen->markers += batch->record_count > 0;
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(record_reader_new(batch, 1 << 20, &reader),
+	    ERR_NONE);
+	while (record_reader_next(reader, &record) > 0)
+		see_record(seen, &record);
+	record_reader_free(&reader);
+}
+
+static void
+see_extent(struct seen *seen, struct extent *extent)
+{
+	uint8_t *bytes = mem_alloc(extent->length);
+	struct slice rest = slice_of(bytes, extent->length);
+	struct batch batch;
+
+	CU_ASSERT_EQUAL_FATAL(extent->blob->ops->read_at(extent->blob, bytes,
+	    extent->length, extent->position), (ssize_t)extent->length);
+	while (batch_next(&rest, &batch) == BATCH_OK)
+		see_batch(seen, &batch);
+	CU_ASSERT_EQUAL(rest.length, 0);
+	mem_free(bytes);
+	blob_unref(extent->blob);
+}
+
+static struct seen
+look(struct rig *rig)
+{
+	struct log *log = rig->bench.log;
+	struct seen seen = { .end = log_start_offset(log) };
+	struct log_read part;
+
+	for (;;) {
+		CU_ASSERT_EQUAL_FATAL(log_read(log, seen.end,
+		    log_end_offset(log), 1 << 20, true, &part), ERR_NONE);
+		if (part.extent.blob == NULL)
+			return (seen);
+		see_extent(&seen, &part.extent);
+	}
+}
+
+/* Where data of an aborted transaction is left, it is told to be aborted. */
+static void
+expect_aborted(struct rig *rig)
+{
+	struct log *log = rig->bench.log;
+	int64_t end = log_end_offset(log);
+
+	for (int64_t at = 0; at < end;) {
+		struct log_aborted_list aborted;
+		struct log_read part;
+		struct arena arena;
+		struct slice rest;
+		struct batch batch;
+		uint8_t *bytes;
+		bool data = false;
+
+		CU_ASSERT_EQUAL_FATAL(log_read(log, at, end, 1, true, &part),
+		    ERR_NONE);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
+		bytes = mem_alloc(part.extent.length);
+		CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(
+		    part.extent.blob, bytes, part.extent.length,
+		    part.extent.position), (ssize_t)part.extent.length);
+		rest = slice_of(bytes, part.extent.length);
+		CU_ASSERT_EQUAL_FATAL(batch_next(&rest, &batch), BATCH_OK);
+		data = batch.producer_id == 9 && batch.record_count > 0 &&
+		    (batch.attributes & BATCH_ATTR_CONTROL) == 0;
+		arena_init(&arena, 0);
+		CU_ASSERT_EQUAL(log_read_aborted(log, at, &part, &arena,
+		    &aborted), ERR_NONE);
+		CU_ASSERT(!data || aborted.count == 1);
+		arena_fini(&arena);
+		blob_unref(part.extent.blob);
+		at = batch.last_offset + 1;
+		mem_free(bytes);
+	}
+}
+
+/* The last value of each key is there; a tombstone may be gone. */
+static struct seen
+expect_latest(struct rig *rig)
+{
+	struct seen seen = look(rig);
+
+	for (int key = 0; key < KEYS; key++)
+		CU_ASSERT(seen.values[key] == rig->expected[key] ||
+		    (rig->expected[key] == -1 && seen.values[key] == 0));
+	return (seen);
+}
+
+/* Files whose names have a part. */
+static int
+count_files(struct rig *rig, const char *part)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	int count = 0;
+	DIR *dir;
+
+	bench_file(&rig->bench, "t-0", path);
+	dir = opendir(path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	while ((entry = readdir(dir)) != NULL)
+		count += strstr(entry->d_name, part) != NULL;
+	closedir(dir);
+	return (count);
+}
+
+/* --- a pass by hand ------------------------------------------------------- */
+
+static struct cleaning *
+begin(struct rig *rig, int64_t map_bytes)
+{
+	const struct cleaner_options options = { .threads = 1,
+		.map_bytes = map_bytes, .load_factor = 0.9,
+		.buffer_bytes = 1 << 20 };
+	struct clean_candidate candidate;
+
+	CU_ASSERT_FATAL(clean_look(rig->bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT_FATAL(clean_is_due(&candidate, &rig->bench.settings));
+	(void)log_ref(rig->bench.log);
+	return (cleaning_new(&candidate, &options));
+}
+
+static enum clean_state
+finish(struct rig *rig, struct cleaning **cleaning)
+{
+	enum clean_state state;
+
+	do
+		state = cleaning_step(*cleaning, 500);
+	while (state == CLEAN_MORE);
+	if (state == CLEAN_DONE)
+		atomic_store(&rig->bench.log->cleaned_to,
+		    (*cleaning)->end_offset);
+	cleaning_free(cleaning);
+	return (state);
+}
+
+static enum clean_state
+compact(struct rig *rig)
+{
+	struct cleaning *cleaning = begin(rig, 1 << 20);
+
+	return (finish(rig, &cleaning));
+}
+
+static void
+later(struct rig *rig, int64_t ms)
+{
+	clock_virtual_advance_to(&rig->bench.clock,
+	    clock_mono_ns(&rig->bench.clock.clock) + ms * 1000000);
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+static void
+test_map(void)
+{
+	const size_t limit = (size_t)64 * 100 * CLEAN_MAP_ENTRY;
+	struct random random;
+	struct clean_map *map;
+	int count = 0;
+	char text[16];
+
+	random_seed(&random, 7);
+	map = clean_map_new(limit, 0.5, &random);
+	CU_ASSERT(clean_map_bytes(map) < 4096);
+	for (;; count++) {
+		snprintf(text, sizeof(text), "%d", count);
+		CU_ASSERT_EQUAL(clean_map_get(map, slice_of_text(text)), -1);
+		if (!clean_map_put(map, slice_of_text(text), count))
+			break;
+	}
+	CU_ASSERT_EQUAL(count, 3200);
+	CU_ASSERT_EQUAL(clean_map_count(map), 3200);
+	CU_ASSERT_EQUAL(clean_map_percent(map), 50);
+	CU_ASSERT(clean_map_bytes(map) <= limit + 4096);
+	for (int i = 0; i < count; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		CU_ASSERT_EQUAL(clean_map_get(map, slice_of_text(text)), i);
+		/* Full, but for what it has. */
+		CU_ASSERT(clean_map_put(map, slice_of_text(text), i + 5));
+		CU_ASSERT_EQUAL(clean_map_get(map, slice_of_text(text)),
+		    i + 5);
+	}
+	CU_ASSERT(!clean_map_put(map, slice_of_text("x"), 1));
+	CU_ASSERT_EQUAL(clean_map_get(map, slice_of_text("")), -1);
+	clean_map_free(&map);
+	CU_ASSERT_PTR_NULL(map);
+	map = clean_map_new(1, 0, &random);
+	CU_ASSERT(clean_map_put(map, slice_of_text(""), 9));
+	CU_ASSERT_EQUAL(clean_map_get(map, slice_of_text("")), 9);
+	clean_map_free(&map);
+}
+
+static void
+test_latest_stays(void)
+{
+	struct clean_candidate candidate;
+	struct seen seen;
+	struct rig rig;
+	int64_t end, active;
+
+	rig_init(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 300);
+	log_finish_rolls(rig.bench.log);
+	end = log_end_offset(rig.bench.log);
+	active = log_active(rig.bench.log)->base_offset;
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), active);
+	CU_ASSERT_EQUAL(log_end_offset(rig.bench.log), end);
+	seen = expect_latest(&rig);
+	CU_ASSERT(seen.records < KEYS + (int)(end - active) + 1);
+	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+	CU_ASSERT_EQUAL(count_files(&rig, ".swap"), 0);
+	/* Nothing is dirty any more. */
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT(!clean_is_due(&candidate, &rig.bench.settings));
+	/* Again, and again over a restart of either kind. */
+	fill(&rig, 100);
+	log_finish_rolls(rig.bench.log);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	expect_latest(&rig);
+	/* What was compacted once is merged the next time. */
+	CU_ASSERT(log_segment_count(rig.bench.log) < 12);
+	bench_stop(&rig.bench);
+	bench_start(&rig.bench);
+	CU_ASSERT_EQUAL(count_files(&rig, ".deleted"), 0);
+	log_set_high_watermark(rig.bench.log, log_end_offset(rig.bench.log));
+	expect_latest(&rig);
+	bench_crash(&rig.bench);
+	bench_start(&rig.bench);
+	log_set_high_watermark(rig.bench.log, log_end_offset(rig.bench.log));
+	expect_latest(&rig);
+	rig_fini(&rig);
+}
+
+/* A map that is full ends the pass early: the next goes on there. */
+static void
+test_small_map(void)
+{
+	struct cleaning *cleaning;
+	struct rig rig;
+	int64_t before = 0;
+	int passes = 0;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	fill(&rig, 200);
+	roll(&rig);
+	while (atomic_load(&rig.bench.log->cleaned_to) <
+	    log_end_offset(rig.bench.log)) {
+		/* Seven keys. */
+		cleaning = begin(&rig, 1);
+		clean_map_free(&cleaning->map);
+		cleaning->map = clean_map_new((size_t)64 * CLEAN_MAP_ENTRY * 8,
+		    7.0 / 512, &rig.bench.storage->random);
+		CU_ASSERT_EQUAL_FATAL(finish(&rig, &cleaning), CLEAN_DONE);
+		CU_ASSERT_FATAL(atomic_load(&rig.bench.log->cleaned_to) >
+		    before);
+		before = atomic_load(&rig.bench.log->cleaned_to);
+		passes++;
+		expect_latest(&rig);
+	}
+	CU_ASSERT(passes >= 200 / 8);
+	CU_ASSERT_EQUAL(look(&rig).records, KEYS);
+	rig_fini(&rig);
+}
+
+static void
+test_tombstones(void)
+{
+	struct seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	put(&rig, 1, 10);
+	put(&rig, 2, 20);
+	put(&rig, 1, -1);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.records, 2);
+	CU_ASSERT_EQUAL(seen.tombstones, 1);
+	CU_ASSERT_EQUAL(seen.horizons, 1);
+	later(&rig, RETENTION_MS - 1);
+	put(&rig, 3, 30);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	CU_ASSERT_EQUAL(look(&rig).tombstones, 1);
+	later(&rig, 1);
+	put(&rig, 3, 31);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.tombstones, 0);
+	CU_ASSERT_EQUAL(seen.records, 2);
+	rig_fini(&rig);
+}
+
+/* Wherever the process dies: what comes back has the last value of each key,
+ * and no file of an exchange is left over. */
+static void
+test_deaths(void)
+{
+	bool done = false;
+	int deaths = 0;
+
+	/* Recovered as a whole, and from behind what is compacted. */
+	for (int turn = 0; !done || turn % 2 == 1; turn++) {
+		int calls = turn / 2;
+		struct cleaning *cleaning;
+		struct rig rig;
+
+		rig_init(&rig);
+		rig.bench.settings.segment_bytes = 700;
+		bench_start(&rig.bench);
+		fill(&rig, 40);
+		put_from(&rig, 5, 99, (struct origin){ .producer_id = 9,
+		    .attributes = BATCH_ATTR_TRANSACTIONAL });
+		end_transaction(&rig, 9, false);
+		roll(&rig);
+		fill(&rig, 1);
+		CU_ASSERT_EQUAL(log_flush(rig.bench.log), ERR_NONE);
+		if (turn % 2 == 1)
+			CU_ASSERT(log_dir_write_checkpoint(
+			    log_directory(rig.bench.log),
+			    CHECKPOINT_RECOVERY_POINT));
+		/* So that there are two groups. */
+		rig.bench.settings.segment_bytes = 3000;
+		log_set_settings(rig.bench.log, &rig.bench.settings);
+		cleaning = begin(&rig, 1 << 20);
+		files_faulty_kill_after(rig.bench.files, calls);
+		done = finish(&rig, &cleaning) == CLEAN_DONE &&
+		    !files_faulty_killed(rig.bench.files);
+		files_faulty_kill(rig.bench.files);
+		bench_stop(&rig.bench);
+		files_faulty_free(rig.bench.files);
+		rig.bench.files = files_faulty_new(files_system());
+		bench_start(&rig.bench);
+		log_set_high_watermark(rig.bench.log,
+		    log_end_offset(rig.bench.log));
+		/* The aborted one counts for who reads all. */
+		if (look(&rig).values[5] == 99)
+			rig.expected[5] = 99;
+		expect_latest(&rig);
+		expect_aborted(&rig);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".swap"), 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".deleted"), 0);
+		deaths++;
+		rig_fini(&rig);
+	}
+	CU_ASSERT(deaths > 80);
+}
+
+/* Who began before reads to the end what there was; others find their place at
+ * every offset.  One descriptor: every file is opened anew. */
+static void
+test_readers(void)
+{
+	struct log_read parts[64];
+	struct seen seen = { 0 };
+	size_t count = 0;
+	struct rig rig;
+	int64_t end;
+
+	rig_init(&rig);
+	rig.bench.descriptors = 1;
+	bench_start(&rig.bench);
+	fill(&rig, 300);
+	log_finish_rolls(rig.bench.log);
+	end = log_end_offset(rig.bench.log);
+	for (int64_t at = 0; at < end;) {
+		CU_ASSERT_EQUAL_FATAL(log_read(rig.bench.log, at, end, 1 << 20,
+		    true, &parts[count]), ERR_NONE);
+		at = parts[count].at_end_of_segment ||
+			parts[count].extent.blob != NULL ?
+		    rig.bench.log->segments->items[segment_list_find(
+			rig.bench.log->segments, at)]->next_offset : end;
+		count++;
+	}
+	for (int pass = 0; pass < 2; pass++) {
+		CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+		fill(&rig, 60);
+		log_finish_rolls(rig.bench.log);
+	}
+	for (size_t i = 0; i < count; i++)
+		see_extent(&seen, &parts[i].extent);
+	CU_ASSERT_EQUAL(seen.records, 300);
+	end = log_end_offset(rig.bench.log);
+	for (int64_t at = 0; at < end; at++) {
+		struct log_read part;
+		struct seen one = { 0 };
+
+		CU_ASSERT_EQUAL_FATAL(log_read(rig.bench.log, at, end, 1,
+		    true, &part), ERR_NONE);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
+		see_extent(&one, &part.extent);
+		CU_ASSERT(one.end > at);
+	}
+	expect_latest(&rig);
+	rig_fini(&rig);
+}
+
+/* Data of an aborted transaction goes at once; markers stay while there was
+ * data, and one more retention. */
+static void
+test_transactions(void)
+{
+	struct log_aborted_list aborted;
+	struct log_read part;
+	struct arena arena;
+	struct seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	for (int i = 0; i < 2; i++) {
+		put_from(&rig, 1 + i, 50, (struct origin){
+		    .producer_id = 100 + i,
+		    .attributes = BATCH_ATTR_TRANSACTIONAL });
+		end_transaction(&rig, 100 + i, i == 1);
+	}
+	rig.expected[2] = 50;
+	/* Their last batches are others. */
+	for (int i = 0; i < 2; i++) {
+		put_from(&rig, 3, 60 + i, (struct origin){
+		    .producer_id = 100 + i, .sequence = 1,
+		    .attributes = BATCH_ATTR_TRANSACTIONAL });
+		end_transaction(&rig, 100 + i, true);
+	}
+	rig.expected[3] = 61;
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.markers, 4);
+	CU_ASSERT_EQUAL(seen.records, 2);
+	CU_ASSERT_EQUAL(seen.empty, 1); /* 60: the last one of its producer */
+	CU_ASSERT_EQUAL(seen.horizons, 0);
+	/* The abort is told yet: who reads an older replica may need it. */
+	arena_init(&arena, 0);
+	CU_ASSERT_EQUAL(log_read(rig.bench.log, 0, 8, 1 << 20, true, &part),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(log_read_aborted(rig.bench.log, 0, &part, &arena,
+	    &aborted), ERR_NONE);
+	CU_ASSERT_EQUAL(aborted.count, 1);
+	blob_unref(part.extent.blob);
+	arena_fini(&arena);
+	/* No data is met: its marker gets a horizon, and goes after that. */
+	put(&rig, 4, 70);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.markers, 4);
+	CU_ASSERT_EQUAL(seen.horizons, 1);
+	later(&rig, RETENTION_MS);
+	put(&rig, 4, 71);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	CU_ASSERT_EQUAL(expect_latest(&rig).markers, 3);
+	rig_fini(&rig);
+}
+
+/* Of an open transaction nothing is known yet. */
+static void
+test_unstable(void)
+{
+	struct clean_candidate candidate;
+	struct rig rig;
+	int64_t open;
+
+	rig_init(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 60);
+	roll(&rig);
+	open = log_end_offset(rig.bench.log);
+	put_from(&rig, 1, 50, (struct origin){ .producer_id = 100,
+	    .attributes = BATCH_ATTR_TRANSACTIONAL });
+	fill(&rig, 60);
+	roll(&rig);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT_EQUAL(candidate.first_uncleanable, open);
+	end_transaction(&rig, 100, true);
+	roll(&rig);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT_EQUAL(candidate.first_uncleanable,
+	    log_end_offset(rig.bench.log));
+	/* Nor of what is not below the high watermark. */
+	log_set_high_watermark(rig.bench.log, open);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT(candidate.first_uncleanable <= open);
+	rig_fini(&rig);
+}
+
+/* A producer goes on where it was, over a restart that knows its log alone. */
+static void
+test_producers(void)
+{
+	struct log_producer *producers;
+	struct seen seen;
+	struct rig rig;
+	size_t count;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	for (int i = 0; i < 5; i++)
+		put_from(&rig, 1, 10 + i, (struct origin){ .producer_id = 77,
+		    .sequence = i });
+	put(&rig, 1, 20);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.records, 1);
+	CU_ASSERT_EQUAL(seen.empty, 1);
+	bench_stop(&rig.bench);
+	/* No snapshot tells. */
+	for (int64_t offset = 0; offset < 10; offset++) {
+		char name[64], path[PATH_MAX];
+
+		snprintf(name, sizeof(name), "t-0/%020" PRId64 ".snapshot",
+		    offset);
+		bench_file(&rig.bench, name, path);
+		unlink(path);
+	}
+	bench_crash(&rig.bench);
+	bench_start(&rig.bench);
+	producers = log_producers(rig.bench.log, &count);
+	CU_ASSERT_EQUAL_FATAL(count, 1);
+	CU_ASSERT_EQUAL(producers[0].last_sequence, 4);
+	CU_ASSERT_EQUAL(producers[0].last_data_offset, 4);
+	mem_free(producers);
+	rig_fini(&rig);
+}
+
+static void
+test_lags(void)
+{
+	struct log_settings *settings;
+	struct clean_candidate candidate;
+	struct rig rig;
+	int64_t now_ms;
+
+	rig_init(&rig);
+	settings = &rig.bench.settings;
+	settings->min_cleanable_ratio = 1;
+	bench_start(&rig.bench);
+	fill(&rig, 100);
+	log_finish_rolls(rig.bench.log);
+	/* Records are of BENCH_NOW_MS + 0..99. */
+	now_ms = BENCH_NOW_MS + 1100;
+	CU_ASSERT(clean_look(rig.bench.log, now_ms, &candidate));
+	CU_ASSERT_EQUAL(candidate.delay_ms, 0);
+	CU_ASSERT(!clean_is_due(&candidate, settings)); /* not above 1 */
+	settings->max_compaction_lag_ms = 1000;
+	log_set_settings(rig.bench.log, settings);
+	CU_ASSERT(clean_look(rig.bench.log, now_ms, &candidate));
+	CU_ASSERT_EQUAL(candidate.delay_ms, 100);
+	CU_ASSERT(clean_is_due(&candidate, settings));
+	CU_ASSERT(clean_look(rig.bench.log, now_ms - 100, &candidate));
+	CU_ASSERT_EQUAL(candidate.delay_ms, 0);
+	settings->max_compaction_lag_ms = INT64_MAX;
+	settings->min_compaction_lag_ms = 1050;
+	log_set_settings(rig.bench.log, settings);
+	CU_ASSERT(clean_look(rig.bench.log, now_ms, &candidate));
+	CU_ASSERT(candidate.first_uncleanable <= 51);
+	CU_ASSERT(candidate.first_uncleanable > 25);
+	CU_ASSERT(!clean_look(rig.bench.log, now_ms - 1000, &candidate));
+	rig_fini(&rig);
+}
+
+/* Whoever changes the log under a pass ends it, and what it made goes. */
+static void
+test_aborts(void)
+{
+	for (int how = 0; how < 4; how++) {
+		struct cleaning *cleaning;
+		enum clean_state state = CLEAN_MORE;
+		struct rig rig;
+		int64_t cut;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		fill(&rig, 100);
+		log_finish_rolls(rig.bench.log);
+		cut = log_active(rig.bench.log)->base_offset - 3;
+		cleaning = begin(&rig, 1 << 20);
+		while (state == CLEAN_MORE && cleaning->stage != CLEAN_SWAP)
+			state = cleaning_step(cleaning, 500);
+		CU_ASSERT_EQUAL(state, CLEAN_MORE);
+		CU_ASSERT(count_files(&rig, ".cleaned") > 0);
+		if (how == 0)
+			CU_ASSERT_EQUAL(log_truncate_to(rig.bench.log, cut),
+			    ERR_NONE);
+		if (how == 1)
+			CU_ASSERT_EQUAL(log_delete(rig.bench.storage, "t", 0),
+			    ERR_NONE);
+		/* The same segment, closed again, with other records. */
+		if (how == 3) {
+			CU_ASSERT_EQUAL(log_truncate_to(rig.bench.log, 1),
+			    ERR_NONE);
+			roll(&rig);
+			fill(&rig, 1);
+		}
+		if (how == 2) {
+			log_advance_start(rig.bench.log, cut);
+			log_retain(rig.bench.log);
+			CU_ASSERT(rig.bench.log->segments->items[0]
+				->base_offset > 0);
+		}
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_ABORTED);
+		if (how != 1) {
+			CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+			CU_ASSERT(look(&rig).records > 0);
+		}
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		rig_fini(&rig);
+	}
+}
+
+/* What was cut off is not taken for compacted when others come in its place. */
+static void
+test_truncation_lowers(void)
+{
+	struct rig rig;
+	uint8_t *bytes;
+	char expected[64];
+	size_t size;
+	int64_t base;
+
+	rig_init(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 100);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), 100);
+	CU_ASSERT_EQUAL(log_truncate_to(rig.bench.log, 90), ERR_NONE);
+	base = log_active(rig.bench.log)->base_offset;
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), base);
+	bytes = bench_read(&rig.bench, "cleaner-offset-checkpoint", &size);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	snprintf(expected, sizeof(expected), "0\n1\nt 0 %" PRId64 "\n", base);
+	CU_ASSERT(slice_equal_text(slice_of(bytes, size), expected));
+	mem_free(bytes);
+	/* Lost while nobody ran: nothing is known of what comes there. */
+	bench_stop(&rig.bench);
+	bench_write(&rig.bench, "cleaner-offset-checkpoint", "0\n1\nt 0 91\n",
+	    11, 0);
+	bench_start(&rig.bench);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
+	bench_stop(&rig.bench);
+	bench_write(&rig.bench, "cleaner-offset-checkpoint", "0\n1\nt 0 90\n",
+	    11, 0);
+	bench_start(&rig.bench);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), 90);
+	rig_fini(&rig);
+}
+
+static void
+test_damage(void)
+{
+	struct cleaning *cleaning;
+	struct rig rig;
+
+	rig_init(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 100);
+	log_finish_rolls(rig.bench.log);
+	bench_write(&rig.bench, "t-0/00000000000000000000.log", "x", 1, 300);
+	cleaning = begin(&rig, 1 << 20);
+	CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_DAMAGED);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
+	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+	CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+	rig_fini(&rig);
+}
+
+/* A want of room leaves the log as it is, and takes no directory. */
+static void
+test_wants(void)
+{
+	static const enum file_call calls[] = { FILE_CALL_WRITE,
+		FILE_CALL_RENAME, FILE_CALL_OPEN };
+	static const char *const parts[] = { ".cleaned", ".swap", ".cleaned" };
+	static const int errors[] = { ENOSPC, ENOSPC, EMFILE };
+
+	for (size_t i = 0; i < nelems(calls); i++) {
+		struct cleaning *cleaning;
+		struct rig rig;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		fill(&rig, 100);
+		log_finish_rolls(rig.bench.log);
+		cleaning = begin(&rig, 1 << 20);
+		files_faulty_set(rig.bench.files, parts[i], calls[i], i == 1,
+		    -1, errors[i]);
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_REFUSED);
+		files_faulty_clear(rig.bench.files);
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".swap"), 0);
+		CU_ASSERT(expect_latest(&rig).records > KEYS + 10);
+		later(&rig, 2000);
+		CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+		expect_latest(&rig);
+		rig_fini(&rig);
+	}
+}
+
+/* A disk that it would fill is not touched. */
+static void
+test_no_room(void)
+{
+	struct cleaning *cleaning;
+	struct rig rig;
+
+	rig_init(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 100);
+	log_finish_rolls(rig.bench.log);
+	rig.bench.options.disk_reserve_bytes = INT64_MAX / 2;
+	storage_set_options(rig.bench.storage, &rig.bench.options);
+	cleaning = begin(&rig, 1 << 20);
+	CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_REFUSED);
+	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+	CU_ASSERT(!atomic_load(&log_directory(rig.bench.log)->full));
+	rig.bench.options.disk_reserve_bytes = 0;
+	storage_set_options(rig.bench.storage, &rig.bench.options);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	expect_latest(&rig);
+	rig_fini(&rig);
+}
+
+/* --- by itself ------------------------------------------------------------ */
+
+static void
+run_to(struct rig *rig, int64_t ms)
+{
+	scheduler_run_until(rig->bench.scheduler, ms * 1000000);
+}
+
+/* Timers, the checkpoint, what is counted, and the limit. */
+static void
+test_cleaners(void)
+{
+	struct storage_cleaning cleaning;
+	struct loop *loop;
+	struct rig rig;
+	uint8_t *bytes;
+	char expected[64];
+	size_t size;
+
+	rig_init(&rig);
+	rig.bench.options.cleaner_enable = true;
+	rig.bench.options.cleaner_threads = 2;
+	rig.bench.options.cleaner_dedupe_buffer_bytes = 4 << 20;
+	rig.bench.options.cleaner_io_buffer_bytes = 512 << 10;
+	rig.bench.options.cleaner_io_buffer_load_factor = 0.9;
+	rig.bench.options.cleaner_io_max_bytes_per_second = 5000;
+	rig.bench.options.cleaner_backoff_ms = 15000;
+	rig.bench.options.retention_check_interval_ms = INT64_MAX;
+	rig.bench.options.flush_scheduler_interval_ms = INT64_MAX;
+	rig.bench.options.flush_offset_checkpoint_interval_ms = 60000;
+	rig.bench.options.flush_start_offset_checkpoint_interval_ms = 60000;
+	rig.bench.options.producer_id_expiration_check_interval_ms = 600000;
+	rig.bench.scheduler = scheduler_new_replay(&rig.bench.clock, 1);
+	loop = loop_new(rig.bench.scheduler, "upkeep");
+	loop_start(loop);
+	bench_start(&rig.bench);
+	fill(&rig, 200); /* about 20 KB */
+	storage_start_upkeep(rig.bench.storage, loop);
+	run_to(&rig, 2000);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
+	run_to(&rig, 14000);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to),
+	    log_active(rig.bench.log)->base_offset);
+	expect_latest(&rig);
+	bytes = bench_read(&rig.bench, "cleaner-offset-checkpoint", &size);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	snprintf(expected, sizeof(expected), "0\n1\nt 0 %" PRId64 "\n",
+	    log_active(rig.bench.log)->base_offset);
+	CU_ASSERT(slice_equal_text(slice_of(bytes, size), expected));
+	mem_free(bytes);
+	storage_cleaning(rig.bench.storage, &cleaning);
+	CU_ASSERT(cleaning.max_clean_seconds >= 4);
+	CU_ASSERT(cleaning.recopy_percent > 5);
+	CU_ASSERT(cleaning.recopy_percent < 20);
+	run_to(&rig, 29000);
+	storage_cleaning(rig.bench.storage, &cleaning);
+	CU_ASSERT_EQUAL(cleaning.max_dirty_percent, 0);
+	CU_ASSERT(cleaning.since_last_run_ms <= 15000);
+	/* The old files go. */
+	run_to(&rig, 120000);
+	CU_ASSERT_EQUAL(count_files(&rig, ".deleted"), 0);
+	/* A stop in the middle; the next start knows how far it was. */
+	fill(&rig, 200);
+	run_to(&rig, 136000);
+	storage_stop_upkeep(rig.bench.storage);
+	bench_stop(&rig.bench);
+	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+	loop_stop(loop);
+	loop_free(loop);
+	scheduler_free(rig.bench.scheduler);
+	rig.bench.scheduler = NULL;
+	bench_start(&rig.bench);
+	CU_ASSERT(atomic_load(&rig.bench.log->cleaned_to) >= 0);
+	expect_latest(&rig);
+	rig_fini(&rig);
+}
+
+static const struct unit_test tests[] = {
+	{ "the map of keys", test_map },
+	{ "the latest stays", test_latest_stays },
+	{ "a map that is full", test_small_map },
+	{ "tombstones", test_tombstones },
+	{ "deaths at every call", test_deaths },
+	{ "readers", test_readers },
+	{ "transactions", test_transactions },
+	{ "what is not decided", test_unstable },
+	{ "a producer's last batch", test_producers },
+	{ "lags", test_lags },
+	{ "changes under it", test_aborts },
+	{ "a truncation", test_truncation_lowers },
+	{ "damage", test_damage },
+	{ "room and descriptors", test_wants },
+	{ "a disk without room", test_no_room },
+	{ "cleaners by themselves", test_cleaners },
+};
+
+int
+main(void)
+{
+	return (unit_main("compaction", tests, nelems(tests)));
+}
