@@ -164,12 +164,16 @@ api_away_setup(struct task *task, void *arg)
 }
 
 static void
-api_away_arrive(struct post *post)
+api_away_begin(struct api_away *away)
 {
-	struct api_away *away = container_of(post, struct api_away, post);
-
 	task_start(away->loop, &api_away_class, away->first, api_away_setup,
 	    away);
+}
+
+static void
+api_away_arrive(struct post *post)
+{
+	api_away_begin(container_of(post, struct api_away, post));
 }
 
 static void
@@ -188,7 +192,10 @@ api_go_away_with(struct api_away *away, struct apis *apis,
 	away->request = request;
 	away->loop = loop;
 	away->post.run = api_away_arrive;
-	loop_post(loop, &away->post);
+	if (loop_is_current(loop))
+		api_away_begin(away);
+	else
+		loop_post(loop, &away->post);
 }
 
 bool
@@ -218,7 +225,10 @@ api_go_home(struct task *task)
 	struct api_away *away = api_away_of(task);
 
 	away->post.run = api_away_home;
-	loop_post(away->request->loop, &away->post);
+	if (loop_is_current(away->request->loop))
+		away->home(away);
+	else
+		loop_post(away->request->loop, &away->post);
 	return (STEP_DONE);
 }
 

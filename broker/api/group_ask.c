@@ -277,6 +277,8 @@ question_answer(struct group_question *q)
 	bool good, encoded;
 
 	request->abandoned = NULL;
+	if (q->visit_count == 1)
+		request_served_by(request, q->visits->loop);
 	wire_out_init(&out);
 	good = question_good(q);
 	encoded = good && api_encode(apis, request, q->plan.response, &out);

@@ -3,7 +3,8 @@
  * Connections of clients.
  *
  *	dealt --> arrives on its hub's loop --> turns ... -> closed -> forgotten
- *	 (post)                                                 |           ^
+ *	 (post)          ^                       |              |           ^
+ *	                 +-- moves (rehome.c) ---+              |           |
  *	                            ghost: its requests are with handlers --+
  *
  * A turn sends what can be sent, begins what may begin, and says what the
@@ -53,21 +54,29 @@ connection_deal(struct listener *listener, struct hub *hub,
 	loop_post(hub->loop, &c->arrival);
 }
 
+void
+connection_enter(struct connection *c)
+{
+	struct hub *hub = c->hub;
+
+	timer_init(&c->mute, hub->loop, connection_unmuted);
+	c->socket->sockets->ops->adopt(c->socket, hub->loop);
+	list_push_tail(&hub->connections, &c->link);
+	c->active_ns = loop_now_ns(hub->loop);
+	if (!timer_armed(&hub->sweep))
+		timer_arm_in(&hub->sweep, (int64_t)SWEEP_MS * 1000000);
+}
+
 static void
 connection_arrive(struct post *post)
 {
 	struct connection *c = container_of(post, struct connection, arrival);
 	struct hub *hub = c->hub;
 
-	timer_init(&c->mute, hub->loop, connection_unmuted);
 	c->id = (uint64_t)(hub->index + 1) << 48 | ++hub->ids;
 	c->socket->owner = c;
 	c->socket->on_ready = connection_ready;
-	c->socket->sockets->ops->adopt(c->socket, hub->loop);
-	list_push_tail(&hub->connections, &c->link);
-	c->active_ns = loop_now_ns(hub->loop);
-	if (!timer_armed(&hub->sweep))
-		timer_arm_in(&hub->sweep, (int64_t)SWEEP_MS * 1000000);
+	connection_enter(c);
 	diag_debug(hub->net->setup.diag, net, "connection=%s accepted id=%llu",
 	    c->peer, (unsigned long long)c->id);
 	if (hub->stopping)
@@ -146,7 +155,8 @@ connection_turn(struct connection *c)
 		output_write(c);
 	connection_settle(c);
 	c->busy = false;
-	connection_forget(c);
+	if (!rehome_begin(c))
+		connection_forget(c);
 }
 
 void

@@ -62,6 +62,9 @@ struct request {
 	bool dead;     /* net's: the connection is gone */
 };
 
+/* Another loop, and no third one, worked on it, and will on others like it: a
+ * connection that sends nothing else moves there. Before the answer. */
+void request_served_by(struct request *request, struct loop *loop);
 /* Answers; net encodes nothing: `out` is the response header and body without
  * the size in front, and is taken over. The request's memory goes. */
 void request_reply(struct request *request, struct wire_out *out);

@@ -103,6 +103,7 @@ struct exchange {
 	size_t out_length;      /* all of it, the size included */
 	int64_t answered_ns;
 	const char *close_why;  /* instead of an answer */
+	struct loop *served_by; /* the only other one that worked on it */
 	size_t frame_capacity;
 	size_t charged;         /* counted in net->frame_bytes */
 	bool pipelined;
@@ -263,7 +264,9 @@ struct connection {
 	struct list turn;      /* hub's */
 	struct list shake;     /* hub's */
 	int64_t shake_deadline_ns;
-	struct post arrival;   /* from the accepting loop */
+	struct post arrival;   /* from the accepting loop, or another hub's */
+	struct loop *drawn_to; /* served so many requests in a row: rehome.c */
+	unsigned drawn;
 	int64_t active_ns;
 
 	/* Bytes read that belong to no frame yet: [at, length). */
@@ -362,6 +365,8 @@ void secure_begin(struct connection *connection);
 void secure_step(struct connection *connection);
 void secure_fail(struct connection *connection, const char *why);
 void secure_fini(struct connection *connection);
+/* It has come to another hub. */
+void secure_moved(struct connection *connection);
 /* What TLS took of the output has not left yet. */
 bool secure_unsent(const struct connection *connection);
 void secure_sweep(struct hub *hub, int64_t now_ns);
@@ -377,6 +382,8 @@ void connection_ready(struct socket *socket, unsigned ready);
 /* Made by the accepting loop; it arrives at its hub by a post. */
 void connection_deal(struct listener *listener, struct hub *hub,
     struct socket *socket, const struct socket_address *peer);
+/* Its hub's from now on, on the hub's loop. */
+void connection_enter(struct connection *connection);
 /* Now, and whatever is unsent with it. */
 void connection_close(struct connection *connection, const char *why);
 /* Nothing more is read; closes when what was begun has been answered. */
@@ -386,6 +393,14 @@ void connection_turn(struct connection *connection);
 /* Frees a closed connection once nothing refers to it. */
 void connection_forget(struct connection *connection);
 void connection_touch(struct connection *connection);
+
+/* --- rehome.c ------------------------------------------------------------- */
+
+/* Who served what was just answered. */
+void rehome_note(struct connection *connection, const struct exchange *exchange);
+/* When it is time: the connection goes to another loop, whose it is from now
+ * on. Not inside the socket's on_ready. */
+bool rehome_begin(struct connection *connection);
 
 /* --- input.c -------------------------------------------------------------- */
 

@@ -97,6 +97,7 @@ exchange_answered(struct exchange *x)
 		return;
 	}
 	x->request.answered = true;
+	rehome_note(c, x);
 	exchange_release_frame(x);
 	arena_reset(&x->request.arena);
 	connection_advance(c);
@@ -131,6 +132,12 @@ request_close(struct request *request, const char *why)
 	CHECK(why != NULL);
 	x->close_why = why;
 	exchange_answered(x);
+}
+
+void
+request_served_by(struct request *request, struct loop *loop)
+{
+	exchange_of(request)->served_by = loop;
 }
 
 void

@@ -46,16 +46,29 @@ shaking_end(struct connection *c)
 	c->hub->shaking_count--;
 }
 
+static struct tls_scratch *
+hub_scratch(struct hub *hub)
+{
+	if (hub->scratch == NULL)
+		hub->scratch = tls_scratch_new();
+	return (hub->scratch);
+}
+
+void
+secure_moved(struct connection *c)
+{
+	if (c->secure)
+		tls_lend(c->socket, hub_scratch(c->hub));
+}
+
 void
 secure_begin(struct connection *c)
 {
 	struct hub *hub = c->hub;
 	struct connection *oldest;
 
-	if (hub->scratch == NULL)
-		hub->scratch = tls_scratch_new();
 	c->socket = tls_socket_new(c->listener->tls, c->socket, NULL,
-	    hub->scratch);
+	    hub_scratch(hub));
 	if (c->socket == NULL) {
 		connection_close(c, "memory");
 		return;

@@ -67,6 +67,9 @@ struct sockets_ops {
 	    const struct extent *extent);
 	/* Gives the socket to a loop; on_ready runs there from then on. */
 	void (*adopt)(struct socket *socket, struct loop *loop);
+	/* Takes it back, for another loop to adopt; nothing is wanted then. Not
+	 * inside on_ready. False: not at this moment. */
+	bool (*disown)(struct socket *socket);
 	/* False: the kernel has no room for another watch; close it. */
 	bool (*want)(struct socket *socket, unsigned events);
 	/* `reset`: RST instead of FIN. Safe inside on_ready. */

@@ -135,6 +135,11 @@ memory_news(struct post *post)
 			memory_free(s);
 		return;
 	}
+	/* They went to the loop that it had before. */
+	if (s->socket.loop == NULL || !loop_is_current(s->socket.loop)) {
+		memory_post(s);
+		return;
+	}
 	ready = memory_readiness(s) & s->wanted;
 	if (ready == 0)
 		return;
@@ -428,6 +433,14 @@ memory_adopt(struct socket *socket, struct loop *loop)
 }
 
 static bool
+memory_disown(struct socket *socket)
+{
+	memory_of(socket)->wanted = 0;
+	socket->loop = NULL;
+	return (true);
+}
+
+static bool
 memory_want(struct socket *socket, unsigned events)
 {
 	struct memory_socket *s = memory_of(socket);
@@ -490,6 +503,7 @@ static const struct sockets_ops memory_ops = {
 	.write = memory_write,
 	.send_extent = memory_send_extent,
 	.adopt = memory_adopt,
+	.disown = memory_disown,
 	.want = memory_want,
 	.close = memory_close,
 	.resolve = memory_resolve,

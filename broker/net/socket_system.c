@@ -3,8 +3,8 @@
  * Sockets of the kernel: TCP over IPv4 and IPv6, never blocking.
  *
  * Life of one: made by listen, accept or connect, owned by nobody yet; adopt()
- * ties it to a loop by a watch; close() takes the watch and the descriptor away
- * and the memory with them.
+ * ties it to a loop by a watch, disown() undoes that; close() takes the watch
+ * and the descriptor away and the memory with them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -377,6 +377,14 @@ system_adopt(struct socket *socket, struct loop *loop)
 }
 
 static bool
+system_disown(struct socket *socket)
+{
+	watch_fini(&system_of(socket)->watch);
+	socket->loop = NULL;
+	return (true);
+}
+
+static bool
 system_want(struct socket *socket, unsigned events)
 {
 	return (watch_want(&system_of(socket)->watch, events));
@@ -431,6 +439,7 @@ static const struct sockets_ops system_ops = {
 	.write = system_write,
 	.send_extent = system_send_extent,
 	.adopt = system_adopt,
+	.disown = system_disown,
 	.want = system_want,
 	.close = system_close,
 	.resolve = system_resolve,

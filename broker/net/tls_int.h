@@ -117,6 +117,8 @@ BIO_METHOD *tls_bio_method_new(void);
  * memory; the socket is closed. */
 struct socket *tls_socket_new(struct tls *tls, struct socket *inner,
     const char *host, struct tls_scratch *scratch);
+/* Another loop's, from which it has been adopted. */
+void tls_lend(struct socket *socket, struct tls_scratch *scratch);
 
 enum tls_progress { TLS_AGAIN, TLS_DONE, TLS_FAILED };
 /* Goes on with the handshake: first by the owner, then whenever on_ready is

@@ -867,10 +867,49 @@ tls_close(struct socket *socket, bool reset)
 		mem_free(t);
 }
 
+/* --- another loop --------------------------------------------------------- */
+
+static bool
+tls_disown(struct socket *socket)
+{
+	struct tls_socket *t = tls_of(socket);
+
+	CHECK(!t->busy);
+	if (t->shaking || t->readable || t->error != 0 || has_pending(t) ||
+	    !t->inner->sockets->ops->disown(t->inner))
+		return (false);
+	timer_disarm(&t->again);
+	t->wanted = t->inner_wanted = 0;
+	socket->loop = NULL;
+	return (true);
+}
+
+static void
+tls_adopt(struct socket *socket, struct loop *loop)
+{
+	struct tls_socket *t = tls_of(socket);
+
+	CHECK(socket->loop == NULL);
+	socket->loop = loop;
+	timer_init(&t->again, loop, tls_again);
+	t->inner->sockets->ops->adopt(t->inner, loop);
+}
+
+void
+tls_lend(struct socket *socket, struct tls_scratch *scratch)
+{
+	struct tls_socket *t = tls_of(socket);
+
+	CHECK(t->own_scratch == NULL && !t->entered);
+	t->scratch = scratch;
+}
+
 static const struct sockets_ops tls_ops = {
 	.read = tls_read,
 	.write = tls_write,
 	.send_extent = tls_send_extent,
+	.adopt = tls_adopt,
+	.disown = tls_disown,
 	.want = tls_want,
 	.close = tls_close,
 };

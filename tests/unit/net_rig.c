@@ -149,15 +149,29 @@ answer_late(struct timer *timer)
 }
 
 static void
-delay_start(struct rig *rig, struct request *r)
+answer_loop(struct timer *timer)
+{
+	struct delay *d = container_of(timer, struct delay, timer);
+	struct request *r = d->request;
+	uint8_t own = '0';
+
+	while (d->rig->loops[own - '0'] != r->loop)
+		own++;
+	request_served_by(r, d->rig->loops[r->body.data[1] - '0']);
+	answer(d->rig, r, slice_of(&own, 1));
+	mem_free(d);
+}
+
+static void
+delay_start(struct rig *rig, struct request *r, int32_t ms,
+    void (*run)(struct timer *timer))
 {
 	struct delay *d = mem_zalloc(sizeof(*d));
 
 	d->rig = rig;
 	d->request = r;
-	timer_init(&d->timer, r->loop, answer_late);
-	timer_arm_in(&d->timer,
-	    (int64_t)bytes_get_i32(r->body.data + 1) * 1000000);
+	timer_init(&d->timer, r->loop, run);
+	timer_arm_in(&d->timer, (int64_t)ms * 1000000);
 }
 
 static void
@@ -206,7 +220,7 @@ on_request(void *arg, struct request *r)
 		connection_mute_for(r->connection, rig->mute_ms);
 	switch (r->head.api_key == API_API_VERSIONS ? 'e' : what) {
 	case 'd':
-		delay_start(rig, r);
+		delay_start(rig, r, bytes_get_i32(body + 1), answer_late);
 		break;
 	case 'n':
 		atomic_fetch_sub(&rig->waiting, 1);
@@ -225,6 +239,9 @@ on_request(void *arg, struct request *r)
 		break;
 	case 'h':
 		hold(rig, r);
+		break;
+	case 's':
+		delay_start(rig, r, 0, answer_loop);
 		break;
 	default:
 		answer(rig, r, slice_of(body + skip, r->body.length - skip));

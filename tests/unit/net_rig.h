@@ -10,6 +10,8 @@
  *	x<n><size>  int32 n extents of int32 size, each after one byte '|'
  *	z<size>     int32 size bytes 'z'
  *	h<..>       holds the request until rig_release()
+ *	s<i>        answers the index of its loop, as one that the loop of index
+ *	            i worked on; both are digits
  *
  * The API decides about pipelining: Produce is, Metadata is not.
  */

@@ -314,6 +314,33 @@ test_echo(void)
 	}
 }
 
+/* A connection goes on with its keys on the loop that serves it. */
+static void
+test_rehome(void)
+{
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct world w;
+		struct talk talk;
+		unsigned moves = 0;
+
+		world_init(&w, seed);
+		world_start(&w);
+		talk_init(&talk, &w, false);
+		for (int i = 0; i < 40; i++) {
+			talk_ask(&talk, API_METADATA, i / 10 % 2 == 0 ? "s0" :
+			    "s1", 2);
+			world_run(&w, 20);
+		}
+		CU_ASSERT_EQUAL_FATAL(talk.in.length, 40 * 9);
+		for (size_t at = 9; at < talk.in.length; at += 9)
+			moves += talk.in.data[at + 8] != talk.in.data[at - 1];
+		CU_ASSERT_TRUE(moves == 3 || moves == 4);
+		CU_ASSERT_EQUAL(talk.in.data[39 * 9 + 8], '1');
+		talk_fini(&talk);
+		world_fini(&w);
+	}
+}
+
 /* The last answer goes out though the link is full when the close is due. */
 static void
 test_close_after_answer(void)
@@ -960,6 +987,7 @@ main(void)
 	static const struct unit_test tests[] = {
 		{ "extents, over a link that holds little", test_extents },
 		{ "records of every size, there and back", test_echo },
+	{ "a connection moves", test_rehome },
 		{ "a close waits for the last answer",
 		    test_close_after_answer },
 		{ "a peer that is trusted", test_peer_trusts },
