@@ -3,11 +3,12 @@
  * Connections.  Server side: listeners, framing, pipelining, bounds, orderly
  * replies.  Client side: peer.h, one outbound client for everybody.
  *
- * Life of a request: a connection belongs to one loop.  net reads the size,
- * then the frame into one buffer; parses the request header; makes a struct
- * request and hands it to the handler on that loop.  The handler answers, now
- * or later, with request_reply() or request_close().  Replies leave in the
- * order of the requests.
+ * Life of a request: a connection belongs to one loop, until it moves to one
+ * that serves it better (rehome.c).  net reads the size, then the frame into
+ * one buffer; parses the request header; makes a struct request and hands it to
+ * the handler on that loop.  The handler answers, now or later, with
+ * request_reply() or request_close().  Replies leave in the order of the
+ * requests.
  *
  *	socket -> [size][frame] -> request -> handler ... request_reply()
  *	   ^  stops reading when: requests or bytes per connection, bytes in all

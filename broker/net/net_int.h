@@ -397,7 +397,8 @@ void connection_touch(struct connection *connection);
 /* --- rehome.c ------------------------------------------------------------- */
 
 /* Who served what was just answered. */
-void rehome_note(struct connection *connection, const struct exchange *exchange);
+void rehome_note(struct connection *connection,
+    const struct exchange *exchange);
 /* When it is time: the connection goes to another loop, whose it is from now
  * on. Not inside the socket's on_ready. */
 bool rehome_begin(struct connection *connection);

@@ -16,11 +16,12 @@ frames_take(int descriptor, struct buffer *in,
     void (*take)(void *arg, struct slice frame), void *arg)
 {
 	size_t at = 0;
+	size_t room;
 	ssize_t n;
 
 	(void)buffer_reserve(in, 64 << 10);
-	n = recv(descriptor, in->data + in->length, in->capacity - in->length,
-	    MSG_DONTWAIT);
+	room = in->capacity - in->length;
+	n = recv(descriptor, in->data + in->length, room, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return (false);
 	if (n <= 0)
@@ -38,7 +39,7 @@ frames_take(int descriptor, struct buffer *in,
 	}
 	memmove(in->data, in->data + at, in->length - at);
 	in->length -= at;
-	return (true);
+	return ((size_t)n == room);
 }
 
 /* --- ticks ---------------------------------------------------------------- */

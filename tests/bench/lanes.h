@@ -8,8 +8,8 @@
 
 #include "client.h"
 
-/* Each whole frame, without its size, of what there is to receive goes to
- * `take`, the rest waits in `in`; false: nothing came. */
+/* Each whole frame, without its size, of what one recv(2) brings goes to
+ * `take`, the rest waits in `in`; true: there may be more to receive. */
 bool frames_take(int descriptor, struct buffer *in,
     void (*take)(void *arg, struct slice frame), void *arg);
 /* In `poll`, with a null pointer beside it. */

@@ -318,7 +318,8 @@ lane_open(struct run *run, struct lane *lane, int32_t partition)
 static void
 lane_turn(struct lane *lane, uint32_t events)
 {
-	/* Edge-triggered: until nothing is left. */
+	/* Edge-triggered: until a call brings less than it could, after which
+	 * epoll(7) tells of more. */
 	while ((events & EPOLLIN) != 0 && frames_take(lane->descriptor,
 	    &lane->in, lane_answered, lane))
 		lane_send(lane);
