@@ -322,6 +322,38 @@ def test_kafka_python(shared, version):
     assert got == [b"%d" % n for n in range(200)]
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one network thread only")
+def test_members_move_to_their_coordinators_thread(make_secure, authority,
+                                                   server):
+    """Their connections' keys and the counts of both threads go along."""
+    secure = make_secure({**server.pem_options(),
+                          "barnabas.log.level": "info,net=debug",
+                          "group.initial.rebalance.delay.ms": "0"}).start()
+    harness.create_topic(secure.broker, "moving", partitions=1)
+    members = [confluent_kafka.Consumer(
+        {"bootstrap.servers": secure.address, "security.protocol": "SSL",
+         "ssl.ca.location": str(authority.certificate), "group.id": f"g{n}",
+         "heartbeat.interval.ms": 50, "enable.auto.commit": False})
+        for n in range(12)]
+    for member in members:
+        member.subscribe(["moving"])
+
+    def moved():
+        for member in members:
+            assert member.poll(0.01) is None
+        return "is with loop=" in secure.broker.log()
+
+    wait_until(lambda: all([m.poll(0.01) is None and m.assignment()
+                            for m in members]), what="all are members")
+    wait_until(moved, what="a connection moved")
+    for n, member in enumerate(members):
+        where = confluent_kafka.TopicPartition("moving", 0, n)
+        member.commit(offsets=[where], asynchronous=False)
+        assert member.committed([where])[0].offset == n
+        member.close()
+    secure.broker.stop()
+
+
 # --- certificates of clients -------------------------------------------------
 
 def test_client_auth_required(make_secure, authority, stranger, server,
