@@ -24,6 +24,7 @@ class Client:
     way any more.  While `held`, nothing new is sent, only again."""
 
     held = False
+    pause = 0  # seconds behind each answer, or round
 
     def __init__(self, name, ledgers):
         self.name, self.ledgers = name, ledgers
@@ -69,7 +70,10 @@ class RawWriter(Client):
     acks = -1
     codecs = ("none",)
     depth = 4
-    pause = 0  # seconds behind each answer
+    most = 60  # records in a batch
+    patience = 30  # seconds for an answer
+    again = 0.02  # seconds until a new connection is tried
+    leaders = None  # who knows where the partition is led; else at `address`
 
     def __init__(self, address, ledger, **settings):
         super().__init__(ledger.name, [ledger])
@@ -80,11 +84,15 @@ class RawWriter(Client):
     def _run(self):
         while not self._over():
             try:
-                with wire.Client(self.address, 30) as client:
+                with wire.Client(self._place(), self.patience) as client:
                     self._serve(client)
             except (OSError, wire.Closed):
                 self.breaks += 1
-                self.stopping.wait(0.02)
+                self.stopping.wait(self.again)
+
+    def _place(self):
+        return self.address if self.leaders is None else self.leaders.address(
+            self.ledger.topic, self.ledger.partition)
 
     def _over(self):
         return self.stopping.is_set()
@@ -102,7 +110,8 @@ class RawWriter(Client):
                 self.stopping.wait(self.pause or 0.01)
 
     def _numbers(self):
-        return [self.ledger.take() for _ in range(self.rng.randint(1, 60))]
+        return [self.ledger.take()
+                for _ in range(self.rng.randint(1, self.most))]
 
     def _batch(self, numbers, **more):
         codec = self.rng.choice(self.codecs)
@@ -125,6 +134,8 @@ class RawWriter(Client):
 
     def _take(self, client, correlation, numbers):
         error, base = self._answer(client, correlation)
+        if error and self.leaders is not None:
+            raise OSError(f"refused: {error}")  # it may be led elsewhere
         if error:
             self.stopping.wait(0.02)
             return
@@ -229,25 +240,28 @@ class Librdkafka(Client):
                 self.outstanding += 1
                 turn += 1
             self.producer.poll(0.05)
+            if self.pause:
+                self.stopping.wait(self.pause)
 
 
 class KafkaPython(Client):
     """One producer that sends again and may repeat."""
 
-    def __init__(self, address, name, topic, partition):
+    def __init__(self, address, name, topic, partition, **settings):
         super().__init__(name, [Ledger(name, topic, partition, once=False)])
-        self.address = address
+        self.address, self.settings = address, settings
         self.most = 50
 
     def _run(self):
         ledger = self.ledgers[0]
-        producer = kafka.KafkaProducer(
-            bootstrap_servers=self.address, acks="all", retries=FOR_EVER,
-            compression_type="gzip", max_in_flight_requests_per_connection=1,
-            retry_backoff_ms=20, reconnect_backoff_ms=20, linger_ms=5,
-            reconnect_backoff_max_ms=200, request_timeout_ms=30000,
+        producer = kafka.KafkaProducer(**{
+            "bootstrap_servers": self.address, "acks": "all",
+            "retries": FOR_EVER, "compression_type": "gzip",
+            "max_in_flight_requests_per_connection": 1,
+            "retry_backoff_ms": 20, "reconnect_backoff_ms": 20, "linger_ms": 5,
+            "reconnect_backoff_max_ms": 200, "request_timeout_ms": 30000,
             # without it, it would give a batch up after request_timeout_ms
-            api_version=(1, 0))
+            "api_version": (1, 0), **self.settings})
         flying = collections.deque()
         while flying or not self.stopping.is_set():
             while len(flying) < self.most and self._more():
@@ -257,8 +271,8 @@ class KafkaPython(Client):
                     partition=ledger.partition)))
             if flying:
                 self._take(ledger, *flying.popleft())
-            else:
-                self.stopping.wait(0.01)
+            if self.pause or not flying:
+                self.stopping.wait(self.pause or 0.01)
         producer.close()
 
     def _take(self, ledger, number, future):
