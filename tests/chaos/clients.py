@@ -3,6 +3,7 @@
 acknowledged: raw ones, librdkafka, kafka-python."""
 
 import collections
+import functools
 import random
 import threading
 import traceback
@@ -199,49 +200,74 @@ class IdempotentWriter(RawWriter):
 class Librdkafka(Client):
     """One producer instance over all kills, to all partitions of a topic."""
 
+    # Whether another one takes its place when it ends itself.  Before 2.3.0 an
+    # idempotent one does so when a request that had no answer turns out not to
+    # have been written (librdkafka pull request 4438).
+    renewed = False
+
     def __init__(self, address, name, topic, partitions, **settings):
         once = settings.get("enable.idempotence", False)
         super().__init__(name, [Ledger(name, topic, p, once)
                                 for p in range(partitions)])
         self.topic = topic
         self.most = 150  # records under way
-        self.outstanding = 0
-        self.producer = confluent_kafka.Producer({
+        self.outstanding = self.turn = 0
+        self.fatal = None
+        self.settings = {
             "bootstrap.servers": address, "linger.ms": 2,
             "batch.num.messages": 10, "message.timeout.ms": 0,
             "message.send.max.retries": 10**7, "retry.backoff.ms": 20,
             # "unknown topic" is believed at once
             "topic.metadata.propagation.max.ms": 0,
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
-            "log_level": 0, "error_cb": self._error, **settings})
+            "log_level": 0, "error_cb": self._error, **settings}
+        self.producer = confluent_kafka.Producer(self.settings)
 
     def _error(self, error):
         if error.fatal():
-            self.failure = f"fatal: {error.str()}"
+            self.fatal = f"fatal: {error.str()}"
 
-    def _delivered(self, error, message):
+    def _renew(self):
+        """What was under way is given up, without another look."""
+        self.errors["ended itself"] += 1
+        self.fatal = None
+        self.outstanding = 0
+        self.producer = confluent_kafka.Producer(self.settings)
+
+    def _delivered(self, producer, error, message):
+        if producer is not self.producer:
+            return
         self.outstanding -= 1
         if error is not None:
             self.errors[error.str()] += 1
             return
         number = int(message.value().split(b" ", 2)[1])
-        self.ledgers[message.partition()].acknowledge(number,
-                                                      message.offset())
+        offset = message.offset()  # None: known as a retry, not where
+        self.ledgers[message.partition()].acknowledge(
+            number, -1 if offset is None else offset)
 
     def _run(self):
-        turn = 0
-        while self.failure is None and not (
-                self.stopping.is_set() and self.outstanding == 0):
-            while self.outstanding < self.most and self._more():
-                ledger = self.ledgers[turn % len(self.ledgers)]
-                self.producer.produce(
-                    self.topic, ledger.value(ledger.take()),
-                    partition=ledger.partition, on_delivery=self._delivered)
-                self.outstanding += 1
-                turn += 1
-            self.producer.poll(0.05)
+        while not (self.stopping.is_set() and self.outstanding == 0):
+            try:
+                self._fill()
+                self.producer.poll(0.05)
+            except confluent_kafka.KafkaException as e:
+                self.fatal = self.fatal or str(e)
+            if self.fatal is not None:
+                assert self.renewed, self.fatal
+                self._renew()
             if self.pause:
                 self.stopping.wait(self.pause)
+
+    def _fill(self):
+        while self.outstanding < self.most and self._more():
+            self.turn += 1
+            ledger = self.ledgers[self.turn % len(self.ledgers)]
+            self.producer.produce(
+                self.topic, ledger.value(ledger.take()),
+                partition=ledger.partition, on_delivery=functools.partial(
+                    self._delivered, self.producer))
+            self.outstanding += 1
 
 
 class KafkaPython(Client):

@@ -47,16 +47,16 @@ class Checker:
         """A client of who leads that partition."""
         return wire.Client(self.address)
 
-    def _bounds(self, client, reading):
-        return bounds(client, reading.topic, reading.partition)
+    def _bounds(self, reading):
+        with self._leader(reading) as client:
+            return bounds(client, reading.topic, reading.partition)
 
     def _ends(self, readings):
         """{(topic, partition): end} of what there is to read"""
         out = {}
         for r in readings:
             highest = r.begin()
-            with self._leader(r) as client:
-                start, end = self._bounds(client, r)
+            start, end = self._bounds(r)
             if start != 0:
                 r.tell(start, "the log begins there")
             if end <= highest or end < r.next:

@@ -182,6 +182,7 @@ def test_switch_rules():
     rules.replace([["10.77.0.1", "10.77.0.2", False, 1, 0.5]])
     first = rules.due((a, b), 5)
     assert 6 <= first <= 6.5 and rules.due((b, a), 5) == 5
+    assert not rules.drops((a, b))
     assert rules.due((a, b), 5.001) >= first
     rules.replace([["10.77.0.2", "10.77.0.1", True, 0, 0]])
     assert rules.drops((b, a)) and not rules.drops((a, b))

@@ -10,11 +10,12 @@ import confluent_kafka
 import harness
 import wire
 from clients import Client
-from readers import Checker, bounds, read_raw
+from ledger import Reading
+from readers import Checker, read_raw
 from witness import (Commits, high_watermarks, log_batches, next_offset,
                      replicas_wrong)
 
-OUT_OF_RANGE = 1
+OUT_OF_RANGE, NOT_LEADER = 1, 6
 OFFSETS = "__consumer_offsets"
 # the oldest that is for leaders alone, and has every codec
 FETCH_VERSION = 10
@@ -229,6 +230,8 @@ class ManyChecker(Checker):
     """Reads what readers.Checker reads, from whoever leads it, and holds it
     against what others were shown."""
 
+    excuse = None
+
     def __init__(self, cluster, leaders, ledgers, reads):
         super().__init__(cluster.bootstrap, cluster.topics, ledgers)
         self.cluster, self.leaders, self.reads = cluster, leaders, reads
@@ -239,16 +242,23 @@ class ManyChecker(Checker):
         return wire.Client(self.leaders.address(
             reading.topic, reading.partition))
 
-    def _bounds(self, client, reading):
-        """Of a leader that was just elected, too: it says so until it knows."""
-        return harness.wait_until(
-            lambda: self._told(client, reading), what="an end is told")
+    def _bounds(self, reading):
+        """Of a leader that was just elected, too: it says so until it knows;
+        and of another one than a moment ago."""
+        told = []
 
-    @staticmethod
-    def _told(client, reading):
-        with contextlib.suppress(AssertionError):
-            return bounds(client, reading.topic, reading.partition)
-        return None
+        def found():
+            try:
+                told[:] = super(ManyChecker, self)._bounds(reading)
+            except (OSError, wire.Closed, AssertionError) as e:
+                self.excuse = repr(e)
+            return told
+        try:
+            return harness.wait_until(found, pause=0.2)
+        except AssertionError:
+            raise AssertionError(
+                f"{reading.topic}/{reading.partition}: no end is told: "
+                f"{self.excuse}") from None
 
     def _note(self, ends, at, where, message):
         if message.offset() < ends[where]:
@@ -257,11 +267,17 @@ class ManyChecker(Checker):
         super()._note(ends, at, where, message)
 
     def batches(self):
-        out = []
-        for r in self._readings():
-            with self._leader(r) as client:
-                out += read_raw(client, r)[0]
-        return out
+        return [w for r in self._readings() for w in self._read_raw(r)]
+
+    def _read_raw(self, reading):
+        """Again where it is led elsewhere meanwhile."""
+        for _ in range(5):
+            again = Reading(reading.topic, reading.partition, self.ledgers)
+            with self._leader(again) as client:
+                wrong = read_raw(client, again)[0]
+            if not any(f"answers {NOT_LEADER}" in w for w in wrong):
+                break
+        return wrong
 
     # --- replicas ------------------------------------------------------------
 
