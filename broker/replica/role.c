@@ -9,6 +9,7 @@
 #include "replica/order_int.h"
 
 #include "config/options.h"
+#include "replica/follow.h"
 
 /* --- what readers see ----------------------------------------------------- */
 
@@ -282,6 +283,26 @@ replica_low_watermark(struct replica *replica)
 	}
 	lock_release(&replica->state);
 	return (least);
+}
+
+/* --- a follower's own ----------------------------------------------------- */
+
+void
+replica_followed(struct replica *replica, int64_t leader_high_watermark)
+{
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+
+	lock_take(&replica->state);
+	replica->end_offset = log_end_offset(log);
+	/* Downwards too: a new leader may not know better yet. */
+	replica->high_watermark = follow_high_watermark(
+	    leader_high_watermark >= 0 ? leader_high_watermark :
+					 replica->high_watermark,
+	    log_start_offset(log), replica->end_offset);
+	replica_publish(replica);
+	lock_release(&replica->state);
+	replica_tell_high_watermark(replica);
 }
 
 /* --- becoming ------------------------------------------------------------- */
