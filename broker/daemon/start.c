@@ -633,6 +633,8 @@ start_following(struct broker *b)
 	    .resolver = b->resolver,
 	    .listener = b->options->net.inter_broker_listener->name,
 	    .tls = b->tls.peers,
+	    .control_listener = broker_control_listener(b),
+	    .control_tls = b->tls.peers,
 	    .broker_epoch = start_broker_epoch,
 	    .broker_epoch_arg = b,
 	});

@@ -44,6 +44,7 @@ replicas_start_following(struct replicas *replicas,
 	replicas->fetchers = fetchers;
 	replicas->follow_arg = fetchers;
 	replicas->follow = &fetchers_ops;
+	replicas->proposer = isr_proposer_new(replicas, setup);
 }
 
 void

@@ -66,7 +66,8 @@ replicas_at_rest(const struct replicas *replicas)
 {
 	return (!atomic_load(&replicas->again.armed) &&
 	    moves_at_rest(replicas) &&
-	    fetchers_at_rest(replicas->fetchers));
+	    fetchers_at_rest(replicas->fetchers) &&
+	    isr_proposer_at_rest(replicas->proposer));
 }
 
 static void

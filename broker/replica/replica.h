@@ -56,10 +56,13 @@ struct follow_setup {
 	struct work_queue *resolver;
 	const char *listener; /* the brokers' own */
 	struct tls *tls;      /* for it; NULL: plaintext */
+	const char *control_listener; /* where the controller listens */
+	struct tls *control_tls;
 	int64_t (*broker_epoch)(void *arg); /* any thread; -1: none yet */
 	void *broker_epoch_arg;
 };
-/* Before the first order; what the setup names outlives the replicas. */
+/* Before the first order, on the setup's loop; what this names outlives the
+ * replicas. */
 void replicas_start_following(struct replicas *replicas,
     const struct follow_setup *setup);
 

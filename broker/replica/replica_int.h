@@ -110,7 +110,13 @@ struct replica {
 	int64_t end_offset;        /* (+) as published */
 	int64_t high_watermark;
 	bool high_watermark_known; /* (+) taken from the checkpoint */
-	struct isr isr;            /* membership (+), progress not */
+	/* Membership (+), progress and who joins not. */
+	struct isr isr;
+	uint64_t proposed;         /* a change of it, by its id, or: */
+#define PROPOSED_NOTHING 0
+#define PROPOSED_GIVEN_UP UINT64_MAX /* until the next leader epoch */
+	atomic_bool wished;        /* that the proposer looks at it */
+	struct list wish_link;     /* the proposer's lock */
 	atomic_int min_insync;     /* min.insync.replicas, last seen */
 
 	atomic_uint sight_sequence; /* odd while it is being written */
@@ -234,6 +240,7 @@ struct replicas {
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
 	struct fetchers *fetchers; /* NULL: likewise */
+	struct isr_proposer *proposer;
 };
 
 /* --- replicas.c ----------------------------------------------------------- */
@@ -298,6 +305,8 @@ void replica_publish(struct replica *replica);
 /* `lock` is held, `state` is not: the log's end moved. True: so did the high
  * watermark. */
 bool replica_end_moved(struct replica *replica);
+/* `state` is held. */
+struct isr_moment replica_moment(const struct replica *replica);
 /* `state` is held. True: the high watermark moved. */
 bool replica_advance(struct replica *replica);
 /* Tells storage; no lock of this room's needs to be held. */
@@ -359,6 +368,19 @@ bool moves_at_rest(const struct replicas *replicas);
 void moves_fini(struct replicas *replicas);
 /* Nobody else has the replica: one that is over is let go. */
 void moves_let_go(struct replica *replica);
+
+/* --- isr_propose.c -------------------------------------------------------- */
+
+struct follow_setup;
+struct isr_proposer;
+struct isr_proposer *isr_proposer_new(struct replicas *replicas,
+    const struct follow_setup *setup);
+/* A follower may have reached its leader. Any thread, no lock is held. */
+void isr_wish(struct replica *replica);
+/* On the setup's loop. NULL is good. */
+void isr_proposer_stop(struct isr_proposer *proposer);
+bool isr_proposer_at_rest(const struct isr_proposer *proposer);
+void isr_proposer_free(struct isr_proposer **proposer);
 
 /* --- fetchers.c ----------------------------------------------------------- */
 

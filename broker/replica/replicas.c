@@ -90,6 +90,7 @@ replicas_stop(struct replicas *replicas)
 	fetchers_close(replicas->fetchers);
 	replicas_each(replicas, stop_one, NULL);
 	fetchers_stop(replicas->fetchers);
+	isr_proposer_stop(replicas->proposer);
 }
 
 bool
@@ -113,6 +114,7 @@ replicas_free(struct replicas **replicas)
 	orders_again_fini(gone);
 	moves_fini(gone);
 	fetchers_free(&gone->fetchers);
+	isr_proposer_free(&gone->proposer);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);
 	for (size_t i = 0; i < TABLE_SHARDS; i++) {
 		struct hash *hash = &gone->shards[i].replicas;
@@ -168,6 +170,7 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	lock_init(&replica->queue_lock, LOCK_RANK_LEAF);
 	list_init(&replica->queue);
 	list_init(&replica->drain.link);
+	list_init(&replica->wish_link);
 	atomic_init(&replica->min_insync, 1);
 	atomic_init(&replica->fetch_lag, FETCH_LAG_NONE);
 	replica->leader = replica->leader_epoch = replica->leads_since = -1;
