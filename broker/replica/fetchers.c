@@ -299,6 +299,15 @@ fetcher_wake(struct fetcher *fetcher)
 /* --- the end -------------------------------------------------------------- */
 
 static void
+fetcher_rest_run(struct post *post)
+{
+	struct fetcher *fetcher = container_of(post, struct fetcher,
+	    stop_post);
+
+	atomic_fetch_sub(&fetcher->fetchers->busy, 1);
+}
+
+static void
 fetcher_stop_run(struct post *post)
 {
 	struct fetcher *fetcher = container_of(post, struct fetcher,
@@ -324,7 +333,9 @@ fetcher_stop_run(struct post *post)
 	fetcher->order_count = 0;
 	/* What came meanwhile is dropped. */
 	fetcher_inbox_run(&fetcher->post);
-	atomic_fetch_sub(&fetcher->fetchers->busy, 1);
+	/* What the connection left to this loop comes first. */
+	fetcher->stop_post.run = fetcher_rest_run;
+	loop_post(fetcher->loop, &fetcher->stop_post);
 }
 
 void
