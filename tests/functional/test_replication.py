@@ -154,3 +154,76 @@ def test_old_leader_truncates(make_brokers):
                        what="the old leader has followed")
     assert "truncated from" in leader.log()
     assert [n for n in numbers(follower, "t") if n != 1000] == kept
+
+
+def test_in_sync_replicas(make_brokers):
+    """Who dies or hangs is taken out, who is back and has all is taken in."""
+    brokers = make_brokers(3)
+    leader, (one, other) = make_topic(brokers, "t")
+    fill(leader, "t", 0, 5)
+    one.kill()
+    in_sync(leader, "t", [leader.broker_id, other.broker_id])
+    fill(leader, "t", 5, 5)
+    one.start()
+    in_sync(leader, "t", [0, 1, 2])
+    # one that hangs and keeps its session is taken out by the leader
+    other.process.send_signal(19)
+    try:
+        in_sync(leader, "t", [leader.broker_id, one.broker_id])
+        fill(leader, "t", 10, 5)
+    finally:
+        other.process.send_signal(18)
+    in_sync(leader, "t", [0, 1, 2])
+    fill(leader, "t", 15, 5)
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="all have the same log")
+    assert leader.metric("kafka_server_replicamanager_isrexpands_total") >= 1
+    assert numbers(leader, "t") == list(range(20))
+    for follower in (one, other):
+        assert follower.metric(
+            "kafka_server_replicafetchermanager_failedpartitionscount") == 0
+
+
+def test_min_insync_replicas(make_brokers):
+    brokers = make_brokers(2)
+    leader, (follower,) = make_topic(brokers, "t", min_insync_replicas=2)
+    fill(leader, "t", 0, 5)
+    follower.kill()
+    in_sync(leader, "t", [leader.broker_id])
+    refused = harness.wait_until(
+        lambda: produce(leader, "t", [b"refused"])["ErrorCode"],
+        what="acks=all is refused")
+    assert refused == 19  # NOT_ENOUGH_REPLICAS
+    fill(leader, "t", 5, 2, acks=1)
+    # nobody may see what is not on enough replicas
+    assert numbers(leader, "t") == list(range(5))
+    follower.start()
+    in_sync(leader, "t", [0, 1])
+    fill(leader, "t", 7, 3)
+    assert numbers(leader, "t") == list(range(10))
+    assert same_logs(brokers, "t")
+
+
+def test_many_partitions(make_brokers):
+    """Over several fetchers, and a topic that is deleted meanwhile."""
+    brokers = make_brokers(2, num_replica_fetchers=3)
+    for topic in ("many", "gone"):
+        harness.create_topic(brokers[0], topic, 30, 2)
+        for broker in brokers:
+            harness.wait_topic(broker, topic, 30)
+    with wire.Client(brokers[0].address) as client:
+        told = client.call("Metadata", 7, Topics=[{"Name": "many"}],
+                           AllowAutoTopicCreation=False)["Topics"][0]
+        leaders = {p["PartitionIndex"]: p["LeaderId"]
+                   for p in told["Partitions"]}
+        client.call("DeleteTopics", 4, TopicNames=["gone"], TimeoutMs=20000)
+    assert set(leaders.values()) == {0, 1}
+    for partition, leader in leaders.items():
+        with wire.Client(brokers[leader].address) as client:
+            part = wire.produce(client, "many", wire.batch([b"x" * 1000]),
+                                partition=partition)
+            assert part["ErrorCode"] == 0, part
+    for partition in leaders:
+        logs = [b.log_files("many", partition)[0].read_bytes()
+                for b in brokers]
+        assert logs[0] == logs[1] != b""
