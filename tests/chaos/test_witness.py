@@ -7,7 +7,7 @@ import pytest
 import switch
 import wire
 from witness import (Commits, Reads, high_watermarks, log_batches,
-                     next_offset, replicas_wrong)
+                     newest_segment, next_offset, replicas_wrong)
 
 # --- what readers were shown -------------------------------------------------
 
@@ -129,6 +129,8 @@ def test_log_files(tmp_path):
     assert read(11) == []
     assert next_offset(log_batches(tmp_path)) == 11
     assert next_offset(log_batches(tmp_path / "none")) == 0
+    assert newest_segment(tmp_path) == 9
+    assert newest_segment(tmp_path / "none") == 0
 
 
 def test_checkpoint(tmp_path):

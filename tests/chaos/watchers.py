@@ -12,10 +12,11 @@ import wire
 from clients import Client
 from ledger import Reading
 from readers import Checker, read_raw
-from witness import (Commits, high_watermarks, log_batches, next_offset,
-                     replicas_wrong)
+from witness import (Commits, high_watermarks, log_batches,
+                     newest_segment, next_offset, replicas_wrong)
 
 OUT_OF_RANGE, NOT_LEADER = 1, 6
+RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
 OFFSETS = "__consumer_offsets"
 # the oldest that is for leaders alone, and has every codec
 FETCH_VERSION = 10
@@ -119,22 +120,24 @@ class LibrdkafkaWatcher(Watcher):
             "check.crcs": True, "fetch.wait.max.ms": 100,
             "socket.timeout.ms": 5000, "reconnect.backoff.max.ms": 500,
             "topic.metadata.refresh.interval.ms": 2000, "log_level": 0})
-        consumer.assign([self._at(w) for w in self.next])
+        self._assign(consumer)
         while not self.stopping.wait(self.pause):
-            for m in consumer.consume(500, 0.1):
-                where = m.topic(), m.partition()
+            messages = consumer.consume(500, 0.1)
+            for m in messages:
                 if m.error() is None:
-                    self.note(where, m.offset(), m.value())
-                    continue
-                self.errors[m.error().name()] += 1
-                if m.error().code() == \
-                        confluent_kafka.KafkaError._AUTO_OFFSET_RESET:
-                    # it may ask a follower that lags: again, elsewhere
-                    consumer.seek(self._at(where))
+                    self.note((m.topic(), m.partition()), m.offset(),
+                              m.value())
+                else:
+                    self.errors[m.error().name()] += 1
+            if any(m.error() is not None and m.error().code() == RESET
+                   for m in messages):
+                # it may have asked a follower that lags: again, elsewhere
+                self._assign(consumer)
         consumer.close()
 
-    def _at(self, where):
-        return confluent_kafka.TopicPartition(*where, self.next[where])
+    def _assign(self, consumer):
+        consumer.assign([confluent_kafka.TopicPartition(*where, offset)
+                         for where, offset in self.next.items()])
 
 
 class Committer(Client):
@@ -285,9 +288,12 @@ class ManyChecker(Checker):
         return [*self.topics.items(), (OFFSETS, 3)]
 
     def _copies(self, topic, partition, start):
-        return {b.broker_id: log_batches(
-            b.data / f"{topic}-{partition}", start)
-            for b in self.cluster.brokers}
+        """Of what is compacted, what is too new for that everywhere."""
+        folders = {b.broker_id: b.data / f"{topic}-{partition}"
+                   for b in self.cluster.brokers}
+        if topic == OFFSETS:
+            start = max(start, *map(newest_segment, folders.values()))
+        return {n: log_batches(f, start) for n, f in folders.items()}
 
     def replicas(self):
         """Differences below the smallest high watermark; the brokers run."""
@@ -310,7 +316,7 @@ class ManyChecker(Checker):
         return {(t, p): self._copies(t, p, 0)
                 for t, count in self._logs() for p in range(count)}
 
-    def replicas_at_rest(self):
+    def replicas_at_rest(self, seconds=harness.PATIENCE):
         """Nobody writes any more: whole logs are alike, to the last byte, when
         the followers have had the time; and no reader saw more."""
         def unlike():
@@ -318,7 +324,7 @@ class ManyChecker(Checker):
             return [w for where, copies in self.rest.items()
                     for w in replicas_wrong("%s/%d" % where, copies)]
         with contextlib.suppress(AssertionError):
-            harness.wait_until(lambda: not unlike(), pause=0.5)
+            harness.wait_until(lambda: not unlike(), seconds, pause=0.5)
         for where, copies in self.rest.items():
             if where[0] != OFFSETS:
                 self.reads.end(*where, min(

@@ -158,6 +158,11 @@ def log_batches(folder, start=0):
     return [b for b in out if b.last_offset >= start]
 
 
+def newest_segment(folder):
+    """Its base offset."""
+    return max((int(f.stem) for f in folder.glob("*.log")), default=0)
+
+
 def high_watermarks(folder):
     """{(topic, partition): offset} of a log directory's checkpoint"""
     path = folder / "replication-offset-checkpoint"
