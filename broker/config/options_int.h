@@ -42,7 +42,7 @@
 #define KRAFT_ONLY NO_EFFECT("only Kafka's KRaft mode reads it")
 #define TIERED_ONLY NO_EFFECT("this version has no tiered storage")
 
-#define WHY_FOLLOWER "this version does not follow other brokers' leaders"
+#define WHY_BUFFER "the kernel sizes the buffers of connections to brokers"
 #define WHY_BALANCE "this version leaves leaders where they are"
 #define WHY_TRANSACTIONS "this version has no transactions"
 #define WHY_QUOTAS "this version has no quotas"

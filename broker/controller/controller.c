@@ -59,6 +59,7 @@ controller_new(const struct controller_setup *setup)
 	list_init(&c->deletings);
 	list_init(&c->expansions);
 	list_init(&c->departures);
+	list_init(&c->alterings);
 	list_init(&c->polls);
 	list_init(&c->allocations);
 	return (c);
@@ -89,6 +90,7 @@ controller_forget(struct controller *c)
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
 	departures_cancel(c);
+	alterings_cancel(c);
 	polls_cancel(c, false);
 	/* What is watched will be read anew, by whoever is elected. */
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
@@ -155,6 +157,7 @@ controller_calls_cancel(struct controller *c)
 	deletings_cancel(c);
 	expansions_cancel(c);
 	departures_cancel(c);
+	alterings_cancel(c);
 	polls_cancel(c, true);
 	allocations_cancel(c);
 }
@@ -623,6 +626,8 @@ controller_idle(struct task *t)
 		return (task_next(t, polls_node));
 	if (watch_changed(c, WATCH_REASSIGNMENTS))
 		return (task_next(t, notices_unserved));
+	if (!list_empty(&c->alterings) && alter_waits(c))
+		return (task_next(t, alterings_run));
 	controller_measure(c);
 	return (STEP_WAIT);
 }

@@ -101,6 +101,9 @@ void controller_create_partitions(struct controller *controller,
  * candidate any more until it registers anew. */
 void controller_controlled_shutdown(struct controller *controller,
     struct controller_call *call);
+/* AlterPartition: a leader asks for another ISR. NOT_CONTROLLER on top. */
+void controller_alter_partition(struct controller *controller,
+    struct controller_call *call);
 /* ElectLeaders: preferred leaders, or any that live where there is none; waits
  * until all loops know them, or the deadline. NOT_CONTROLLER inside. */
 void controller_elect_leaders(struct controller *controller,

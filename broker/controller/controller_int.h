@@ -20,6 +20,7 @@
  *	delete.c       DeleteTopics: marks written, the end waited for
  *	expand.c       CreatePartitions
  *	departure.c    ControlledShutdown
+ *	alter.c        AlterPartition; alteration.h decides
  *	polls.c        leaders that somebody wants: ElectLeaders
  *	producer_ids.c blocks of producer ids
  *
@@ -119,6 +120,7 @@ struct partition {
 	bool stale;      /* to be read again before the next write */
 	bool announce;   /* what was read may be news to the brokers */
 	enum leader_wish wish;
+	bool altering;   /* in the request that alter.c works at */
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
 	uint64_t shown;
@@ -387,6 +389,8 @@ struct controller {
 	struct list deletings;   /* tasks of delete.c */
 	struct list expansions;  /* tasks of expand.c */
 	struct list departures;  /* tasks of departure.c */
+	struct list alterings;   /* tasks of alter.c */
+	struct altering *altering; /* the one at hand; NULL: none */
 	struct list polls;       /* tasks of polls.c */
 	struct list allocations; /* tasks of producer_ids.c */
 };
@@ -505,6 +509,11 @@ extern task_step departure_run;
 /* A broker that goes has not been looked at yet. */
 bool departure_waits(const struct controller *controller);
 
+/* alter.c */
+extern task_step alterings_run;
+/* A leader asked for another ISR and was not looked at yet. */
+bool alter_waits(const struct controller *controller);
+
 /* polls.c */
 extern task_step polls_run, polls_node;
 /* An election was asked for that has not been looked at yet. */
@@ -532,6 +541,7 @@ void creations_cancel(struct controller *controller);
 void deletings_cancel(struct controller *controller);
 void expansions_cancel(struct controller *controller);
 void departures_cancel(struct controller *controller);
+void alterings_cancel(struct controller *controller);
 /* Those, too, whose states are written and only to be shown? */
 void polls_cancel(struct controller *controller, bool written);
 void allocations_cancel(struct controller *controller);

@@ -624,6 +624,23 @@ start_high_watermark(void *arg, struct slice topic, int32_t partition,
 }
 
 static void
+start_following(struct broker *b)
+{
+	replicas_start_following(b->replicas, &(struct follow_setup){
+	    .loops = b->loops,
+	    .loop_count = b->loop_count,
+	    .sockets = b->setup.seams.sockets,
+	    .resolver = b->resolver,
+	    .listener = b->options->net.inter_broker_listener->name,
+	    .tls = b->tls.peers,
+	    .control_listener = broker_control_listener(b),
+	    .control_tls = b->tls.peers,
+	    .broker_epoch = start_broker_epoch,
+	    .broker_epoch_arg = b,
+	});
+}
+
+static void
 start_cluster_rooms(struct broker *b)
 {
 	const struct seams *seams = &b->setup.seams;
@@ -651,6 +668,7 @@ start_cluster_rooms(struct broker *b)
 	    .diag = seams->diag,
 	    .metrics = b->setup.metrics,
 	});
+	start_following(b);
 	/* Before the first order: it is told where this broker leads. */
 	b->groups = groups_new(&(struct groups_setup){
 	    .options = &b->options->group,

@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "config/options.h"
+#include "replica/fetcher_int.h"
 
 /* What one holder on a loop appends for others. */
 #define APPENDS_TAKEN_ALONG 64
@@ -41,23 +42,35 @@ static void append_settle(struct replica *replica, size_t budget);
 static void append_drain_later(struct replica *replica);
 static bool append_dir_is_slow(const struct replica *replica);
 
+static bool
+append_now(struct append *append, bool slow)
+{
+	struct replica *replica = append->replica;
+	size_t budget = APPENDS_TAKEN_ALONG;
+
+	if (slow || atomic_load(&replica->queue_length) != 0 ||
+	    !lock_try(&replica->lock))
+		return (false);
+	append_run(append);
+	if (!append_release(replica, &budget, append->error == ERR_NONE))
+		append_settle(replica, budget);
+	return (true);
+}
+
+bool
+append_try(struct append *append)
+{
+	return (append_now(append, append_dir_is_slow(append->replica)));
+}
+
 bool
 append_submit(struct append *append)
 {
 	struct replica *replica = append->replica;
-
 	bool slow = append_dir_is_slow(replica);
 
-	if (!slow && atomic_load(&replica->queue_length) == 0 &&
-	    lock_try(&replica->lock)) {
-		size_t budget = APPENDS_TAKEN_ALONG;
-
-		append_run(append);
-		if (!append_release(replica, &budget,
-			append->error == ERR_NONE))
-			append_settle(replica, budget);
+	if (append_now(append, slow))
 		return (true);
-	}
 	lock_take(&replica->queue_lock);
 	list_push_tail(&replica->queue, &append->link);
 	atomic_fetch_add(&replica->queue_length, 1);
@@ -391,6 +404,10 @@ append_run(struct append *append)
 	    memory_order_relaxed);
 	int64_t began_ns;
 
+	if (append->following != NULL) {
+		append->error = append_fetched(append);
+		return;
+	}
 	append->error = append_allowed(append, replica, log);
 	append->leader_epoch = replica->leader_epoch;
 	append->log_start_offset = log == NULL ? -1 : log_start_offset(log);
@@ -403,4 +420,37 @@ append_run(struct append *append)
 	append_dir_took(replica, began_ns,
 	    (size_t)append->verdict.batch.size);
 	append->log_start_offset = log_start_offset(log);
+}
+
+enum error
+append_fetched(struct append *append)
+{
+	struct replica *replica = append->replica;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	struct metrics *metrics = replica->replicas->setup.metrics;
+	enum error error = ERR_NONE;
+	int64_t began_ns, lag;
+
+	append->appended = (struct log_appended){ .base_offset = -1 };
+	if (!following_holds(append->following) ||
+	    log_end_offset(log) != append->fetch_offset)
+		return (ERR_NOT_LEADER_OR_FOLLOWER);
+	if (append->fetched.length > 0) {
+		began_ns = append_dir_begins(replica);
+		error = log_append_as_follower(log, append->fetched,
+		    &append->appended);
+		append_dir_took(replica, began_ns, append->fetched.length);
+	}
+	if (error != ERR_NONE)
+		return (error);
+	metrics_add(metrics, METRIC_REPLICATION_BYTES_IN,
+	    (int64_t)append->fetched.length);
+	replica_followed(replica, append->leader_high_watermark);
+	lag = append->leader_high_watermark - log_end_offset(log);
+	atomic_store(&replica->fetch_lag, lag > 0 ? lag : 0);
+	/* What lies above our high watermark comes with one of the next. */
+	if (append->leader_start_offset > log_start_offset(log))
+		error = log_advance_start(log, append->leader_start_offset);
+	return (error == ERR_OFFSET_OUT_OF_RANGE ? ERR_NONE : error);
 }

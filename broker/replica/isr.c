@@ -162,3 +162,50 @@ isr_lagging(const struct isr *isr, const struct isr_moment *moment,
 			out[count++] = isr->members[i].broker;
 	return (count);
 }
+
+enum isr_outcome
+isr_judge(enum error error)
+{
+	switch (error) {
+	case ERR_NONE:
+		return (ISR_COMMIT);
+	case ERR_OPERATION_NOT_ATTEMPTED:
+	case ERR_INELIGIBLE_REPLICA:
+		return (ISR_REVERT);
+	case ERR_UNKNOWN_TOPIC_OR_PARTITION:
+	case ERR_UNKNOWN_TOPIC_ID:
+	case ERR_FENCED_LEADER_EPOCH:
+	case ERR_INVALID_UPDATE_VERSION:
+	case ERR_INVALID_REQUEST:
+	case ERR_NEW_LEADER_ELECTED:
+		return (ISR_GIVE_UP);
+	default:
+		return (ISR_AGAIN);
+	}
+}
+
+bool
+isr_commit(struct isr *isr, const int32_t *in_sync, int32_t count,
+    int32_t self)
+{
+	if (!listed(in_sync, count, self))
+		return (false);
+	for (int32_t i = 0; i < count; i++)
+		if (listed(in_sync, i, in_sync[i]) || (in_sync[i] != self &&
+			isr_member(isr, in_sync[i]) == NULL))
+			return (false);
+	isr_revert(isr);
+	for (int32_t i = 0; i < isr->member_count; i++)
+		isr->members[i].in_isr = listed(in_sync, count,
+		    isr->members[i].broker);
+	isr->isr_count = count;
+	return (true);
+}
+
+void
+isr_revert(struct isr *isr)
+{
+	for (int32_t i = 0; i < isr->member_count; i++)
+		isr->members[i].joining = false;
+	isr->joining_count = 0;
+}

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/errors.h"
+
 /* Another replica of a partition that is led here. */
 struct isr_member {
 	int32_t broker;
@@ -79,6 +81,20 @@ int64_t isr_stable_offset(int64_t start_offset, int64_t high_watermark,
 /* Whether to propose the member; that its broker lives is the caller's. */
 bool isr_may_join(const struct isr_member *member,
     const struct isr_moment *moment);
+/* What an answer to a proposal means. */
+enum isr_outcome {
+	ISR_COMMIT,  /* it is written */
+	ISR_REVERT,  /* it is not; another one may be proposed */
+	ISR_GIVE_UP, /* the next leader epoch tells */
+	ISR_AGAIN    /* not known; the same again */
+};
+enum isr_outcome isr_judge(enum error error);
+/* The ISR as it was written. False: the leader, `self`, is not in it, or one
+ * that is not assigned is; *isr is unchanged. */
+bool isr_commit(struct isr *isr, const int32_t *in_sync, int32_t count,
+    int32_t self);
+/* Nobody joins any more. */
+void isr_revert(struct isr *isr);
 /* Members to take out; answers how many. out: room for member_count. */
 int32_t isr_lagging(const struct isr *isr, const struct isr_moment *moment,
     int32_t *out);

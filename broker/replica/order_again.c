@@ -65,7 +65,9 @@ bool
 replicas_at_rest(const struct replicas *replicas)
 {
 	return (!atomic_load(&replicas->again.armed) &&
-	    moves_at_rest(replicas));
+	    moves_at_rest(replicas) &&
+	    fetchers_at_rest(replicas->fetchers) &&
+	    isr_proposer_at_rest(replicas->proposer));
 }
 
 static void

@@ -30,6 +30,7 @@ struct replica;
 struct replicas;
 struct replica_options;
 struct sockets;
+struct tls;
 
 struct replicas_setup {
 	const struct replica_options *options;
@@ -46,6 +47,25 @@ struct replicas_setup {
 };
 
 struct replicas *replicas_new(const struct replicas_setup *setup);
+
+/* Followers fetch from other brokers' leaders (doc/replication.md). */
+struct follow_setup {
+	struct loop **loops; /* the network's */
+	size_t loop_count;
+	struct sockets *sockets;
+	struct work_queue *resolver;
+	const char *listener; /* the brokers' own */
+	struct tls *tls;      /* for it; NULL: plaintext */
+	const char *control_listener; /* where the controller listens */
+	struct tls *control_tls;
+	int64_t (*broker_epoch)(void *arg); /* any thread; -1: none yet */
+	void *broker_epoch_arg;
+};
+/* Before the first order, on the setup's loop; what this names outlives the
+ * replicas. */
+void replicas_start_following(struct replicas *replicas,
+    const struct follow_setup *setup);
+
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */
 void replicas_stop(struct replicas *replicas);

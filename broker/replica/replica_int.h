@@ -110,7 +110,13 @@ struct replica {
 	int64_t end_offset;        /* (+) as published */
 	int64_t high_watermark;
 	bool high_watermark_known; /* (+) taken from the checkpoint */
-	struct isr isr;            /* membership (+), progress not */
+	/* Membership (+), progress and who joins not. */
+	struct isr isr;
+	uint64_t proposed;         /* a change of it, by its id, or: */
+#define PROPOSED_NOTHING 0
+#define PROPOSED_GIVEN_UP UINT64_MAX /* until the next leader epoch */
+	atomic_bool wished;        /* that the proposer looks at it */
+	struct list wish_link;     /* the proposer's lock */
 	atomic_int min_insync;     /* min.insync.replicas, last seen */
 
 	atomic_uint sight_sequence; /* odd while it is being written */
@@ -126,7 +132,13 @@ struct replica {
 	atomic_bool draining;
 
 	struct replica_traffic traffic;
+	struct following *following; /* (+) a reference; NULL: nobody */
+	/* Records that the leader's high watermark is ahead of its end. Any
+	 * thread. */
+	atomic_int_least64_t fetch_lag;
 };
+#define FETCH_LAG_NONE (-1)   /* it follows nobody */
+#define FETCH_LAG_FAILED (-2) /* it gave up */
 
 /*
  * Words that one writer at a time changes and any reader takes whole:
@@ -166,6 +178,9 @@ words_read(const atomic_uint *sequence, const atomic_uint_least64_t *words,
 		after = atomic_load_explicit(sequence, memory_order_relaxed);
 	} while ((before & 1) != 0 || before != after);
 }
+
+/* What the table knows a partition by: its number, then its topic. */
+#define REPLICA_KEY_MAX (sizeof(int32_t) + TOPIC_NAME_MAX)
 
 #define TABLE_SHARDS 64
 struct table_shard {
@@ -224,6 +239,8 @@ struct replicas {
 	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
+	struct fetchers *fetchers; /* NULL: likewise */
+	struct isr_proposer *proposer;
 };
 
 /* --- replicas.c ----------------------------------------------------------- */
@@ -236,6 +253,9 @@ struct replica *replicas_find_or_add(struct replicas *replicas,
 void replicas_each(struct replicas *replicas,
     bool (*each)(void *arg, struct replica *replica), void *arg);
 bool replicas_stopped(const struct replicas *replicas);
+/* Its length; 0: no partition has such a name. */
+size_t replica_make_key(struct slice topic, int32_t partition,
+    uint8_t key[REPLICA_KEY_MAX]);
 /* Which of so many shares of an order a partition's rows belong to: always the
  * same one, and partitions and topics spread. */
 size_t replicas_spread(struct slice topic, int32_t partition, size_t ways);
@@ -285,6 +305,8 @@ void replica_publish(struct replica *replica);
 /* `lock` is held, `state` is not: the log's end moved. True: so did the high
  * watermark. */
 bool replica_end_moved(struct replica *replica);
+/* `state` is held. */
+struct isr_moment replica_moment(const struct replica *replica);
 /* `state` is held. True: the high watermark moved. */
 bool replica_advance(struct replica *replica);
 /* Tells storage; no lock of this room's needs to be held. */
@@ -318,6 +340,10 @@ void replica_retire(struct replica *replica);
  * made here; -1: one is not known, or it does not lead. Of the loop's image. */
 int64_t replica_low_watermark(struct replica *replica);
 
+/* `lock` is held: the log of a follower has another end, and where it is not
+ * -1, this is its leader's high watermark. Readers are not woken. */
+void replica_followed(struct replica *replica, int64_t leader_high_watermark);
+
 /* A follower has fetched; any thread. */
 enum error replica_follower_fetched(struct replica *replica,
     int32_t follower, const struct isr_fetch *fetch);
@@ -343,6 +369,29 @@ void moves_fini(struct replicas *replicas);
 /* Nobody else has the replica: one that is over is let go. */
 void moves_let_go(struct replica *replica);
 
+/* --- isr_propose.c -------------------------------------------------------- */
+
+struct follow_setup;
+struct isr_proposer;
+struct isr_proposer *isr_proposer_new(struct replicas *replicas,
+    const struct follow_setup *setup);
+/* A follower may have reached its leader. Any thread, no lock is held. */
+void isr_wish(struct replica *replica);
+/* On the setup's loop. NULL is good. */
+void isr_proposer_stop(struct isr_proposer *proposer);
+bool isr_proposer_at_rest(const struct isr_proposer *proposer);
+void isr_proposer_free(struct isr_proposer **proposer);
+
+/* --- fetchers.c ----------------------------------------------------------- */
+
+struct fetchers;
+/* None begins any more. NULL is good. */
+void fetchers_close(struct fetchers *fetchers);
+/* When all followings were ended: tasks and connections go. */
+void fetchers_stop(struct fetchers *fetchers);
+bool fetchers_at_rest(const struct fetchers *fetchers);
+void fetchers_free(struct fetchers **fetchers);
+
 /* --- append.c ------------------------------------------------------------- */
 
 struct append {
@@ -355,6 +404,13 @@ struct append {
 	int32_t min_insync;
 	bool fenced;         /* by leads_since, as struct produce has it */
 	int32_t leads_since;
+	/* Of a follower, which has no rules and no verdict; NULL: of a
+	 * produce. */
+	const struct following *following;
+	struct slice fetched; /* whole batches, maybe none */
+	int64_t fetch_offset;
+	int64_t leader_high_watermark;
+	int64_t leader_start_offset; /* -1: not told */
 	/* On any thread, when append_submit() had answered false. */
 	void (*done)(struct append *append);
 	void *owner;
@@ -366,6 +422,12 @@ struct append {
 };
 /* True: done before it returned. Never waits for the lock. */
 bool append_submit(struct append *append);
+/* The same, but what cannot be done at once is not queued. */
+bool append_try(struct append *append);
+/* `lock` is held: what was fetched is appended if it still follows so, and what
+ * the leader told of its log is taken over. NOT_LEADER_OR_FOLLOWER: it does
+ * not. */
+enum error append_fetched(struct append *append);
 
 /* A log directory, for how long its appends take; made at its first log. */
 struct append_dir {

@@ -11,8 +11,6 @@
 #include "config/options.h"
 #include "config/topic.h"
 
-#define KEY_SIZE_MAX (sizeof(int32_t) + TOPIC_NAME_MAX)
-
 static int64_t high_watermark_of(void *arg, struct log *log);
 static void replica_free(struct replica *replica);
 
@@ -76,6 +74,7 @@ stop_one(void *arg, struct replica *replica)
 	(void)arg;
 	/* Behind the appends that had begun. */
 	replica_lock(replica);
+	replica_stop_following(replica);
 	replica_unlock(replica);
 	replica_wake(replica);
 	return (true);
@@ -88,7 +87,10 @@ replicas_stop(struct replicas *replicas)
 	atomic_store(&replicas->stopped, true);
 	orders_again_stop(replicas);
 	moves_stop(replicas);
+	fetchers_close(replicas->fetchers);
 	replicas_each(replicas, stop_one, NULL);
+	fetchers_stop(replicas->fetchers);
+	isr_proposer_stop(replicas->proposer);
 }
 
 bool
@@ -111,6 +113,8 @@ replicas_free(struct replicas **replicas)
 	append_dirs_free(gone);
 	orders_again_fini(gone);
 	moves_fini(gone);
+	fetchers_free(&gone->fetchers);
+	isr_proposer_free(&gone->proposer);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);
 	for (size_t i = 0; i < TABLE_SHARDS; i++) {
 		struct hash *hash = &gone->shards[i].replicas;
@@ -166,7 +170,9 @@ replica_new(struct replicas *replicas, const uint8_t *key, size_t key_length)
 	lock_init(&replica->queue_lock, LOCK_RANK_LEAF);
 	list_init(&replica->queue);
 	list_init(&replica->drain.link);
+	list_init(&replica->wish_link);
 	atomic_init(&replica->min_insync, 1);
+	atomic_init(&replica->fetch_lag, FETCH_LAG_NONE);
 	replica->leader = replica->leader_epoch = replica->leads_since = -1;
 	replica->partition_epoch = replica->told_since = -1;
 	lock_take(&replica->state);
@@ -238,9 +244,9 @@ replica_log(struct replica *replica)
 
 /* --- the table ------------------------------------------------------------ */
 
-/* 0: no partition has such a name. */
-static size_t
-table_key(struct slice topic, int32_t partition, uint8_t key[KEY_SIZE_MAX])
+size_t
+replica_make_key(struct slice topic, int32_t partition,
+    uint8_t key[REPLICA_KEY_MAX])
 {
 	if (topic.length == 0 || topic.length > TOPIC_NAME_MAX)
 		return (0);
@@ -263,9 +269,9 @@ key_sum(const uint8_t *key, size_t length)
 size_t
 replicas_spread(struct slice topic, int32_t partition, size_t ways)
 {
-	uint8_t key[KEY_SIZE_MAX];
+	uint8_t key[REPLICA_KEY_MAX];
 
-	return (key_sum(key, table_key(topic, partition, key)) % ways);
+	return (key_sum(key, replica_make_key(topic, partition, key)) % ways);
 }
 
 static struct table_shard *
@@ -278,8 +284,8 @@ static struct replica *
 table_find(struct replicas *replicas, struct slice topic, int32_t partition,
     bool add)
 {
-	uint8_t key[KEY_SIZE_MAX];
-	size_t length = table_key(topic, partition, key);
+	uint8_t key[REPLICA_KEY_MAX];
+	size_t length = replica_make_key(topic, partition, key);
 	struct table_shard *shard;
 	struct hash_node *node;
 	struct replica *replica = NULL;

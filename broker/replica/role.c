@@ -9,6 +9,7 @@
 #include "replica/order_int.h"
 
 #include "config/options.h"
+#include "replica/follow.h"
 
 /* --- what readers see ----------------------------------------------------- */
 
@@ -85,7 +86,7 @@ replica_min_isr(const struct replica *replica, int32_t replica_count)
 	return (least < replica_count ? least : replica_count);
 }
 
-static struct isr_moment
+struct isr_moment
 replica_moment(const struct replica *replica)
 {
 	const struct replicas *replicas = replica->replicas;
@@ -235,7 +236,8 @@ replica_follower_fetched(struct replica *replica, int32_t follower,
 {
 	struct isr_member *member;
 	enum error error = ERR_NONE;
-	bool moved = false, trimmed = false;
+	bool moved = false, trimmed = false, joins = false;
+	struct isr_moment moment;
 	int64_t start;
 
 	lock_take(&replica->state);
@@ -248,8 +250,15 @@ replica_follower_fetched(struct replica *replica, int32_t follower,
 		moved = replica_advance(replica);
 		if (moved)
 			replica_publish(replica);
+		if (!member->in_isr && !member->joining &&
+		    replica->proposed == PROPOSED_NOTHING) {
+			moment = replica_moment(replica);
+			joins = isr_may_join(member, &moment);
+		}
 	}
 	lock_release(&replica->state);
+	if (joins)
+		isr_wish(replica);
 	if (trimmed)
 		waitq_wake(&replica->trimmed);
 	if (moved) {
@@ -282,6 +291,26 @@ replica_low_watermark(struct replica *replica)
 	}
 	lock_release(&replica->state);
 	return (least);
+}
+
+/* --- a follower's own ----------------------------------------------------- */
+
+void
+replica_followed(struct replica *replica, int64_t leader_high_watermark)
+{
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+
+	lock_take(&replica->state);
+	replica->end_offset = log_end_offset(log);
+	/* Downwards too: a new leader may not know better yet. */
+	replica->high_watermark = follow_high_watermark(
+	    leader_high_watermark >= 0 ? leader_high_watermark :
+					 replica->high_watermark,
+	    log_start_offset(log), replica->end_offset);
+	replica_publish(replica);
+	lock_release(&replica->state);
+	replica_tell_high_watermark(replica);
 }
 
 /* --- becoming ------------------------------------------------------------- */
@@ -329,6 +358,7 @@ role_set(struct replica *replica, const struct role *role, struct log *log)
 	replica->partition_epoch = role->partition_epoch;
 	replica->end_offset = log_end_offset(log);
 	replica->leader_epoch_start = replica->end_offset;
+	replica->proposed = PROPOSED_NOTHING;
 	replica->offline = false;
 }
 
@@ -338,7 +368,10 @@ replica_lead(struct replica *replica, const struct role *role)
 	struct replicas *replicas = replica->replicas;
 	struct log *log = atomic_load_explicit(&replica->log,
 	    memory_order_relaxed);
-	bool led = replica->leads;
+	/* In an epoch that passed it by another may have led: what followers
+	 * told before says nothing then. */
+	bool led = replica->leads &&
+	    role->leader_epoch == replica->leader_epoch + 1;
 	struct isr isr, before;
 
 	if (!isr_assign(&isr, role->replicas, role->replica_count, role->isr,
@@ -424,6 +457,7 @@ replica_retire(struct replica *replica)
 	replica->leads = false;
 	replica->leader = replica->leader_epoch = replica->leads_since = -1;
 	replica->partition_epoch = -1;
+	replica->proposed = PROPOSED_NOTHING;
 	/* Also of one that another leads: its epochs mean nothing any more. */
 	replica->told_since = -2;
 	replica_publish(replica);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the page of metrics shows of partitions: sums by topic, gauges, and the
- * in-sync replicas of each partition led here.
+ * What the page of metrics shows of partitions: sums by topic, gauges, the
+ * in-sync replicas of each partition led here, and how far those that follow
+ * are behind.
  */
 #include "replica/replica_int.h"
 
@@ -32,6 +33,8 @@ struct traffic_page {
 	struct metrics_scrape *scrape;
 	struct hash topics;
 	int64_t at_min_isr;
+	int64_t max_lag;
+	int64_t failed; /* followers that gave up */
 };
 
 static struct topic_sum *
@@ -93,11 +96,26 @@ traffic_partition(struct traffic_page *page, const struct replica *replica)
 	    replica->topic, replica->partition, sight.replica_count);
 }
 
+static void
+traffic_lag(struct traffic_page *page, const struct replica *replica)
+{
+	int64_t lag = atomic_load(&replica->fetch_lag);
+
+	page->failed += lag == FETCH_LAG_FAILED;
+	if (lag < 0)
+		return;
+	if (lag > page->max_lag)
+		page->max_lag = lag;
+	metrics_sample_partition(page->scrape, METRIC_FETCHER_LAG,
+	    replica->topic, replica->partition, lag);
+}
+
 static bool
 traffic_one(void *arg, struct replica *replica)
 {
 	struct traffic_page *page = arg;
 
+	traffic_lag(page, replica);
 	traffic_sum(topic_sum_of(page, replica->topic), &replica->traffic);
 	traffic_partition(page, replica);
 	return (true);
@@ -141,6 +159,8 @@ traffic_collect(struct metrics_scrape *scrape, void *arg)
 	metrics_set(metrics, METRIC_UNDER_MIN_ISR_PARTITIONS,
 	    (int64_t)counts.under_min_isr);
 	metrics_set(metrics, METRIC_AT_MIN_ISR_PARTITIONS, page.at_min_isr);
+	metrics_set(metrics, METRIC_FETCHER_MAX_LAG, page.max_lag);
+	metrics_set(metrics, METRIC_FETCHER_FAILED_PARTITIONS, page.failed);
 }
 
 void

@@ -3,6 +3,7 @@
 acknowledged: raw ones, librdkafka, kafka-python."""
 
 import collections
+import functools
 import random
 import threading
 import traceback
@@ -24,6 +25,7 @@ class Client:
     way any more.  While `held`, nothing new is sent, only again."""
 
     held = False
+    pause = 0  # seconds behind each answer, or round
 
     def __init__(self, name, ledgers):
         self.name, self.ledgers = name, ledgers
@@ -69,7 +71,10 @@ class RawWriter(Client):
     acks = -1
     codecs = ("none",)
     depth = 4
-    pause = 0  # seconds behind each answer
+    most = 60  # records in a batch
+    patience = 30  # seconds for an answer
+    again = 0.02  # seconds until a new connection is tried
+    leaders = None  # who knows where the partition is led; else at `address`
 
     def __init__(self, address, ledger, **settings):
         super().__init__(ledger.name, [ledger])
@@ -80,11 +85,15 @@ class RawWriter(Client):
     def _run(self):
         while not self._over():
             try:
-                with wire.Client(self.address, 30) as client:
+                with wire.Client(self._place(), self.patience) as client:
                     self._serve(client)
             except (OSError, wire.Closed):
                 self.breaks += 1
-                self.stopping.wait(0.02)
+                self.stopping.wait(self.again)
+
+    def _place(self):
+        return self.address if self.leaders is None else self.leaders.address(
+            self.ledger.topic, self.ledger.partition)
 
     def _over(self):
         return self.stopping.is_set()
@@ -102,7 +111,8 @@ class RawWriter(Client):
                 self.stopping.wait(self.pause or 0.01)
 
     def _numbers(self):
-        return [self.ledger.take() for _ in range(self.rng.randint(1, 60))]
+        return [self.ledger.take()
+                for _ in range(self.rng.randint(1, self.most))]
 
     def _batch(self, numbers, **more):
         codec = self.rng.choice(self.codecs)
@@ -125,6 +135,8 @@ class RawWriter(Client):
 
     def _take(self, client, correlation, numbers):
         error, base = self._answer(client, correlation)
+        if error and self.leaders is not None:
+            raise OSError(f"refused: {error}")  # it may be led elsewhere
         if error:
             self.stopping.wait(0.02)
             return
@@ -188,66 +200,94 @@ class IdempotentWriter(RawWriter):
 class Librdkafka(Client):
     """One producer instance over all kills, to all partitions of a topic."""
 
+    # Whether another one takes its place when it ends itself.  Before 2.3.0 an
+    # idempotent one does so when a request that had no answer turns out not to
+    # have been written (librdkafka pull request 4438).
+    renewed = False
+
     def __init__(self, address, name, topic, partitions, **settings):
         once = settings.get("enable.idempotence", False)
         super().__init__(name, [Ledger(name, topic, p, once)
                                 for p in range(partitions)])
         self.topic = topic
         self.most = 150  # records under way
-        self.outstanding = 0
-        self.producer = confluent_kafka.Producer({
+        self.outstanding = self.turn = 0
+        self.fatal = None
+        self.settings = {
             "bootstrap.servers": address, "linger.ms": 2,
             "batch.num.messages": 10, "message.timeout.ms": 0,
             "message.send.max.retries": 10**7, "retry.backoff.ms": 20,
             # "unknown topic" is believed at once
             "topic.metadata.propagation.max.ms": 0,
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
-            "log_level": 0, "error_cb": self._error, **settings})
+            "log_level": 0, "error_cb": self._error, **settings}
+        self.producer = confluent_kafka.Producer(self.settings)
 
     def _error(self, error):
         if error.fatal():
-            self.failure = f"fatal: {error.str()}"
+            self.fatal = f"fatal: {error.str()}"
 
-    def _delivered(self, error, message):
+    def _renew(self):
+        """What was under way is given up, without another look."""
+        self.errors["ended itself"] += 1
+        self.fatal = None
+        self.outstanding = 0
+        self.producer = confluent_kafka.Producer(self.settings)
+
+    def _delivered(self, producer, error, message):
+        if producer is not self.producer:
+            return
         self.outstanding -= 1
         if error is not None:
             self.errors[error.str()] += 1
             return
         number = int(message.value().split(b" ", 2)[1])
-        self.ledgers[message.partition()].acknowledge(number,
-                                                      message.offset())
+        offset = message.offset()  # None: known as a retry, not where
+        self.ledgers[message.partition()].acknowledge(
+            number, -1 if offset is None else offset)
 
     def _run(self):
-        turn = 0
-        while self.failure is None and not (
-                self.stopping.is_set() and self.outstanding == 0):
-            while self.outstanding < self.most and self._more():
-                ledger = self.ledgers[turn % len(self.ledgers)]
-                self.producer.produce(
-                    self.topic, ledger.value(ledger.take()),
-                    partition=ledger.partition, on_delivery=self._delivered)
-                self.outstanding += 1
-                turn += 1
-            self.producer.poll(0.05)
+        while not (self.stopping.is_set() and self.outstanding == 0):
+            try:
+                self._fill()
+                self.producer.poll(0.05)
+            except confluent_kafka.KafkaException as e:
+                self.fatal = self.fatal or str(e)
+            if self.fatal is not None:
+                assert self.renewed, self.fatal
+                self._renew()
+            if self.pause:
+                self.stopping.wait(self.pause)
+
+    def _fill(self):
+        while self.outstanding < self.most and self._more():
+            self.turn += 1
+            ledger = self.ledgers[self.turn % len(self.ledgers)]
+            self.producer.produce(
+                self.topic, ledger.value(ledger.take()),
+                partition=ledger.partition, on_delivery=functools.partial(
+                    self._delivered, self.producer))
+            self.outstanding += 1
 
 
 class KafkaPython(Client):
     """One producer that sends again and may repeat."""
 
-    def __init__(self, address, name, topic, partition):
+    def __init__(self, address, name, topic, partition, **settings):
         super().__init__(name, [Ledger(name, topic, partition, once=False)])
-        self.address = address
+        self.address, self.settings = address, settings
         self.most = 50
 
     def _run(self):
         ledger = self.ledgers[0]
-        producer = kafka.KafkaProducer(
-            bootstrap_servers=self.address, acks="all", retries=FOR_EVER,
-            compression_type="gzip", max_in_flight_requests_per_connection=1,
-            retry_backoff_ms=20, reconnect_backoff_ms=20, linger_ms=5,
-            reconnect_backoff_max_ms=200, request_timeout_ms=30000,
+        producer = kafka.KafkaProducer(**{
+            "bootstrap_servers": self.address, "acks": "all",
+            "retries": FOR_EVER, "compression_type": "gzip",
+            "max_in_flight_requests_per_connection": 1,
+            "retry_backoff_ms": 20, "reconnect_backoff_ms": 20, "linger_ms": 5,
+            "reconnect_backoff_max_ms": 200, "request_timeout_ms": 30000,
             # without it, it would give a batch up after request_timeout_ms
-            api_version=(1, 0))
+            "api_version": (1, 0), **self.settings})
         flying = collections.deque()
         while flying or not self.stopping.is_set():
             while len(flying) < self.most and self._more():
@@ -257,8 +297,8 @@ class KafkaPython(Client):
                     partition=ledger.partition)))
             if flying:
                 self._take(ledger, *flying.popleft())
-            else:
-                self.stopping.wait(0.01)
+            if self.pause or not flying:
+                self.stopping.wait(self.pause or 0.01)
         producer.close()
 
     def _take(self, ledger, number, future):

@@ -43,20 +43,27 @@ class Checker:
     def everything(self):
         return self._consume(self._readings())
 
+    def _leader(self, reading):
+        """A client of who leads that partition."""
+        return wire.Client(self.address)
+
+    def _bounds(self, reading):
+        with self._leader(reading) as client:
+            return bounds(client, reading.topic, reading.partition)
+
     def _ends(self, readings):
         """{(topic, partition): end} of what there is to read"""
         out = {}
-        with wire.Client(self.address) as client:
-            for r in readings:
-                highest = r.begin()
-                start, end = bounds(client, r.topic, r.partition)
-                if start != 0:
-                    r.tell(start, "the log begins there")
-                if end <= highest or end < r.next:
-                    r.tell(end, f"the log ends there, {highest} was "
-                           f"acknowledged, {r.next - 1} was read before")
-                if end > r.next:
-                    out[r.topic, r.partition] = end
+        for r in readings:
+            highest = r.begin()
+            start, end = self._bounds(r)
+            if start != 0:
+                r.tell(start, "the log begins there")
+            if end <= highest or end < r.next:
+                r.tell(end, f"the log ends there, {highest} was "
+                       f"acknowledged, {r.next - 1} was read before")
+            if end > r.next:
+                out[r.topic, r.partition] = end
         return out
 
     def _consume(self, readings):

@@ -83,6 +83,21 @@ class Disk:
     def drop_ballast(self):
         (self.inside / "ballast").unlink()
 
+    def shrink(self):
+        """A tmpfs: no room is left; whoever writes meanwhile takes what his
+        page has."""
+        def full():
+            found = os.statvfs(self.inside)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            return self.disks.run(
+                "mount", "-o", f"remount,size={used}", self.path,
+                check=False).returncode == 0
+        harness.wait_until(full, what=f"{self.path} is full")
+
+    def grow(self, mib):
+        """A tmpfs: so much is its size from now on."""
+        self.disks.run("mount", "-o", f"remount,size={mib}m", self.path)
+
     def log_files(self, topic, partition=0, suffix="log"):
         return sorted(
             (self.inside / f"{topic}-{partition}").glob(f"*.{suffix}"))

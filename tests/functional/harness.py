@@ -90,10 +90,10 @@ def port_open(port):
         return False
 
 
-def zookeeper_serves(port):
+def zookeeper_serves(port, host="127.0.0.1"):
     """It has its port before it takes anyone in."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+        with socket.create_connection((host, port), timeout=1) as s:
             s.sendall(b"srvr")
             return s.recv(1000).startswith(b"Zookeeper version")
     except OSError:
@@ -189,6 +189,7 @@ class Broker:
     """One barnabasd."""
 
     real = False
+    host = "127.0.0.1"
 
     def __init__(self, folder, zookeeper, broker_id=0, chroot="", **options):
         self.folder = pathlib.Path(folder)
@@ -200,10 +201,10 @@ class Broker:
         self.process = None
         self.options = {
             "broker.id": broker_id,
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "zookeeper.connect": zookeeper.address + chroot,
             "log.dirs": self.data,
-            "barnabas.admin.listener": f"127.0.0.1:{self.admin_port}",
+            "barnabas.admin.listener": f"{self.host}:{self.admin_port}",
             "offsets.topic.replication.factor": 1,
             "zookeeper.session.timeout.ms": 6000,
             # tests connect faster than anyone else
@@ -222,7 +223,7 @@ class Broker:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def log_files(self, topic, partition=0, suffix="log"):
         """The partition's files of that kind, by base offset."""
@@ -279,7 +280,7 @@ class Broker:
         """(status, text); status 0 when nobody answers."""
         try:
             with urllib.request.urlopen(
-                    f"http://127.0.0.1:{self.admin_port}{path}",
+                    f"http://{self.host}:{self.admin_port}{path}",
                     timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:

@@ -374,6 +374,13 @@ int
 house_produce(struct house *b, int id, const char *topic,
     int32_t partition, int32_t value)
 {
+	return (house_produce_acks(b, id, topic, partition, value, 1));
+}
+
+int
+house_produce_acks(struct house *b, int id, const char *topic,
+    int32_t partition, int32_t value, int16_t acks)
+{
 	struct buffer bytes = BUFFER_EMPTY;
 	struct produce_request request;
 	struct produce_request_topic one;
@@ -391,7 +398,7 @@ house_produce(struct house *b, int id, const char *topic,
 		.partition_data = &part, .partition_data_count = 1 };
 	request.topic_data = &one;
 	request.topic_data_count = 1;
-	request.acks = 1;
+	request.acks = acks;
 	request.timeout_ms = 10000;
 	if (house_ask(b, &a) && response.responses_count == 1)
 		error = response.responses[0].partition_responses[0].error_code;

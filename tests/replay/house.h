@@ -99,6 +99,9 @@ int house_create(struct house *house, int id, const char *topic,
  * answer. acks=1. */
 int house_produce(struct house *house, int id, const char *topic,
     int32_t partition, int32_t value);
+/* With these acks: -1 waits for all that are in sync. */
+int house_produce_acks(struct house *house, int id, const char *topic,
+    int32_t partition, int32_t value, int16_t acks);
 /* How many records there are, of which the values must ascend by one from 0 and
  * the offsets too; -1: an error, which is noted. */
 int house_read(struct house *house, int id, const char *topic,

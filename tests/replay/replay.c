@@ -909,6 +909,13 @@ allocating_setup(struct task *t, void *arg)
 }
 
 int64_t
+replay_broker_epoch(const struct replay *r, int id)
+{
+	return (replay_lives(r, id) ? registration_broker_epoch(
+	    r->planes[id]->registration) : 1);
+}
+
+int64_t
 replay_allocate_ids(struct replay *r, int broker)
 {
 	int id = replay_active(r);
@@ -919,8 +926,7 @@ replay_allocate_ids(struct replay *r, int broker)
 		return (-1 - ERR_NOT_CONTROLLER);
 	s.controller = r->planes[id]->controller;
 	s.request.broker_id = broker;
-	s.request.broker_epoch = replay_lives(r, broker) ?
-	    registration_broker_epoch(r->planes[broker]->registration) : 1;
+	s.request.broker_epoch = replay_broker_epoch(r, broker);
 	task_start(r->planes[id]->control, &allocating_class, allocating_ask,
 	    allocating_setup, &s);
 	while (answer == INT64_MIN)

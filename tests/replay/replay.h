@@ -103,6 +103,8 @@ bool replay_ask(struct replay *replay, replay_call *ask,
 /* Whether ZooKeeper has the topic; its id, unless NULL. */
 bool replay_topic(struct replay *replay, const char *topic, struct uuid *id);
 
+/* As it registered; 1: it does not live. */
+int64_t replay_broker_epoch(const struct replay *replay, int id);
 /* Run until the answer is there. The first id of a block, or -1 - error. */
 int64_t replay_allocate_ids(struct replay *replay, int broker);
 int replay_auto_create(struct replay *replay, int id, const char *topic);

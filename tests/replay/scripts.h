@@ -17,6 +17,8 @@ struct script {
 /* Of topics' creation, deletion, partitions and configs; a row of zeros is
  * last. */
 extern const struct script topic_scripts[];
+/* Of ISRs and replicas; likewise. */
+extern const struct script alter_scripts[];
 
 int64_t some_ms(struct replay *replay, int64_t bound_ms);
 /* One of the planes, but not this one. */

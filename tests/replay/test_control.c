@@ -653,5 +653,8 @@ main(int argc, char **argv)
 	for (const struct script *s = topic_scripts; s->name != NULL; s++)
 		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
 			failed += run_script(s, first, seeds);
+	for (const struct script *s = alter_scripts; s->name != NULL; s++)
+		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
+			failed += run_script(s, first, seeds);
 	return (failed == 0 ? 0 : 1);
 }

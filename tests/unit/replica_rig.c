@@ -477,7 +477,9 @@ replica_rig_image_of(struct replica_rig *rig, const char *topic,
     struct uuid id, int32_t count, int32_t leader)
 {
 	struct rig_imaging imaging = { .rig = rig };
+	static const char *const hosts[] = { "b1", "b2", "b3" };
 	struct update_metadata_request_live_broker brokers[3];
+	struct update_metadata_request_endpoint endpoints[3];
 	struct update_metadata_request_topic_state state = {
 		.topic_name = slice_of_text(topic),
 		.topic_id = id,
@@ -486,8 +488,19 @@ replica_rig_image_of(struct replica_rig *rig, const char *topic,
 
 	wire_init(&message_update_metadata_request, &imaging.request);
 	memset(brokers, 0, sizeof(brokers));
-	for (int32_t i = 0; i < 3; i++)
+	for (int32_t i = 0; i < 3; i++) {
 		brokers[i].id = i + 1;
+		endpoints[i] = (struct update_metadata_request_endpoint){
+			.port = 9092, .host = slice_of_text(hosts[i]),
+			.listener = SLICE_LITERAL("PLAINTEXT"),
+		};
+		if (rig->controller != 0) {
+			brokers[i].endpoints = &endpoints[i];
+			brokers[i].endpoints_count = 1;
+		}
+	}
+	if (rig->controller != 0)
+		imaging.request.controller_id = rig->controller;
 	state.partition_states = mem_zalloc(
 	    (size_t)count * sizeof(*state.partition_states));
 	state.partition_states_count = count;

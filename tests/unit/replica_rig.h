@@ -48,6 +48,8 @@ struct replica_rig {
 	struct metrics *metrics;
 	struct replicas *replicas;
 	char directory[64];
+	/* Not 0: in images from then on; all brokers listen at bN:9092. */
+	int32_t controller;
 	char second[72]; /* another log directory, if it has two; or "" */
 };
 

@@ -449,7 +449,7 @@ static const struct {
 	{ "log.segment.bytes=13", "log.segment.bytes", FINDING_ERROR },
 	{ "num.io.threads=8", "num.io.threads", FINDING_INFO },
 	{ "num.replica.fetchers=1", "num.replica.fetchers", -1 },
-	{ "num.replica.fetchers=4", "num.replica.fetchers", FINDING_WARN },
+	{ "num.replica.fetchers=4", "num.replica.fetchers", -1 },
 	{ "quota.window.num=12", "quota.window.num", FINDING_WARN },
 	{ "controller.quorum.voters=1@a:1", "controller.quorum.voters",
 	    FINDING_INFO },

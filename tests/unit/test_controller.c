@@ -2,6 +2,7 @@
 /* The controller's decisions: elections, placement, moves, states, plans. */
 #include "base/random.h"
 #include "cluster/cluster_int.h"
+#include "controller/alteration.h"
 #include "controller/controller_int.h"
 #include "controller/election.h"
 #include "controller/placement.h"
@@ -63,6 +64,100 @@ test_election_others(void)
 	    false).leader, 2);
 	CU_ASSERT_EQUAL(run(ELECTION_CONTROLLED_SHUTDOWN, "SiLoDi",
 	    true).leader, -1);
+}
+
+/* --- alterations ---------------------------------------------------------- */
+
+/* Members as pairs: L stays, D does not; i in sync, o out, x not assigned, e
+ * named with another epoch. Broker 1 leads, at leader epoch 5, version 7. */
+static enum error
+alter_as(const char *members, struct alteration a, bool *well)
+{
+	struct alteration_member m[8];
+	size_t count = strlen(members) / 2;
+
+	for (size_t i = 0; i < count; i++) {
+		char sync = members[2 * i + 1];
+
+		m[i] = (struct alteration_member){
+			.broker = (int32_t)i + 1,
+			.stays = members[2 * i] == 'L',
+			.in_isr = sync == 'i',
+			.assigned = sync != 'x',
+			.other_epoch = sync == 'e',
+		};
+	}
+	a.members = m;
+	a.member_count = count;
+	a.leader = 1;
+	a.known_leader_epoch = 5;
+	a.known_partition_epoch = 7;
+	return (alteration_check(&a, well));
+}
+
+static void
+test_alteration(void)
+{
+	const struct alteration a = { .broker = 1, .leader_epoch = 5,
+		.partition_epoch = 7, .isr_count = 2 };
+	struct alteration b = a;
+	bool well;
+
+	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_NONE);
+	CU_ASSERT(!well);
+	CU_ASSERT_EQUAL(alter_as("LiLiLo", a, &well), ERR_NONE);
+	CU_ASSERT_EQUAL(alter_as("LiDi", a, &well), ERR_NONE);
+	CU_ASSERT(well);
+	CU_ASSERT_EQUAL(alter_as("LiLiDo", a, &well), ERR_INELIGIBLE_REPLICA);
+	CU_ASSERT_EQUAL(alter_as("LiLe", a, &well), ERR_INELIGIBLE_REPLICA);
+	CU_ASSERT_EQUAL(alter_as("LiLiLx", a, &well), ERR_INVALID_REQUEST);
+	CU_ASSERT_EQUAL(alter_as("", a, &well), ERR_INVALID_REQUEST);
+	b.repeats = true;
+	CU_ASSERT_EQUAL(alter_as("Li", b, &well), ERR_INVALID_REQUEST);
+	b = a;
+	b.broker = 2;
+	CU_ASSERT_EQUAL(alter_as("LiLi", b, &well), ERR_INVALID_REQUEST);
+}
+
+static void
+test_alteration_epochs(void)
+{
+	const struct alteration a = { .broker = 1, .leader_epoch = 5,
+		.partition_epoch = 7, .isr_count = 2 };
+	struct alteration b = a;
+	bool well;
+
+	b.leader_epoch = 4;
+	CU_ASSERT_EQUAL(alter_as("Li", b, &well), ERR_FENCED_LEADER_EPOCH);
+	b.leader_epoch = 6;
+	CU_ASSERT_EQUAL(alter_as("Li", b, &well), ERR_NOT_CONTROLLER);
+	b = a;
+	b.partition_epoch = 8;
+	CU_ASSERT_EQUAL(alter_as("Li", b, &well), ERR_NOT_CONTROLLER);
+	b.partition_epoch = 6;
+	CU_ASSERT_EQUAL(alter_as("Li", b, &well), ERR_INVALID_UPDATE_VERSION);
+	/* Asked again, since the answer was lost. */
+	CU_ASSERT_EQUAL(alter_as("LiLi", b, &well), ERR_NONE);
+	CU_ASSERT(well);
+}
+
+static void
+test_alteration_recovery(void)
+{
+	struct alteration a = { .broker = 1, .leader_epoch = 5,
+		.partition_epoch = 7, .isr_count = 1, .recovering = true };
+	bool well;
+
+	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_NONE);
+	CU_ASSERT(!well);
+	a.recovery_state = 1;
+	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_NONE);
+	CU_ASSERT(well);
+	CU_ASSERT_EQUAL(alter_as("LiLo", a, &well), ERR_INVALID_REQUEST);
+	a.recovering = false;
+	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_INVALID_REQUEST);
+	a.recovery_state = 2;
+	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_INVALID_REQUEST);
 }
 
 /* --- placement ------------------------------------------------------------ */
@@ -741,6 +836,9 @@ test_plan_automatic(void)
 static const struct unit_test tests[] = {
 	{ "election: offline", test_election_offline },
 	{ "election: others", test_election_others },
+	{ "alterations: members", test_alteration },
+	{ "alterations: epochs", test_alteration_epochs },
+	{ "alterations: recovery", test_alteration_recovery },
 	{ "placement: rounds", test_placement_rounds },
 	{ "placement: of others", test_placement_of_others },
 	{ "placement: racks", test_placement_racks_example },

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of a fetch session (KIP-227).  The leader remembers what it
+ * was told of each partition; a request names what changed, and what is to be
+ * left out.
+ *
+ *	   id, epoch         the next request
+ *	   0, 0              all partitions; a session is wished for
+ *	   x, n > 0          what changed since
+ *	   x, 0              all; x ends (it is not known what x holds)
+ *
+ * Source: Kafka 3.9's FetchSessionHandler.
+ */
+#include "replica/fetcher_int.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "config/options.h"
+
+#define FETCH_VERSION 17
+#define FETCH_VERSION_NAMES 12 /* the last one that has names */
+
+static bool
+following_wanted(const struct following *f)
+{
+	return (f->state == FOLLOWING_FETCHES && !atomic_load(&f->over) &&
+	    replica_log(f->replica) != NULL);
+}
+
+size_t
+fetcher_wanted(const struct fetcher *fetcher)
+{
+	size_t count = 0;
+
+	HASH_EACH(node, &fetcher->table)
+		count += following_wanted(
+		    container_of(node, struct following, node));
+	return (count);
+}
+
+/* --- the order of partitions ---------------------------------------------- */
+
+static int
+by_topic(const void *a, const void *b)
+{
+	const struct following *left = *(struct following *const *)a;
+	const struct following *right = *(struct following *const *)b;
+	int names = strcmp(left->replica->topic, right->replica->topic);
+
+	if (names != 0)
+		return (names);
+	return ((left->replica->partition > right->replica->partition) -
+	    (left->replica->partition < right->replica->partition));
+}
+
+void
+fetcher_sort(struct fetcher *fetcher)
+{
+	size_t count = hash_count(&fetcher->table);
+
+	if (!fetcher->table_changed)
+		return;
+	fetcher->order = mem_realloc(fetcher->order,
+	    (count + 1) * sizeof(*fetcher->order));
+	fetcher->order_count = 0;
+	HASH_EACH(node, &fetcher->table)
+		fetcher->order[fetcher->order_count++] = container_of(node,
+		    struct following, node);
+	qsort(fetcher->order, fetcher->order_count, sizeof(*fetcher->order),
+	    by_topic);
+	fetcher->table_changed = false;
+}
+
+/* --- the session ---------------------------------------------------------- */
+
+static void
+session_forget_all(struct fetcher *fetcher)
+{
+	HASH_EACH(node, &fetcher->table)
+		container_of(node, struct following, node)->in_session = false;
+}
+
+void
+fetcher_session_lost(struct fetcher *fetcher)
+{
+	fetcher->session_epoch = 0;
+	session_forget_all(fetcher);
+}
+
+static void
+session_begin_anew(struct fetcher *fetcher)
+{
+	fetcher->session_id = 0;
+	fetcher_session_lost(fetcher);
+}
+
+bool
+fetcher_session_answered(struct fetcher *fetcher,
+    const struct fetch_response *response)
+{
+	if (response->error_code == ERR_FETCH_SESSION_ID_NOT_FOUND) {
+		session_begin_anew(fetcher);
+		return (false);
+	}
+	if (response->error_code != ERR_NONE) {
+		fetcher_session_lost(fetcher);
+		return (false);
+	}
+	/* Of a full one: the new session's id, 0 when there is no room. */
+	if (fetcher->session_epoch == 0) {
+		fetcher->session_id = response->session_id;
+		if (response->session_id == 0)
+			session_forget_all(fetcher);
+		else
+			fetcher->session_epoch = 1;
+		return (true);
+	}
+	/* It was closed, as nothing was left in it, or is not ours. */
+	if (response->session_id != fetcher->session_id) {
+		session_begin_anew(fetcher);
+		return (true);
+	}
+	fetcher->session_epoch = fetcher->session_epoch == INT32_MAX ? 1 :
+	    fetcher->session_epoch + 1;
+	return (true);
+}
+
+/* --- requests ------------------------------------------------------------- */
+
+/* A request while it is built: topics grow behind each other. */
+struct building {
+	struct fetcher *fetcher;
+	struct fetch_request *request;
+	struct fetch_request_partition *partitions;
+	size_t partition_count;
+	int32_t *forgotten;
+	size_t forgotten_count;
+	int32_t max_bytes;
+	int version;
+};
+
+static bool
+same_topic(const struct building *b, struct slice name, struct uuid id,
+    const struct following *f)
+{
+	return (b->version > FETCH_VERSION_NAMES ?
+	    uuid_equal(id, f->topic_id) :
+	    slice_equal_text(name, f->replica->topic));
+}
+
+static void
+build_forgotten(struct building *b, const struct following *f)
+{
+	struct fetch_request *r = b->request;
+	struct fetch_request_forgotten_topic *topic =
+	    r->forgotten_topics_data_count == 0 ? NULL :
+	    &r->forgotten_topics_data[r->forgotten_topics_data_count - 1];
+
+	if (topic == NULL ||
+	    !same_topic(b, topic->topic, topic->topic_id, f)) {
+		topic = &r->forgotten_topics_data[
+		    r->forgotten_topics_data_count++];
+		topic->topic = slice_of_text(f->replica->topic);
+		topic->topic_id = f->topic_id;
+		topic->partitions = &b->forgotten[b->forgotten_count];
+		topic->partitions_count = 0;
+	}
+	b->forgotten[b->forgotten_count++] = f->replica->partition;
+	topic->partitions_count++;
+}
+
+static void
+build_partition(struct building *b, const struct following *f)
+{
+	struct fetch_request *r = b->request;
+	struct fetch_request_topic *topic = r->topics_count == 0 ? NULL :
+	    &r->topics[r->topics_count - 1];
+	struct fetch_request_partition *part =
+	    &b->partitions[b->partition_count];
+
+	if (topic == NULL ||
+	    !same_topic(b, topic->topic, topic->topic_id, f)) {
+		topic = &r->topics[r->topics_count++];
+		topic->topic = slice_of_text(f->replica->topic);
+		topic->topic_id = f->topic_id;
+		topic->partitions = part;
+		topic->partitions_count = 0;
+	}
+	b->partition_count++;
+	topic->partitions_count++;
+	part->partition = f->replica->partition;
+	part->current_leader_epoch = f->leader_epoch;
+	part->fetch_offset = f->told.fetch_offset;
+	part->last_fetched_epoch = f->told.last_fetched_epoch;
+	part->log_start_offset = f->told.log_start_offset;
+	part->partition_max_bytes = b->max_bytes;
+}
+
+static void
+build_following(struct building *b, struct following *f)
+{
+	struct following_asked now;
+	struct log *log = replica_log(f->replica);
+
+	f->asked = following_wanted(f);
+	if (!f->asked) {
+		if (f->in_session)
+			build_forgotten(b, f);
+		f->in_session = false;
+		return;
+	}
+	now = (struct following_asked){
+		.fetch_offset = log_end_offset(log),
+		.log_start_offset = log_start_offset(log),
+		.last_fetched_epoch = log_latest_epoch(log),
+	};
+	if (f->in_session && now.fetch_offset == f->told.fetch_offset &&
+	    now.log_start_offset == f->told.log_start_offset &&
+	    now.last_fetched_epoch == f->told.last_fetched_epoch)
+		return;
+	f->told = now;
+	f->in_session = true;
+	build_partition(b, f);
+}
+
+/* By names as soon as one topic has no id (older ones in ZooKeeper). */
+static int
+build_version(const struct fetcher *fetcher)
+{
+	for (size_t i = 0; i < fetcher->order_count; i++)
+		if (following_wanted(fetcher->order[i]) &&
+		    uuid_is_zero(fetcher->order[i]->topic_id))
+			return (FETCH_VERSION_NAMES);
+	return (FETCH_VERSION);
+}
+
+static bool
+build_arrays(struct building *b)
+{
+	struct arena *arena = &b->fetcher->arena;
+	size_t count = b->fetcher->order_count;
+	struct fetch_request *r = b->request;
+
+	r->topics = arena_array(arena, count, sizeof(*r->topics));
+	r->forgotten_topics_data = arena_array(arena, count,
+	    sizeof(*r->forgotten_topics_data));
+	b->partitions = arena_array(arena, count, sizeof(*b->partitions));
+	b->forgotten = arena_array(arena, count, sizeof(*b->forgotten));
+	return (r->topics != NULL && r->forgotten_topics_data != NULL &&
+	    b->partitions != NULL && b->forgotten != NULL);
+}
+
+static void
+build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
+{
+	const struct fetchers *fetchers = fetcher->fetchers;
+	const struct replicas_setup *setup = &fetchers->replicas->setup;
+	int64_t epoch = fetchers->setup.broker_epoch(
+	    fetchers->setup.broker_epoch_arg);
+
+	if (version > FETCH_VERSION_NAMES) {
+		r->replica_state.replica_id = setup->broker_id;
+		r->replica_state.replica_epoch = epoch;
+	} else {
+		r->replica_id = setup->broker_id;
+	}
+	r->max_wait_ms = setup->options->fetch_wait_max_ms;
+	r->min_bytes = setup->options->fetch_min_bytes;
+	r->max_bytes = setup->options->fetch_response_max_bytes;
+	r->session_id = fetcher->session_id;
+	r->session_epoch = fetcher->session_epoch;
+}
+
+int
+fetcher_build(struct fetcher *fetcher, struct fetch_request *request)
+{
+	struct building b = {
+		.fetcher = fetcher,
+		.request = request,
+		.max_bytes = fetcher->fetchers->replicas->setup.options->
+		    fetch_max_bytes,
+		.version = build_version(fetcher),
+	};
+
+	wire_init(&message_fetch_request, request);
+	if (!build_arrays(&b))
+		return (-1);
+	/* A session is by names or by ids. */
+	if (fetcher->session_version != b.version)
+		fetcher_session_lost(fetcher);
+	build_head(fetcher, request, b.version);
+	/* Without a session the first ones get the most: take turns. */
+	for (size_t i = 0; i < fetcher->order_count; i++)
+		build_following(&b, fetcher->order[(fetcher->first + i) %
+		    fetcher->order_count]);
+	if (fetcher->session_epoch == 0) {
+		request->forgotten_topics_data_count = 0;
+		fetcher->first = (fetcher->first + 1) % fetcher->order_count;
+	}
+	fetcher->request_version = fetcher->session_version = b.version;
+	return (b.version);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Followers' fetching, shared by its files:
+ *
+ *	fetchers.c       which fetcher has which partition; begin, end, stop
+ *	fetcher.c        the task: one Fetch after the other
+ *	fetcher_ask.c    the fetch session's client (KIP-227), requests
+ *	fetcher_range.c  ListOffsets for those that are out of range
+ *	fetcher_apply.c  what an answer does to a log
+ *	link.c           the connection
+ *
+ * A following is one partition that follows one leader in one leader epoch:
+ *
+ *	     begin                                      end (an order)
+ *	       |                                          |
+ *	       v                                          v
+ *	 [FETCHES] <--answer, append on the loop--+     over: whatever it is at
+ *	   |  ^  |________________________________|     ends without effect
+ *	   |  |
+ *	   |  +-- [BUSY] a worker appends, cuts or syncs
+ *	   |  +-- [ASKS] ListOffsets is under way, or to be
+ *	   |  +-- [PAUSED] replica.fetch.backoff.ms
+ *	   +----> [FAILED] until the next leader epoch
+ */
+#ifndef REPLICA_FETCHER_INT_H
+#define REPLICA_FETCHER_INT_H
+
+#include "net/peer.h"
+#include "replica/follow.h"
+#include "replica/replica_int.h"
+
+/* --- link.c: a connection to a broker ------------------------------------- */
+
+struct link {
+	const struct follow_setup *setup;
+	struct replicas *replicas;
+	const char *listener;
+	struct tls *tls;
+	int64_t request_timeout_ms;
+	size_t response_bytes_max;
+	char client_id[48];
+	struct peer *peer; /* NULL: none */
+	char *host;
+	int32_t port;
+};
+/* The peer for that broker's address as the loop's image has it; NULL: it is
+ * not there. */
+struct peer *link_peer(struct link *link, struct loop *loop, int32_t broker);
+void link_close(struct link *link);
+
+/* --- one partition -------------------------------------------------------- */
+
+enum following_state {
+	FOLLOWING_FETCHES,
+	FOLLOWING_ASKS,
+	FOLLOWING_BUSY,
+	FOLLOWING_PAUSED,
+	FOLLOWING_FAILED
+};
+
+/* What the leader was told of it last. */
+struct following_asked {
+	int64_t fetch_offset;
+	int64_t log_start_offset;
+	int32_t last_fetched_epoch;
+};
+
+/* What a worker does. */
+enum following_job { JOB_CUT, JOB_ANEW, JOB_FLUSH };
+
+struct following {
+	atomic_uint references;
+	struct replica *replica; /* a reference */
+	struct fetcher *fetcher;
+	struct uuid topic_id;    /* zero: none is known */
+	int32_t leader_epoch;
+	atomic_bool over;        /* `end` was called */
+	struct list link;        /* in the fetcher's inbox; its lock */
+	/* The fetcher's loop's. */
+	struct hash_node node;   /* by the replica's key */
+	enum following_state state;
+	int64_t resume_ns;
+	bool in_session;
+	bool asked;              /* in the request that is under way */
+	struct following_asked told;
+	bool complained;         /* of the error at hand */
+	bool in_table;
+	/* While BUSY, the worker's. */
+	struct work work;
+	enum following_job job;
+	struct follow_step step;
+	enum error error;
+	struct append append;
+	bool flush_wanted;
+	uint8_t *copy;           /* of the bytes, with what append points to */
+	size_t copy_bytes;
+	struct post post;
+};
+void following_unref(struct following *following);
+static inline struct following *
+following_ref(struct following *following)
+{
+	atomic_fetch_add(&following->references, 1);
+	return (following);
+}
+
+/* --- one fetcher ---------------------------------------------------------- */
+
+struct fetcher {
+	struct fetchers *fetchers;
+	struct fetcher *next;
+	int32_t leader;
+	int32_t number;
+	struct loop *loop;
+	struct lock lock; /* a leaf: the inbox */
+	struct list inbox;
+	atomic_bool posted;
+	struct post post;
+	struct post stop_post;
+	/* The loop's. */
+	bool stopped;
+	struct task_ref task;
+	struct hash table;   /* of struct following */
+	bool table_changed;
+	struct following **order; /* sorted by topic; rebuilt when it changed */
+	size_t order_count;
+	size_t first;        /* where the next request begins */
+	struct link connection;
+	struct peer_call call;
+	bool calling;
+	struct arena arena;  /* of a request and its answer */
+	union {
+		struct fetch_response fetch;
+		struct list_offsets_response offsets;
+	} response;
+	int32_t session_id;
+	int32_t session_epoch; /* 0: the next request is a full one */
+	int request_version;
+	int session_version;   /* 12: by names */
+	bool complained;
+	size_t copied_bytes;   /* held for workers */
+	int64_t range_timestamp;
+	struct fetcher_range *ranges; /* the arena's */
+	size_t range_count;
+};
+
+/* All of this broker; in struct replicas. */
+struct fetchers {
+	struct replicas *replicas;
+	struct follow_setup setup;
+	struct lock lock; /* a leaf: the list, the count, `stopped` */
+	struct fetcher *first;
+	bool stopped;
+	bool ended; /* fetchers_stop()'s */
+	atomic_int count;  /* num.replica.fetchers */
+	atomic_size_t busy; /* fetchers that run, and what is with workers */
+};
+
+int64_t fetcher_backoff_ns(const struct fetcher *fetcher);
+void fetcher_wake(struct fetcher *fetcher);
+/* The task's first step. */
+task_step fetcher_gather;
+extern const struct task_class fetcher_class;
+struct fetcher *fetcher_of(struct task *task);
+void fetcher_end_call(struct fetcher *fetcher);
+void following_pause(struct following *following);
+void following_fail(struct following *following, const char *why);
+void following_complain(struct following *following, const char *what,
+    enum error error);
+
+/* --- fetcher_ask.c -------------------------------------------------------- */
+
+/* How many are to be fetched. */
+size_t fetcher_wanted(const struct fetcher *fetcher);
+/* Builds the request in the arena; answers its version. -1: no memory. */
+int fetcher_build(struct fetcher *fetcher, struct fetch_request *request);
+/* False: the answer names an error of the session, and it begins anew. */
+bool fetcher_session_answered(struct fetcher *fetcher,
+    const struct fetch_response *response);
+/* Nothing came back: the leader may have one or not. */
+void fetcher_session_lost(struct fetcher *fetcher);
+void fetcher_sort(struct fetcher *fetcher);
+
+/* --- fetcher_range.c ------------------------------------------------------ */
+
+bool fetcher_asks(const struct fetcher *fetcher);
+task_step fetcher_range_ask;
+void fetcher_end_ranges(struct fetcher *fetcher);
+
+/* --- fetcher_apply.c ------------------------------------------------------ */
+
+void following_take(struct following *following,
+    const struct fetch_response_partition *answer);
+/* Carries out a truncation, on a worker. */
+void following_cut(struct following *following,
+    const struct follow_step *step);
+/* `lock` is held: it is still followed so. */
+bool following_holds(const struct following *following);
+
+#endif

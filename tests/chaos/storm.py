@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run: a cluster, its clients, rounds of faults, and what is checked after
+each of them and in the end."""
+
+import collections
+import random
+import time
+
+import cluster as clusters
+import faults
+import harness
+from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
+from ledger import Ledger
+from watchers import Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher
+from witness import Reads
+
+# "rolling" has small segments
+TOPICS = {"rolling": 3, "steady": 3}
+PATIENT = {"socket.timeout.ms": 4000, "message.timeout.ms": 0,
+           "request.timeout.ms": 3000, "retry.backoff.ms": 100,
+           "topic.metadata.refresh.interval.ms": 3000, "acks": "all"}
+RAW = {"patience": 5, "again": 0.2, "most": 10, "pause": 0.1, "depth": 3}
+# records that are acknowledged from one round to the next, of each client
+BETWEEN = 20
+
+
+def writers(bootstrap, leaders):
+    """Some hundred records a second together: two cores have the brokers,
+    ZooKeepers and the checker to run as well."""
+    def raw(kind, name, topic, partition, **settings):
+        return kind(None, Ledger(name, topic, partition), leaders=leaders,
+                    **{**RAW, **settings})
+
+    def librdkafka(name, topic, **settings):
+        out = Librdkafka(bootstrap, name, topic, TOPICS[topic], **PATIENT,
+                         **settings)
+        out.most, out.pause, out.renewed = 20, 0.2, True
+        return out
+    python = KafkaPython(bootstrap.split(","), "kafka-python", "steady", 2,
+                         request_timeout_ms=8000, max_block_ms=600000,
+                         metadata_max_age_ms=3000)
+    python.most, python.pause = 5, 0.02
+    return [
+        raw(RawWriter, "raw-all", "rolling", 0, codecs=("none", "zstd")),
+        raw(IdempotentWriter, "raw-once", "steady", 0, depth=1),
+        raw(IdempotentWriter, "raw-once-5", "rolling", 1, depth=5,
+            codecs=("none", "lz4")),
+        librdkafka("rd-once", "rolling", **{
+            # more under way may repeat what another partition's had no
+            # answer to (librdkafka issue 4953)
+            "enable.idempotence": True, "max.in.flight": 1}),
+        librdkafka("rd-all", "steady"),
+        python]
+
+
+class Storm:
+    def __init__(self, cluster, seed, say=print):
+        self.cluster, self.seed, self.say_line = cluster, seed, say
+        self.rng = random.Random(seed)
+        self.began = time.monotonic()
+        self.rounds = 0
+        self.counts = collections.Counter()
+        self.story = []
+        self.possible = []
+        for kind in faults.KINDS:
+            why = kind.possible(cluster)
+            if why is None:
+                self.possible.append(kind)
+            else:
+                self.say(f"no {kind.__name__}: {why}")
+        for name, configs in (("rolling", {"segment_bytes": 100000}),
+                              ("steady", {})):
+            cluster.create(name, TOPICS[name], retention_ms=-1, **configs)
+        self._make_clients()
+
+    def _make_clients(self):
+        bootstrap = self.cluster.bootstrap
+        self.leaders = clusters.Leaders(bootstrap.split(","))
+        self.reads = Reads()
+        self.writers = writers(bootstrap, self.leaders)
+        self.readers = [
+            RawWatcher("raw-reader", TOPICS, self.reads,
+                       clusters.Leaders(bootstrap.split(","))),
+            LibrdkafkaWatcher("rd-reader", TOPICS, self.reads, bootstrap)]
+        self.committer = Committer(
+            "committer", "group", "steady", TOPICS["steady"], self.leaders)
+        self.watchers = self.readers + [self.committer]
+        self.clients = self.writers + self.watchers
+        self.checker = ManyChecker(
+            self.cluster, self.leaders,
+            [led for c in self.writers for led in c.ledgers], self.reads)
+
+    def say(self, what):
+        line = f"{time.monotonic() - self.began:6.1f} s: {what}"
+        self.story.append(line)
+        self.say_line(line)
+
+    def fail(self, what):
+        logs = "".join(
+            f"\n--- broker {b.broker_id}, the end of its log\n"
+            + b.log()[-2500:] for b in self.cluster.brokers)
+        raise AssertionError(
+            f"seed {self.seed}, round {self.rounds}:\n{what}\n\n"
+            + "\n".join(self.story[-40:]) + "\n" + self.summary() + logs)
+
+    # --- the load ---
+
+    def start(self):
+        self.cluster.settle()
+        for c in self.clients:
+            c.start()
+        self.await_load()
+        self.cluster.settle()  # __consumer_offsets, too
+
+    def await_load(self):
+        """Every client goes on."""
+        before = {c: c.acknowledged for c in self.clients}
+        end = time.monotonic() + clusters.HEALED
+        while True:
+            for c in self.clients:
+                if c.failure is not None:
+                    self.fail(f"{c.name}: {c.failure}")
+            idle = [c.name for c in self.clients if c.acknowledged < before[c]
+                    + (BETWEEN if c in self.writers else 1)]
+            if not idle:
+                return
+            if time.monotonic() > end:
+                self.fail(f"these do not go on: {idle}")
+            time.sleep(0.1)
+
+    # --- a round ---
+
+    def round(self):
+        self.rounds += 1
+        most = min(len(self.possible), len(self.cluster.brokers),
+                   self.rng.choice((1, 1, 2, 3)))
+        kinds = self.rng.sample(self.possible, most)
+        for kind in kinds:
+            self.counts[kind.__name__] += 1
+        if faults.Wipe in kinds:
+            self.checker.alike.clear()
+        try:
+            faults.strike(self.cluster, self.rng, kinds, self.say)
+            self.cluster.settle()
+        except AssertionError as e:
+            self.fail(str(e))
+        self.say("healed")
+        self.await_load()
+        self.check()
+
+    def check(self):
+        """Nothing new is sent meanwhile."""
+        for c in self.writers + [self.committer]:
+            c.held = True
+        wrong = self.checker.news() + self.checker.replicas()
+        wrong += self._strictly()
+        if wrong:
+            self.fail("\n".join(wrong))
+        for c in self.writers + [self.committer]:
+            c.held = False
+        self.say(f"checked: {sum(c.acknowledged for c in self.writers)} "
+                 f"acknowledged, {self.checker.read} read back")
+
+    def _strictly(self):
+        """All is well: whoever is asked has no excuse."""
+        for c in self.watchers:
+            c.strict = True
+        asked = self.committer.asked
+        due = {(r.topic, r.partition): r.next for r in self.checker.readings}
+        wrong = []
+
+        def read():
+            return self.committer.wrong or self.reads.wrong or (
+                self.committer.asked >= asked + 2 and all(
+                    c.next[w] >= due[w] for c in self.readers for w in due))
+        try:
+            harness.wait_until(read, what="readers have what there is")
+        except AssertionError as e:
+            wrong.append(f"{e}: {due} is there, " + ", ".join(
+                f"{c.name} is at {c.next}" for c in self.readers))
+        for c in self.watchers:
+            c.strict = False
+        return wrong + self.committer.wrong + self.reads.wrong
+
+    # --- the end ---
+
+    def finish(self):
+        """What is under way is acknowledged; then all is read again."""
+        for c in self.writers:
+            c.finish()
+        for c in self.writers:
+            c.join()
+        self.committer.finish().join()
+        wrong = self.checker.everything() + self.checker.batches()
+        wrong += self.checker.replicas_at_rest()
+        for c in self.readers:
+            c.finish()
+        for c in self.readers:
+            c.join()
+        wrong += self.reads.wrong + self.committer.wrong
+        for c in self.writers:
+            if isinstance(c, (IdempotentWriter, Librdkafka)) and not c.errors[
+                    "ended itself"]:
+                wrong += [f"{led}: {led.acknowledged} of {len(led.offsets)} "
+                          "acknowledged" for led in c.ledgers
+                          if led.acknowledged != len(led.offsets)]
+        if wrong:
+            self.fail("\n".join(wrong))
+
+    def summary(self):
+        lines = [f"{self.rounds} rounds: {dict(self.counts)}, packets passed "
+                 "and dropped %d, %d" % tuple(self.cluster.links.packets())]
+        for c in self.clients:
+            lines.append(f"{c.name}: {c.acknowledged} acknowledged, "
+                         f"{c.breaks} breaks, refused {dict(c.errors)}")
+        return "\n".join(lines)

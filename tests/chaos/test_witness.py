@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checker of many brokers on histories that were made up: each fault is
+found, nothing is told of good ones."""
+
+import pytest
+
+import switch
+import wire
+from witness import (Commits, Reads, high_watermarks, log_batches,
+                     newest_segment, next_offset, replicas_wrong)
+
+# --- what readers were shown -------------------------------------------------
+
+
+def shown(history, end=None):
+    """history: (reader, offset, value) or (reader, last offset of a batch,
+    high watermark, "answer")"""
+    reads = Reads()
+    for reader, offset, value, *answer in history:
+        if answer:
+            reads.note_answer(reader, "t", 0, wire.Batch(wire.batch(
+                [b"x"], base_offset=offset)), value)
+        else:
+            reads.note(reader, "t", 0, offset, value)
+    if end is not None:
+        reads.end("t", 0, end)
+    return reads.wrong
+
+
+GOOD = [("a", 0, b"x"), ("a", 1, b"y"), ("b", 1, b"y"), ("b", 0, b"x"),
+        ("a", 2, b"z")]
+
+
+@pytest.mark.parametrize("history, end, told", (
+    (GOOD, None, None),
+    (GOOD, 3, None),
+    (GOOD, 4, None),
+    (GOOD, 2, "offset 2: it was read, the log ends at 2"),
+    (GOOD, 0, "it was read, the log ends at 0"),
+    (GOOD + [("b", 2, b"y")], 3, "offset 2: b was shown b'y'"),
+    (GOOD + [("b", 2, None)], 3, "b was shown None"),
+    (GOOD + [("the checker", 0, b"y")], 3, "the checker was shown b'y'"),
+    ([("a", 1, b"y"), ("b", 1, b"x")], None, "offset 1: b was shown b'x'"),
+    ([("a", 4, 5, "answer")], None, None),
+    ([("a", 5, 5, "answer")], None,
+     "offset 5: a was shown it with a high watermark of 5"),
+    ([("a", 9, 5, "answer")], None, "a high watermark of 5"),
+))
+def test_reads(history, end, told):
+    wrong = shown(history, end)
+    assert (wrong == []) if told is None else any(told in w for w in wrong)
+
+
+def test_readers_jump():
+    reads = Reads()
+    reads.jump("a", "t", 1, 7, 9)
+    assert reads.wrong == ["t/1 offset 9: a was shown it where 7 was due"]
+
+
+# --- replicas ----------------------------------------------------------------
+
+def batch(offset, count=2, epoch=0, value=b"v"):
+    return wire.Batch(wire.batch(
+        [value] * count, base_offset=offset, leader_epoch=epoch,
+        timestamp=1000))
+
+
+def log():
+    return [batch(0), batch(2), batch(4, epoch=1), batch(6, 3, 1), batch(9)]
+
+
+def changed(at, to):
+    def change(copy):
+        copy[at] = to
+    return change
+
+
+def without(at):
+    def change(copy):
+        del copy[at]
+    return change
+
+
+@pytest.mark.parametrize("whose", (0, 1, 2))
+@pytest.mark.parametrize("change, limit, told", (
+    (lambda copy: None, 11, None),
+    (lambda copy: None, None, None),
+    (lambda copy: None, 0, None),
+    (without(4), 9, None),                       # it lags
+    (lambda copy: copy.clear(), 0, None),        # it is new
+    (changed(4, batch(9, 5, 7)), 9, None),       # it will be cut off
+    (without(4), 10, "lacks [9, 10]"),
+    (without(4), 11, "lacks [9, 10]"),
+    (without(4), None, "lacks [9, 10]"),
+    (lambda copy: copy.clear(), 1, "lacks [0, 1]"),
+    (lambda copy: copy.append(batch(11)), None, "lacks [11, 12]"),
+    (lambda copy: copy.append(batch(11)), 11, None),
+    (without(2), 11, "follows on"),
+    (without(0), 11, "has [0, 1]"),
+    (changed(1, batch(2, value=b"w")), 11, "has [2, 3]"),
+    (changed(1, batch(2, value=b"w")), 3, "has [2, 3]"),
+    (changed(1, batch(2, value=b"w")), 2, None),
+    (changed(2, batch(4, epoch=2)), 11, "[4, 5] epoch 2"),
+    (changed(2, batch(4, 3, 1)), 11, "[4, 6]"),
+))
+def test_replicas(change, limit, told, whose):
+    copies = {n: log() for n in range(3)}
+    change(copies[whose])
+    wrong = replicas_wrong("t/0", copies, limit)
+    assert (wrong == []) if told is None else any(told in w for w in wrong)
+
+
+def test_log_files(tmp_path):
+    """Read from the segment on that has the offset, without what is being
+    written."""
+    rows = log()
+    names = ("%020d.log" % n for n in (0, 4, 9))
+    for name, part in zip(names, (rows[:2], rows[2:4], rows[4:])):
+        (tmp_path / name).write_bytes(b"".join(b.data for b in part))
+    with open(tmp_path / ("%020d.log" % 9), "ab") as f:
+        f.write(batch(11).data[:-1])
+
+    def read(start):
+        return [b.base_offset for b in log_batches(tmp_path, start)]
+    assert read(0) == [0, 2, 4, 6, 9]
+    assert read(3) == [2, 4, 6, 9]
+    assert read(8) == [6, 9]
+    assert read(9) == read(10) == [9]
+    assert read(11) == []
+    assert next_offset(log_batches(tmp_path)) == 11
+    assert next_offset(log_batches(tmp_path / "none")) == 0
+    assert newest_segment(tmp_path) == 9
+    assert newest_segment(tmp_path / "none") == 0
+
+
+def test_checkpoint(tmp_path):
+    assert high_watermarks(tmp_path) == {}
+    (tmp_path / "replication-offset-checkpoint").write_text(
+        "0\n2\nt 0 15\n__consumer_offsets 12 3\n")
+    assert high_watermarks(tmp_path) == {
+        ("t", 0): 15, ("__consumer_offsets", 12): 3}
+
+
+# --- committed offsets -------------------------------------------------------
+
+@pytest.mark.parametrize("steps, told", (
+    ("f-1", None),
+    ("a1 k1 f1 a2 k2 f2", None),
+    ("a1 f-1 f1 k1", None),                      # asked while it is under way
+    ("a1 k1 a2 f1 f2", None),
+    ("a1 a2 k2 f2 f1", None),                    # carried out late
+    ("f1", "offset 1 is told as committed, 0 was"),
+    ("a1 k1 f-1", "offset -1 is told as committed, 1 was"),
+    ("a1 k1 a2 k2 f1", "offset 1 is told as committed, 2 was"),
+    ("a1 k1 a2 k2 a3 f1", "offset 1 is told"),
+    ("a1 k1 f2", "offset 2 is told as committed, 1 was"),
+    ("a1 k1 a2 k2 m1 f2", None),                 # by who is replaced
+    ("a1 k1 a2 k2 m1 f1", "offset 1 is told"),
+))
+def test_commits(steps, told):
+    book = Commits("g t/0")
+    for step in steps.split():
+        number = int(step[1:])
+        {"a": book.attempt, "k": book.acknowledge, "f": book.fetched,
+         "m": lambda n: book.fetched(n, strict=False)}[step[0]](number)
+    assert (book.wrong == []) if told is None else told in book.wrong[0]
+
+
+def test_commits_maybe():
+    book = Commits("g t/0")
+    book.attempt(1)
+    book.acknowledge(1)
+    assert book.fetched(1, strict=False)
+    assert not book.fetched(-1, strict=False)
+    assert book.wrong == []
+
+
+# --- the switch --------------------------------------------------------------
+
+def test_switch_rules():
+    rules = switch.Rules()
+    a, b = b"\x0a\x4d\0\1", b"\x0a\x4d\0\2"
+    assert rules.due((a, b), 5) == 5 and not rules.drops((a, b))
+    rules.replace([["10.77.0.1", "10.77.0.2", False, 1, 0.5]])
+    first = rules.due((a, b), 5)
+    assert 6 <= first <= 6.5 and rules.due((b, a), 5) == 5
+    assert not rules.drops((a, b))
+    assert rules.due((a, b), 5.001) >= first
+    rules.replace([["10.77.0.2", "10.77.0.1", True, 0, 0]])
+    assert rules.drops((b, a)) and not rules.drops((a, b))
+    # what comes after those that are held back does not overtake them
+    assert rules.due((a, b), 5.002) >= first
+    assert rules.due((a, b), 9) == 9

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that read and commit while brokers come and go, and tell witness.py
+what they were shown; and what is held against it when all is well again."""
+
+import collections
+import contextlib
+
+import confluent_kafka
+
+import harness
+import wire
+from clients import Client
+from ledger import Reading
+from readers import Checker, read_raw
+from witness import (Commits, high_watermarks, log_batches,
+                     newest_segment, next_offset, replicas_wrong)
+
+OUT_OF_RANGE, NOT_LEADER = 1, 6
+RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
+OFFSETS = "__consumer_offsets"
+# the oldest that is for leaders alone, and has every codec
+FETCH_VERSION = 10
+
+
+class Watcher(Client):
+    """A reader at the end of every partition, from the beginning on."""
+
+    pause = 0.02
+    # all is well: who leads knows it.  One that slept may believe that it
+    # leads until it is told, and know less than its successor.
+    strict = False
+
+    def __init__(self, name, topics, reads):
+        super().__init__(name, [])
+        self.reads = reads
+        self.next = {(t, p): 0 for t, n in topics.items() for p in range(n)}
+        self.seen = 0
+
+    @property
+    def acknowledged(self):
+        return self.seen
+
+    def note(self, where, offset, value):
+        if offset != self.next[where]:
+            self.reads.jump(self.name, *where, self.next[where], offset)
+        self.next[where] = offset + 1
+        self.reads.note(self.name, *where, offset, value)
+        self.seen += 1
+
+
+class RawWatcher(Watcher):
+    """Asks each partition's leader in turn."""
+
+    patience = 4
+
+    def __init__(self, name, topics, reads, leaders):
+        super().__init__(name, topics, reads)
+        self.leaders = leaders
+        self.clients = {}
+        self.places = {}
+
+    def _run(self):
+        while not self.stopping.is_set():
+            for where in self.next:
+                if self.stopping.is_set():
+                    break
+                try:
+                    self._look(where)
+                except (OSError, wire.Closed):
+                    self.breaks += 1
+                    self._leave(where)
+                    self.stopping.wait(0.1)
+            self.stopping.wait(self.pause)
+        for client in self.clients.values():
+            client.close()
+
+    def _leave(self, where):
+        """Whoever led it is asked no more, and by nobody waited for."""
+        place = self.places.pop(where, None)
+        if place in self.clients:
+            self.clients.pop(place).close()
+
+    def _client(self, where):
+        if where not in self.places:
+            self.places[where] = self.leaders.address(*where)
+        place = self.places[where]
+        if place not in self.clients:
+            self.clients[place] = wire.Client(place, self.patience)
+        return self.clients[place]
+
+    def _look(self, where):
+        client = self._client(where)
+        part = wire.fetch(client, where[0], self.next[where],
+                          FETCH_VERSION, partition=where[1], max_wait_ms=20,
+                          partition_max_bytes=1 << 18)
+        if part["ErrorCode"]:
+            self.errors[part["ErrorCode"]] += 1
+            if part["ErrorCode"] == OUT_OF_RANGE and self.strict:
+                self.reads.tell(*where, self.next[where], f"{self.name} had "
+                                "all below it, now it is out of range")
+            del self.places[where]
+            return
+        for b in wire.batches(part["Records"] or b""):
+            self.reads.note_answer(self.name, *where, b,
+                                   part["HighWatermark"])
+            for record in b.records():
+                if record[0] >= self.next[where]:
+                    self.note(where, record[0], record[3])
+
+
+class LibrdkafkaWatcher(Watcher):
+    def __init__(self, name, topics, reads, bootstrap):
+        super().__init__(name, topics, reads)
+        self.bootstrap = bootstrap
+
+    def _run(self):
+        consumer = confluent_kafka.Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": "unused",
+            "enable.auto.commit": False, "auto.offset.reset": "error",
+            "check.crcs": True, "fetch.wait.max.ms": 100,
+            "socket.timeout.ms": 5000, "reconnect.backoff.max.ms": 500,
+            "topic.metadata.refresh.interval.ms": 2000, "log_level": 0})
+        self._assign(consumer)
+        while not self.stopping.wait(self.pause):
+            messages = consumer.consume(500, 0.1)
+            for m in messages:
+                if m.error() is None:
+                    self.note((m.topic(), m.partition()), m.offset(),
+                              m.value())
+                else:
+                    self.errors[m.error().name()] += 1
+            if any(m.error() is not None and m.error().code() == RESET
+                   for m in messages):
+                # it may have asked a follower that lags: again, elsewhere
+                self._assign(consumer)
+        consumer.close()
+
+    def _assign(self, consumer):
+        consumer.assign([confluent_kafka.TopicPartition(*where, offset)
+                         for where, offset in self.next.items()])
+
+
+class Committer(Client):
+    """Commits higher and higher offsets of some partitions in the name of a
+    group, and asks what is committed."""
+
+    pause = 0.1
+    patience = 4
+    strict = False  # as a Watcher's
+
+    def __init__(self, name, group, topic, partitions, leaders):
+        super().__init__(name, [])
+        self.group, self.topic, self.leaders = group, topic, leaders
+        self.books = [Commits(f"{group} {topic}/{p}")
+                      for p in range(partitions)]
+        self.number = 0
+        self.asked = 0
+
+    @property
+    def acknowledged(self):
+        return min(self.asked, *(b.acknowledged for b in self.books))
+
+    @property
+    def wrong(self):
+        return [w for b in self.books for w in b.wrong]
+
+    def _run(self):
+        while not self.stopping.is_set():
+            try:
+                with self.coordinator() as client:
+                    while not self.stopping.wait(self.pause):
+                        if not self.held:
+                            self.commit(client)
+                        self.ask(client)
+            except (OSError, wire.Closed):
+                self.breaks += 1
+                self.stopping.wait(0.2)
+
+    @contextlib.contextmanager
+    def coordinator(self):
+        place = None
+        for address in self.leaders.addresses:
+            with contextlib.suppress(OSError, wire.Closed):
+                with wire.Client(address, self.patience) as client:
+                    told = client.call("FindCoordinator", 0, Key=self.group)
+                if told["ErrorCode"] == 0:
+                    place = f"{told['Host']}:{told['Port']}"
+                    break
+        if place is None:
+            raise OSError(f"nobody tells a coordinator of {self.group}")
+        with wire.Client(place, self.patience) as client:
+            yield client
+
+    def _refused(self, error):
+        self.errors[error] += 1
+        raise OSError(f"refused: {error}")
+
+    def commit(self, client):
+        self.number += 1
+        for b in self.books:
+            b.attempt(self.number)
+        told = client.call(
+            "OffsetCommit", 7, GroupId=self.group, Topics=[{
+                "Name": self.topic, "Partitions": [
+                    {"PartitionIndex": p, "CommittedOffset": self.number,
+                     "CommittedMetadata": ""}
+                    for p in range(len(self.books))]}])
+        rows = told["Topics"][0]["Partitions"]
+        # an error does not say that it was not written
+        for row in rows:
+            if row["ErrorCode"] == 0:
+                self.books[row["PartitionIndex"]].acknowledge(self.number)
+        for row in rows:
+            if row["ErrorCode"]:
+                self._refused(row["ErrorCode"])
+
+    def ask(self, client):
+        told = client.call("OffsetFetch", 5, GroupId=self.group, Topics=[{
+            "Name": self.topic,
+            "PartitionIndexes": list(range(len(self.books)))}])
+        rows = told["Topics"][0]["Partitions"] if told["Topics"] else []
+        for error in [told["ErrorCode"]] + [r["ErrorCode"] for r in rows]:
+            if error:
+                self._refused(error)
+        for row in rows:
+            book = self.books[row["PartitionIndex"]]
+            if not book.fetched(row["CommittedOffset"], self.strict):
+                self._refused("old offsets")
+        self.asked += 1
+
+
+class ManyChecker(Checker):
+    """Reads what readers.Checker reads, from whoever leads it, and holds it
+    against what others were shown."""
+
+    excuse = None
+
+    def __init__(self, cluster, leaders, ledgers, reads):
+        super().__init__(cluster.bootstrap, cluster.topics, ledgers)
+        self.cluster, self.leaders, self.reads = cluster, leaders, reads
+        # below it, replicas were found to be alike
+        self.alike = collections.Counter()
+
+    def _leader(self, reading):
+        return wire.Client(self.leaders.address(
+            reading.topic, reading.partition))
+
+    def _bounds(self, reading):
+        """Of a leader that was just elected, too: it says so until it knows;
+        and of another one than a moment ago."""
+        told = []
+
+        def found():
+            try:
+                told[:] = super(ManyChecker, self)._bounds(reading)
+            except (OSError, wire.Closed, AssertionError) as e:
+                self.excuse = repr(e)
+            return told
+        try:
+            return harness.wait_until(found, pause=0.2)
+        except AssertionError:
+            raise AssertionError(
+                f"{reading.topic}/{reading.partition}: no end is told: "
+                f"{self.excuse}") from None
+
+    def _note(self, ends, at, where, message):
+        if message.offset() < ends[where]:
+            self.reads.note("the checker", *where, message.offset(),
+                            message.value())
+        super()._note(ends, at, where, message)
+
+    def batches(self):
+        return [w for r in self._readings() for w in self._read_raw(r)]
+
+    def _read_raw(self, reading):
+        """Again where it is led elsewhere meanwhile."""
+        for _ in range(5):
+            again = Reading(reading.topic, reading.partition, self.ledgers)
+            with self._leader(again) as client:
+                wrong = read_raw(client, again)[0]
+            if not any(f"answers {NOT_LEADER}" in w for w in wrong):
+                break
+        return wrong
+
+    # --- replicas ------------------------------------------------------------
+
+    def _logs(self):
+        return [*self.topics.items(), (OFFSETS, 3)]
+
+    def _copies(self, topic, partition, start):
+        """Of what is compacted, what is too new for that everywhere."""
+        folders = {b.broker_id: b.data / f"{topic}-{partition}"
+                   for b in self.cluster.brokers}
+        if topic == OFFSETS:
+            start = max(start, *map(newest_segment, folders.values()))
+        return {n: log_batches(f, start) for n, f in folders.items()}
+
+    def replicas(self):
+        """Differences below the smallest high watermark; the brokers run."""
+        marks = [high_watermarks(b.data) for b in self.cluster.brokers]
+        out = []
+        for topic, count in self._logs():
+            for p in range(count):
+                limit = min(m.get((topic, p), 0) for m in marks)
+                wrong = replicas_wrong(
+                    f"{topic}/{p}", self._copies(topic, p, self.alike[
+                        topic, p]), limit)
+                # what the first lacks is due from its beginning
+                self.alike[topic, p] = 0 if wrong else max(
+                    0, limit - 1, self.alike[topic, p])
+                out += wrong
+        return out
+
+    def _at_rest(self):
+        """{(topic, partition): whole copies}"""
+        return {(t, p): self._copies(t, p, 0)
+                for t, count in self._logs() for p in range(count)}
+
+    def replicas_at_rest(self, seconds=harness.PATIENCE):
+        """Nobody writes any more: whole logs are alike, to the last byte, when
+        the followers have had the time; and no reader saw more."""
+        def unlike():
+            self.rest = self._at_rest()
+            return [w for where, copies in self.rest.items()
+                    for w in replicas_wrong("%s/%d" % where, copies)]
+        with contextlib.suppress(AssertionError):
+            harness.wait_until(lambda: not unlike(), seconds, pause=0.5)
+        for where, copies in self.rest.items():
+            if where[0] != OFFSETS:
+                self.reads.end(*where, min(
+                    next_offset(b) for b in copies.values()))
+        return unlike()

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must be true of many brokers beside what ledger.py has of one: that
+what anybody was shown stays, that replicas are alike, that committed offsets
+do not go back.  Nothing here talks to a broker: test_witness.py tries it all
+on histories that were made up."""
+
+import array
+import hashlib
+import threading
+
+import wire
+
+MOST_WRONG = 20
+
+
+def fingerprint(value):
+    """63 bits of it and one that is set: 0 stands for nothing."""
+    digest = hashlib.blake2b(value or b"", digest_size=8).digest()
+    return int.from_bytes(digest, "big") | 1
+
+
+class Reads:
+    """A fingerprint of each record that a reader was shown, by its offset: one
+    that was shown above the high watermark is another one later, or none."""
+
+    def __init__(self):
+        self.shown = {}
+        self.wrong = []
+        self.count = 0
+        self.lock = threading.Lock()
+
+    def tell(self, topic, partition, offset, what):
+        if len(self.wrong) < MOST_WRONG:
+            self.wrong.append(f"{topic}/{partition} offset {offset}: {what}")
+
+    def note(self, reader, topic, partition, offset, value):
+        with self.lock:
+            row = self.shown.setdefault((topic, partition), array.array("Q"))
+            if offset >= len(row):
+                row.extend([0] * (offset + 1 - len(row)))
+            before, now = row[offset], fingerprint(value)
+            row[offset] = now
+            self.count += 1
+            if before not in (0, now):
+                self.tell(topic, partition, offset,
+                          f"{reader} was shown {value!r}, somebody else read "
+                          "another record there before")
+
+    def note_answer(self, reader, topic, partition, batch, high_watermark):
+        """Of a Fetch."""
+        if batch.last_offset >= high_watermark:
+            with self.lock:
+                self.tell(topic, partition, batch.last_offset,
+                          f"{reader} was shown it with a high watermark of "
+                          f"{high_watermark}")
+
+    def jump(self, reader, topic, partition, due, offset):
+        with self.lock:
+            self.tell(topic, partition, offset,
+                      f"{reader} was shown it where {due} was due")
+
+    def end(self, topic, partition, end):
+        """The log ends there, at rest."""
+        with self.lock:
+            shown = len(self.shown.get((topic, partition), ()))
+            if shown > end:
+                self.tell(topic, partition, shown - 1,
+                          f"it was read, the log ends at {end}")
+
+
+def describe(batch):
+    return (f"[{batch.base_offset}, {batch.last_offset}] epoch "
+            f"{batch.leader_epoch} producer {batch.producer_id} sequence "
+            f"{batch.base_sequence} crc {batch.crc:08x}")
+
+
+def replicas_wrong(where, copies, limit=None):
+    """Of one partition.  copies: {broker: its batches, from the same offset
+    on}; limit: the smallest high watermark, None: they are at rest, and have
+    the same end."""
+    wrong = []
+    rows = {}
+    for broker, batches in sorted(copies.items()):
+        rows[broker] = [b for b in batches
+                        if limit is None or b.base_offset < limit]
+        for a, b in zip(batches, batches[1:]):
+            if b.base_offset != a.last_offset + 1:
+                wrong.append(f"{where} of broker {broker}: {describe(b)} "
+                             f"follows on {describe(a)}")
+                break
+    (first, one), *others = rows.items()
+    for broker, other in others:
+        for a, b in zip(one, other):
+            if a.data != b.data:
+                wrong.append(f"{where}: broker {first} has {describe(a)}, "
+                             f"broker {broker} has {describe(b)}")
+                break
+        else:
+            if len(one) != len(other):
+                short, longer = sorted((one, other), key=len)
+                wrong.append(
+                    f"{where}: broker {first if short is one else broker} "
+                    f"lacks {describe(longer[len(short)])}, the smallest high "
+                    f"watermark is {limit}")
+    return wrong
+
+
+def next_offset(batches, start=0):
+    return batches[-1].last_offset + 1 if batches else start
+
+
+class Commits:
+    """Of one group and partition, whose only writer commits higher and higher
+    offsets, one at a time."""
+
+    def __init__(self, name):
+        self.name = name
+        self.told = 0  # the last one that was acknowledged
+        self.acknowledged = 0
+        self.unanswered = set()
+        self.wrong = []
+
+    def attempt(self, offset):
+        """It may be there from now on, or late, when another one has been
+        acknowledged meanwhile: requests that a broker has not read yet when
+        their connection ends are carried out all the same."""
+        assert offset > self.told
+        self.unanswered.add(offset)
+
+    def acknowledge(self, offset):
+        self.unanswered.discard(offset)
+        self.told = offset
+        self.acknowledged += 1
+
+    def fetched(self, offset, strict=True):
+        """-1: the broker knows of none.  Whether it may be so; if it may not,
+        it is told as wrong where `strict`: else it may be the answer of a
+        coordinator that does not know yet that there is another one."""
+        if offset == self.told or offset in self.unanswered or (
+                offset == -1 and self.told == 0):
+            return True
+        if strict and len(self.wrong) < MOST_WRONG:
+            self.wrong.append(
+                f"{self.name}: offset {offset} is told as committed, "
+                f"{self.told} was acknowledged last")
+        return False
+
+
+def log_batches(folder, start=0):
+    """Of a partition's directory, from the segment on that has `start`; a
+    batch that is being written at its end is left out."""
+    files = sorted(folder.glob("*.log"))
+    at = max((n for n, f in enumerate(files) if int(f.stem) <= start),
+             default=0)
+    out = []
+    for f in files[at:]:
+        out += wire.batches(f.read_bytes())
+    return [b for b in out if b.last_offset >= start]
+
+
+def newest_segment(folder):
+    """Its base offset."""
+    return max((int(f.stem) for f in folder.glob("*.log")), default=0)
+
+
+def high_watermarks(folder):
+    """{(topic, partition): offset} of a log directory's checkpoint"""
+    path = folder / "replication-offset-checkpoint"
+    if not path.exists():
+        return {}
+    out = {}
+    for line in path.read_text().splitlines()[2:]:
+        topic, partition, offset = line.split(" ")
+        out[topic, int(partition)] = int(offset)
+    return out

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Followers: logs are the leader's, byte for byte, the in-sync replicas follow
+who keeps up, and nothing that acks=all acknowledged is lost."""
+
+import json
+
+import pytest
+
+import harness
+import wire
+
+# for what is timed by it, so that tests need not wait
+QUICK = {"replica.lag.time.max.ms": 2000, "replica.fetch.backoff.ms": 50}
+
+
+@pytest.fixture
+def make_brokers(make_broker):
+    """make(count, **options): brokers of one cluster, started."""
+    def make(count, **options):
+        brokers = [make_broker(n, **options) for n in range(count)]
+        for broker in brokers:
+            broker.options.update(QUICK)
+            # the first one is the controller, which makes topics
+            if broker is brokers[0]:
+                broker.start()
+            else:
+                broker.launch()
+        for broker in brokers:
+            broker.wait_ready()
+        with harness.Zk(brokers[0]) as zk:
+            harness.wait_until(
+                lambda: len(zk.get_children("/brokers/ids")) == count,
+                what="all are registered")
+        return brokers
+    return make
+
+
+def state(broker, topic, partition=0):
+    with harness.Zk(broker) as zk:
+        return json.loads(zk.get(
+            f"/brokers/topics/{topic}/partitions/{partition}/state")[0])
+
+
+def make_topic(brokers, topic, **configs):
+    """All brokers have a replica; answers leader and followers."""
+    def made():
+        try:
+            harness.create_topic(brokers[0], topic, 1, len(brokers), **configs)
+        except AssertionError as e:
+            # not all brokers are known to the controller yet
+            if "38" not in str(e):
+                raise
+            return False
+        return True
+    harness.wait_until(made, what=f"{topic} is made")
+    for broker in brokers:
+        harness.wait_topic(broker, topic)
+    leader = state(brokers[0], topic)["leader"]
+    return (brokers[leader],
+            [b for b in brokers if b.broker_id != leader])
+
+
+def produce(broker, topic, values, acks=-1, **how):
+    with wire.Client(broker.address) as client:
+        return wire.produce(client, topic, wire.batch(values), acks=acks,
+                            **how)
+
+
+def fill(broker, topic, first, count, acks=-1):
+    """Numbers, one a batch; what is acknowledged is asserted."""
+    with wire.Client(broker.address) as client:
+        for n in range(first, first + count):
+            part = wire.produce(client, topic, wire.batch([b"%d" % n]),
+                                acks=acks)
+            assert part["ErrorCode"] == 0, part
+
+
+def numbers(broker, topic):
+    with wire.Client(broker.address) as client:
+        return [int(r[3]) for r in wire.read_all(client, topic)]
+
+
+def log_bytes(broker, topic):
+    return b"".join(p.read_bytes() for p in broker.log_files(topic))
+
+
+def same_logs(brokers, topic):
+    logs = [log_bytes(b, topic) for b in brokers]
+    return logs[0] != b"" and all(log == logs[0] for log in logs[1:])
+
+
+def in_sync(broker, topic, ids):
+    harness.wait_until(
+        lambda: sorted(state(broker, topic)["isr"]) == sorted(ids),
+        what=f"the in-sync replicas of {topic} are {ids}")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_acks_all_is_replicated(make_brokers, count):
+    brokers = make_brokers(count)
+    leader, followers = make_topic(brokers, "t")
+    fill(leader, "t", 0, 50)
+    # acknowledged: all have it
+    assert same_logs(brokers, "t")
+    for follower in followers:
+        epochs = [b.data / "t-0" / "leader-epoch-checkpoint"
+                  for b in (leader, follower)]
+        assert epochs[0].read_text() == epochs[1].read_text()
+    # more than one answer carries
+    for _ in range(20):
+        assert produce(leader, "t", [bytes(900_000)])["ErrorCode"] == 0
+    assert same_logs(brokers, "t")
+
+
+def test_leader_killed(make_brokers):
+    """Nothing acknowledged is lost; what only the old leader had goes."""
+    brokers = make_brokers(3)
+    leader, followers = make_topic(brokers, "t")
+    fill(leader, "t", 0, 20)
+    leader.kill()
+    harness.wait_until(
+        lambda: state(followers[0], "t")["leader"] != leader.broker_id,
+        what="another leads")
+    second = brokers[state(followers[0], "t")["leader"]]
+    harness.wait_topic(second, "t")
+    fill(second, "t", 20, 20)
+    assert numbers(second, "t") == list(range(40))
+    leader.start()
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="the old leader has all")
+    assert numbers(second, "t") == list(range(40))
+
+
+def test_old_leader_truncates(make_brokers):
+    """It had records that nobody else had."""
+    leader, (follower,) = make_topic(brokers := make_brokers(2), "t")
+    fill(leader, "t", 0, 10)
+    follower.process.send_signal(19)
+    try:
+        fill(leader, "t", 1000, 5, acks=1)
+        leader.kill()
+    finally:
+        follower.process.send_signal(18)
+    harness.wait_until(
+        lambda: state(follower, "t")["leader"] == follower.broker_id,
+        what="the follower leads")
+    harness.wait_topic(follower, "t")
+    fill(follower, "t", 10, 10)
+    # one answer was on its way to the follower when it stopped
+    kept = [n for n in numbers(follower, "t") if n != 1000]
+    assert kept == list(range(20))
+    leader.start()
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="the old leader has followed")
+    assert "truncated from" in leader.log()
+    assert [n for n in numbers(follower, "t") if n != 1000] == kept
+
+
+def test_in_sync_replicas(make_brokers):
+    """Who dies or hangs is taken out, who is back and has all is taken in."""
+    brokers = make_brokers(3)
+    leader, (one, other) = make_topic(brokers, "t")
+    fill(leader, "t", 0, 5)
+    one.kill()
+    in_sync(leader, "t", [leader.broker_id, other.broker_id])
+    fill(leader, "t", 5, 5)
+    one.start()
+    in_sync(leader, "t", [0, 1, 2])
+    # one that hangs and keeps its session is taken out by the leader
+    other.process.send_signal(19)
+    try:
+        in_sync(leader, "t", [leader.broker_id, one.broker_id])
+        fill(leader, "t", 10, 5)
+    finally:
+        other.process.send_signal(18)
+    in_sync(leader, "t", [0, 1, 2])
+    fill(leader, "t", 15, 5)
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="all have the same log")
+    assert leader.metric("kafka_server_replicamanager_isrexpands_total") >= 1
+    assert numbers(leader, "t") == list(range(20))
+    for follower in (one, other):
+        assert follower.metric(
+            "kafka_server_replicafetchermanager_failedpartitionscount") == 0
+
+
+def test_min_insync_replicas(make_brokers):
+    brokers = make_brokers(2)
+    leader, (follower,) = make_topic(brokers, "t", min_insync_replicas=2)
+    fill(leader, "t", 0, 5)
+    follower.kill()
+    in_sync(leader, "t", [leader.broker_id])
+    refused = harness.wait_until(
+        lambda: produce(leader, "t", [b"refused"])["ErrorCode"],
+        what="acks=all is refused")
+    assert refused == 19  # NOT_ENOUGH_REPLICAS
+    fill(leader, "t", 5, 2, acks=1)
+    # nobody may see what is not on enough replicas
+    assert numbers(leader, "t") == list(range(5))
+    follower.start()
+    in_sync(leader, "t", [0, 1])
+    fill(leader, "t", 7, 3)
+    assert numbers(leader, "t") == list(range(10))
+    assert same_logs(brokers, "t")
+
+
+def test_many_partitions(make_brokers):
+    """Over several fetchers, and a topic that is deleted meanwhile."""
+    brokers = make_brokers(2, num_replica_fetchers=3)
+    for topic in ("many", "gone"):
+        harness.create_topic(brokers[0], topic, 30, 2)
+        for broker in brokers:
+            harness.wait_topic(broker, topic, 30)
+    with wire.Client(brokers[0].address) as client:
+        told = client.call("Metadata", 7, Topics=[{"Name": "many"}],
+                           AllowAutoTopicCreation=False)["Topics"][0]
+        leaders = {p["PartitionIndex"]: p["LeaderId"]
+                   for p in told["Partitions"]}
+        client.call("DeleteTopics", 4, TopicNames=["gone"], TimeoutMs=20000)
+    assert set(leaders.values()) == {0, 1}
+    for partition, leader in leaders.items():
+        with wire.Client(brokers[leader].address) as client:
+            part = wire.produce(client, "many", wire.batch([b"x" * 1000]),
+                                partition=partition)
+            assert part["ErrorCode"] == 0, part
+    for partition in leaders:
+        logs = [b.log_files("many", partition)[0].read_bytes()
+                for b in brokers]
+        assert logs[0] == logs[1] != b""

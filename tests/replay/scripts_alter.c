@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ISRs that leaders ask for, over lost answers, other hands and changes of
+ * controllers. */
+#include "tests/replay/scripts.h"
+
+#include "base/mem.h"
+
+/* Nobody answered. */
+#define SILENCE (-1)
+#define ASK_NS ((int64_t)10 * 1000 * 1000000)
+
+/* A partition's state as it was read. */
+struct seen {
+	struct znode_state state;
+	int32_t version;
+	struct arena arena;
+};
+
+static void
+see(struct replay *r, struct seen *seen)
+{
+	arena_init(&seen->arena, 0);
+	if (!replay_state(r, "t1", 0, &seen->arena, &seen->state,
+	    &seen->version)) {
+		replay_fault(r, "t1/0 has no state");
+		seen->state = (struct znode_state){ .leader = -1 };
+	}
+}
+
+static void
+unsee(struct seen *seen)
+{
+	arena_fini(&seen->arena);
+}
+
+/* AlterPartition of t1/0 by its leader, as it was seen; the error. */
+static int
+alter(struct replay *r, const struct seen *seen, const int32_t *isr,
+    int32_t count, int64_t stale_by)
+{
+	struct alter_partition_request request;
+	struct alter_partition_response response;
+	struct alter_partition_request_topic topic = { 0 };
+	struct alter_partition_request_partition partition = {
+		.leader_epoch = seen->state.leader_epoch,
+		.partition_epoch = seen->version };
+	struct alter_partition_request_broker_state members[8];
+	struct arena arena;
+	int error = SILENCE;
+
+	arena_init(&arena, 0);
+	wire_init(&message_alter_partition_request, &request);
+	wire_init(&message_alter_partition_response, &response);
+	for (int32_t i = 0; i < count; i++)
+		members[i] = (struct alter_partition_request_broker_state){
+			.broker_id = isr[i], .broker_epoch =
+			    replay_broker_epoch(r, isr[i]) - stale_by };
+	replay_topic(r, "t1", &topic.topic_id);
+	partition.new_isr_with_epochs = members;
+	partition.new_isr_with_epochs_count = count;
+	topic.partitions = &partition;
+	topic.partitions_count = 1;
+	request.topics = &topic;
+	request.topics_count = 1;
+	request.broker_id = seen->state.leader;
+	request.broker_epoch = replay_broker_epoch(r, seen->state.leader);
+	if (replay_ask(r, controller_alter_partition,
+	    &(struct controller_call){ .arena = &arena, .request = &request,
+		.response = &response, .version = 3,
+		.deadline_ns = r->clock.now_ns + ASK_NS })) {
+		error = response.error_code;
+		if (error == ERR_NONE && response.topics_count != 1)
+			replay_fault(r, "the answer has no row");
+		else if (error == ERR_NONE)
+			error = response.topics[0].partitions[0].error_code;
+	}
+	arena_fini(&arena);
+	return (error);
+}
+
+/* Asks as a leader does, until it has it or is told never to ask again. */
+static int
+alter_until_told(struct replay *r, const struct seen *seen, const int32_t *isr,
+    int32_t count)
+{
+	int error = SILENCE;
+
+	for (int tries = 0; tries < 240 && (error == SILENCE ||
+	    error == ERR_NOT_CONTROLLER); tries++) {
+		if (tries > 0)
+			replay_run(r, 100);
+		error = alter(r, seen, isr, count, 0);
+	}
+	return (error);
+}
+
+/* t1 of three replicas, on all planes. */
+static void
+make_replicas(struct replay *r)
+{
+	replay_run(r, 3000);
+	make_topics(r, 2);
+	replay_run(r, 2000);
+}
+
+static void
+must_have(struct replay *r, int32_t version, int32_t isr_count)
+{
+	struct seen seen;
+
+	see(r, &seen);
+	if (seen.version != version || seen.state.isr_count != isr_count)
+		replay_fault(r, "t1/0 has version %d isr %d, not %d %d",
+		    (int)seen.version, (int)seen.state.isr_count,
+		    (int)version, (int)isr_count);
+	unsee(&seen);
+}
+
+/* --- answers that are lost ------------------------------------------------ */
+
+static void
+lose_some(struct replay *r, int id, const struct zk_op *op)
+{
+	int *left = r->script;
+
+	if (!is_state_write(op) || *left == 0)
+		return;
+	(*left)--;
+	zk_fake_lose_next_reply(r->fake, replay_driver(r, id));
+}
+
+static void
+script_alter_lost(struct replay *r)
+{
+	int left = 1 + (int)random_below(&r->random, 2);
+	struct seen before;
+	int32_t all[] = { 1, 2, 3 };
+
+	make_replicas(r);
+	r->script = &left;
+	r->on_write = lose_some;
+	see(r, &before);
+	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
+		replay_fault(r, "the ISR was not shrunk");
+	if (left != 0)
+		replay_fault(r, "no answer was lost");
+	r->on_write = NULL;
+	must_have(r, before.version + 1, 1);
+	/* The leader's answer was lost: it asks the same again. */
+	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
+		replay_fault(r, "what is so already was refused");
+	must_have(r, before.version + 1, 1);
+	if (alter_until_told(r, &before, all, 3) != ERR_INVALID_UPDATE_VERSION)
+		replay_fault(r, "an old version was taken");
+	before.version++;
+	if (alter(r, &before, all, 3, 1) != ERR_INELIGIBLE_REPLICA)
+		replay_fault(r, "another registration's epoch was taken");
+	if (alter_until_told(r, &before, all, 3) != ERR_NONE)
+		replay_fault(r, "the ISR was not expanded");
+	must_have(r, before.version + 1, 3);
+	unsee(&before);
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- controllers that are none any more ----------------------------------- */
+
+static void
+cut_writer(struct replay *r, int id, const struct zk_op *op)
+{
+	int *cut = r->script;
+
+	if (*cut != 0 || !is_state_write(op))
+		return;
+	*cut = id;
+	zk_fake_cut(r->fake, replay_driver(r, id), true);
+}
+
+/* The write is under way when another is elected: it gets nowhere, and the
+ * leader, who asks the new one, gets what is so. */
+static void
+script_alter_stale(struct replay *r)
+{
+	struct seen before;
+	int cut = 0, error;
+
+	make_replicas(r);
+	see(r, &before);
+	r->script = &cut;
+	r->on_write = cut_writer;
+	error = alter(r, &before, &before.state.leader, 1, 0);
+	if (error != ERR_NOT_CONTROLLER && error != ERR_REQUEST_TIMED_OUT)
+		replay_fault(r, "a controller that is cut off said %d", error);
+	r->on_write = NULL;
+	if (cut == 0)
+		replay_fault(r, "nothing was written");
+	zk_fake_cut(r->fake, replay_driver(r, cut), false);
+	replay_run(r, SETTLE_MS);
+	unsee(&before);
+	see(r, &before);
+	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
+		replay_fault(r, "the ISR was not shrunk");
+	must_have(r, before.version + (before.state.isr_count > 1), 1);
+	unsee(&before);
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- another's hand ------------------------------------------------------- */
+
+/* As an old leader, or a tool, writes it: the version moves. */
+static void
+overtake(struct replay *r, int id, const struct zk_op *op)
+{
+	struct seen *seen = r->script;
+	struct buffer json = BUFFER_EMPTY;
+	struct arena arena;
+
+	(void)id;
+	if (!is_state_write(op))
+		return;
+	r->on_write = NULL;
+	arena_init(&arena, 0);
+	znode_state_encode(&seen->state, &json);
+	zk_fake_put(r->fake, znode_state_path(&arena, "t1", 0),
+	    buffer_slice(&json));
+	buffer_fini(&json);
+	arena_fini(&arena);
+}
+
+static void
+script_alter_conflict(struct replay *r)
+{
+	struct seen before;
+	int32_t other;
+
+	make_replicas(r);
+	see(r, &before);
+	other = before.state.leader % 3 + 1;
+	before.state.isr = (int32_t[]){ before.state.leader, other };
+	before.state.isr_count = 2;
+	r->script = &before;
+	r->on_write = overtake;
+	if (alter(r, &before, &before.state.leader, 1, 0) !=
+	    ERR_INVALID_UPDATE_VERSION)
+		replay_fault(r, "another's state was written over");
+	must_have(r, before.version + 1, 2);
+	before.version++;
+	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
+		replay_fault(r, "the ISR was not shrunk");
+	must_have(r, before.version + 1, 1);
+	unsee(&before);
+	replay_run(r, SETTLE_MS);
+}
+
+const struct script alter_scripts[] = {
+	{ "alter-lost", script_alter_lost },
+	{ "alter-stale", script_alter_stale },
+	{ "alter-conflict", script_alter_conflict },
+	{ NULL },
+};

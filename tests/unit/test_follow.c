@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Following and proposing in-sync replicas, towards a broker 2 that is played
+ * by the test, in replay. */
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "net/socket.h"
+#include "replica/follow.h"
+#include "replica_rig.h"
+
+/* --- pure ----------------------------------------------------------------- */
+
+static void
+test_decide_diverging(void)
+{
+	static const struct {
+		struct log_epoch_end leader, local;
+		int64_t end;
+		enum follow_what what;
+		int64_t offset;
+	} rows[] = {
+		/* The same epoch: where the shorter one ends. */
+		{ { 5, 80 }, { 5, 90 }, 100, FOLLOW_CUT, 80 },
+		{ { 5, 95 }, { 5, 90 }, 100, FOLLOW_CUT, 90 },
+		/* Not known here: to the end of the one before it. */
+		{ { 5, 80 }, { 4, 60 }, 100, FOLLOW_CUT, 60 },
+		{ { 5, 80 }, { 4, 120 }, 100, FOLLOW_CUT, 100 },
+		/* No epochs here. */
+		{ { 5, 80 }, { -1, -1 }, 100, FOLLOW_CUT, 80 },
+		{ { 5, 180 }, { -1, -1 }, 100, FOLLOW_CUT, 100 },
+		{ { 5, -1 }, { 5, 90 }, 100, FOLLOW_PAUSE, 0 },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct follow_answer answer = { .diverging = rows[i].leader,
+			.leader_epoch = 7 };
+		struct follow_log log = { .end_offset = rows[i].end,
+			.local = rows[i].local };
+		struct follow_step step = follow_decide(&answer, &log);
+
+		CU_ASSERT_EQUAL(step.what, rows[i].what);
+		CU_ASSERT_EQUAL(step.offset, rows[i].offset);
+	}
+}
+
+static void
+test_decide_errors(void)
+{
+	static const struct {
+		enum error error;
+		enum follow_what what;
+	} rows[] = {
+		{ ERR_OFFSET_OUT_OF_RANGE, FOLLOW_ASK },
+		{ ERR_FENCED_LEADER_EPOCH, FOLLOW_FAIL },
+		{ ERR_UNKNOWN_LEADER_EPOCH, FOLLOW_PAUSE },
+		{ ERR_NOT_LEADER_OR_FOLLOWER, FOLLOW_PAUSE },
+		{ ERR_UNKNOWN_TOPIC_ID, FOLLOW_PAUSE },
+		{ ERR_INCONSISTENT_TOPIC_ID, FOLLOW_PAUSE },
+		{ ERR_KAFKA_STORAGE_ERROR, FOLLOW_PAUSE },
+	};
+	struct follow_log log = { .end_offset = 5 };
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct follow_answer answer = { .error = rows[i].error,
+			.diverging = { -1, -1 } };
+
+		CU_ASSERT_EQUAL(follow_decide(&answer, &log).what,
+		    rows[i].what);
+	}
+	CU_ASSERT_EQUAL(follow_decide_error(ERR_NONE, false), FOLLOW_TAKE);
+	CU_ASSERT_EQUAL(follow_decide_error(ERR_CORRUPT_MESSAGE, false),
+	    FOLLOW_PAUSE);
+	/* A disk that is full, one that failed. */
+	CU_ASSERT_EQUAL(follow_decide_error(ERR_KAFKA_STORAGE_ERROR, false),
+	    FOLLOW_PAUSE);
+	CU_ASSERT_EQUAL(follow_decide_error(ERR_KAFKA_STORAGE_ERROR, true),
+	    FOLLOW_FAIL);
+	CU_ASSERT_EQUAL(follow_decide_error(ERR_UNKNOWN_SERVER_ERROR, false),
+	    FOLLOW_FAIL);
+}
+
+static void
+test_decide_range(void)
+{
+	struct follow_log log = { .start_offset = 10, .end_offset = 50 };
+	struct follow_step step = follow_decide_range(&log, 0, 40);
+
+	CU_ASSERT_EQUAL(step.what, FOLLOW_CUT);
+	CU_ASSERT_EQUAL(step.offset, 40);
+	step = follow_decide_range(&log, 60, 90);
+	CU_ASSERT_EQUAL(step.what, FOLLOW_ANEW);
+	CU_ASSERT_EQUAL(step.offset, 60);
+	CU_ASSERT_EQUAL(follow_decide_range(&log, 20, 90).what, FOLLOW_PAUSE);
+	CU_ASSERT_EQUAL(follow_decide_range(&log, -1, 90).what, FOLLOW_PAUSE);
+	CU_ASSERT_EQUAL(follow_decide_range(&log, 20, -1).what, FOLLOW_PAUSE);
+	CU_ASSERT_EQUAL(follow_high_watermark(5, 10, 50), 10);
+	CU_ASSERT_EQUAL(follow_high_watermark(30, 10, 50), 30);
+	CU_ASSERT_EQUAL(follow_high_watermark(70, 10, 50), 50);
+	for (int32_t i = 0; i < 100; i++) {
+		int32_t n = follow_fetcher_of("topic", i, 3);
+
+		CU_ASSERT(n >= 0 && n < 3);
+	}
+	CU_ASSERT_EQUAL(follow_fetcher_of("topic", 7, 1), 0);
+}
+
+static void
+test_decide_bytes(void)
+{
+	struct buffer one = BUFFER_EMPTY, all = BUFFER_EMPTY;
+	struct follow_log log = { .start_offset = 0, .end_offset = 100 };
+	struct follow_answer answer = { .diverging = { -1, -1 },
+		.leader_epoch = 5 };
+	struct follow_step step;
+	size_t size;
+
+	rig_batch(&one, 3, 10);
+	size = one.length;
+	for (int i = 0; i < 3; i++) {
+		batch_set_base_offset(one.data, 100 + 3 * i);
+		batch_set_leader_epoch(one.data, i == 2 ? 6 : 5);
+		buffer_append(&all, one.data, size);
+	}
+	answer.bytes = buffer_slice(&all);
+	/* The third is of an epoch that this leader cannot know. */
+	step = follow_decide(&answer, &log);
+	CU_ASSERT_EQUAL(step.what, FOLLOW_TAKE);
+	CU_ASSERT_EQUAL(step.length, 2 * size);
+	/* The second was cut off. */
+	answer.bytes.length = size + 20;
+	CU_ASSERT_EQUAL(follow_decide(&answer, &log).length, size);
+	answer.leader_epoch = 4;
+	CU_ASSERT_EQUAL(follow_decide(&answer, &log).what, FOLLOW_PAUSE);
+	answer.leader_epoch = 5;
+	/* The leader's log begins inside of its first batch. */
+	log.start_offset = log.end_offset = 101;
+	step = follow_decide(&answer, &log);
+	CU_ASSERT_EQUAL(step.what, FOLLOW_ANEW);
+	CU_ASSERT_EQUAL(step.offset, 100);
+	CU_ASSERT_EQUAL(step.length, size);
+	answer.bytes = SLICE_NULL;
+	CU_ASSERT_EQUAL(follow_decide(&answer, &log).what, FOLLOW_TAKE);
+	buffer_fini(&one);
+	buffer_fini(&all);
+}
+
+static void
+test_isr_commit(void)
+{
+	const int32_t all[] = { 1, 2, 3 };
+	const int32_t stranger[] = { 1, 9 }, without[] = { 2, 3 },
+		twice[] = { 1, 2, 2 }, good[] = { 3, 1 };
+	struct isr isr = { 0 };
+
+	CU_ASSERT(isr_assign(&isr, all, 3, all, 2, 1));
+	isr_member(&isr, 3)->joining = true;
+	isr.joining_count = 1;
+	CU_ASSERT_FALSE(isr_commit(&isr, stranger, 2, 1));
+	CU_ASSERT_FALSE(isr_commit(&isr, without, 2, 1));
+	CU_ASSERT_FALSE(isr_commit(&isr, twice, 3, 1));
+	CU_ASSERT_EQUAL(isr.joining_count, 1);
+	CU_ASSERT(isr_commit(&isr, good, 2, 1));
+	CU_ASSERT_EQUAL(isr.isr_count, 2);
+	CU_ASSERT_EQUAL(isr.joining_count, 0);
+	CU_ASSERT_FALSE(isr_member(&isr, 2)->in_isr);
+	CU_ASSERT(isr_member(&isr, 3)->in_isr);
+	isr_fini(&isr);
+}
+
+/* --- broker 2 ------------------------------------------------------------- */
+
+struct stage {
+	struct replica_rig rig;
+	struct fabric *fabric;
+	struct work_queue *resolver;
+	struct socket *listening, *connections[8];
+	size_t connection_count;
+	/* The last request, answered by stage_answer(). */
+	struct arena arena;
+	struct buffer frame;
+	struct request_head head;
+	union {
+		struct fetch_request fetch;
+		struct alter_partition_request alter;
+		struct list_offsets_request offsets;
+	} request;
+	struct socket *from;
+	bool asked;
+	int requests;
+};
+
+static void
+stage_read(struct socket *socket, unsigned ready)
+{
+	struct stage *s = socket->owner;
+	uint8_t bytes[65536];
+	ssize_t n = socket->sockets->ops->read(socket, bytes, sizeof(bytes));
+	struct slice body;
+
+	(void)ready;
+	if (n == 0 || (n < 0 && errno != EAGAIN)) {
+		for (size_t i = 0; i < s->connection_count; i++)
+			if (s->connections[i] == socket)
+				s->connections[i] =
+				    s->connections[--s->connection_count];
+		if (s->from == socket)
+			s->asked = false;
+		socket->sockets->ops->close(socket, false);
+		return;
+	}
+	if (n < 0)
+		return;
+	/* Requests are small and come one by one: whole. */
+	CU_ASSERT_EQUAL_FATAL(bytes_get_i32(bytes), n - 4);
+	buffer_fini(&s->frame);
+	buffer_append(&s->frame, bytes, (size_t)n);
+	body = slice_of(s->frame.data + 4, (size_t)n - 4);
+	arena_reset(&s->arena);
+	CU_ASSERT_EQUAL_FATAL(wire_read_request_head(&body, &s->head),
+	    WIRE_OK);
+	CU_ASSERT_EQUAL_FATAL(wire_decode(
+	    api_by_key(s->head.api_key)->request, s->head.api_version, body,
+	    &s->arena, &s->request, NULL), WIRE_OK);
+	s->from = socket;
+	s->asked = true;
+	s->requests++;
+}
+
+static void
+stage_accept(struct socket *socket, unsigned ready)
+{
+	struct stage *s = socket->owner;
+	struct socket_address peer;
+	struct socket *made;
+
+	(void)ready;
+	made = socket->sockets->ops->accept(socket, &peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(made);
+	made->owner = s;
+	made->on_ready = stage_read;
+	s->connections[s->connection_count++] = made;
+	made->sockets->ops->adopt(made, s->rig.loops[3]);
+	(void)made->sockets->ops->want(made, WATCH_READ);
+}
+
+static int64_t
+stage_epoch(void *arg)
+{
+	(void)arg;
+	return (77);
+}
+
+static void
+stage_init(struct stage *s)
+{
+	const struct socket_address at = { .host = "b2", .port = 9092 };
+	const struct socket_options options = { .backlog = 5,
+		.send_buffer_bytes = -1, .receive_buffer_bytes = -1 };
+	struct sockets *sockets;
+	int32_t port;
+
+	memset(s, 0, sizeof(*s));
+	replica_rig_init(&s->rig, false, NULL);
+	s->rig.controller = 2;
+	s->fabric = fabric_new(s->rig.scheduler);
+	s->resolver = work_queue_new(s->rig.scheduler, "resolver", 1);
+	arena_init(&s->arena, 0);
+	sockets = fabric_sockets(s->fabric, "b2");
+	s->listening = sockets->ops->listen(sockets, &at, &options, &port);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s->listening);
+	s->listening->owner = s;
+	s->listening->on_ready = stage_accept;
+	sockets->ops->adopt(s->listening, s->rig.loops[3]);
+	(void)sockets->ops->want(s->listening, WATCH_READ);
+	replicas_start_following(s->rig.replicas, &(struct follow_setup){
+	    .loops = s->rig.loops,
+	    .loop_count = RIG_LOOPS,
+	    .sockets = fabric_sockets(s->fabric, "b1"),
+	    .resolver = s->resolver,
+	    .listener = "PLAINTEXT",
+	    .control_listener = "PLAINTEXT",
+	    .broker_epoch = stage_epoch,
+	});
+}
+
+static void
+stage_fini(struct stage *s)
+{
+	for (size_t i = 0; i < s->connection_count; i++)
+		s->connections[i]->sockets->ops->close(s->connections[i],
+		    true);
+	s->listening->sockets->ops->close(s->listening, false);
+	replica_rig_pass(&s->rig, 10);
+	replicas_stop(s->rig.replicas);
+	replica_rig_pass(&s->rig, 10);
+	work_queue_free(s->resolver);
+	replica_rig_fini(&s->rig);
+	fabric_free(s->fabric);
+	arena_fini(&s->arena);
+	buffer_fini(&s->frame);
+}
+
+/* Until broker 2 is asked. */
+static bool
+stage_await(struct stage *s, int api_key, int64_t ms)
+{
+	for (int64_t i = 0; i < ms && !s->asked; i++)
+		replica_rig_pass(&s->rig, 1);
+	CU_ASSERT(s->asked);
+	if (s->asked)
+		CU_ASSERT_EQUAL(s->head.api_key, api_key);
+	return (s->asked && s->head.api_key == api_key);
+}
+
+static void
+stage_answer(struct stage *s, const void *response)
+{
+	const struct api *api = api_by_key(s->head.api_key);
+	struct buffer out = BUFFER_EMPTY;
+	struct iovec part;
+
+	(void)buffer_extend(&out, 4);
+	wire_write_response_head(api, s->head.api_version,
+	    s->head.correlation_id, &out);
+	CU_ASSERT_EQUAL(wire_encode_bytes(api->response, s->head.api_version,
+	    response, &out), WIRE_OK);
+	bytes_put_u32(out.data, (uint32_t)(out.length - 4));
+	part = (struct iovec){ out.data, out.length };
+	CU_ASSERT_EQUAL(s->from->sockets->ops->write(s->from, &part, 1,
+	    false), (ssize_t)out.length);
+	buffer_fini(&out);
+	s->asked = false;
+	replica_rig_pass(&s->rig, 10);
+}
+
+/* --- in-sync replicas ----------------------------------------------------- */
+
+static struct replica_sight
+stage_sight(struct stage *s)
+{
+	struct replica *replica = replicas_find(s->rig.replicas,
+	    SLICE_LITERAL(RIG_TOPIC), 0);
+	struct replica_sight sight;
+
+	replica_look(replica, &sight);
+	replica_unref(replica);
+	return (sight);
+}
+
+static void
+stage_answer_alter(struct stage *s, enum error top, enum error error,
+    int32_t partition_epoch)
+{
+	const struct alter_partition_request_topic *asked =
+	    &s->request.alter.topics[0];
+	const struct alter_partition_request_partition *part =
+	    &asked->partitions[0];
+	struct alter_partition_response response;
+	struct alter_partition_response_partition answer = {
+		.partition_index = part->partition_index,
+		.error_code = (int16_t)error,
+		.leader_id = 1,
+		.leader_epoch = part->leader_epoch,
+		.partition_epoch = partition_epoch,
+	};
+	struct alter_partition_response_topic topic = {
+		.topic_name = asked->topic_name,
+		.topic_id = asked->topic_id,
+		.partitions = &answer,
+		.partitions_count = 1,
+	};
+
+	wire_init(&message_alter_partition_response, &response);
+	answer.isr = part->new_isr;
+	answer.isr_count = part->new_isr_count;
+	response.error_code = (int16_t)top;
+	response.topics = &topic;
+	response.topics_count = top == ERR_NONE ? 1 : 0;
+	stage_answer(s, &response);
+}
+
+/* Leads with 1 and 2 in sync; 3 has reached it, and is proposed. */
+static bool
+stage_propose(struct stage *s)
+{
+	replica_rig_lead(&s->rig, 3, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&s->rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&s->rig, 3, 5), ERR_NONE);
+	if (!stage_await(s, API_ALTER_PARTITION, 100))
+		return (false);
+	CU_ASSERT_EQUAL(s->request.alter.broker_id, 1);
+	CU_ASSERT_EQUAL(s->request.alter.broker_epoch, 77);
+	CU_ASSERT_EQUAL(s->request.alter.topics[0].partitions[0].new_isr_count,
+	    3);
+	return (true);
+}
+
+static void
+test_expansion(void)
+{
+	struct stage s;
+	struct rig_produce p;
+
+	stage_init(&s);
+	if (stage_propose(&s)) {
+		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 2);
+		CU_ASSERT_EQUAL(stage_sight(&s).maximal_isr_count, 3);
+		/* Who joins counts from now on. */
+		rig_produce_init(&p, &s.rig, -1);
+		rig_produce_start(&p);
+		(void)rig_follow(&s.rig, 2, stage_sight(&s).view.end_offset);
+		CU_ASSERT_FALSE(rig_produce_await(&p, 50));
+		(void)rig_follow(&s.rig, 3, stage_sight(&s).view.end_offset);
+		CU_ASSERT(rig_produce_await(&p, 50));
+		rig_produce_fini(&p);
+		/* Refused as a whole: the same again. */
+		stage_answer_alter(&s, ERR_NOT_CONTROLLER, ERR_NONE, 0);
+		(void)stage_await(&s, API_ALTER_PARTITION, 100);
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 3);
+		CU_ASSERT_EQUAL(stage_sight(&s).maximal_isr_count, 3);
+		CU_ASSERT_EQUAL(metrics_value(s.rig.metrics,
+		    METRIC_ISR_EXPANDS), 1);
+	}
+	stage_fini(&s);
+}
+
+static void
+test_expansion_refused(void)
+{
+	static const struct {
+		enum error error;
+		bool again;   /* by itself */
+		bool another; /* when the follower fetches */
+	} rows[] = {
+		{ ERR_INELIGIBLE_REPLICA, false, true },
+		{ ERR_OPERATION_NOT_ATTEMPTED, false, true },
+		{ ERR_INVALID_UPDATE_VERSION, false, false },
+		{ ERR_FENCED_LEADER_EPOCH, false, false },
+		{ ERR_NEW_LEADER_ELECTED, false, false },
+		{ ERR_UNKNOWN_SERVER_ERROR, true, true },
+	};
+
+	for (size_t i = 0; i < nelems(rows); i++) {
+		struct stage s;
+
+		stage_init(&s);
+		if (stage_propose(&s)) {
+			stage_answer_alter(&s, ERR_NONE, rows[i].error, 9);
+			CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 2);
+			/* Where it is not known, who joins still counts. */
+			CU_ASSERT_EQUAL(stage_sight(&s).maximal_isr_count,
+			    rows[i].another && !rows[i].again ? 2 : 3);
+			replica_rig_pass(&s.rig, 200);
+			CU_ASSERT_EQUAL(s.asked, rows[i].again);
+			(void)rig_follow(&s.rig, 3, 5);
+			replica_rig_pass(&s.rig, 200);
+			CU_ASSERT_EQUAL(s.asked, rows[i].another);
+		}
+		stage_fini(&s);
+	}
+}
+
+/* Two that fetch nothing are taken out; the leader alone stays, for good. */
+static void
+test_shrink(void)
+{
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 3, 3);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	replica_rig_pass(&s.rig, 29000);
+	CU_ASSERT_FALSE(s.asked);
+	if (stage_await(&s, API_ALTER_PARTITION, 20000)) {
+		const struct alter_partition_request_partition *part =
+		    &s.request.alter.topics[0].partitions[0];
+
+		CU_ASSERT_EQUAL(part->new_isr_count, 1);
+		CU_ASSERT_EQUAL(part->new_isr[0], 1);
+		/* They count until it is confirmed. */
+		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 3);
+		CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 0);
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 1);
+		CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 5);
+		replica_rig_pass(&s.rig, 60000);
+		CU_ASSERT_FALSE(s.asked);
+	}
+	stage_fini(&s);
+}
+
+static const struct unit_test tests[] = {
+	{ "decide: diverging epochs", test_decide_diverging },
+	{ "decide: errors", test_decide_errors },
+	{ "decide: out of range", test_decide_range },
+	{ "decide: batches", test_decide_bytes },
+	{ "ISR: what was written", test_isr_commit },
+	{ "ISR: who caught up is proposed", test_expansion },
+	{ "ISR: refusals", test_expansion_refused },
+	{ "ISR: who lags is taken out", test_shrink },
+};
+
+int
+main(void)
+{
+	return (unit_main("follow", tests, nelems(tests)));
+}
