@@ -38,38 +38,54 @@ void
 broker_tls_fini(struct broker *b)
 {
 	tls_free(&b->tls.peers);
+	tls_free(&b->tls.followers);
 	lock_fini(&b->tls.lock);
 }
 
-/* What says how brokers are spoken to; NULL: without TLS. */
+/* What says how brokers are spoken to there; NULL: without TLS. */
 static const struct security_options *
-peers_security(const struct net_options *net)
+peers_security(const struct net_options *net, const char *listener)
 {
 	const struct config_listener *l = listener_list_find(
-	    &net->listener_list, net->control_plane_listener != NULL ?
-	    net->control_plane_listener->name :
-	    net->inter_broker_listener->name);
+	    &net->listener_list, listener);
 
 	return (l == NULL ? NULL : l->security);
+}
+
+static bool
+tls_begin(struct broker *b, const char *listener, struct tls **out)
+{
+	const struct security_options *security =
+	    peers_security(&b->options->net, listener);
+	struct tls_report report;
+
+	if (security == NULL)
+		return (true);
+	*out = tls_new(TLS_CLIENT, "brokers");
+	tls_offer_kernel(*out, b->setup.seams.sockets);
+	if (tls_load(*out, security, false, &report))
+		return (true);
+	diag_error(b->setup.seams.diag, daemon, "listener=%s brokers cannot "
+	    "speak TLS to each other: %s", listener, report.error);
+	return (false);
 }
 
 bool
 broker_tls_start(struct broker *b)
 {
-	const struct security_options *security =
-	    peers_security(&b->options->net);
-	struct tls_report report;
+	const struct net_options *net = &b->options->net;
 
-	if (security == NULL)
-		return (true);
-	b->tls.peers = tls_new(TLS_CLIENT, "brokers");
-	tls_offer_kernel(b->tls.peers, b->setup.seams.sockets);
-	if (tls_load(b->tls.peers, security, false, &report))
-		return (true);
-	diag_error(b->setup.seams.diag, daemon, "listener=%s brokers cannot "
-	    "speak TLS to each other: %s", broker_control_listener(b),
-	    report.error);
-	return (false);
+	return (tls_begin(b, broker_control_listener(b), &b->tls.peers) &&
+	    (net->control_plane_listener == NULL ||
+		tls_begin(b, net->inter_broker_listener->name,
+		    &b->tls.followers)));
+}
+
+struct tls *
+broker_tls_of_followers(const struct broker *b)
+{
+	return (b->options->net.control_plane_listener == NULL ?
+		b->tls.peers : b->tls.followers);
 }
 
 bool
@@ -123,28 +139,43 @@ tls_look(struct timer *timer)
 	work_submit(b->disk, &b->tls.work);
 }
 
+/* NULL in *out where there is nothing to do. */
+static bool
+tls_next(struct broker *b, struct tls *tls, const char *listener,
+    const struct net_options *net, struct tls_context **out,
+    struct tls_report *report)
+{
+	const struct security_options *next = peers_security(net, listener);
+	struct security_options security;
+
+	if (tls == NULL || next == NULL)
+		return (true);
+	security = *peers_security(&b->options->net, listener);
+	security_take_stores(&security, next);
+	*out = tls_prepare(tls, &security, false, report);
+	return (*out != NULL);
+}
+
 bool
 broker_tls_change(struct broker *b, const struct net_options *net, bool use,
     struct tls_report *report)
 {
-	const struct security_options *next = peers_security(net);
-	struct tls_context *peers = NULL;
-	bool good = true;
+	struct tls_context *peers = NULL, *followers = NULL;
+	bool good;
 
 	lock_take(&b->tls.lock);
-	if (b->tls.peers != NULL && next != NULL) {
-		struct security_options security =
-		    *peers_security(&b->options->net);
-
-		security_take_stores(&security, next);
-		peers = tls_prepare(b->tls.peers, &security, false, report);
-		good = peers != NULL;
-	}
-	good = good && net_tls_reload(b->net, &net->listener_list, use,
-	    report);
+	good = tls_next(b, b->tls.peers, broker_control_listener(b), net,
+		&peers, report) &&
+	    tls_next(b, b->tls.followers,
+		b->options->net.inter_broker_listener->name, net, &followers,
+		report) &&
+	    net_tls_reload(b->net, &net->listener_list, use, report);
 	if (good && use && peers != NULL)
 		tls_use(b->tls.peers, &peers);
+	if (good && use && followers != NULL)
+		tls_use(b->tls.followers, &followers);
 	tls_context_unref(&peers);
+	tls_context_unref(&followers);
 	lock_release(&b->tls.lock);
 	return (good);
 }

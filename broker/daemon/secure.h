@@ -20,6 +20,9 @@ struct net_options;
 struct config;
 struct broker_tls {
 	struct tls *peers; /* of the control listener; NULL: plaintext */
+	/* Of the brokers' listener, where the controller has one of its own;
+	 * else NULL: they share. */
+	struct tls *followers;
 	struct lock lock;  /* over a change, and listeners that are bound */
 	struct post asked;
 	struct timer later;          /* a change is under way */
@@ -36,6 +39,8 @@ struct broker_tls {
 
 void broker_tls_init(struct broker *broker);
 void broker_tls_fini(struct broker *broker);
+/* For what followers fetch by. NULL: plaintext. */
+struct tls *broker_tls_of_followers(const struct broker *broker);
 /* Before any room that speaks to brokers is made. False: said. */
 bool broker_tls_start(struct broker *broker);
 /* The broker runs: what was asked for while it started is done now. */

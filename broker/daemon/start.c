@@ -632,7 +632,7 @@ start_following(struct broker *b)
 	    .sockets = b->setup.seams.sockets,
 	    .resolver = b->resolver,
 	    .listener = b->options->net.inter_broker_listener->name,
-	    .tls = b->tls.peers,
+	    .tls = broker_tls_of_followers(b),
 	    .control_listener = broker_control_listener(b),
 	    .control_tls = b->tls.peers,
 	    .broker_epoch = start_broker_epoch,

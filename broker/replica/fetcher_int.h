@@ -153,6 +153,10 @@ struct fetchers {
 	bool stopped;
 	bool ended; /* fetchers_stop()'s */
 	atomic_int count;  /* num.replica.fetchers */
+	/* The setup's loop's: partitions go over to another number. */
+	struct work spread;
+	bool spreads;
+	int32_t spread_count;
 	atomic_size_t busy; /* fetchers that run, and what is with workers */
 };
 

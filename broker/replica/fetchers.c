@@ -39,6 +39,7 @@ replicas_start_following(struct replicas *replicas,
 	fetchers->replicas = replicas;
 	fetchers->setup = *setup;
 	lock_init(&fetchers->lock, LOCK_RANK_LEAF);
+	list_init(&fetchers->spread.link);
 	atomic_init(&fetchers->count,
 	    replicas->setup.options->num_replica_fetchers);
 	replicas->fetchers = fetchers;
@@ -196,6 +197,75 @@ fetchers_end(void *arg, struct replica *replica)
 	atomic_store(&f->over, true);
 	fetcher_note(f->fetcher);
 	following_unref(f);
+}
+
+/* --- another number of them ----------------------------------------------- */
+
+static bool
+spread_one(void *arg, struct replica *replica)
+{
+	struct fetchers *fetchers = arg;
+	int32_t leader, epoch, count;
+
+	replica_lock(replica);
+	count = atomic_load(&fetchers->count);
+	if (replica->following != NULL && follow_fetcher_of(replica->topic,
+		replica->partition, count) !=
+	    replica->following->fetcher->number) {
+		leader = replica->following->fetcher->leader;
+		epoch = replica->following->leader_epoch;
+		fetchers_end(fetchers, replica);
+		fetchers_begin(fetchers, replica, leader, epoch);
+	}
+	replica_unlock(replica);
+	return (!replicas_stopped(fetchers->replicas));
+}
+
+static void
+spread_run(struct work *work)
+{
+	struct fetchers *fetchers = container_of(work, struct fetchers,
+	    spread);
+
+	replicas_each(fetchers->replicas, spread_one, fetchers);
+}
+
+static void
+spread_submit(struct fetchers *fetchers)
+{
+	fetchers->spread_count = atomic_load(&fetchers->count);
+	fetchers->spreads = true;
+	work_submit(fetchers->replicas->setup.workers, &fetchers->spread);
+}
+
+static void
+spread_done(struct work *work)
+{
+	struct fetchers *fetchers = container_of(work, struct fetchers,
+	    spread);
+
+	fetchers->spreads = false;
+	if (fetchers->spread_count != atomic_load(&fetchers->count) &&
+	    !replicas_stopped(fetchers->replicas))
+		spread_submit(fetchers);
+	else
+		atomic_fetch_sub(&fetchers->busy, 1);
+}
+
+void
+replicas_set_fetchers(struct replicas *replicas, int32_t count)
+{
+	struct fetchers *fetchers = replicas->fetchers;
+
+	if (fetchers == NULL || replicas_stopped(replicas) ||
+	    atomic_exchange(&fetchers->count, count) == count ||
+	    fetchers->spreads)
+		return;
+	atomic_fetch_add(&fetchers->busy, 1);
+	fetchers->spread.run = spread_run;
+	fetchers->spread.done = spread_done;
+	fetchers->spread.home = replicas->setup.loop;
+	spread_submit(fetchers);
 }
 
 /* --- the loop's side ------------------------------------------------------ */

@@ -2,13 +2,13 @@
 /*
  * A leader proposes who is in sync; the controller confirms.  A partition:
  *
- *	            a member reached us, or lags
- *	 COMMITTED ------------------------------> PROPOSED (queued, sent, again)
- *	     ^                                        |   |
- *	     +--confirmed: the ISR as it was written--+   |  refused for good, or
- *	     +--this member is not eligible-----------+   |  another epoch is known
- *	     ^                                            v
- *	     +---- new leader epoch (LeaderAndIsr) --- GIVEN UP
+ *	             a member reached us, or lags
+ *	 COMMITTED --------------------------> PROPOSED (queued, sent, again)
+ *	     ^                                    |   |
+ *	     +--confirmed: as it was written------+   | refused for good, or
+ *	     +--this member is not eligible-------+   | another epoch is known
+ *	     ^                                        v
+ *	     +---- new leader epoch --------------- GIVEN UP
  *
  * While it is proposed or given up, those who join count for the high watermark
  * and those who leave still do: the controller may have written it.

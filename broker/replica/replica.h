@@ -65,6 +65,9 @@ struct follow_setup {
  * replicas. */
 void replicas_start_following(struct replicas *replicas,
     const struct follow_setup *setup);
+/* Fetchers of each leader, as num.replica.fetchers has it now: partitions go to
+ * the others on a worker. On the setup's loop. */
+void replicas_set_fetchers(struct replicas *replicas, int32_t count);
 
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+import certificates
+import dynamic_configs
 import harness
 import wire
 
@@ -16,8 +18,10 @@ QUICK = {"replica.lag.time.max.ms": 2000, "replica.fetch.backoff.ms": 50}
 @pytest.fixture
 def make_brokers(make_broker):
     """make(count, **options): brokers of one cluster, started."""
-    def make(count, **options):
+    def make(count, prepare=None, **options):
         brokers = [make_broker(n, **options) for n in range(count)]
+        for broker in brokers if prepare else ():
+            prepare(broker)
         for broker in brokers:
             broker.options.update(QUICK)
             # the first one is the controller, which makes topics
@@ -227,3 +231,69 @@ def test_many_partitions(make_brokers):
         logs = [b.log_files("many", partition)[0].read_bytes()
                 for b in brokers]
         assert logs[0] == logs[1] != b""
+
+
+def test_number_of_fetchers_changes(make_brokers):
+    """While records come: partitions go over to the others."""
+    brokers = make_brokers(2)
+    harness.create_topic(brokers[0], "t", 8, 2)
+    for broker in brokers:
+        harness.wait_topic(broker, "t", 8)
+
+    def write():
+        with wire.Client(brokers[0].address) as client:
+            told = client.call("Metadata", 7, Topics=[{"Name": "t"}],
+                               AllowAutoTopicCreation=False)["Topics"][0]
+        for part in told["Partitions"]:
+            with wire.Client(brokers[part["LeaderId"]].address) as client:
+                answer = wire.produce(client, "t", wire.batch([b"x"]),
+                                      partition=part["PartitionIndex"])
+                assert answer["ErrorCode"] == 0, answer
+
+    def taken(count):
+        return all(dynamic_configs.described(
+            b, "num.replica.fetchers", entity=str(b.broker_id))[
+                "num.replica.fetchers"][0] == str(count) for b in brokers)
+
+    write()
+    for count in (2, 4, 2, 1):
+        with wire.Client(brokers[0].address) as client:
+            assert dynamic_configs.alter(
+                client, dynamic_configs.BROKER, "",
+                ("num.replica.fetchers", dynamic_configs.SET,
+                 str(count)))[0] == 0
+        harness.wait_until(lambda n=count: taken(n), what="it is taken")
+        write()
+    for partition in range(8):
+        logs = [b.log_files("t", partition)[0].read_bytes() for b in brokers]
+        assert logs[0] == logs[1] != b""
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_tls_between_brokers(make_brokers, tmp_path, control):
+    authority = certificates.Authority(tmp_path)
+    identity = authority.issue("server")
+
+    def prepare(broker):
+        listeners = {"PLAINTEXT": broker.port, "INSIDE": harness.free_port()}
+        broker.options.update({
+            **identity.pem_options(), **authority.pem_options(),
+            "listener.security.protocol.map":
+                "PLAINTEXT:PLAINTEXT,INSIDE:SSL,CONTROL:PLAINTEXT",
+            "inter.broker.listener.name": "INSIDE"})
+        if control:
+            listeners["CONTROL"] = harness.free_port()
+            broker.options["control.plane.listener.name"] = "CONTROL"
+        broker.options["listeners"] = ",".join(
+            f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
+
+    brokers = make_brokers(2, prepare)
+    leader, (follower,) = make_topic(brokers, "t")
+    fill(leader, "t", 0, 10)
+    assert same_logs(brokers, "t")
+    follower.kill()
+    in_sync(leader, "t", [leader.broker_id])
+    fill(leader, "t", 10, 10)
+    follower.start()
+    in_sync(leader, "t", [0, 1])
+    assert same_logs(brokers, "t")
