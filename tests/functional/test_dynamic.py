@@ -90,7 +90,6 @@ def test_that_cannot_be_read(given):
 
 @pytest.mark.parametrize("all,this", (
     ({"num.io.threads": "9"}, None),
-    ({"num.replica.fetchers": "4"}, None),
     # Kafka passes over what is not of the option's form, too
     ({"log.segment.bytes": "x"}, None),
     (None, {"ssl.keystore.password": "secret"}),

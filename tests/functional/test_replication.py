@@ -2,7 +2,10 @@
 """Followers: logs are the leader's, byte for byte, the in-sync replicas follow
 who keeps up, and nothing that acks=all acknowledged is lost."""
 
+import contextlib
 import json
+import pathlib
+import signal
 
 import pytest
 
@@ -62,6 +65,20 @@ def make_topic(brokers, topic, **configs):
     leader = state(brokers[0], topic)["leader"]
     return (brokers[leader],
             [b for b in brokers if b.broker_id != leader])
+
+
+@contextlib.contextmanager
+def hung(broker):
+    """It is stopped, not only told to: nothing comes from it within."""
+    def stopped():
+        stat = pathlib.Path(f"/proc/{broker.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        harness.wait_until(stopped, what="it is stopped")
+        yield
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
 
 
 def produce(broker, topic, values, acks=-1, **how):
@@ -139,12 +156,9 @@ def test_old_leader_truncates(make_brokers):
     """It had records that nobody else had."""
     leader, (follower,) = make_topic(brokers := make_brokers(2), "t")
     fill(leader, "t", 0, 10)
-    follower.process.send_signal(19)
-    try:
+    with hung(follower):
         fill(leader, "t", 1000, 5, acks=1)
         leader.kill()
-    finally:
-        follower.process.send_signal(18)
     harness.wait_until(
         lambda: state(follower, "t")["leader"] == follower.broker_id,
         what="the follower leads")
@@ -171,12 +185,9 @@ def test_in_sync_replicas(make_brokers):
     one.start()
     in_sync(leader, "t", [0, 1, 2])
     # one that hangs and keeps its session is taken out by the leader
-    other.process.send_signal(19)
-    try:
+    with hung(other):
         in_sync(leader, "t", [leader.broker_id, one.broker_id])
         fill(leader, "t", 10, 5)
-    finally:
-        other.process.send_signal(18)
     in_sync(leader, "t", [0, 1, 2])
     fill(leader, "t", 15, 5)
     harness.wait_until(lambda: same_logs(brokers, "t"),

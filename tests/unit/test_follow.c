@@ -491,6 +491,40 @@ test_shrink(void)
 	stage_fini(&s);
 }
 
+static int64_t
+end_of(struct replica_rig *rig, int32_t broker)
+{
+	struct replica *replica = replicas_find(rig->replicas,
+	    SLICE_LITERAL(RIG_TOPIC), 0);
+	int64_t end = isr_member(&replica->isr, broker)->end_offset;
+
+	replica_unref(replica);
+	return (end);
+}
+
+/* Another may have led in the epoch that was not told here. */
+static void
+test_epoch_missed(void)
+{
+	struct replica_rig rig;
+	struct rig_order order = { .epoch = 6, .replica_count = 2,
+		.partition_epoch = 1 };
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 2, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	CU_ASSERT_EQUAL(end_of(&rig, 2), 5);
+	order.epoch = 8;
+	order.partition_epoch = 2;
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	CU_ASSERT_EQUAL(end_of(&rig, 2), -1);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(end_of(&rig, 2), 5);
+	replica_rig_fini(&rig);
+}
+
 /* --- following ------------------------------------------------------------ */
 
 static void
@@ -780,6 +814,7 @@ static const struct unit_test tests[] = {
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
 	{ "ISR: who lags is taken out", test_shrink },
+	{ "ISR: an epoch that was missed", test_epoch_missed },
 	{ "fetch: records, marks, a diverging epoch", test_fetches },
 	{ "fetch: sessions", test_session_lost },
 	{ "fetch: out of range", test_out_of_range },
