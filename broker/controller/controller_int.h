@@ -21,6 +21,9 @@
  *	expand.c       CreatePartitions
  *	departure.c    ControlledShutdown
  *	alter.c        AlterPartition; alteration.h decides
+ *	reassign.c     replicas that move; reassignment.h says where to
+ *	moves.c        AlterPartitionReassignments
+ *	list_moves.c   ListPartitionReassignments
  *	polls.c        leaders that somebody wants: ElectLeaders
  *	producer_ids.c blocks of producer ids
  *
@@ -37,6 +40,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "controller/election.h"
+#include "controller/reassignment.h"
 #include "metrics/metrics.h"
 #include "zkglue/zkglue.h"
 
@@ -110,6 +114,15 @@ struct partition {
 	int32_t *removing;
 	int32_t adding_count;
 	int32_t removing_count;
+	/* reassign.c */
+	struct list moving;    /* linked: replicas come or go */
+	bool restart;          /* its replicas are to be told of that */
+	/* Its node is not as it was left: until that changes, no end of the
+	 * move is tried. */
+	bool adrift;
+	bool closing;          /* all of the target are in sync: it ends */
+	int32_t *dropped;      /* assigned no longer, to be stopped */
+	int32_t dropped_count;
 	bool written;    /* a state node is there; what it says: */
 	struct leadership now;
 	/* rewrite.c */
@@ -120,6 +133,7 @@ struct partition {
 	bool stale;      /* to be read again before the next write */
 	bool announce;   /* what was read may be news to the brokers */
 	enum leader_wish wish;
+	bool bump;       /* written with a later epoch in any case */
 	bool altering;   /* in the request that alter.c works at */
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
@@ -137,7 +151,8 @@ struct topic {
 	struct zk_watcher watcher;     /* of its node's data */
 	bool found;                    /* in the listing at hand */
 	bool directory_made;
-	bool warned;                   /* of what is not done yet */
+	bool warned;                   /* of replicas changed by hand */
+	bool closing;                  /* reassign.c: its node is at hand */
 	/* rewrite.c: in which row of writes its config was read. */
 	uint64_t config_read;
 	bool unclean_allowed;
@@ -196,6 +211,9 @@ void topic_set_id(struct topic *topic, struct uuid id);
 void context_remove_topic(struct context *context, struct topic *topic);
 /* Makes the partition NEW, with its replicas. */
 struct partition *topic_add_partition(struct topic *topic,
+    const struct znode_assignment *assignment);
+/* The same partition with other replicas; states of those that stay do. */
+void partition_assign(struct partition *partition,
     const struct znode_assignment *assignment);
 struct partition *topic_find_partition(const struct topic *topic,
     int32_t number);
@@ -361,6 +379,8 @@ struct controller {
 	struct rewrite rewrite;
 	struct tree_walk tree;
 	bool dirs_changed;      /* a replica's dir_offline was set */
+	struct list moving;     /* partitions whose replicas move */
+	bool moves_changed;     /* reassign.c has something to look at */
 	bool preferred_waits;   /* its node was there at the start */
 	bool deletions_moved;   /* deletion.c has something to look at */
 	struct list reconfigured; /* topics whose config changed */
@@ -389,6 +409,8 @@ struct controller {
 	struct list deletings;   /* tasks of delete.c */
 	struct list expansions;  /* tasks of expand.c */
 	struct list departures;  /* tasks of departure.c */
+	struct list movings;     /* tasks of moves.c */
+	struct moving *at_hand;  /* the one at hand; NULL: none */
 	struct list alterings;   /* tasks of alter.c */
 	struct altering *altering; /* the one at hand; NULL: none */
 	struct list polls;       /* tasks of polls.c */
@@ -509,10 +531,33 @@ extern task_step departure_run;
 /* A broker that goes has not been looked at yet. */
 bool departure_waits(const struct controller *controller);
 
+/* moves.c */
+extern task_step moves_run;
+/* A reassignment was asked for that was not looked at yet. */
+bool move_waits(const struct controller *controller);
+
 /* alter.c */
 extern task_step alterings_run;
 /* A leader asked for another ISR and was not looked at yet. */
 bool alter_waits(const struct controller *controller);
+
+/* reassign.c */
+extern task_step reassign_run;
+/* The assignment is another by now: its replicas will be told. */
+void reassign_take(struct controller *controller, struct partition *partition,
+    const struct znode_assignment *assignment);
+/* It has replicas that come or go, as who was controller left it. */
+void reassign_begin(struct controller *controller,
+    struct partition *partition);
+/* A replica that goes. */
+bool partition_leaves(const struct partition *partition, int32_t broker);
+/* Replicas come or go, and all of the target are in sync. */
+bool partition_moved(const struct partition *partition);
+/* And the target alone is the ISR, and leads. */
+bool partition_closed(const struct partition *partition);
+/* As the node should have it; replicas are the arena's, the rest borrowed. */
+void partition_assignment(const struct partition *partition,
+    struct arena *arena, struct znode_assignment *out);
 
 /* polls.c */
 extern task_step polls_run, polls_node;
@@ -541,6 +586,7 @@ void creations_cancel(struct controller *controller);
 void deletings_cancel(struct controller *controller);
 void expansions_cancel(struct controller *controller);
 void departures_cancel(struct controller *controller);
+void movings_cancel(struct controller *controller);
 void alterings_cancel(struct controller *controller);
 /* Those, too, whose states are written and only to be shown? */
 void polls_cancel(struct controller *controller, bool written);
