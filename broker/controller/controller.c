@@ -89,6 +89,7 @@ controller_forget(struct controller *c)
 	c->deletions_moved = false;
 	c->preferred_waits = false;
 	c->moves_changed = false;
+	c->balance_ns = 0;
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
@@ -637,6 +638,8 @@ controller_idle(struct task *t)
 		return (task_next(t, moves_run));
 	if (!list_empty(&c->alterings) && alter_waits(c))
 		return (task_next(t, alterings_run));
+	if (balance_waits(t))
+		return (task_next(t, balance_run));
 	controller_measure(c);
 	return (STEP_WAIT);
 }

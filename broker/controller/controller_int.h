@@ -24,6 +24,7 @@
  *	reassign.c     replicas that move; reassignment.h says where to
  *	moves.c        AlterPartitionReassignments
  *	list_moves.c   ListPartitionReassignments
+ *	balance.c      leaders go back to preferred replicas
  *	polls.c        leaders that somebody wants: ElectLeaders
  *	producer_ids.c blocks of producer ids
  *
@@ -176,6 +177,8 @@ struct live_broker {
 	struct arena arena;
 	struct znode_broker node;
 	bool shutting_down;
+	size_t preferred; /* balance.c: partitions that it is to lead */
+	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
 	struct zk_watcher watcher;
 	struct waitq_link watched;
@@ -381,6 +384,7 @@ struct controller {
 	bool dirs_changed;      /* a replica's dir_offline was set */
 	struct list moving;     /* partitions whose replicas move */
 	bool moves_changed;     /* reassign.c has something to look at */
+	int64_t balance_ns;     /* when balance.c looks next; 0: not set */
 	bool preferred_waits;   /* its node was there at the start */
 	bool deletions_moved;   /* deletion.c has something to look at */
 	struct list reconfigured; /* topics whose config changed */
@@ -541,6 +545,13 @@ extern task_step alterings_run;
 /* A leader asked for another ISR and was not looked at yet. */
 bool alter_waits(const struct controller *controller);
 
+/* balance.c */
+extern task_step balance_run;
+/* Of what a broker is to lead, more than `percentage` is led by others. */
+bool balance_due(size_t preferred, size_t displaced, int32_t percentage);
+/* It is time to look; else the task is woken when it is. */
+bool balance_waits(struct task *task);
+
 /* reassign.c */
 extern task_step reassign_run;
 /* The assignment is another by now: its replicas will be told. */
@@ -563,6 +574,8 @@ void partition_assignment(const struct partition *partition,
 extern task_step polls_run, polls_node;
 /* An election was asked for that has not been looked at yet. */
 bool poll_waits(const struct controller *controller);
+/* When all is written: who could not be elected now is not elected later. */
+void wishes_forget(struct controller *controller);
 /* Whether it has not the leader that is wished for. */
 bool poll_needed(const struct controller *controller,
     const struct partition *partition, enum leader_wish wish);

@@ -493,6 +493,57 @@ script_reassign_overwritten(struct replay *r)
 	must_be_on(r, way.new, way.old[0]);
 }
 
+/* --- leaders that go back ------------------------------------------------- */
+
+/* t1/0's preferred leader went, came back and caught up: who leads then. */
+static int32_t
+leader_after_return(struct replay *r, int32_t *preferred)
+{
+	struct seen seen;
+	struct znode_topic node;
+	struct uuid id;
+	int32_t leader;
+
+	make_replicas(r);
+	see(r, &seen, "t1");
+	*preferred = topic_id(r, znode_topic_path(&seen.arena, "t1"), &id,
+	    &node, &seen.arena) ? node.partitions[0].replicas[0] : 1;
+	unsee(&seen);
+	replay_kill_bounced(r, *preferred);
+	replay_run(r, 12000);
+	replay_start(r, *preferred);
+	replay_run(r, 12000);
+	see(r, &seen, "t1");
+	if (seen.state.leader == *preferred)
+		replay_fault(r, "who is not in sync leads");
+	if (alter_until_told(r, &seen, (int32_t[]){ 1, 2, 3 }, 3) != ERR_NONE)
+		replay_fault(r, "who caught up was not taken");
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t1");
+	leader = seen.state.leader;
+	unsee(&seen);
+	return (leader);
+}
+
+static void
+script_balance(struct replay *r)
+{
+	int32_t preferred;
+
+	if (leader_after_return(r, &preferred) != preferred)
+		replay_fault(r, "the preferred leader did not come back");
+}
+
+static void
+script_balance_off(struct replay *r)
+{
+	int32_t preferred;
+
+	if (leader_after_return(r, &preferred) == preferred)
+		replay_fault(r, "a leader came back that nobody asked for");
+}
+
 const struct script alter_scripts[] = {
 	{ "alter-lost", script_alter_lost },
 	{ "alter-stale", script_alter_stale },
@@ -500,5 +551,10 @@ const struct script alter_scripts[] = {
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
 	{ "reassign-overwritten", script_reassign_overwritten },
+	{ "balance", script_balance, 0,
+	    "leader.imbalance.check.interval.seconds=10\n" },
+	{ "balance-off", script_balance_off, 0,
+	    "leader.imbalance.check.interval.seconds=10\n"
+	    "auto.leader.rebalance.enable=false\n" },
 	{ NULL },
 };

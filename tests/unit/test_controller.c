@@ -200,6 +200,20 @@ test_reassignment(void)
 	arena_fini(&arena);
 }
 
+/* --- balance -------------------------------------------------------------- */
+
+static void
+test_balance(void)
+{
+	CU_ASSERT(!balance_due(0, 0, 10));
+	CU_ASSERT(!balance_due(10, 1, 10));
+	CU_ASSERT(balance_due(10, 2, 10));
+	CU_ASSERT(balance_due(9, 1, 10));
+	CU_ASSERT(balance_due(100, 1, 0));
+	CU_ASSERT(!balance_due(100, 0, -1));
+	CU_ASSERT(!balance_due(5, 5, 100));
+}
+
 /* --- placement ------------------------------------------------------------ */
 
 static void
@@ -877,6 +891,7 @@ static const struct unit_test tests[] = {
 	{ "election: offline", test_election_offline },
 	{ "election: others", test_election_others },
 	{ "reassignments", test_reassignment },
+	{ "balance", test_balance },
 	{ "alterations: members", test_alteration },
 	{ "alterations: epochs", test_alteration_epochs },
 	{ "alterations: recovery", test_alteration_recovery },
