@@ -90,6 +90,7 @@ controller_forget(struct controller *c)
 	c->preferred_waits = false;
 	c->moves_changed = false;
 	c->balance_ns = 0;
+	c->node_due = false;
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
@@ -632,8 +633,9 @@ controller_idle(struct task *t)
 		return (task_next(t, polls_run));
 	if (watch_changed(c, WATCH_PREFERRED) || c->preferred_waits)
 		return (task_next(t, polls_node));
-	if (watch_changed(c, WATCH_REASSIGNMENTS))
-		return (task_next(t, notices_unserved));
+	if ((watch_changed(c, WATCH_REASSIGNMENTS) || c->node_due) &&
+	    !c->node_moving)
+		return (task_next(t, moves_node));
 	if (!list_empty(&c->movings) && move_waits(c))
 		return (task_next(t, moves_run));
 	if (!list_empty(&c->alterings) && alter_waits(c))

@@ -23,6 +23,7 @@
  *	alter.c        AlterPartition; alteration.h decides
  *	reassign.c     replicas that move; reassignment.h says where to
  *	moves.c        AlterPartitionReassignments
+ *	moves_node.c   /admin/reassign_partitions
  *	list_moves.c   ListPartitionReassignments
  *	balance.c      leaders go back to preferred replicas
  *	polls.c        leaders that somebody wants: ElectLeaders
@@ -92,6 +93,13 @@ enum leader_wish {
 	WISH_UNCLEAN    /* any that lives, if there is no leader */
 };
 
+/* Of a partition that /admin/reassign_partitions names: moves_node.c. */
+enum node_move {
+	NODE_MOVE_NONE,
+	NODE_MOVE_TAKEN, /* begun; over when it moves no more */
+	NODE_MOVE_OVER   /* refused */
+};
+
 struct topic;
 
 /* What the state node of a partition says. */
@@ -122,6 +130,7 @@ struct partition {
 	 * move is tried. */
 	bool adrift;
 	bool closing;          /* all of the target are in sync: it ends */
+	enum node_move node_move;
 	int32_t *dropped;      /* assigned no longer, to be stopped */
 	int32_t dropped_count;
 	bool written;    /* a state node is there; what it says: */
@@ -384,6 +393,8 @@ struct controller {
 	bool dirs_changed;      /* a replica's dir_offline was set */
 	struct list moving;     /* partitions whose replicas move */
 	bool moves_changed;     /* reassign.c has something to look at */
+	bool node_due;          /* /admin/reassign_partitions is to be read */
+	bool node_moving;       /* what it names is being begun */
 	int64_t balance_ns;     /* when balance.c looks next; 0: not set */
 	bool preferred_waits;   /* its node was there at the start */
 	bool deletions_moved;   /* deletion.c has something to look at */
@@ -522,14 +533,10 @@ bool rewrite_decide(const struct partition_view *view, struct arena *arena,
     struct znode_state *wanted);
 
 /* notices.c */
-extern task_step notices_log_dirs, notices_isr, notices_unserved;
+extern task_step notices_log_dirs, notices_isr;
 /* Fenced deletes of all children of one directory, into the batch. */
 void notices_delete(struct controller *controller, enum controller_watch watch,
     const struct zk_op *listed);
-/* One line about what is pending and not served yet. */
-void notices_warn(struct controller *controller,
-    const struct zk_op *reassignments);
-
 /* departure.c */
 extern task_step departure_run;
 /* A broker that goes has not been looked at yet. */
@@ -537,6 +544,12 @@ bool departure_waits(const struct controller *controller);
 
 /* moves.c */
 extern task_step moves_run;
+/* As if it was asked for; sorted. */
+void moves_start(struct controller *controller,
+    const struct znode_topic_partition *items, size_t count);
+
+/* moves_node.c */
+extern task_step moves_node;
 /* A reassignment was asked for that was not looked at yet. */
 bool move_waits(const struct controller *controller);
 

@@ -52,6 +52,8 @@ struct moving {
 	struct moved_topic *topics;
 	size_t topic_count;
 	bool taken; /* from the request */
+	struct move *node_moves;
+	bool by_node; /* nobody asked but /admin/reassign_partitions */
 };
 
 /* --- answering ------------------------------------------------------------ */
@@ -120,6 +122,8 @@ moving_fini(struct task *task)
 	list_remove(&m->link);
 	if (m->controller->at_hand == m)
 		m->controller->at_hand = NULL;
+	if (m->by_node)
+		m->controller->node_moving = false;
 	moving_answer(m, ERR_NOT_CONTROLLER);
 }
 
@@ -145,7 +149,8 @@ moving_setup(struct task *task, void *arg)
 	m->arena = task_arena(task);
 	m->controller = start->controller;
 	m->hook.call = start->call;
-	start->call->state = &m->hook;
+	if (start->call != NULL)
+		start->call->state = &m->hook;
 	list_push_tail(&start->controller->movings, &m->link);
 }
 
@@ -158,6 +163,49 @@ controller_alter_reassignments(struct controller *controller,
 	call->done = false;
 	task_start(controller->setup.loop, &moving_class, move_begin,
 	    moving_setup, &start);
+}
+
+static void
+take_item(struct moving *m, const struct znode_topic_partition *item)
+{
+	struct moved_topic *topic = m->topic_count == 0 ? NULL :
+	    &m->topics[m->topic_count - 1];
+	size_t size = (size_t)item->replica_count * sizeof(int32_t);
+	struct move *move;
+
+	if (topic == NULL || strcmp(topic->name, item->topic) != 0) {
+		struct move *moves = topic == NULL ? m->node_moves :
+		    topic->moves + topic->count;
+
+		topic = &m->topics[m->topic_count++];
+		*topic = (struct moved_topic){ .moves = moves,
+			.name = arena_strdup(m->arena, item->topic) };
+	}
+	move = &topic->moves[topic->count++];
+	*move = (struct move){ .number = item->partition,
+		.target_count = item->replica_count,
+		.target = arena_array(m->arena, (size_t)item->replica_count + 1,
+		    sizeof(*move->target)) };
+	CHECK(topic->name != NULL && move->target != NULL);
+	if (size > 0)
+		memcpy(move->target, item->replicas, size);
+}
+
+/* Of one node, so that its size is bounded. */
+void
+moves_start(struct controller *c, const struct znode_topic_partition *items,
+    size_t count)
+{
+	struct moving_start start = { c, NULL };
+	struct moving *m = task_state(task_start(c->setup.loop, &moving_class,
+	    move_wait, moving_setup, &start));
+
+	m->topics = arena_array(m->arena, count, sizeof(*m->topics));
+	m->node_moves = arena_array(m->arena, count, sizeof(*m->node_moves));
+	CHECK(m->topics != NULL && m->node_moves != NULL);
+	for (size_t i = 0; i < count; i++)
+		take_item(m, &items[i]);
+	m->by_node = m->taken = c->node_moving = true;
 }
 
 void
@@ -382,6 +430,32 @@ is_open(const struct moved_topic *topic)
 	return (false);
 }
 
+/* What is under way stays in /admin/reassign_partitions, the rest goes. */
+static void
+moves_noted(struct controller *c, const struct moving *m)
+{
+	for (size_t i = 0; i < m->topic_count; i++)
+		for (size_t j = 0; j < m->topics[i].count; j++) {
+			const struct move *move = &m->topics[i].moves[j];
+			struct topic *topic = context_topic(&c->context,
+			    slice_of_text(m->topics[i].name));
+			struct partition *p = topic == NULL ? NULL :
+			    topic_find_partition(topic, move->number);
+
+			if (p != NULL)
+				p->node_move = move->error == ERR_NONE ?
+				    NODE_MOVE_TAKEN : NODE_MOVE_OVER;
+			if (move->error != ERR_NONE)
+				diag_warn(c->setup.diag, controller,
+				    "partition=%s/%d cannot move as "
+				    ZNODE_REASSIGN_PARTITIONS " says: %s",
+				    m->topics[i].name, (int)move->number,
+				    move->message);
+		}
+	c->node_moving = false;
+	c->node_due = true;
+}
+
 static enum verdict
 moves_read(struct task *t)
 {
@@ -401,6 +475,8 @@ moves_read(struct task *t)
 	if (count > 0)
 		return (controller_submit(t, moves_take));
 	c->at_hand = NULL;
+	if (m->by_node)
+		moves_noted(c, m);
 	moving_answer(m, ERR_NONE);
 	m->state = ENDED;
 	task_wake_ref(m->self);

@@ -210,6 +210,8 @@ reassign_written(struct task *t)
 			stop_dropped(c, p);
 		if (p->adding_count + p->removing_count == 0) {
 			list_remove(&p->moving);
+			c->node_due = c->node_due ||
+			    p->node_move == NODE_MOVE_TAKEN;
 			continue;
 		}
 		for (int32_t i = 0; p->closing && i < p->removing_count; i++)
@@ -263,6 +265,7 @@ finish(struct controller *c, struct partition *p,
 	partition_assign(p, target);
 	p->closing = false;
 	list_remove(&p->moving);
+	c->node_due = c->node_due || p->node_move == NODE_MOVE_TAKEN;
 	orders_show(c, p);
 }
 

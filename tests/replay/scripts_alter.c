@@ -3,6 +3,8 @@
  * controllers. */
 #include "tests/replay/scripts.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "controller/reassignment.h"
 
@@ -493,6 +495,40 @@ script_reassign_overwritten(struct replay *r)
 	must_be_on(r, way.new, way.old[0]);
 }
 
+/* As an old tool asks: also of what is not there, or cannot move. */
+static void
+script_reassign_node(struct replay *r)
+{
+	struct way way;
+	char text[300];
+	struct slice data;
+	struct zk_stat stat;
+	bool changes = random_below(&r->random, 2) == 0;
+
+	find_way(r, &way);
+	snprintf(text, sizeof(text), "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"no\",\"partition\":0,\"replicas\":[1]},"
+	    "{\"topic\":\"t0\",\"partition\":0,\"replicas\":[%d,%d]},"
+	    "{\"topic\":\"t0\",\"partition\":1,\"replicas\":[9]}]}",
+	    (int)way.new[0], (int)way.new[1]);
+	put(r, ZNODE_REASSIGN_PARTITIONS, text);
+	replay_run(r, some_ms(r, 1000));
+	if (changes)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	replay_run(r, 4000);
+	snprintf(text, sizeof(text), "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"t0\",\"partition\":0,\"replicas\":[%d,%d]}]}",
+	    (int)way.new[0], (int)way.new[1]);
+	if (!zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat) ||
+	    !slice_equal_text(data, text))
+		replay_fault(r, "the node does not say what moves");
+	catch_up(r);
+	replay_run(r, SETTLE_MS);
+	must_be_on(r, way.new, way.old[0]);
+	if (zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat))
+		replay_fault(r, "the node is there still");
+}
+
 /* --- leaders that go back ------------------------------------------------- */
 
 /* t1/0's preferred leader went, came back and caught up: who leads then. */
@@ -551,6 +587,7 @@ const struct script alter_scripts[] = {
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
 	{ "reassign-overwritten", script_reassign_overwritten },
+	{ "reassign-node", script_reassign_node },
 	{ "balance", script_balance, 0,
 	    "leader.imbalance.check.interval.seconds=10\n" },
 	{ "balance-off", script_balance_off, 0,
