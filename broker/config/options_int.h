@@ -43,7 +43,6 @@
 #define TIERED_ONLY NO_EFFECT("this version has no tiered storage")
 
 #define WHY_BUFFER "the kernel sizes the buffers of connections to brokers"
-#define WHY_BALANCE "this version leaves leaders where they are"
 #define WHY_TRANSACTIONS "this version has no transactions"
 #define WHY_QUOTAS "this version has no quotas"
 #define WHY_PURGATORY "what waits is taken out as soon as it is finished"

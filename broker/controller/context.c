@@ -254,6 +254,8 @@ static void
 partition_free(struct partition *partition)
 {
 	list_remove(&partition->pending);
+	list_remove(&partition->moving);
+	mem_free(partition->dropped);
 	mem_free(partition->now.isr);
 	mem_free(partition->adding);
 	mem_free(partition->removing);
@@ -346,6 +348,7 @@ topic_add_partition(struct topic *topic,
 	p->topic = topic;
 	p->number = assignment->partition;
 	list_init(&p->pending);
+	list_init(&p->moving);
 	p->replica_count = assignment->replica_count;
 	p->replicas = mem_zalloc(((size_t)p->replica_count + 1) *
 	    sizeof(*p->replicas));
@@ -368,6 +371,37 @@ topic_add_partition(struct topic *topic,
 	topic->controller->context.partition_count++;
 	topic->controller->context.unmeasured = true;
 	return (p);
+}
+
+void
+partition_assign(struct partition *p, const struct znode_assignment *a)
+{
+	struct assigned *replicas = mem_zalloc(((size_t)a->replica_count + 1) *
+	    sizeof(*replicas));
+	int32_t *adding = numbers_copy(a->adding, a->adding_count);
+	int32_t *removing = numbers_copy(a->removing, a->removing_count);
+
+	for (int32_t i = 0; i < a->replica_count; i++) {
+		const struct assigned *old = partition_replica(p,
+		    a->replicas[i]);
+
+		if (old != NULL) {
+			replicas[i] = *old;
+			continue;
+		}
+		replicas[i].broker = a->replicas[i];
+		replica_enter(&replicas[i], REPLICA_NEW);
+	}
+	mem_free(p->replicas);
+	mem_free(p->adding);
+	mem_free(p->removing);
+	p->replicas = replicas;
+	p->replica_count = a->replica_count;
+	p->adding = adding;
+	p->adding_count = a->adding_count;
+	p->removing = removing;
+	p->removing_count = a->removing_count;
+	p->topic->controller->context.unmeasured = true;
 }
 
 struct assigned *
@@ -429,5 +463,7 @@ leadership_set(struct partition *p, const struct znode_state *state,
 		.recovering = state->recovering,
 	};
 	p->written = true;
+	if (list_linked(&p->moving))
+		p->topic->controller->moves_changed = true;
 	p->topic->controller->context.unmeasured = true;
 }

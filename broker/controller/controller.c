@@ -55,11 +55,13 @@ controller_new(const struct controller_setup *setup)
 	context_init(&c->context);
 	rewrite_init(&c->rewrite);
 	list_init(&c->reconfigured);
+	list_init(&c->moving);
 	list_init(&c->creations);
 	list_init(&c->deletings);
 	list_init(&c->expansions);
 	list_init(&c->departures);
 	list_init(&c->alterings);
+	list_init(&c->movings);
 	list_init(&c->polls);
 	list_init(&c->allocations);
 	return (c);
@@ -86,11 +88,15 @@ controller_forget(struct controller *c)
 	c->dirs_changed = false;
 	c->deletions_moved = false;
 	c->preferred_waits = false;
+	c->moves_changed = false;
+	c->balance_ns = 0;
+	c->node_due = false;
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
 	departures_cancel(c);
 	alterings_cancel(c);
+	movings_cancel(c);
 	polls_cancel(c, false);
 	/* What is watched will be read anew, by whoever is elected. */
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
@@ -158,6 +164,7 @@ controller_calls_cancel(struct controller *c)
 	expansions_cancel(c);
 	departures_cancel(c);
 	alterings_cancel(c);
+	movings_cancel(c);
 	polls_cancel(c, true);
 	allocations_cancel(c);
 }
@@ -618,16 +625,23 @@ controller_idle(struct task *t)
 		return (task_next(t, deletions_run));
 	if (!list_empty(&c->departures) && departure_waits(c))
 		return (task_next(t, departure_run));
+	if (c->moves_changed)
+		return (task_next(t, reassign_run));
 	if (watch_changed(c, WATCH_ISR_CHANGES))
 		return (task_next(t, notices_isr));
 	if (!list_empty(&c->polls) && poll_waits(c))
 		return (task_next(t, polls_run));
 	if (watch_changed(c, WATCH_PREFERRED) || c->preferred_waits)
 		return (task_next(t, polls_node));
-	if (watch_changed(c, WATCH_REASSIGNMENTS))
-		return (task_next(t, notices_unserved));
+	if ((watch_changed(c, WATCH_REASSIGNMENTS) || c->node_due) &&
+	    !c->node_moving)
+		return (task_next(t, moves_node));
+	if (!list_empty(&c->movings) && move_waits(c))
+		return (task_next(t, moves_run));
 	if (!list_empty(&c->alterings) && alter_waits(c))
 		return (task_next(t, alterings_run));
+	if (balance_waits(t))
+		return (task_next(t, balance_run));
 	controller_measure(c);
 	return (STEP_WAIT);
 }

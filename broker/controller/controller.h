@@ -104,6 +104,13 @@ void controller_controlled_shutdown(struct controller *controller,
 /* AlterPartition: a leader asks for another ISR. NOT_CONTROLLER on top. */
 void controller_alter_partition(struct controller *controller,
     struct controller_call *call);
+/* AlterPartitionReassignments: writes where replicas are to go, or calls that
+ * off; does not wait until they are there. */
+void controller_alter_reassignments(struct controller *controller,
+    struct controller_call *call);
+/* ListPartitionReassignments: answered at once. */
+void controller_list_reassignments(struct controller *controller,
+    struct controller_call *call);
 /* ElectLeaders: preferred leaders, or any that live where there is none; waits
  * until all loops know them, or the deadline. NOT_CONTROLLER inside. */
 void controller_elect_leaders(struct controller *controller,

@@ -21,6 +21,11 @@
  *	expand.c       CreatePartitions
  *	departure.c    ControlledShutdown
  *	alter.c        AlterPartition; alteration.h decides
+ *	reassign.c     replicas that move; reassignment.h says where to
+ *	moves.c        AlterPartitionReassignments
+ *	moves_node.c   /admin/reassign_partitions
+ *	list_moves.c   ListPartitionReassignments
+ *	balance.c      leaders go back to preferred replicas
  *	polls.c        leaders that somebody wants: ElectLeaders
  *	producer_ids.c blocks of producer ids
  *
@@ -37,6 +42,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "controller/election.h"
+#include "controller/reassignment.h"
 #include "metrics/metrics.h"
 #include "zkglue/zkglue.h"
 
@@ -87,6 +93,13 @@ enum leader_wish {
 	WISH_UNCLEAN    /* any that lives, if there is no leader */
 };
 
+/* Of a partition that /admin/reassign_partitions names: moves_node.c. */
+enum node_move {
+	NODE_MOVE_NONE,
+	NODE_MOVE_TAKEN, /* begun; over when it moves no more */
+	NODE_MOVE_OVER   /* refused */
+};
+
 struct topic;
 
 /* What the state node of a partition says. */
@@ -110,6 +123,16 @@ struct partition {
 	int32_t *removing;
 	int32_t adding_count;
 	int32_t removing_count;
+	/* reassign.c */
+	struct list moving;    /* linked: replicas come or go */
+	bool restart;          /* its replicas are to be told of that */
+	/* Its node is not as it was left: until that changes, no end of the
+	 * move is tried. */
+	bool adrift;
+	bool closing;          /* all of the target are in sync: it ends */
+	enum node_move node_move;
+	int32_t *dropped;      /* assigned no longer, to be stopped */
+	int32_t dropped_count;
 	bool written;    /* a state node is there; what it says: */
 	struct leadership now;
 	/* rewrite.c */
@@ -120,6 +143,7 @@ struct partition {
 	bool stale;      /* to be read again before the next write */
 	bool announce;   /* what was read may be news to the brokers */
 	enum leader_wish wish;
+	bool bump;       /* written with a later epoch in any case */
 	bool altering;   /* in the request that alter.c works at */
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
@@ -137,7 +161,8 @@ struct topic {
 	struct zk_watcher watcher;     /* of its node's data */
 	bool found;                    /* in the listing at hand */
 	bool directory_made;
-	bool warned;                   /* of what is not done yet */
+	bool warned;                   /* of replicas changed by hand */
+	bool closing;                  /* reassign.c: its node is at hand */
 	/* rewrite.c: in which row of writes its config was read. */
 	uint64_t config_read;
 	bool unclean_allowed;
@@ -161,6 +186,8 @@ struct live_broker {
 	struct arena arena;
 	struct znode_broker node;
 	bool shutting_down;
+	size_t preferred; /* balance.c: partitions that it is to lead */
+	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
 	struct zk_watcher watcher;
 	struct waitq_link watched;
@@ -196,6 +223,9 @@ void topic_set_id(struct topic *topic, struct uuid id);
 void context_remove_topic(struct context *context, struct topic *topic);
 /* Makes the partition NEW, with its replicas. */
 struct partition *topic_add_partition(struct topic *topic,
+    const struct znode_assignment *assignment);
+/* The same partition with other replicas; states of those that stay do. */
+void partition_assign(struct partition *partition,
     const struct znode_assignment *assignment);
 struct partition *topic_find_partition(const struct topic *topic,
     int32_t number);
@@ -361,6 +391,11 @@ struct controller {
 	struct rewrite rewrite;
 	struct tree_walk tree;
 	bool dirs_changed;      /* a replica's dir_offline was set */
+	struct list moving;     /* partitions whose replicas move */
+	bool moves_changed;     /* reassign.c has something to look at */
+	bool node_due;          /* /admin/reassign_partitions is to be read */
+	bool node_moving;       /* what it names is being begun */
+	int64_t balance_ns;     /* when balance.c looks next; 0: not set */
 	bool preferred_waits;   /* its node was there at the start */
 	bool deletions_moved;   /* deletion.c has something to look at */
 	struct list reconfigured; /* topics whose config changed */
@@ -389,6 +424,8 @@ struct controller {
 	struct list deletings;   /* tasks of delete.c */
 	struct list expansions;  /* tasks of expand.c */
 	struct list departures;  /* tasks of departure.c */
+	struct list movings;     /* tasks of moves.c */
+	struct moving *at_hand;  /* the one at hand; NULL: none */
 	struct list alterings;   /* tasks of alter.c */
 	struct altering *altering; /* the one at hand; NULL: none */
 	struct list polls;       /* tasks of polls.c */
@@ -496,28 +533,62 @@ bool rewrite_decide(const struct partition_view *view, struct arena *arena,
     struct znode_state *wanted);
 
 /* notices.c */
-extern task_step notices_log_dirs, notices_isr, notices_unserved;
+extern task_step notices_log_dirs, notices_isr;
 /* Fenced deletes of all children of one directory, into the batch. */
 void notices_delete(struct controller *controller, enum controller_watch watch,
     const struct zk_op *listed);
-/* One line about what is pending and not served yet. */
-void notices_warn(struct controller *controller,
-    const struct zk_op *reassignments);
-
 /* departure.c */
 extern task_step departure_run;
 /* A broker that goes has not been looked at yet. */
 bool departure_waits(const struct controller *controller);
+
+/* moves.c */
+extern task_step moves_run;
+/* As if it was asked for; sorted. */
+void moves_start(struct controller *controller,
+    const struct znode_topic_partition *items, size_t count);
+
+/* moves_node.c */
+extern task_step moves_node;
+/* A reassignment was asked for that was not looked at yet. */
+bool move_waits(const struct controller *controller);
 
 /* alter.c */
 extern task_step alterings_run;
 /* A leader asked for another ISR and was not looked at yet. */
 bool alter_waits(const struct controller *controller);
 
+/* balance.c */
+extern task_step balance_run;
+/* Of what a broker is to lead, more than `percentage` is led by others. */
+bool balance_due(size_t preferred, size_t displaced, int32_t percentage);
+/* It is time to look; else the task is woken when it is. */
+bool balance_waits(struct task *task);
+
+/* reassign.c */
+extern task_step reassign_run;
+/* The assignment is another by now: its replicas will be told. */
+void reassign_take(struct controller *controller, struct partition *partition,
+    const struct znode_assignment *assignment);
+/* It has replicas that come or go, as who was controller left it. */
+void reassign_begin(struct controller *controller,
+    struct partition *partition);
+/* A replica that goes. */
+bool partition_leaves(const struct partition *partition, int32_t broker);
+/* Replicas come or go, and all of the target are in sync. */
+bool partition_moved(const struct partition *partition);
+/* And the target alone is the ISR, and leads. */
+bool partition_closed(const struct partition *partition);
+/* As the node should have it; replicas are the arena's, the rest borrowed. */
+void partition_assignment(const struct partition *partition,
+    struct arena *arena, struct znode_assignment *out);
+
 /* polls.c */
 extern task_step polls_run, polls_node;
 /* An election was asked for that has not been looked at yet. */
 bool poll_waits(const struct controller *controller);
+/* When all is written: who could not be elected now is not elected later. */
+void wishes_forget(struct controller *controller);
 /* Whether it has not the leader that is wished for. */
 bool poll_needed(const struct controller *controller,
     const struct partition *partition, enum leader_wish wish);
@@ -541,6 +612,7 @@ void creations_cancel(struct controller *controller);
 void deletings_cancel(struct controller *controller);
 void expansions_cancel(struct controller *controller);
 void departures_cancel(struct controller *controller);
+void movings_cancel(struct controller *controller);
 void alterings_cancel(struct controller *controller);
 /* Those, too, whose states are written and only to be shown? */
 void polls_cancel(struct controller *controller, bool written);

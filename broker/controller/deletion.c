@@ -6,8 +6,8 @@
  *	mark seen --> [doomed] --> every broker forgets it (UpdateMetadata,
  *	                 ^  |      leader -2), its partitions are gone, each
  *	    a broker     |  |      replica is told to go (StopReplica)
- *	    came, a move |  v
- *	    was ended    |  [replicas: Started -> Successful | Ineligible]
+ *	    came         |  v
+ *	                 |  [replicas: Started -> Successful | Ineligible]
  *	                 |  |                 |
  *	                 +--+-- [halted] <----+ one cannot be reached or failed
  *	                    v all Successful
@@ -43,8 +43,12 @@ doom(struct controller *c, struct topic *topic)
 	diag_info(c->setup.diag, controller, "topic=%s is to be deleted",
 	    topic->name);
 	list_push_tail(&c->context.doomed, &topic->doomed);
-	for (size_t i = 0; i < topic->partition_count; i++)
+	/* What moves goes, too, wherever it is. */
+	for (size_t i = 0; i < topic->partition_count; i++) {
 		list_remove(&topic->partitions[i]->pending);
+		list_remove(&topic->partitions[i]->moving);
+		topic->partitions[i]->closing = false;
+	}
 	c->context.unmeasured = true;
 	c->deletions_moved = true;
 }
@@ -197,7 +201,6 @@ struct census {
 	size_t replicas;
 	size_t successful;
 	size_t started;
-	bool moving; /* a reassignment is under way */
 };
 
 static void
@@ -208,8 +211,6 @@ count_replicas(const struct topic *topic, struct census *census)
 		const struct partition *p = topic->partitions[i];
 
 		census->replicas += (size_t)p->replica_count;
-		census->moving = census->moving ||
-		    p->adding_count + p->removing_count > 0;
 		for (int32_t r = 0; r < p->replica_count; r++) {
 			census->started += p->replicas[r].state ==
 			    REPLICA_DELETION_STARTED;
@@ -278,9 +279,7 @@ deletions_run(struct task *t)
 		struct census census;
 
 		count_replicas(topic, &census);
-		if (census.moving && !topic->begun)
-			halt(c, topic, "a reassignment is under way");
-		else if (census.started == 0 && !topic->halted &&
+		if (census.started == 0 && !topic->halted &&
 		    !(topic->begun && census.successful == census.replicas))
 			begin(c, topic);
 		finished = finished || deletion_finished(topic);

@@ -141,7 +141,7 @@ load_listed(struct task *t)
 	for (size_t i = 0; i < WATCH_COUNT; i++)
 		if (c->ops[i]->rc != ZK_OK && c->ops[i]->rc != ZK_NO_NODE)
 			return (controller_trouble(t, c->ops[i]));
-	notices_warn(c, c->ops[WATCH_REASSIGNMENTS]);
+	c->node_due = c->ops[WATCH_REASSIGNMENTS]->rc == ZK_OK;
 	c->preferred_waits = c->ops[WATCH_PREFERRED]->rc == ZK_OK;
 	zk_batch_free(&c->list);
 	c->list = c->batch;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What others tell by nodes: log dirs that failed, ISRs that leaders of old
- * versions wrote themselves, and what is asked for that this version does not
- * carry out, which is left where it is.
+ * What others tell by nodes: log dirs that failed, and ISRs that leaders of old
+ * versions wrote themselves.
  */
 #include "controller/controller_int.h"
 
 static task_step log_dirs_listed, log_dirs_read, isr_listed, isr_read,
-    isr_checked, notices_deleted, unserved_listed;
+    isr_checked, notices_deleted;
 
 static struct zk_op *
 notice_path(struct controller *c, enum controller_watch watch,
@@ -204,37 +203,4 @@ static enum verdict
 isr_checked(struct task *t)
 {
 	return (notices_forget(t, WATCH_ISR_CHANGES));
-}
-
-/* --- what is not served --------------------------------------------------- */
-
-void
-notices_warn(struct controller *c, const struct zk_op *reassignments)
-{
-	if (reassignments->rc == ZK_OK)
-		diag_warn(c->setup.diag, controller, "pending in ZooKeeper and "
-		    "not carried out by this version, left as it is: "
-		    ZNODE_REASSIGN_PARTITIONS);
-}
-
-enum verdict
-notices_unserved(struct task *t)
-{
-	struct controller *c = controller_of(t);
-
-	controller_batch(c);
-	c->op = controller_watch_read(c, WATCH_REASSIGNMENTS);
-	return (controller_submit(t, unserved_listed));
-}
-
-static enum verdict
-unserved_listed(struct task *t)
-{
-	struct controller *c = controller_of(t);
-	enum verdict verdict;
-
-	if (!controller_answered(t, &verdict))
-		return (verdict);
-	notices_warn(c, c->op);
-	return (task_next(t, controller_idle));
 }

@@ -71,7 +71,9 @@ orders_partition(struct controller *c, struct partition *partition)
 		struct live_broker *broker = context_broker(&c->context,
 		    partition->replicas[i].broker);
 
-		if (broker != NULL && !partition->replicas[i].stopped)
+		if (broker != NULL && !partition->replicas[i].stopped &&
+		    !(partition->closing &&
+		    partition_leaves(partition, broker->id)))
 			orders_add(c, partition, broker);
 	}
 	orders_show(c, partition);
@@ -186,15 +188,19 @@ body_text(struct order_body *body, const char *text)
 	return (copy);
 }
 
+/* Of a move that ends: the target alone. */
 static int32_t *
-body_replicas(struct order_body *body, const struct partition *p)
+body_replicas(struct order_body *body, const struct partition *p,
+    int32_t *count)
 {
 	int32_t *to = arena_array(&body->arena, (size_t)p->replica_count,
 	    sizeof(*to));
 
 	CHECK(to != NULL);
+	*count = 0;
 	for (int32_t i = 0; i < p->replica_count; i++)
-		to[i] = p->replicas[i].broker;
+		if (!p->closing || !partition_leaves(p, p->replicas[i].broker))
+			to[(*count)++] = p->replicas[i].broker;
 	return (to);
 }
 
@@ -240,13 +246,12 @@ fill_leader_state(struct order_body *body,
 	to->isr = body_numbers(body, p->now.isr, p->now.isr_count);
 	to->isr_count = p->now.isr_count;
 	to->partition_epoch = p->now.partition_epoch;
-	to->replicas = body_replicas(body, p);
-	to->replicas_count = p->replica_count;
+	to->replicas = body_replicas(body, p, &to->replicas_count);
 	to->adding_replicas = body_numbers(body, p->adding, p->adding_count);
-	to->adding_replicas_count = p->adding_count;
+	to->adding_replicas_count = p->closing ? 0 : p->adding_count;
 	to->removing_replicas = body_numbers(body, p->removing,
 	    p->removing_count);
-	to->removing_replicas_count = p->removing_count;
+	to->removing_replicas_count = p->closing ? 0 : p->removing_count;
 	to->is_new = replica != NULL && replica->unconfirmed_epoch != 0 &&
 	    replica->unconfirmed_epoch == from->broker->epoch;
 	to->leader_recovery_state = p->now.recovering ? 1 : 0;
@@ -361,12 +366,12 @@ fill_offline(struct controller *c, struct order_body *body,
     const struct partition *p)
 {
 	to->offline_replicas = body_numbers(body, to->replicas,
-	    p->replica_count);
+	    to->replicas_count);
 	to->offline_replicas_count = 0;
-	for (int32_t i = 0; i < p->replica_count; i++)
-		if (!replica_stays(c, p, p->replicas[i].broker))
+	for (int32_t i = 0; i < to->replicas_count; i++)
+		if (!replica_stays(c, p, to->replicas[i]))
 			to->offline_replicas[to->offline_replicas_count++] =
-			    p->replicas[i].broker;
+			    to->replicas[i];
 }
 
 static void
@@ -387,8 +392,7 @@ fill_metadata_state(struct controller *c, struct order_body *body,
 		to->leader_epoch = 0;
 		to->zk_version = 0;
 	}
-	to->replicas = body_replicas(body, p);
-	to->replicas_count = p->replica_count;
+	to->replicas = body_replicas(body, p, &to->replicas_count);
 	fill_offline(c, body, to, p);
 }
 

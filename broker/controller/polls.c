@@ -459,8 +459,8 @@ row_settle(struct controller *c, struct poll_row *row, enum leader_wish wish)
 		    "None of the replicas lives.");
 }
 
-static void
-forget_wishes(struct controller *c)
+void
+wishes_forget(struct controller *c)
 {
 	HASH_EACH(node, &c->context.topics) {
 		struct topic *topic = container_of(node, struct topic, node);
@@ -509,7 +509,7 @@ polls_written(struct task *t)
 {
 	struct controller *c = controller_of(t);
 
-	forget_wishes(c);
+	wishes_forget(c);
 	LIST_EACH(element, &c->polls) {
 		struct poll *p = list_entry(element, struct poll, link);
 
@@ -605,7 +605,7 @@ node_written(struct task *t)
 	struct controller *c = controller_of(t);
 
 	node_say(c);
-	forget_wishes(c);
+	wishes_forget(c);
 	controller_batch(c);
 	c->op = controller_fenced(c, 1);
 	zk_multi_delete(c->batch, c->op, ZNODE_PREFERRED_ELECTION,

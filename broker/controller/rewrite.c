@@ -90,6 +90,17 @@ isr_holds(const struct partition *p, int32_t broker)
 	return (!p->written || partition_in_isr(p, broker));
 }
 
+/* A move ends without it, or its assignment was changed. */
+static bool
+leaves_isr(const struct partition *p, int32_t broker)
+{
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (p->replicas[i].broker == broker)
+			return (p->closing && partition_moved(p) &&
+			    partition_leaves(p, broker));
+	return (p->bump);
+}
+
 /* The live ones of the ISR, in its order; of a partition that is new, of its
  * assignment. Who goes for a controlled shutdown leaves it, unless nobody else
  * can lead. */
@@ -103,6 +114,9 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 		int32_t broker = p->written ? p->now.isr[i] :
 		    p->replicas[i].broker;
 
+		if (broker != wanted->leader && leaves_isr(p, broker) &&
+		    !partition_leaves(p, wanted->leader))
+			continue;
 		if (replica_stays(view->controller, p, broker) ||
 		    broker == wanted->leader)
 			wanted->isr[wanted->isr_count++] = broker;
@@ -128,6 +142,7 @@ elect(const struct partition_view *view, enum election_kind kind,
 			.live = replica_live(view->controller, p, broker),
 			.shutting_down = live != NULL && live->shutting_down,
 			.in_isr = isr_holds(p, broker),
+			.target = !partition_leaves(p, broker),
 		};
 	}
 	return (election_run(kind, replicas, (size_t)p->replica_count,
@@ -150,6 +165,10 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 	if (!p->written || p->now.leader < 0 ||
 	    !replica_live(view->controller, p, p->now.leader))
 		return (elect(view, ELECTION_OFFLINE, arena));
+	if (leaves_isr(p, p->now.leader)) {
+		other = elect(view, ELECTION_REASSIGNMENT, arena);
+		return (other.leader < 0 ? same : other);
+	}
 	if (p->replica_count <= 1 ||
 	    replica_stays(view->controller, p, p->now.leader))
 		return (same);
@@ -188,7 +207,7 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 		memcpy(wanted->isr, p->now.isr,
 		    (size_t)p->now.isr_count * sizeof(*wanted->isr));
 	}
-	return (wanted->leader != p->now.leader ||
+	return (p->bump || wanted->leader != p->now.leader ||
 	    wanted->isr_count != p->now.isr_count);
 }
 
@@ -218,6 +237,7 @@ rewrite_settle(struct controller *c, struct partition *p)
 	bool led = p->now.leader >= 0 && replica_live(c, p, p->now.leader);
 
 	p->announce = false;
+	p->closing = p->closing && partition_closed(p);
 	if (!p->written || topic_doomed(p->topic))
 		return;
 	partition_enter(p, led ? PARTITION_ONLINE : PARTITION_OFFLINE);
@@ -263,6 +283,7 @@ rewrite_done(struct controller *c, struct partition *p,
 
 	leadership_set(p, wanted, version);
 	p->node_made = true;
+	p->bump = false;
 	if (made)
 		load_half_made(c, p, INT64_MAX);
 	rewrite_say(c, p, &was, unclean);

@@ -86,37 +86,54 @@ ids_written(struct task *t, enum verdict *verdict)
 
 /* --- what a node says ----------------------------------------------------- */
 
+/* Another's hand called off what moved, or ended it: who is in sync must
+ * remain. */
 static bool
-same_replicas(const struct partition *p, const struct znode_assignment *a)
+ends_well(const struct partition *p, const struct znode_assignment *a)
 {
-	if (p->replica_count != a->replica_count ||
-	    p->adding_count != a->adding_count ||
-	    p->removing_count != a->removing_count)
+	if (p->adding_count + p->removing_count == 0 || !p->written)
 		return (false);
-	for (int32_t i = 0; i < a->replica_count; i++)
-		if (p->replicas[i].broker != a->replicas[i])
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (!numbers_hold(a->replicas, a->replica_count,
+		    p->now.isr[i]))
 			return (false);
 	return (true);
 }
 
-/* A reassignment that was called off leaves the replicas as they are. */
-static void
+/* Whether a way that starts where the partition is. */
+static bool
+begins_well(const struct partition *p, const struct znode_assignment *a)
+{
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (numbers_hold(a->replicas, a->replica_count, p->now.isr[i]))
+			return (true);
+	return (false);
+}
+
+/* False: replicas were changed by hand, which nobody carries out. */
+static bool
 take_moves(struct controller *c, struct partition *p,
     const struct znode_assignment *a)
 {
-	if (a->adding_count + a->removing_count > 0 ||
-	    p->adding_count + p->removing_count == 0 ||
-	    p->replica_count != a->replica_count)
-		return;
-	p->adding_count = p->removing_count = 0;
-	deletion_resume(c, p->topic);
+	struct znode_assignment known;
+
+	partition_assignment(p, zk_batch_arena(c->list), &known);
+	if (assignment_equal(a, &known) || topic_doomed(p->topic)) {
+		c->moves_changed = c->moves_changed || p->adrift;
+		p->adrift = false;
+		return (true);
+	}
+	if (!(assignment_moves(a) ? begins_well(p, a) : ends_well(p, a)))
+		return (false);
+	reassign_take(c, p, a);
+	return (true);
 }
 
 static void
 topic_take_partitions(struct controller *c, struct topic *topic,
     const struct znode_topic *node)
 {
-	bool moved = false;
+	bool changed = false;
 
 	/* What is added to a topic that goes is never made, as in Kafka. */
 	for (size_t i = 0; i < node->partition_count; i++) {
@@ -126,19 +143,20 @@ topic_take_partitions(struct controller *c, struct topic *topic,
 
 		if (p == NULL && topic_doomed(topic))
 			continue;
-		if (p == NULL)
-			rewrite_add(c, topic_add_partition(topic, a));
-		else
-			take_moves(c, p, a);
-		if (p != NULL && !same_replicas(p, a))
-			moved = true;
-		moved = moved || a->adding_count + a->removing_count > 0;
+		if (p != NULL) {
+			changed = !take_moves(c, p, a) || changed;
+			continue;
+		}
+		p = topic_add_partition(topic, a);
+		rewrite_add(c, p);
+		if (assignment_moves(a))
+			reassign_begin(c, p);
 	}
-	if (moved && !topic->warned) {
+	if (changed && !topic->warned) {
 		topic->warned = true;
-		diag_warn(c->setup.diag, controller, "topic=%s has a "
-		    "reassignment in ZooKeeper: this version does not carry it "
-		    "out; it is left as it is", topic->name);
+		diag_warn(c->setup.diag, controller, "topic=%s had its "
+		    "replicas changed in ZooKeeper by hand: left as they were; "
+		    "use kafka-reassign-partitions", topic->name);
 	}
 }
 

@@ -165,6 +165,26 @@ on_leader_and_isr(struct plane *p, struct request *request)
 	reply(request, &response);
 }
 
+/* By what ZooKeeper has: nobody may lose what is acknowledged. */
+static bool
+leads_or_in_sync(struct plane *p, const char *topic, int32_t partition)
+{
+	struct znode_state state;
+	struct arena arena;
+	int32_t version;
+	bool holds = false;
+
+	arena_init(&arena, 0);
+	if (replay_state(p->replay, topic, partition, &arena, &state,
+	    &version)) {
+		holds = state.leader == p->id;
+		for (int32_t i = 0; i < state.isr_count; i++)
+			holds = holds || state.isr[i] == p->id;
+	}
+	arena_fini(&arena);
+	return (holds);
+}
+
 /* As storage would: what is not there is deleted already. */
 static int16_t
 stop_partition(struct plane *p, const char *topic,
@@ -175,7 +195,8 @@ stop_partition(struct plane *p, const char *topic,
 
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
 	replica = plane_replica(p, key, false);
-	if (s->delete_partition && s->leader_epoch != -2)
+	if (s->delete_partition && s->leader_epoch != -2 &&
+	    leads_or_in_sync(p, topic, s->partition_index))
 		replay_fault(p->replay, "b%d was told to delete %s with "
 		    "epoch %d", p->id, key, (int)s->leader_epoch);
 	if (replica == NULL)

@@ -3,7 +3,10 @@
  * controllers. */
 #include "tests/replay/scripts.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
+#include "controller/reassignment.h"
 
 /* Nobody answered. */
 #define SILENCE (-1)
@@ -11,18 +14,20 @@
 
 /* A partition's state as it was read. */
 struct seen {
+	const char *topic; /* its partition 0 */
 	struct znode_state state;
 	int32_t version;
 	struct arena arena;
 };
 
 static void
-see(struct replay *r, struct seen *seen)
+see(struct replay *r, struct seen *seen, const char *topic)
 {
 	arena_init(&seen->arena, 0);
-	if (!replay_state(r, "t1", 0, &seen->arena, &seen->state,
+	seen->topic = topic;
+	if (!replay_state(r, topic, 0, &seen->arena, &seen->state,
 	    &seen->version)) {
-		replay_fault(r, "t1/0 has no state");
+		replay_fault(r, "%s/0 has no state", topic);
 		seen->state = (struct znode_state){ .leader = -1 };
 	}
 }
@@ -33,7 +38,7 @@ unsee(struct seen *seen)
 	arena_fini(&seen->arena);
 }
 
-/* AlterPartition of t1/0 by its leader, as it was seen; the error. */
+/* AlterPartition by its leader, as it was seen; the error. */
 static int
 alter(struct replay *r, const struct seen *seen, const int32_t *isr,
     int32_t count, int64_t stale_by)
@@ -55,7 +60,7 @@ alter(struct replay *r, const struct seen *seen, const int32_t *isr,
 		members[i] = (struct alter_partition_request_broker_state){
 			.broker_id = isr[i], .broker_epoch =
 			    replay_broker_epoch(r, isr[i]) - stale_by };
-	replay_topic(r, "t1", &topic.topic_id);
+	replay_topic(r, seen->topic, &topic.topic_id);
 	partition.new_isr_with_epochs = members;
 	partition.new_isr_with_epochs_count = count;
 	topic.partitions = &partition;
@@ -108,7 +113,7 @@ must_have(struct replay *r, int32_t version, int32_t isr_count)
 {
 	struct seen seen;
 
-	see(r, &seen);
+	see(r, &seen, "t1");
 	if (seen.version != version || seen.state.isr_count != isr_count)
 		replay_fault(r, "t1/0 has version %d isr %d, not %d %d",
 		    (int)seen.version, (int)seen.state.isr_count,
@@ -139,7 +144,7 @@ script_alter_lost(struct replay *r)
 	make_replicas(r);
 	r->script = &left;
 	r->on_write = lose_some;
-	see(r, &before);
+	see(r, &before, "t1");
 	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
 		replay_fault(r, "the ISR was not shrunk");
 	if (left != 0)
@@ -184,7 +189,7 @@ script_alter_stale(struct replay *r)
 	int cut = 0, error;
 
 	make_replicas(r);
-	see(r, &before);
+	see(r, &before, "t1");
 	r->script = &cut;
 	r->on_write = cut_writer;
 	error = alter(r, &before, &before.state.leader, 1, 0);
@@ -196,7 +201,7 @@ script_alter_stale(struct replay *r)
 	zk_fake_cut(r->fake, replay_driver(r, cut), false);
 	replay_run(r, SETTLE_MS);
 	unsee(&before);
-	see(r, &before);
+	see(r, &before, "t1");
 	if (alter_until_told(r, &before, &before.state.leader, 1) != ERR_NONE)
 		replay_fault(r, "the ISR was not shrunk");
 	must_have(r, before.version + (before.state.isr_count > 1), 1);
@@ -233,7 +238,7 @@ script_alter_conflict(struct replay *r)
 	int32_t other;
 
 	make_replicas(r);
-	see(r, &before);
+	see(r, &before, "t1");
 	other = before.state.leader % 3 + 1;
 	before.state.isr = (int32_t[]){ before.state.leader, other };
 	before.state.isr_count = 2;
@@ -251,9 +256,342 @@ script_alter_conflict(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* --- replicas that move --------------------------------------------------- */
+
+/* t0/0, of replicas `old`, is to have `new` instead; what they have in common
+ * is first in neither. */
+struct way {
+	int32_t old[2];
+	int32_t new[2];
+};
+
+static bool
+node_of(struct replay *r, struct arena *arena, struct znode_topic *node)
+{
+	struct uuid id;
+
+	return (topic_id(r, znode_topic_path(arena, "t0"), &id, node, arena));
+}
+
+static void
+find_way(struct replay *r, struct way *way)
+{
+	struct znode_topic node;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	replay_run(r, 3000);
+	make_topics(r, 1);
+	replay_run(r, 2000);
+	if (node_of(r, &arena, &node))
+		memcpy(way->old, node.partitions[0].replicas,
+		    sizeof(way->old));
+	else
+		replay_fault(r, "t0 has no node");
+	way->new[0] = 6 - way->old[0] - way->old[1];
+	way->new[1] = way->old[1];
+	arena_fini(&arena);
+}
+
+/* AlterPartitionReassignments of t0/0, or called off; the error. */
+static int
+move_to(struct replay *r, int32_t *target, int32_t count)
+{
+	struct alter_partition_reassignments_request request;
+	struct alter_partition_reassignments_response response;
+	struct alter_partition_reassignments_request_partition partition = {
+		.replicas = target, .replicas_count = count };
+	struct alter_partition_reassignments_request_topic topic = {
+		.name = SLICE_LITERAL("t0"), .partitions = &partition,
+		.partitions_count = 1 };
+	struct arena arena;
+	int error = SILENCE;
+
+	arena_init(&arena, 0);
+	wire_init(&message_alter_partition_reassignments_request, &request);
+	wire_init(&message_alter_partition_reassignments_response, &response);
+	request.topics = &topic;
+	request.topics_count = 1;
+	if (replay_ask(r, controller_alter_reassignments,
+	    &(struct controller_call){ .arena = &arena, .request = &request,
+		.response = &response,
+		.deadline_ns = r->clock.now_ns + ASK_NS }))
+		error = response.error_code != ERR_NONE ? response.error_code :
+		    response.responses[0].partitions[0].error_code;
+	arena_fini(&arena);
+	return (error);
+}
+
+static int
+move_until_told(struct replay *r, int32_t *target, int32_t count)
+{
+	int error = SILENCE;
+
+	for (int tries = 0; tries < 240 && (error == SILENCE ||
+	    error == ERR_NOT_CONTROLLER || error == ERR_REQUEST_TIMED_OUT ||
+	    error == ERR_UNKNOWN_SERVER_ERROR); tries++) {
+		if (tries > 0)
+			replay_run(r, 100);
+		error = move_to(r, target, count);
+	}
+	return (error);
+}
+
+/* The leader adds all who follow, as it would when they have caught up. */
+static void
+catch_up(struct replay *r)
+{
+	struct seen seen;
+	struct znode_topic node;
+	int error = SILENCE;
+
+	for (int tries = 0; tries < 240 && error != ERR_NONE; tries++) {
+		see(r, &seen, "t0");
+		if (seen.state.leader > 0 && node_of(r, &seen.arena, &node))
+			error = alter(r, &seen, node.partitions[0].replicas,
+			    node.partitions[0].replica_count, 0);
+		unsee(&seen);
+		replay_run(r, 200);
+	}
+	if (error != ERR_NONE)
+		replay_fault(r, "who caught up was not taken: %d", error);
+}
+
+static void
+must_be_on(struct replay *r, const int32_t *replicas, int32_t gone)
+{
+	struct znode_assignment wanted = {
+		.replicas = (int32_t[]){ replicas[0], replicas[1] },
+		.replica_count = 2 };
+	struct znode_topic node;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	if (!node_of(r, &arena, &node) ||
+	    !assignment_equal(&node.partitions[0], &wanted))
+		replay_fault(r, "t0/0 is not on %d,%d", (int)replicas[0],
+		    (int)replicas[1]);
+	if (hash_find(&r->replicas[gone], "t0/0", 4) != NULL)
+		replay_fault(r, "b%d has t0/0 still", (int)gone);
+	arena_fini(&arena);
+}
+
+static void
+script_reassign(struct replay *r)
+{
+	uint64_t kind = random_below(&r->random, 3);
+	struct way way;
+	int left = kind == 2;
+
+	find_way(r, &way);
+	if (kind == 2) {
+		r->script = &left;
+		r->on_write = lose_some;
+	}
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	/* Another controller goes on with it. */
+	if (kind == 1) {
+		replay_run(r, some_ms(r, 300));
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	}
+	replay_run(r, 1000 + some_ms(r, 2000));
+	if (kind == 2)
+		left = 1;
+	catch_up(r);
+	if (kind == 1 && random_below(&r->random, 2) == 0)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	replay_run(r, SETTLE_MS);
+	r->on_write = NULL;
+	must_be_on(r, way.new, way.old[0]);
+}
+
+static void
+script_reassign_cancelled(struct replay *r)
+{
+	struct way way;
+
+	find_way(r, &way);
+	if (move_to(r, NULL, 0) != ERR_NO_REASSIGNMENT_IN_PROGRESS)
+		replay_fault(r, "what does not move was called off");
+	if (move_to(r, (int32_t[]){ 9 }, 1) != ERR_INVALID_REPLICA_ASSIGNMENT)
+		replay_fault(r, "it moves to nobody");
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, some_ms(r, 1000));
+	if (random_below(&r->random, 2) == 0)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	if (move_until_told(r, NULL, 0) != ERR_NONE)
+		replay_fault(r, "the move was not called off");
+	replay_run(r, SETTLE_MS);
+	/* In the order in which the node had them meanwhile, as with Kafka. */
+	must_be_on(r, (int32_t[]){ way.old[1], way.old[0] }, way.new[0]);
+}
+
+static void
+count_writes(struct replay *r, int id, const struct zk_op *op)
+{
+	int *writes = r->script;
+
+	(void)id;
+	(void)op;
+	(*writes)++;
+}
+
+static void
+put_assignment(struct replay *r, const struct znode_assignment *a)
+{
+	struct buffer json = BUFFER_EMPTY;
+	struct znode_topic node;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	if (node_of(r, &arena, &node)) {
+		node.partitions[0] = *a;
+		znode_topic_encode(&node, &json);
+		zk_fake_put(r->fake, znode_topic_path(&arena, "t0"),
+		    buffer_slice(&json));
+		buffer_fini(&json);
+	}
+	arena_fini(&arena);
+}
+
+/* Written over by hand, to where nobody is in sync: left alone, without end of
+ * writes; put right, it goes on. */
+static void
+script_reassign_overwritten(struct replay *r)
+{
+	struct way way;
+	int writes = 0;
+
+	find_way(r, &way);
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, 1000);
+	put_assignment(r, &(struct znode_assignment){
+	    .replicas = &way.new[0], .replica_count = 1 });
+	replay_run(r, some_ms(r, 50));
+	{
+		struct seen seen;
+		int32_t all[] = { way.old[0], way.old[1], way.new[0] };
+
+		see(r, &seen, "t0");
+		if (alter(r, &seen, all, 3, 0) != ERR_NONE)
+			replay_fault(r, "who caught up was not taken");
+		unsee(&seen);
+	}
+	replay_run(r, 1000);
+	r->script = &writes;
+	r->on_write = count_writes;
+	replay_run(r, 10000);
+	r->on_write = NULL;
+	if (writes > 20)
+		replay_fault(r, "%d writes of what cannot be done", writes);
+	put_assignment(r, &(struct znode_assignment){
+	    .replicas = (int32_t[]){ way.new[0], way.old[1], way.old[0] },
+	    .replica_count = 3, .adding = &way.new[0], .adding_count = 1,
+	    .removing = &way.old[0], .removing_count = 1 });
+	replay_run(r, SETTLE_MS);
+	must_be_on(r, way.new, way.old[0]);
+}
+
+/* As an old tool asks: also of what is not there, or cannot move. */
+static void
+script_reassign_node(struct replay *r)
+{
+	struct way way;
+	char text[300];
+	struct slice data;
+	struct zk_stat stat;
+	bool changes = random_below(&r->random, 2) == 0;
+
+	find_way(r, &way);
+	snprintf(text, sizeof(text), "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"no\",\"partition\":0,\"replicas\":[1]},"
+	    "{\"topic\":\"t0\",\"partition\":0,\"replicas\":[%d,%d]},"
+	    "{\"topic\":\"t0\",\"partition\":1,\"replicas\":[9]}]}",
+	    (int)way.new[0], (int)way.new[1]);
+	put(r, ZNODE_REASSIGN_PARTITIONS, text);
+	replay_run(r, some_ms(r, 1000));
+	if (changes)
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+	replay_run(r, 4000);
+	snprintf(text, sizeof(text), "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"t0\",\"partition\":0,\"replicas\":[%d,%d]}]}",
+	    (int)way.new[0], (int)way.new[1]);
+	if (!zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat) ||
+	    !slice_equal_text(data, text))
+		replay_fault(r, "the node does not say what moves");
+	catch_up(r);
+	replay_run(r, SETTLE_MS);
+	must_be_on(r, way.new, way.old[0]);
+	if (zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat))
+		replay_fault(r, "the node is there still");
+}
+
+/* --- leaders that go back ------------------------------------------------- */
+
+/* t1/0's preferred leader went, came back and caught up: who leads then. */
+static int32_t
+leader_after_return(struct replay *r, int32_t *preferred)
+{
+	struct seen seen;
+	struct znode_topic node;
+	struct uuid id;
+	int32_t leader;
+
+	make_replicas(r);
+	see(r, &seen, "t1");
+	*preferred = topic_id(r, znode_topic_path(&seen.arena, "t1"), &id,
+	    &node, &seen.arena) ? node.partitions[0].replicas[0] : 1;
+	unsee(&seen);
+	replay_kill_bounced(r, *preferred);
+	replay_run(r, 12000);
+	replay_start(r, *preferred);
+	replay_run(r, 12000);
+	see(r, &seen, "t1");
+	if (seen.state.leader == *preferred)
+		replay_fault(r, "who is not in sync leads");
+	if (alter_until_told(r, &seen, (int32_t[]){ 1, 2, 3 }, 3) != ERR_NONE)
+		replay_fault(r, "who caught up was not taken");
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t1");
+	leader = seen.state.leader;
+	unsee(&seen);
+	return (leader);
+}
+
+static void
+script_balance(struct replay *r)
+{
+	int32_t preferred;
+
+	if (leader_after_return(r, &preferred) != preferred)
+		replay_fault(r, "the preferred leader did not come back");
+}
+
+static void
+script_balance_off(struct replay *r)
+{
+	int32_t preferred;
+
+	if (leader_after_return(r, &preferred) == preferred)
+		replay_fault(r, "a leader came back that nobody asked for");
+}
+
 const struct script alter_scripts[] = {
 	{ "alter-lost", script_alter_lost },
 	{ "alter-stale", script_alter_stale },
 	{ "alter-conflict", script_alter_conflict },
+	{ "reassign", script_reassign },
+	{ "reassign-cancelled", script_reassign_cancelled },
+	{ "reassign-overwritten", script_reassign_overwritten },
+	{ "reassign-node", script_reassign_node },
+	{ "balance", script_balance, 0,
+	    "leader.imbalance.check.interval.seconds=10\n" },
+	{ "balance-off", script_balance_off, 0,
+	    "leader.imbalance.check.interval.seconds=10\n"
+	    "auto.leader.rebalance.enable=false\n" },
 	{ NULL },
 };

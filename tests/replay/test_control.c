@@ -364,26 +364,6 @@ script_log_dirs(struct replay *r)
 	arena_fini(&arena);
 }
 
-/* What a later version will do must be there for it. */
-static void
-script_unserved(struct replay *r)
-{
-	static const char reassign[] = "{\"version\":1,\"partitions\":"
-	    "[{\"topic\":\"t0\",\"partition\":0,\"replicas\":[1]}]}";
-	struct slice data;
-	struct zk_stat stat;
-
-	replay_run(r, 3000);
-	make_topics(r, 1);
-	put(r, ZNODE_REASSIGN_PARTITIONS, reassign);
-	replay_run(r, 1000);
-	zk_fake_delete(r->fake, ZNODE_CONTROLLER);
-	replay_run(r, SETTLE_MS);
-	if (!zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat) ||
-	    !slice_equal_text(data, reassign))
-		replay_fault(r, "what was pending is gone");
-}
-
 /* What older versions left, and what must stay. */
 static void
 script_feature(struct replay *r)
@@ -607,7 +587,6 @@ static const struct script scripts[] = {
 	{ "configs", script_configs },
 	{ "ids", script_ids },
 	{ "log-dirs", script_log_dirs },
-	{ "unserved", script_unserved },
 	{ "feature", script_feature },
 	{ "calls", script_calls },
 	{ "overflow", script_overflow, 50 },

@@ -160,6 +160,60 @@ test_alteration_recovery(void)
 	CU_ASSERT_EQUAL(alter_as("Li", a, &well), ERR_INVALID_REQUEST);
 }
 
+/* --- reassignments -------------------------------------------------------- */
+
+#define ROW(...) (int32_t[]){ __VA_ARGS__ }
+
+static void
+test_reassignment(void)
+{
+	struct znode_assignment now = { .replicas = ROW(1, 2, 3),
+		.replica_count = 3 }, to, next, end;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	CU_ASSERT(reassignment_to(&now, ROW(4, 2), 2, &arena, &to));
+	CU_ASSERT(assignment_equal(&to, &(struct znode_assignment){
+	    .replicas = ROW(4, 2, 1, 3), .replica_count = 4,
+	    .adding = ROW(4), .adding_count = 1,
+	    .removing = ROW(1, 3), .removing_count = 2 }));
+	CU_ASSERT(assignment_moves(&to));
+	CU_ASSERT(reassignment_target(&to, &arena, &end));
+	CU_ASSERT(assignment_equal(&end, &(struct znode_assignment){
+	    .replicas = ROW(4, 2), .replica_count = 2 }));
+	/* Elsewhere, before it has arrived: from where it began. */
+	CU_ASSERT(reassignment_to(&to, ROW(5, 1), 2, &arena, &next));
+	CU_ASSERT(assignment_equal(&next, &(struct znode_assignment){
+	    .replicas = ROW(5, 1, 2, 3), .replica_count = 4,
+	    .adding = ROW(5), .adding_count = 1,
+	    .removing = ROW(2, 3), .removing_count = 2 }));
+	CU_ASSERT(!assignment_equal(&next, &to));
+	/* Called off. */
+	CU_ASSERT(reassignment_to(&to, NULL, 0, &arena, &next));
+	CU_ASSERT(!assignment_moves(&next));
+	CU_ASSERT(assignment_equal(&next, &(struct znode_assignment){
+	    .replicas = ROW(2, 1, 3), .replica_count = 3 }));
+	/* More of them. */
+	CU_ASSERT(reassignment_to(&now, ROW(1, 2, 3, 4), 4, &arena, &next));
+	CU_ASSERT_EQUAL(next.removing_count, 0);
+	CU_ASSERT_EQUAL(next.adding_count, 1);
+	arena_fini(&arena);
+}
+
+/* --- balance -------------------------------------------------------------- */
+
+static void
+test_balance(void)
+{
+	CU_ASSERT(!balance_due(0, 0, 10));
+	CU_ASSERT(!balance_due(10, 1, 10));
+	CU_ASSERT(balance_due(10, 2, 10));
+	CU_ASSERT(balance_due(9, 1, 10));
+	CU_ASSERT(balance_due(100, 1, 0));
+	CU_ASSERT(!balance_due(100, 0, -1));
+	CU_ASSERT(!balance_due(5, 5, 100));
+}
+
 /* --- placement ------------------------------------------------------------ */
 
 static void
@@ -836,6 +890,8 @@ test_plan_automatic(void)
 static const struct unit_test tests[] = {
 	{ "election: offline", test_election_offline },
 	{ "election: others", test_election_others },
+	{ "reassignments", test_reassignment },
+	{ "balance", test_balance },
 	{ "alterations: members", test_alteration },
 	{ "alterations: epochs", test_alteration_epochs },
 	{ "alterations: recovery", test_alteration_recovery },
