@@ -135,6 +135,7 @@ class Storm:
         most = min(len(self.possible), len(self.cluster.brokers),
                    self.rng.choice((1, 1, 2, 3)))
         kinds = self.rng.sample(self.possible, most)
+        kinds = [k for k in kinds if k.alone][:1] or kinds
         for kind in kinds:
             self.counts[kind.__name__] += 1
         if faults.Wipe in kinds:
