@@ -28,8 +28,10 @@ def writers(bootstrap, leaders):
     """Some hundred records a second together: two cores have the brokers,
     ZooKeepers and the checker to run as well."""
     def raw(kind, name, topic, partition, **settings):
-        return kind(None, Ledger(name, topic, partition), leaders=leaders,
-                    **{**RAW, **settings})
+        # what a connection that was given up has brought may be read late
+        ledger = Ledger(name, topic, partition,
+                        ordered=kind is IdempotentWriter)
+        return kind(None, ledger, leaders=leaders, **{**RAW, **settings})
 
     def librdkafka(name, topic, **settings):
         out = Librdkafka(bootstrap, name, topic, TOPICS[topic], **PATIENT,
