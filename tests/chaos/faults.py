@@ -5,7 +5,6 @@ chosen by what he is at the moment."""
 
 import contextlib
 import time
-import types
 
 import cluster as clusters
 import harness
@@ -20,6 +19,7 @@ class Fault:
     """role: who is struck; a fault strikes one broker, or none."""
 
     on_broker = True
+    alone = False  # nothing else can be done meanwhile
     ours_alone = False
     needs_replicas = False
 
@@ -216,18 +216,30 @@ class Seat(Fault):
 
 
 class Session(Fault):
-    """Somebody who has its id and password closes a broker's session."""
+    """Somebody who has its id and password closes a broker's session.  The
+    broker takes it back when it sees that somebody else is there: it may come
+    through this unharmed."""
 
     ours_alone = True
+    tries = 5
 
     def begin(self):
         saved = self.broker.data / "barnabas.session"
-        # the broker may have none, or take it back meanwhile
+        node = f"/brokers/ids/{self.broker.broker_id}"
+        # whatever fails here fails for want of ZooKeeper or of a session
         with contextlib.suppress(*clusters.UNAVAILABLE):
-            rows = types.SimpleNamespace(**dict(
-                line.split(" ", 1)
-                for line in saved.read_text().splitlines()))
-            same = int(rows.id, 16), bytes.fromhex(rows.password)
+            with self.cluster.zk(clusters.CHROOT) as zk:
+                before = zk.get(node)[1].czxid
+                rows = dict(line.split(" ", 1)
+                            for line in saved.read_text().splitlines())
+                same = int(rows["id"], 16), bytes.fromhex(rows["password"])
+                for _ in range(self.tries):
+                    self._close(same)
+                    if zk.get(node)[1].czxid != before:
+                        break
+
+    def _close(self, same):
+        with contextlib.suppress(*clusters.UNAVAILABLE):
             with harness.Zk(self.cluster.zookeepers.address, client_id=same):
                 pass
 
@@ -256,6 +268,22 @@ class ZooKeeper(Fault):
             self.cluster.zookeepers.launch(self.member)
         else:
             self.cluster.links.mend(self.pairs)
+
+
+class Ensemble(Fault):
+    """All of ZooKeeper is away, for less than a session or for longer."""
+
+    on_broker = False
+    alone = True
+
+    def begin(self):
+        self.seconds = self.rng.choice((1, clusters.SESSION_MS / 1000 + 3))
+        for n in range(3):
+            self.cluster.zookeepers.kill(n)
+
+    def end(self):
+        for n in range(3):
+            self.cluster.zookeepers.launch(n)
 
 
 # --- the machine -------------------------------------------------------------
@@ -293,7 +321,7 @@ class Leap(Fault):
 
 
 KINDS = (Kill, Stop, Sleep, Wipe, Cut, HalfCut, Slow, Seat, Session,
-         ZooKeeper, Full, Leap)
+         ZooKeeper, Ensemble, Full, Leap)
 
 
 def strike(cluster, rng, kinds, say):

@@ -73,6 +73,17 @@ def test_reading_finds(seed, told, steps):
     assert (wrong == []) if told is None else any(told in w for w in wrong)
 
 
+def test_once_in_any_order():
+    for seed, told in ((lambda log: swap(log, 50, 52), None),
+                       (lambda log: log.append(log[50]), "a second time"),
+                       (lambda log: swap(log, 0, 2), "was acknowledged")):
+        ledgers, log = two_producers()
+        ledgers[0].ordered = False
+        seed(log)
+        wrong = read(ledgers, log)
+        assert not wrong if told is None else told in wrong[0]
+
+
 def test_acknowledged_without_an_offset():
     for gone in (False, True):
         ledgers, log = two_producers()
