@@ -13,6 +13,7 @@ import pytest
 
 import cluster
 import faults
+import harness
 import wire
 from storm import Storm
 
@@ -76,7 +77,9 @@ def test_checker_finds(tmp_path):
         spoiled = bytearray(whole)
         spoiled[-1] ^= 1
         file.write_bytes(spoiled)
-        for wrong in checker.replicas(), checker.replicas_at_rest(1):
+        # found when the high watermark has come to the checkpoints
+        for wrong in (harness.wait_until(checker.replicas),
+                      checker.replicas_at_rest(1)):
             assert len(wrong) == 1 and wrong[0].startswith("steady/0: broker")
         file.write_bytes(whole)
         assert checker.replicas_at_rest() == checker.everything() == []
