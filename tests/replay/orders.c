@@ -165,24 +165,40 @@ on_leader_and_isr(struct plane *p, struct request *request)
 	reply(request, &response);
 }
 
-/* By what ZooKeeper has: nobody may lose what is acknowledged. */
 static bool
-leads_or_in_sync(struct plane *p, const char *topic, int32_t partition)
+names(const int32_t *brokers, int32_t count, int32_t broker)
 {
-	struct znode_state state;
+	for (int32_t i = 0; i < count; i++)
+		if (brokers[i] == broker)
+			return (true);
+	return (false);
+}
+
+/* By what ZooKeeper has: who shall keep a replica loses it with its topic
+ * only. */
+static bool
+is_assigned(struct plane *p, const char *topic, int32_t partition)
+{
+	struct znode_topic node;
+	struct zk_stat stat;
+	struct slice data;
 	struct arena arena;
-	int32_t version;
-	bool holds = false;
+	bool assigned = false;
 
 	arena_init(&arena, 0);
-	if (replay_state(p->replay, topic, partition, &arena, &state,
-	    &version)) {
-		holds = state.leader == p->id;
-		for (int32_t i = 0; i < state.isr_count; i++)
-			holds = holds || state.isr[i] == p->id;
-	}
+	if (zk_fake_get(p->replay->fake, znode_topic_path(&arena, topic),
+		&data, &stat) && znode_topic_decode(data, &arena, &node))
+		for (size_t i = 0; i < node.partition_count; i++) {
+			const struct znode_assignment *a = &node.partitions[i];
+
+			if (a->partition == partition)
+				assigned = names(a->replicas,
+				    a->replica_count, p->id) &&
+				    !names(a->removing, a->removing_count,
+				    p->id);
+		}
 	arena_fini(&arena);
-	return (holds);
+	return (assigned);
 }
 
 /* As storage would: what is not there is deleted already. */
@@ -196,7 +212,7 @@ stop_partition(struct plane *p, const char *topic,
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
 	replica = plane_replica(p, key, false);
 	if (s->delete_partition && s->leader_epoch != -2 &&
-	    leads_or_in_sync(p, topic, s->partition_index))
+	    is_assigned(p, topic, s->partition_index))
 		replay_fault(p->replay, "b%d was told to delete %s with "
 		    "epoch %d", p->id, key, (int)s->leader_epoch);
 	if (replica == NULL)
