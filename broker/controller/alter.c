@@ -283,7 +283,8 @@ take_request(struct task *t, const struct alter_partition_request *request)
 	if (a->rows == NULL || a->topics == NULL)
 		return (false);
 	for (int32_t i = 0; i < request->topics_count; i++)
-		if (!take_topic(a, arena, &request->topics[i], version))
+		if (request->topics[i].partitions_count > 0 &&
+		    !take_topic(a, arena, &request->topics[i], version))
 			return (false);
 	return (true);
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/alteration.h"
 
-/* As a leader of ours never asks. */
+static bool
+is_sound(const struct alteration *asked)
+{
+	return (asked->broker == asked->leader && !asked->repeats &&
+	    (asked->recovery_state == 0 || asked->recovery_state == 1));
+}
+
+/* As a leader of ours never asks; Kafka would take it. */
 static bool
 is_malformed(const struct alteration *asked)
 {
 	bool leads = false;
 
-	if (asked->broker != asked->leader || asked->repeats ||
-	    (asked->recovery_state != 0 && asked->recovery_state != 1))
-		return (true);
 	for (size_t i = 0; i < asked->member_count; i++) {
 		const struct alteration_member *member = &asked->members[i];
 
@@ -17,7 +21,7 @@ is_malformed(const struct alteration *asked)
 		if (!member->in_isr && !member->assigned)
 			return (true);
 	}
-	return (!leads);
+	return (!leads || !is_sound(asked));
 }
 
 /* A partition that recovers has its leader alone in the ISR, and none begins to
@@ -32,7 +36,7 @@ recovers_wrongly(const struct alteration *asked)
 static bool
 is_well(const struct alteration *asked)
 {
-	if (asked->member_count != asked->isr_count ||
+	if (!is_sound(asked) || asked->member_count != asked->isr_count ||
 	    (asked->recovery_state == 1) != asked->recovering)
 		return (false);
 	for (size_t i = 0; i < asked->member_count; i++)
@@ -57,8 +61,6 @@ alteration_check(const struct alteration *asked, bool *well)
 		return (ERR_NOT_CONTROLLER);
 	if (asked->leader_epoch < asked->known_leader_epoch)
 		return (ERR_FENCED_LEADER_EPOCH);
-	if (is_malformed(asked))
-		return (ERR_INVALID_REQUEST);
 	/* Before the partition epoch is looked at: its answer may have been
 	 * lost, and it asks again. */
 	if (is_well(asked)) {
@@ -72,5 +74,5 @@ alteration_check(const struct alteration *asked, bool *well)
 	for (size_t i = 0; i < asked->member_count; i++)
 		if (is_ineligible(&asked->members[i]))
 			return (ERR_INELIGIBLE_REPLICA);
-	return (ERR_NONE);
+	return (is_malformed(asked) ? ERR_INVALID_REQUEST : ERR_NONE);
 }

@@ -13,11 +13,14 @@
  *
  * Source: KafkaController.processApiPartitionReassignment of 3.9.
  */
+#include "base/twins.h"
 #include "controller/controller_int.h"
 #include "controller/placement.h"
 
 #define NODES_AT_ONCE 100
 #define REPLICAS_MAX 1000
+/* Of what is said of a list. */
+#define MESSAGE_MAX ((size_t)1000)
 
 static task_step move_begin, move_wait, moves_read, moves_take, moves_written;
 
@@ -107,8 +110,11 @@ moving_answer(struct moving *m, enum error error)
 	if (error != ERR_NONE)
 		response->responses_count = 0;
 	response->error_code = (int16_t)error;
-	response->error_message = error == ERR_REQUEST_TIMED_OUT ?
-	    SLICE_LITERAL(ZK_SILENT) : SLICE_NULL;
+	if (error == ERR_NONE)
+		response->error_message = SLICE_EMPTY;
+	else
+		response->error_message = error == ERR_REQUEST_TIMED_OUT ?
+		    SLICE_LITERAL(ZK_SILENT) : SLICE_NULL;
 	controller_call_end(&m->hook);
 }
 
@@ -219,52 +225,97 @@ movings_cancel(struct controller *controller)
 /* --- the request ---------------------------------------------------------- */
 
 static bool
-take_topic(struct moving *m,
-    const struct alter_partition_reassignments_request_topic *asked)
+take_move(struct moving *m, struct moved_topic *topic,
+    const struct alter_partition_reassignments_request_partition *asked)
 {
-	struct moved_topic *topic = &m->topics[m->topic_count++];
-	size_t count = (size_t)asked->partitions_count;
+	struct move *move = &topic->moves[topic->count++];
+	size_t count = (size_t)asked->replicas_count;
 
-	*topic = (struct moved_topic){
-		.name = arena_slice_text(m->arena, asked->name),
-		.moves = arena_array(m->arena, count, sizeof(*topic->moves)),
-		.count = count,
-	};
-	for (size_t i = 0; topic->moves != NULL && i < count; i++) {
-		const struct alter_partition_reassignments_request_partition
-		*from = &asked->partitions[i];
-		size_t replicas = (size_t)from->replicas_count;
-		struct move *move = &topic->moves[i];
-
-		*move = (struct move){ .number = from->partition_index,
-			.target_count = from->replicas_count };
-		if (from->replicas == NULL)
-			continue;
-		move->target = arena_array(m->arena, replicas + 1,
-		    sizeof(*move->target));
-		if (move->target == NULL)
-			return (false);
-		if (replicas > 0)
-			memcpy(move->target, from->replicas,
-			    replicas * sizeof(*move->target));
-	}
-	return (topic->name != NULL && topic->moves != NULL);
+	*move = (struct move){ .number = asked->partition_index,
+		.target_count = asked->replicas_count };
+	if (asked->replicas == NULL)
+		return (true);
+	move->target = arena_array(m->arena, count + 1,
+	    sizeof(*move->target));
+	if (move->target != NULL && count > 0)
+		memcpy(move->target, asked->replicas,
+		    count * sizeof(*move->target));
+	return (move->target != NULL);
 }
 
-/* False: more than its memory holds. */
+/* Topics by their names: where the first of its name stands in m->topics. */
+static bool
+take_names(struct moving *m,
+    const struct alter_partition_reassignments_request *request,
+    struct moved_topic **of)
+{
+	size_t count = (size_t)request->topics_count;
+	struct twin *twins = arena_array(m->arena, count, sizeof(*twins));
+	size_t *rooms = arena_array(m->arena, count, sizeof(*rooms));
+	const struct twin_ends *ends;
+
+	if (twins == NULL || rooms == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		twins[i].name = request->topics[i].name;
+	ends = twins_find(m->arena, twins, count);
+	if (ends == NULL)
+		return (false);
+	for (size_t i = 0; i < count; i++)
+		rooms[ends[i].first] +=
+		    (size_t)request->topics[i].partitions_count;
+	for (size_t i = 0; i < count; i++) {
+		struct moved_topic *topic = of[ends[i].first];
+
+		if (rooms[ends[i].first] > 0 && topic == NULL) {
+			topic = &m->topics[m->topic_count++];
+			topic->name = arena_slice_text(m->arena,
+			    request->topics[i].name);
+			topic->moves = arena_array(m->arena, rooms[i],
+			    sizeof(*topic->moves));
+			if (topic->name == NULL || topic->moves == NULL)
+				return (false);
+		}
+		of[i] = topic;
+	}
+	return (true);
+}
+
+/* What is named twice counts once, the last time. False: more than its memory
+ * holds. */
 static bool
 take_request(struct moving *m,
     const struct alter_partition_reassignments_request *request)
 {
-	m->topics = arena_array(m->arena, (size_t)request->topics_count,
-	    sizeof(*m->topics));
-	if (m->topics == NULL)
+	size_t topics = (size_t)request->topics_count, count = 0, at = 0;
+	struct moved_topic **of = arena_array(m->arena, topics,
+	    sizeof(struct moved_topic *));
+	const struct twin_ends *ends;
+	struct twin *twins;
+
+	m->topics = arena_array(m->arena, topics, sizeof(*m->topics));
+	if (of == NULL || m->topics == NULL || !take_names(m, request, of))
 		return (false);
-	for (int32_t i = 0; i < request->topics_count; i++)
-		if (!take_topic(m, &request->topics[i]))
-			return (false);
-	m->taken = true;
-	return (true);
+	for (size_t i = 0; i < topics; i++)
+		count += (size_t)request->topics[i].partitions_count;
+	twins = arena_array(m->arena, count, sizeof(*twins));
+	for (size_t i = 0; twins != NULL && i < topics; i++)
+		for (int32_t j = 0; j < request->topics[i].partitions_count;
+		    j++)
+			twins[at++] = (struct twin){
+				.name = request->topics[i].name,
+				.number = request->topics[i].partitions[j]
+				    .partition_index };
+	ends = twins == NULL ? NULL : twins_find(m->arena, twins, count);
+	at = 0;
+	for (size_t i = 0; ends != NULL && i < topics; i++)
+		for (int32_t j = 0; j < request->topics[i].partitions_count;
+		    j++, at++)
+			if (ends[at].last == at && !take_move(m, of[i],
+				&request->topics[i].partitions[j]))
+				return (false);
+	m->taken = ends != NULL;
+	return (m->taken);
 }
 
 static enum verdict
@@ -312,8 +363,37 @@ refuse(struct move *move, enum error error, const char *message)
 	move->message = message;
 }
 
+/* "ArrayBuffer(1, 2)", as Kafka says it; cut off in time. */
+static void
+say_ids(struct buffer *text, const int32_t *ids, int32_t count)
+{
+	buffer_append_text(text, "ArrayBuffer(");
+	for (int32_t i = 0; i < count && text->length < MESSAGE_MAX; i++)
+		buffer_printf(text, "%s%d", i == 0 ? "" : ", ", (int)ids[i]);
+	buffer_append_text(text, ")");
+}
+
 static const char *
-target_fault(const struct move *move)
+say_kept(struct buffer *text, struct arena *arena)
+{
+	const char *kept = arena_strdup(arena, buffer_text(text));
+
+	buffer_fini(text);
+	return (kept == NULL ? "out of memory" : kept);
+}
+
+static const char *
+say_target(const char *words, const struct move *move, struct arena *arena)
+{
+	struct buffer text = BUFFER_EMPTY;
+
+	buffer_append_text(&text, words);
+	say_ids(&text, move->target, move->target_count);
+	return (say_kept(&text, arena));
+}
+
+static const char *
+target_fault(const struct move *move, struct arena *arena)
 {
 	if (move->target_count == 0)
 		return ("Empty replica list specified in partition "
@@ -321,29 +401,51 @@ target_fault(const struct move *move)
 	if (move->target_count > REPLICAS_MAX)
 		return ("A partition has too many replicas");
 	if (placement_repeats(move->target, move->target_count))
-		return ("Duplicate replica ids in partition reassignment "
-		    "replica list");
+		return (say_target("Duplicate replica ids in partition "
+		    "reassignment replica list: ", move, arena));
 	for (int32_t i = 0; i < move->target_count; i++)
 		if (move->target[i] < 0)
-			return ("Invalid broker id in replica list");
+			return (say_target("Invalid broker id in replica "
+			    "list: ", move, arena));
 	return (NULL);
 }
 
-/* Who is added must live; who is in sync must not all be lost. */
+/* Who is added must live. */
 static const char *
-wanted_fault(const struct controller *c, const struct move *move)
+added_fault(const struct controller *c, const int32_t *adding, int32_t count,
+    struct arena *arena)
+{
+	const struct context *context = &c->context;
+	struct buffer text = BUFFER_EMPTY;
+	bool live = true;
+
+	for (int32_t i = 0; i < count && live; i++) {
+		const struct live_broker *broker = context_broker(context,
+		    adding[i]);
+
+		live = broker != NULL && !broker->shutting_down;
+	}
+	if (live)
+		return (NULL);
+	buffer_append_text(&text, "Replica assignment has brokers that are "
+	    "not alive. Replica list: ");
+	say_ids(&text, adding, count);
+	buffer_append_text(&text, ", live broker list: Set(");
+	for (size_t i = 0; i < context->broker_count &&
+	    text.length < 2 * MESSAGE_MAX; i++)
+		buffer_printf(&text, "%s%d", i == 0 ? "" : ", ",
+		    (int)context->brokers[i]->id);
+	buffer_append_text(&text, ")");
+	return (say_kept(&text, arena));
+}
+
+/* Those in sync must not all be lost. */
+static const char *
+kept_fault(const struct controller *c, const struct move *move)
 {
 	const struct znode_assignment *a = &move->wanted;
 	const struct partition *p = move->partition;
 
-	for (int32_t i = 0; i < a->adding_count; i++) {
-		const struct live_broker *broker = context_broker(&c->context,
-		    a->adding[i]);
-
-		if (broker == NULL || broker->shutting_down)
-			return ("Replica assignment has brokers that are not "
-			    "alive.");
-	}
 	for (int32_t i = 0; i < a->replica_count; i++)
 		if (!p->written || (partition_in_isr(p, a->replicas[i]) &&
 		    (p->now.leader < 0 ||
@@ -352,37 +454,51 @@ wanted_fault(const struct controller *c, const struct move *move)
 	return ("None of the replicas that remain is in sync.");
 }
 
+static const char *
+move_fault(struct controller *c, struct move *move, struct arena *arena,
+    struct znode_assignment *known)
+{
+	const char *fault;
+
+	partition_assignment(move->partition, arena, known);
+	if (!reassignment_to(known, move->target, move->target_count, arena,
+		&move->wanted))
+		return ("out of memory");
+	fault = added_fault(c, move->wanted.adding, move->wanted.adding_count,
+	    arena);
+	return (fault != NULL ? fault : kept_fault(c, move));
+}
+
+/* In Kafka's order: where nothing moves nothing is called off, and a target is
+ * looked at before it is known whether the partition is there. */
 static void
 judge(struct controller *c, const struct moved_topic *topic,
     struct move *move, struct arena *arena)
 {
 	struct topic *found = context_topic(&c->context,
 	    slice_of_text(topic->name));
-	struct partition *p = found == NULL ? NULL :
+	struct partition *p = found == NULL || topic_doomed(found) ? NULL :
 	    topic_find_partition(found, move->number);
-	const char *fault = NULL;
 	struct znode_assignment known;
+	const char *fault = NULL;
 
-	if (p == NULL || topic_doomed(found)) {
-		refuse(move, ERR_UNKNOWN_TOPIC_OR_PARTITION,
-		    "The partition does not exist.");
+	if (move->target == NULL &&
+	    (p == NULL || p->adding_count + p->removing_count == 0)) {
+		refuse(move, ERR_NO_REASSIGNMENT_IN_PROGRESS,
+		    "No partition reassignment is in progress.");
 		return;
 	}
-	if (move->target == NULL && p->adding_count + p->removing_count == 0) {
-		refuse(move, ERR_NO_REASSIGNMENT_IN_PROGRESS, NULL);
-		return;
-	}
+	move->partition = p;
 	if (move->target != NULL)
-		fault = target_fault(move);
-	if (fault == NULL) {
-		move->partition = p;
-		partition_assignment(p, arena, &known);
-		fault = reassignment_to(&known, move->target,
-		    move->target_count, arena, &move->wanted) ?
-		    wanted_fault(c, move) : "out of memory";
-	}
+		fault = target_fault(move, arena);
+	if (fault == NULL)
+		fault = p != NULL ? move_fault(c, move, arena, &known) :
+		    added_fault(c, move->target, move->target_count, arena);
 	if (fault != NULL)
 		refuse(move, ERR_INVALID_REPLICA_ASSIGNMENT, fault);
+	else if (p == NULL)
+		refuse(move, ERR_UNKNOWN_TOPIC_OR_PARTITION,
+		    "The partition does not exist.");
 	else
 		move->open = !assignment_equal(&known, &move->wanted);
 }

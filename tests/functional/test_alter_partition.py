@@ -109,7 +109,7 @@ def test_refused(client, zk, fake):
     assert error([0]) == INVALID_REQUEST
     assert error([]) == INVALID_REQUEST
     assert error([FAKE, FAKE]) == INVALID_REQUEST
-    assert error([FAKE, 0, GONE]) == INVALID_REQUEST
+    assert error([FAKE, 0, GONE]) == INELIGIBLE
     assert error([FAKE], epoch=fake.epoch - 1) == INELIGIBLE
     assert ask(client, fake, uuid.UUID(int=9), 3, [FAKE])[
         "ErrorCode"] == UNKNOWN_ID

@@ -106,6 +106,7 @@ UNORDERED = {
     "IncrementalAlterConfigs": {"Responses"},
     "ElectLeaders": {"ReplicaElectionResults", "PartitionResult"},
     "AlterReplicaLogDirs": {"Results", "Partitions"},
+    "AlterPartitionReassignments": {"Responses", "Partitions"},
     "JoinGroup": {"Members"},
     "DescribeGroups": {"Groups", "Members"},
     "ListGroups": {"Groups"},

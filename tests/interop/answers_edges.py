@@ -92,6 +92,17 @@ WHOLE = {
     "DescribeProducers": lambda s: {
         "Topics": [{"Name": "edge", "PartitionIndexes": [1]}]},
     "AllocateProducerIds": lambda s: {"BrokerId": 77, "BrokerEpoch": 1},
+    "AlterPartition": lambda s: {
+        "BrokerId": 77, "BrokerEpoch": 1, "Topics": [
+            {"TopicName": "edge", "TopicId": s.ids["edge"], "Partitions": [
+                {"PartitionIndex": 0, "LeaderEpoch": 0, "NewIsr": [0],
+                 "NewIsrWithEpochs": [{"BrokerId": 0}]}]}]},
+    "AlterPartitionReassignments": lambda s: {
+        "TimeoutMs": 1000, "Topics": [{"Name": "edge", "Partitions": [
+            {"PartitionIndex": 0, "Replicas": [7]}]}]},
+    "ListPartitionReassignments": lambda s: {
+        "TimeoutMs": 1000, "Topics": [
+            {"Name": "edge", "PartitionIndexes": [0]}]},
     "OffsetCommit": lambda s: {
         "GroupId": "edge-g", "GenerationIdOrMemberEpoch": 5, "MemberId": "m",
         "GroupInstanceId": None, "Topics": [{"Name": "edge", "Partitions": [

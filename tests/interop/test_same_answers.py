@@ -17,6 +17,7 @@ import answers_topics
 import answers_records  # noqa: F401: rows, in this order
 import answers_orders  # noqa: F401
 import answers_groups  # noqa: F401
+import answers_moves  # noqa: F401
 import answers_edges
 import harness
 import real_kafka
