@@ -192,7 +192,7 @@ api_go_away_with(struct api_away *away, struct apis *apis,
 	away->request = request;
 	away->loop = loop;
 	away->post.run = api_away_arrive;
-	if (loop_is_current(loop))
+	if (loop == request->loop)
 		api_away_begin(away);
 	else
 		loop_post(loop, &away->post);
@@ -225,7 +225,7 @@ api_go_home(struct task *task)
 	struct api_away *away = api_away_of(task);
 
 	away->post.run = api_away_home;
-	if (loop_is_current(away->request->loop))
+	if (away->loop == away->request->loop)
 		away->home(away);
 	else
 		loop_post(away->request->loop, &away->post);
