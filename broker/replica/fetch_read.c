@@ -131,6 +131,7 @@ fetch_record_progress(struct fetch *f, struct fetch_part *part,
 		.fetch_offset = part->fetch_offset,
 		.start_offset = part->log_start_offset,
 		.leader_end = view->end_offset,
+		.leader_epoch = view->leader_epoch,
 		.now_ms = replicas_now_ms(f->replicas),
 		.broker_epoch = f->replica_epoch,
 	};

@@ -228,8 +228,8 @@ following_cut_locked(struct following *f, struct log *log)
 	    log_truncate_to(log, f->step.offset) :
 	    log_truncate_fully(log, f->step.offset);
 
-	if (error == ERR_NONE)
-		replica_followed(f->replica, -1);
+	/* One that failed may have cut all the same. */
+	replica_followed(f->replica, -1);
 	if (error == ERR_NONE && f->copy != NULL) {
 		f->append.fetched = slice_of(f->copy, f->step.length);
 		f->append.fetch_offset = f->step.offset;

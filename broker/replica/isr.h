@@ -23,6 +23,7 @@
 struct isr_member {
 	int32_t broker;
 	bool in_isr;
+	bool reached; /* by its latest fetch: it may be proposed */
 	bool joining; /* proposed to the controller */
 	int64_t end_offset;   /* -1: not known in this leadership */
 	int64_t start_offset; /* its log start, -1: not known */
@@ -54,6 +55,7 @@ struct isr_fetch {
 	int64_t fetch_offset;
 	int64_t start_offset;
 	int64_t leader_end; /* as the fetch read it */
+	int32_t leader_epoch; /* likewise */
 	int64_t now_ms;
 	int64_t broker_epoch; /* -1: not told */
 };

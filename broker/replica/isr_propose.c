@@ -207,6 +207,8 @@ propose_queue(struct isr_proposer *proposer, struct proposal *p)
 	isr_send_wake(proposer);
 }
 
+/* Only who has just fetched: what another told lies back, and its broker may
+ * have another disk since. */
 static void
 propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 {
@@ -222,12 +224,14 @@ propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 	    i++) {
 		struct isr_member *member = &isr->members[i];
 
-		if (!isr_may_join(member, &moment) ||
+		if (!member->reached || !isr_may_join(member, &moment) ||
 		    image_broker(image, member->broker) == NULL)
 			continue;
 		member->joining = true;
 		isr->joining_count++;
 	}
+	for (int32_t i = 0; i < isr->member_count; i++)
+		isr->members[i].reached = false;
 	if (isr->joining_count > 0 && propose_allowed(replica)) {
 		p = proposal_new(proposer, replica, false);
 		proposal_fill(p, isr, NULL, 0);

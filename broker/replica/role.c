@@ -243,7 +243,11 @@ replica_follower_fetched(struct replica *replica, int32_t follower,
 	lock_take(&replica->state);
 	member = isr_member(&replica->isr, follower);
 	start = member == NULL ? -1 : member->start_offset;
-	if (!replica->leads || member == NULL || !isr_fetched(member, fetch)) {
+	/* A fetch may take its time: of a leadership that is over it tells
+	 * nothing, for the follower may have been cut since. */
+	if (!replica->leads || member == NULL ||
+	    fetch->leader_epoch < replica->leads_since ||
+	    !isr_fetched(member, fetch)) {
 		error = ERR_NOT_LEADER_OR_FOLLOWER;
 	} else {
 		trimmed = member->start_offset != start;
@@ -254,6 +258,7 @@ replica_follower_fetched(struct replica *replica, int32_t follower,
 		    replica->proposed == PROPOSED_NOTHING) {
 			moment = replica_moment(replica);
 			joins = isr_may_join(member, &moment);
+			member->reached = joins;
 		}
 	}
 	lock_release(&replica->state);
@@ -358,6 +363,9 @@ role_set(struct replica *replica, const struct role *role, struct log *log)
 	replica->partition_epoch = role->partition_epoch;
 	replica->end_offset = log_end_offset(log);
 	replica->leader_epoch_start = replica->end_offset;
+	/* A cut that failed half-way may have left it above. */
+	if (replica->high_watermark > replica->end_offset)
+		replica->high_watermark = replica->end_offset;
 	replica->proposed = PROPOSED_NOTHING;
 	replica->offline = false;
 }

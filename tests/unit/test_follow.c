@@ -462,6 +462,32 @@ test_expansion_refused(void)
 	}
 }
 
+/* Who reached it once is not proposed by another one's fetch. */
+static void
+test_expansion_of_one(void)
+{
+	const struct alter_partition_request_partition *part;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 3, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&s.rig, 3, 5), ERR_NONE);
+	if (stage_await(&s, API_ALTER_PARTITION, 100)) {
+		stage_answer_alter(&s, ERR_NONE, ERR_INELIGIBLE_REPLICA, 9);
+		replica_rig_pass(&s.rig, 200);
+		CU_ASSERT_FALSE(s.asked);
+		CU_ASSERT_EQUAL(rig_follow(&s.rig, 2, 5), ERR_NONE);
+	}
+	if (stage_await(&s, API_ALTER_PARTITION, 100)) {
+		part = &s.request.alter.topics[0].partitions[0];
+		CU_ASSERT_EQUAL_FATAL(part->new_isr_count, 2);
+		CU_ASSERT_EQUAL(part->new_isr[0], 1);
+		CU_ASSERT_EQUAL(part->new_isr[1], 2);
+	}
+	stage_fini(&s);
+}
+
 /* Two that fetch nothing are taken out; the leader alone stays, for good. */
 static void
 test_shrink(void)
@@ -509,6 +535,10 @@ test_epoch_missed(void)
 	struct replica_rig rig;
 	struct rig_order order = { .epoch = 6, .replica_count = 2,
 		.partition_epoch = 1 };
+	/* It was read in the leadership before. */
+	const struct isr_fetch late = { .fetch_offset = 5, .leader_end = 5,
+		.leader_epoch = 6, .broker_epoch = -1 };
+	struct replica *replica;
 
 	replica_rig_init(&rig, false, NULL);
 	replica_rig_lead(&rig, 2, 2);
@@ -519,6 +549,11 @@ test_epoch_missed(void)
 	order.epoch = 8;
 	order.partition_epoch = 2;
 	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	CU_ASSERT_EQUAL(end_of(&rig, 2), -1);
+	replica = replicas_find(rig.replicas, SLICE_LITERAL(RIG_TOPIC), 0);
+	CU_ASSERT_EQUAL(replica_follower_fetched(replica, 2, &late),
+	    ERR_NOT_LEADER_OR_FOLLOWER);
+	replica_unref(replica);
 	CU_ASSERT_EQUAL(end_of(&rig, 2), -1);
 	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 5), ERR_NONE);
 	CU_ASSERT_EQUAL(end_of(&rig, 2), 5);
@@ -813,6 +848,7 @@ static const struct unit_test tests[] = {
 	{ "ISR: what was written", test_isr_commit },
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
+	{ "only who fetches is proposed", test_expansion_of_one },
 	{ "ISR: who lags is taken out", test_shrink },
 	{ "ISR: an epoch that was missed", test_epoch_missed },
 	{ "fetch: records, marks, a diverging epoch", test_fetches },
