@@ -346,7 +346,7 @@ fill_member(struct controller *c, const struct altered *row, int32_t i,
 	*member = (struct alteration_member){
 		.broker = row->isr[i],
 		.assigned = partition_replica(row->partition, row->isr[i]) !=
-		    NULL,
+		    NULL && !partition_dismisses(row->partition, row->isr[i]),
 		.in_isr = partition_in_isr(row->partition, row->isr[i]),
 		.stays = replica_stays(c, row->partition, row->isr[i]),
 		.other_epoch = row->epochs != NULL && row->epochs[i] != -1 &&

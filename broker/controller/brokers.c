@@ -145,6 +145,8 @@ brokers_apply(struct task *t)
 	c->list = c->batch;
 	c->batch = NULL;
 	if (gone > 0) {
+		/* A move may have waited for it. */
+		c->moves_changed = !list_empty(&c->moving);
 		orders_brokers_changed(c);
 		return (task_next(t, brokers_gone));
 	}
@@ -245,6 +247,7 @@ welcome_partition(struct controller *c, struct partition *p,
 {
 	struct assigned *replica = partition_replica(p, broker->id);
 
+	dropped_stop(c, p);
 	if (replica == NULL)
 		return;
 	replica->dir_offline = false;

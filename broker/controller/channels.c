@@ -368,7 +368,8 @@ channel_take_leader_and_isr(struct channel *channel)
 	}
 }
 
-/* What was to be deleted and is not named in the answer, or in none, failed. */
+/* What was to be deleted and is not named in the answer, or in none, failed;
+ * but who was to forget a replica has heard of it. */
 static void
 channel_take_silence(struct channel *channel, int16_t error)
 {
@@ -387,10 +388,15 @@ channel_take_silence(struct channel *channel, int16_t error)
 			struct partition *p = topic_find_partition(topic,
 			    asked->partition_states[i].partition_index);
 
-			if (p != NULL &&
-			    asked->partition_states[i].delete_partition)
-				deletion_answered(c, p, channel->broker->id,
-				    error);
+			if (p == NULL ||
+			    !asked->partition_states[i].delete_partition)
+				continue;
+			deletion_answered(c, p, channel->broker->id,
+			    error == ERR_NONE ? ERR_UNKNOWN_SERVER_ERROR :
+			    error);
+			if (error == ERR_NONE)
+				dropped_answered(c, p, channel->broker,
+				    asked->partition_states[i].leader_epoch);
 		}
 	}
 }
@@ -414,8 +420,7 @@ channel_take_stop_replica(struct channel *channel)
 			deletion_answered(c, p, channel->broker->id,
 			    r->partition_errors[i].error_code);
 	}
-	channel_take_silence(channel, r->error_code == ERR_NONE ?
-	    ERR_UNKNOWN_SERVER_ERROR : r->error_code);
+	channel_take_silence(channel, r->error_code);
 	return (r->error_code);
 }
 

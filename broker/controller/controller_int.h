@@ -22,6 +22,7 @@
  *	departure.c    ControlledShutdown
  *	alter.c        AlterPartition; alteration.h decides
  *	reassign.c     replicas that move; reassignment.h says where to
+ *	dropped.c      brokers that are to forget a replica
  *	moves.c        AlterPartitionReassignments
  *	moves_node.c   /admin/reassign_partitions
  *	list_moves.c   ListPartitionReassignments
@@ -93,6 +94,14 @@ enum leader_wish {
 	WISH_UNCLEAN    /* any that lives, if there is no leader */
 };
 
+/* A broker that is to have no replica of a partition any more: dropped.c. */
+struct dropped {
+	int32_t broker;
+	int32_t leader_epoch; /* of the order, at least */
+	int64_t broker_epoch; /* that it was sent to; 0: not yet */
+	bool told;            /* it answered */
+};
+
 /* Of a partition that /admin/reassign_partitions names: moves_node.c. */
 enum node_move {
 	NODE_MOVE_NONE,
@@ -130,8 +139,9 @@ struct partition {
 	 * move is tried. */
 	bool adrift;
 	bool closing;          /* all of the target are in sync: it ends */
+	bool ending;           /* and all that go were told */
 	enum node_move node_move;
-	int32_t *dropped;      /* assigned no longer, to be stopped */
+	struct dropped *dropped; /* dropped.c */
 	int32_t dropped_count;
 	bool written;    /* a state node is there; what it says: */
 	struct leadership now;
@@ -573,15 +583,45 @@ void reassign_take(struct controller *controller, struct partition *partition,
 /* It has replicas that come or go, as who was controller left it. */
 void reassign_begin(struct controller *controller,
     struct partition *partition);
-/* A replica that goes. */
+/* A replica that goes, or was to come and is called off. */
 bool partition_leaves(const struct partition *partition, int32_t broker);
-/* Replicas come or go, and all of the target are in sync. */
+/* The latter. */
+bool partition_called_off(const struct partition *partition, int32_t broker);
+/* It is told nothing but to delete what it has. */
+bool partition_dismisses(const struct partition *partition, int32_t broker);
+/* Replicas come or go; what is called off is no move. */
+bool partition_on_move(const struct partition *partition);
+/* All of the target are in sync; one is enough if nothing moves and those that
+ * were called off are to be told. */
 bool partition_moved(const struct partition *partition);
 /* And the target alone is the ISR, and leads. */
 bool partition_closed(const struct partition *partition);
 /* As the node should have it; replicas are the arena's, the rest borrowed. */
 void partition_assignment(const struct partition *partition,
     struct arena *arena, struct znode_assignment *out);
+
+/* dropped.c */
+/* The broker is to have no replica any more; nothing is sent yet. */
+void dropped_note(struct partition *partition, int32_t broker);
+/* Its assignment is another: who is assigned again is dropped no longer. */
+void dropped_assigned(struct partition *partition);
+/* A move is about to end: whoever goes is to be told once more. */
+void dropped_renew(struct partition *partition);
+/* Orders StopReplica of those that live and were not told; the state does not
+ * name them any more. */
+void dropped_stop(struct controller *controller, struct partition *partition);
+/* The move is over: who was told is forgotten. */
+void dropped_forget_told(struct partition *partition);
+/* Under way to this broker. */
+bool dropped_waits(const struct controller *controller,
+    const struct partition *partition, int32_t broker);
+/* None that goes and lives is still to be told. */
+bool dropped_all_told(const struct controller *controller,
+    const struct partition *partition);
+/* A broker answered a StopReplica with deletion that had this epoch. */
+void dropped_answered(struct controller *controller,
+    struct partition *partition, const struct live_broker *broker,
+    int32_t leader_epoch);
 
 /* polls.c */
 extern task_step polls_run, polls_node;

@@ -5,17 +5,21 @@
 static bool
 moves(const struct partition *p)
 {
-	return (p->adding_count + p->removing_count > 0 &&
-	    !topic_doomed(p->topic));
+	return (partition_on_move(p) && !topic_doomed(p->topic));
 }
 
+/* But for what is called off. */
 static int32_t *
-copy_numbers(struct arena *arena, const int32_t *from, int32_t count)
+copy_numbers(struct arena *arena, const struct partition *p,
+    const int32_t *from, int32_t *count)
 {
-	int32_t *to = arena_array(arena, (size_t)count + 1, sizeof(*to));
+	int32_t *to = arena_array(arena, (size_t)*count + 1, sizeof(*to));
+	int32_t kept = 0;
 
-	if (to != NULL && count > 0)
-		memcpy(to, from, (size_t)count * sizeof(*to));
+	for (int32_t i = 0; to != NULL && i < *count; i++)
+		if (!partition_called_off(p, from[i]))
+			to[kept++] = from[i];
+	*count = kept;
 	return (to);
 }
 
@@ -27,14 +31,16 @@ tell_partition(struct arena *arena, const struct partition *p,
 
 	partition_assignment(p, arena, &a);
 	to->partition_index = p->number;
-	to->replicas = a.replicas;
+	to->replicas = copy_numbers(arena, p, a.replicas, &a.replica_count);
 	to->replicas_count = a.replica_count;
-	to->adding_replicas = copy_numbers(arena, a.adding, a.adding_count);
+	to->adding_replicas = copy_numbers(arena, p, a.adding,
+	    &a.adding_count);
 	to->adding_replicas_count = a.adding_count;
-	to->removing_replicas = copy_numbers(arena, a.removing,
-	    a.removing_count);
+	to->removing_replicas = copy_numbers(arena, p, a.removing,
+	    &a.removing_count);
 	to->removing_replicas_count = a.removing_count;
-	return (to->adding_replicas != NULL && to->removing_replicas != NULL);
+	return (to->replicas != NULL && to->adding_replicas != NULL &&
+	    to->removing_replicas != NULL);
 }
 
 /* Those that move; of `numbers`, if it is not NULL. False: out of memory. */

@@ -483,7 +483,7 @@ judge(struct controller *c, const struct moved_topic *topic,
 	const char *fault = NULL;
 
 	if (move->target == NULL &&
-	    (p == NULL || p->adding_count + p->removing_count == 0)) {
+	    (p == NULL || !partition_on_move(p))) {
 		refuse(move, ERR_NO_REASSIGNMENT_IN_PROGRESS,
 		    "No partition reassignment is in progress.");
 		return;

@@ -72,8 +72,7 @@ orders_partition(struct controller *c, struct partition *partition)
 		    partition->replicas[i].broker);
 
 		if (broker != NULL && !partition->replicas[i].stopped &&
-		    !(partition->closing &&
-		    partition_leaves(partition, broker->id)))
+		    !partition_dismisses(partition, broker->id))
 			orders_add(c, partition, broker);
 	}
 	orders_show(c, partition);
@@ -84,7 +83,8 @@ orders_replica(struct controller *c, struct partition *partition,
     const struct live_broker *broker)
 {
 	if (!partition->written || topic_doomed(partition->topic) ||
-	    partition->told == c->orders.number + 1)
+	    partition->told == c->orders.number + 1 ||
+	    partition_dismisses(partition, broker->id))
 		return;
 	orders_add(c, partition, context_broker(&c->context, broker->id));
 	orders_show(c, partition);
@@ -199,8 +199,24 @@ body_replicas(struct order_body *body, const struct partition *p,
 	CHECK(to != NULL);
 	*count = 0;
 	for (int32_t i = 0; i < p->replica_count; i++)
-		if (!p->closing || !partition_leaves(p, p->replicas[i].broker))
+		if (!partition_dismisses(p, p->replicas[i].broker))
 			to[(*count)++] = p->replicas[i].broker;
+	return (to);
+}
+
+/* Of those that come, or go: none of a move that ends, nor what is called
+ * off. */
+static int32_t *
+body_moves(struct order_body *body, const struct partition *p,
+    const int32_t *from, int32_t *count)
+{
+	int32_t *to = body_numbers(body, from, *count);
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < *count; i++)
+		if (!p->closing && !partition_dismisses(p, to[i]))
+			to[kept++] = to[i];
+	*count = kept;
 	return (to);
 }
 
@@ -247,11 +263,12 @@ fill_leader_state(struct order_body *body,
 	to->isr_count = p->now.isr_count;
 	to->partition_epoch = p->now.partition_epoch;
 	to->replicas = body_replicas(body, p, &to->replicas_count);
-	to->adding_replicas = body_numbers(body, p->adding, p->adding_count);
-	to->adding_replicas_count = p->closing ? 0 : p->adding_count;
-	to->removing_replicas = body_numbers(body, p->removing,
-	    p->removing_count);
-	to->removing_replicas_count = p->closing ? 0 : p->removing_count;
+	to->adding_replicas_count = p->adding_count;
+	to->adding_replicas = body_moves(body, p, p->adding,
+	    &to->adding_replicas_count);
+	to->removing_replicas_count = p->removing_count;
+	to->removing_replicas = body_moves(body, p, p->removing,
+	    &to->removing_replicas_count);
 	to->is_new = replica != NULL && replica->unconfirmed_epoch != 0 &&
 	    replica->unconfirmed_epoch == from->broker->epoch;
 	to->leader_recovery_state = p->now.recovering ? 1 : 0;
@@ -651,7 +668,8 @@ partitions_all(struct controller *c, const struct live_broker *only,
 			struct partition *p = topic->partitions[i];
 
 			if (p->written && (only == NULL ||
-			    partition_replica(p, only->id) != NULL))
+			    partition_replica(p, only->id) != NULL ||
+			    dropped_waits(c, p, only->id)))
 				all[(*count)++] = p;
 		}
 	}
@@ -678,14 +696,18 @@ orders_resync(struct controller *c, struct live_broker *broker)
 
 	/* Those that stop lie at the end of the row. */
 	for (size_t i = 0; i < count; i++) {
-		struct assigned *replica = partition_replica(hosted[i],
+		struct partition *p = hosted[i];
+		const struct assigned *replica = partition_replica(p,
 		    broker->id);
-		bool deletes = replica->state == REPLICA_DELETION_STARTED;
-		struct order order = { broker, hosted[i], deletes };
+		bool deletes = dropped_waits(c, p, broker->id) ||
+		    (replica != NULL &&
+		    replica->state == REPLICA_DELETION_STARTED);
+		struct order order = { broker, p, deletes };
 
-		if (deletes || replica->stopped)
+		if (deletes || (replica != NULL && replica->stopped))
 			orders[count - ++stops] = order;
-		else if (!topic_doomed(hosted[i]->topic))
+		else if (!topic_doomed(p->topic) &&
+		    !partition_dismisses(p, broker->id))
 			orders[leads++] = order;
 	}
 	if (leads > 1)

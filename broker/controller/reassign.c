@@ -10,12 +10,14 @@
  *	    |                            |
  *	    |                            v
  *	    |                      [closing] target alone leads and is the ISR:
- *	    |                            |   LeaderAndIsr to the target
- *	    |                      [closing] the target alone leads and is ISR:
- *	    |                            v
+ *	    |                            |   LeaderAndIsr to the target,
+ *	    |                            |   StopReplica to those that go
+ *	    |                            v   those that live have answered
  *	    +--------------------- [node written]: target alone --> over
  *
  * Who is controller next begins again where the node says that it stands.
+ * Where a move is called off, those that were to come are told to go, and so is
+ * all that was called off when another move took its place.
  * Kafka leaves the ISR whole when it moves the leader, and takes those that go
  * out of it by another write; one does here.
  * Source: KafkaController.onPartitionReassignment of 3.9.
@@ -36,15 +38,50 @@ partition_leaves(const struct partition *p, int32_t broker)
 }
 
 bool
+partition_called_off(const struct partition *p, int32_t broker)
+{
+	return (partition_leaves(p, broker) &&
+	    numbers_hold(p->adding, p->adding_count, broker));
+}
+
+bool
+partition_dismisses(const struct partition *p, int32_t broker)
+{
+	return ((p->closing ? partition_leaves(p, broker) :
+	    partition_called_off(p, broker)) &&
+	    broker != p->now.leader && !partition_in_isr(p, broker));
+}
+
+bool
+partition_on_move(const struct partition *p)
+{
+	for (int32_t i = 0; i < p->adding_count; i++)
+		if (!partition_leaves(p, p->adding[i]))
+			return (true);
+	for (int32_t i = 0; i < p->removing_count; i++)
+		if (!partition_called_off(p, p->removing[i]))
+			return (true);
+	return (false);
+}
+
+bool
 partition_moved(const struct partition *p)
 {
+	bool all = partition_on_move(p), any = false;
+
 	if (!p->written || p->adding_count + p->removing_count == 0)
 		return (false);
-	for (int32_t i = 0; i < p->replica_count; i++)
-		if (!partition_leaves(p, p->replicas[i].broker) &&
-		    !partition_in_isr(p, p->replicas[i].broker))
+	for (int32_t i = 0; i < p->replica_count; i++) {
+		int32_t broker = p->replicas[i].broker;
+
+		if (partition_leaves(p, broker))
+			continue;
+		if (partition_in_isr(p, broker))
+			any = true;
+		else if (all)
 			return (false);
-	return (true);
+	}
+	return (any);
 }
 
 bool
@@ -80,28 +117,17 @@ partition_assignment(const struct partition *p, struct arena *arena,
 
 /* --- what the node says --------------------------------------------------- */
 
-/* Those that are in no assignment any more are stopped when the state is
- * written without them. */
-static void
-note_dropped(struct partition *p, const struct znode_assignment *a)
-{
-	for (int32_t i = 0; i < p->replica_count; i++) {
-		int32_t broker = p->replicas[i].broker;
-
-		if (numbers_hold(a->replicas, a->replica_count, broker))
-			continue;
-		p->dropped = mem_realloc(p->dropped,
-		    ((size_t)p->dropped_count + 1) * sizeof(*p->dropped));
-		p->dropped[p->dropped_count++] = broker;
-	}
-}
-
 void
 reassign_take(struct controller *c, struct partition *p,
     const struct znode_assignment *a)
 {
-	note_dropped(p, a);
+	/* Those that another took out of the node are told as well. */
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (!numbers_hold(a->replicas, a->replica_count,
+		    p->replicas[i].broker))
+			dropped_note(p, p->replicas[i].broker);
 	partition_assign(p, a);
+	dropped_assigned(p);
 	p->closing = false;
 	reassign_begin(c, p);
 	diag_info(c->setup.diag, controller, "partition=%s/%d moves "
@@ -134,17 +160,19 @@ begin(struct controller *c, struct partition *p)
 		struct assigned *replica = partition_replica(p, p->adding[i]);
 
 		if (broker != NULL && replica != NULL &&
+		    !partition_leaves(p, p->adding[i]) &&
 		    !partition_in_isr(p, p->adding[i]))
 			replica->unconfirmed_epoch = broker->epoch;
 	}
 	rewrite_add(c, p);
 }
 
-/* And one of the target can lead. */
+/* And one of the target can lead; not a second time. */
 static bool
 can_close(const struct controller *c, const struct partition *p)
 {
-	if (!partition_moved(p) || p->adrift)
+	if (!partition_moved(p) || p->adrift ||
+	    (p->closing && partition_closed(p)))
 		return (false);
 	for (int32_t i = 0; i < p->replica_count; i++)
 		if (!partition_leaves(p, p->replicas[i].broker) &&
@@ -169,30 +197,23 @@ reassign_run(struct task *t)
 			begin(c, p);
 		if (can_close(c, p)) {
 			p->closing = p->bump = true;
+			dropped_renew(p);
 			rewrite_add(c, p);
 		}
 	}
 	return (rewrite_run(t, reassign_written));
 }
 
+/* Its state is written. */
 static void
-stop_replica(struct controller *c, struct partition *p, int32_t id)
+dismiss(struct controller *c, struct partition *p)
 {
-	const struct live_broker *broker = context_broker(&c->context, id);
-
-	if (broker != NULL && id != p->now.leader && !partition_in_isr(p, id))
-		orders_stop(c, p, broker, true);
-}
-
-static void
-stop_dropped(struct controller *c, struct partition *p)
-{
-	for (int32_t i = 0; i < p->dropped_count; i++)
-		if (partition_replica(p, p->dropped[i]) == NULL)
-			stop_replica(c, p, p->dropped[i]);
-	mem_free(p->dropped);
-	p->dropped = NULL;
-	p->dropped_count = 0;
+	if (p->bump)
+		return;
+	for (int32_t i = 0; i < p->removing_count; i++)
+		if (partition_dismisses(p, p->removing[i]))
+			dropped_note(p, p->removing[i]);
+	dropped_stop(c, p);
 }
 
 static enum verdict
@@ -206,16 +227,13 @@ reassign_written(struct task *t)
 
 		/* What could not be written is tried with the next change. */
 		p->closing = p->closing && partition_closed(p);
-		if (!p->bump)
-			stop_dropped(c, p);
+		dismiss(c, p);
+		p->ending = p->closing && dropped_all_told(c, p);
 		if (p->adding_count + p->removing_count == 0) {
 			list_remove(&p->moving);
 			c->node_due = c->node_due ||
 			    p->node_move == NODE_MOVE_TAKEN;
-			continue;
 		}
-		for (int32_t i = 0; p->closing && i < p->removing_count; i++)
-			stop_replica(c, p, p->removing[i]);
 	}
 	orders_send(c);
 	return (task_next(t, reassign_nodes));
@@ -242,7 +260,7 @@ reassign_nodes(struct task *t)
 		    moving);
 
 		last = p->topic;
-		if (!p->closing || last->closing ||
+		if (!p->ending || last->closing ||
 		    c->op_count == NODES_AT_ONCE)
 			continue;
 		last->closing = true;
@@ -263,7 +281,8 @@ finish(struct controller *c, struct partition *p,
 	    "epoch=%d", p->topic->name, (int)p->number, (int)p->now.leader,
 	    (int)p->now.leader_epoch);
 	partition_assign(p, target);
-	p->closing = false;
+	dropped_forget_told(p);
+	p->closing = p->ending = false;
 	list_remove(&p->moving);
 	c->node_due = c->node_due || p->node_move == NODE_MOVE_TAKEN;
 	orders_show(c, p);
@@ -295,7 +314,7 @@ close_partition(struct controller *c, struct znode_topic *node,
 			return (false);
 		}
 	}
-	p->closing = false;
+	p->closing = p->ending = false;
 	p->adrift = true;
 	return (false);
 }
@@ -315,9 +334,10 @@ close_topic(struct controller *c, const struct zk_op *read)
 		struct partition *p = topic->partitions[i];
 
 		if (!ok) {
-			p->adrift = p->adrift || p->closing;
-			p->closing = false;
-		} else if (p->closing) {
+			p->adrift = p->adrift || p->ending;
+			p->closing = p->closing && !p->ending;
+			p->ending = false;
+		} else if (p->ending) {
 			changed += close_partition(c, &node, p);
 		}
 	}
@@ -367,7 +387,7 @@ finish_topic(struct controller *c, struct topic *topic)
 		struct partition *p = topic->partitions[i];
 		struct znode_assignment known, target;
 
-		if (!p->closing)
+		if (!p->ending)
 			continue;
 		partition_assignment(p, zk_batch_arena(c->batch), &known);
 		CHECK(reassignment_target(&known, zk_batch_arena(c->batch),

@@ -51,12 +51,15 @@ reassignment_to(const struct znode_assignment *now, const int32_t *target,
 		target = origin;
 		count = origin_count;
 	}
-	if (!rows_new(arena, count + origin_count, out))
+	if (!rows_new(arena, count + origin_count + now->adding_count, out))
 		return (false);
 	append_missing(out->replicas, &out->replica_count, target, count,
 	    NULL, 0);
 	append_missing(out->replicas, &out->replica_count, origin,
 	    origin_count, target, count);
+	/* Called off. */
+	append_missing(out->replicas, &out->replica_count, now->adding,
+	    now->adding_count, out->replicas, out->replica_count);
 	append_missing(out->adding, &out->adding_count, out->replicas,
 	    out->replica_count, origin, origin_count);
 	append_missing(out->removing, &out->removing_count, out->replicas,

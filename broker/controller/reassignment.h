@@ -2,9 +2,14 @@
 /*
  * Assignments while replicas move: pure functions.
  *
- *	replicas  = the target, then what else was there before
+ *	replicas  = the target, then what else was there before, then what
+ *	            was to come and is called off
  *	adding    = of these, what was not there before
  *	removing  = of these, what is not of the target
+ *
+ * So a replica that is called off is in both, until its broker was told: should
+ * the controller die first, the next one finds it there, also one of Kafka's,
+ * who would have forgotten it.
  *
  * Source: ReplicaAssignment of 3.9 (KIP-455).
  */

@@ -90,14 +90,15 @@ isr_holds(const struct partition *p, int32_t broker)
 	return (!p->written || partition_in_isr(p, broker));
 }
 
-/* A move ends without it, or its assignment was changed. */
+/* A move ends without it or was called off, or its assignment was changed. */
 static bool
 leaves_isr(const struct partition *p, int32_t broker)
 {
 	for (int32_t i = 0; i < p->replica_count; i++)
 		if (p->replicas[i].broker == broker)
-			return (p->closing && partition_moved(p) &&
-			    partition_leaves(p, broker));
+			return (partition_leaves(p, broker) &&
+			    ((p->closing && partition_moved(p)) || (p->bump &&
+			    partition_called_off(p, broker))));
 	return (p->bump);
 }
 

@@ -87,9 +87,13 @@ def test_fewer_and_cancel(broker, client, zk, fake):
         other.wait_known()
         assert move(client, [FAKE, OTHER]) == NONE
         assert move(client, None) == NONE
-        assert node(zk) == ([FAKE], [], [])
+        assert moving(client) == {}
+        assert move(client, None) == NOTHING_MOVES
         harness.wait_until(lambda: other.told("StopReplica", "t"),
                            what="StopReplica")
+        # told: nobody need know any more
+        harness.wait_until(lambda: node(zk) == ([FAKE], [], []),
+                           what="the node is as before")
 
 
 def test_refused(client, zk, fake):

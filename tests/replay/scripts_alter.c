@@ -337,19 +337,18 @@ move_until_told(struct replay *r, int32_t *target, int32_t count)
 	return (error);
 }
 
-/* The leader adds all who follow, as it would when they have caught up. */
+/* The leader has these in sync. */
 static void
-catch_up(struct replay *r)
+catch_up_those(struct replay *r, const int32_t *isr, int32_t count)
 {
-	struct seen seen;
-	struct znode_topic node;
 	int error = SILENCE;
 
 	for (int tries = 0; tries < 240 && error != ERR_NONE; tries++) {
+		struct seen seen;
+
 		see(r, &seen, "t0");
-		if (seen.state.leader > 0 && node_of(r, &seen.arena, &node))
-			error = alter(r, &seen, node.partitions[0].replicas,
-			    node.partitions[0].replica_count, 0);
+		if (seen.state.leader > 0)
+			error = alter(r, &seen, isr, count, 0);
 		unsee(&seen);
 		replay_run(r, 200);
 	}
@@ -357,8 +356,22 @@ catch_up(struct replay *r)
 		replay_fault(r, "who caught up was not taken: %d", error);
 }
 
+/* The leader adds all who follow, as it would when they have caught up. */
 static void
-must_be_on(struct replay *r, const int32_t *replicas, int32_t gone)
+catch_up(struct replay *r)
+{
+	struct znode_topic node;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	if (node_of(r, &arena, &node))
+		catch_up_those(r, node.partitions[0].replicas,
+		    node.partitions[0].replica_count);
+	arena_fini(&arena);
+}
+
+static void
+must_be_moved(struct replay *r, const int32_t *replicas)
 {
 	struct znode_assignment wanted = {
 		.replicas = (int32_t[]){ replicas[0], replicas[1] },
@@ -371,9 +384,15 @@ must_be_on(struct replay *r, const int32_t *replicas, int32_t gone)
 	    !assignment_equal(&node.partitions[0], &wanted))
 		replay_fault(r, "t0/0 is not on %d,%d", (int)replicas[0],
 		    (int)replicas[1]);
+	arena_fini(&arena);
+}
+
+static void
+must_be_on(struct replay *r, const int32_t *replicas, int32_t gone)
+{
+	must_be_moved(r, replicas);
 	if (hash_find(&r->replicas[gone], "t0/0", 4) != NULL)
 		replay_fault(r, "b%d has t0/0 still", (int)gone);
-	arena_fini(&arena);
 }
 
 static void
@@ -419,17 +438,37 @@ script_reassign_cancelled(struct replay *r)
 	if (move_until_told(r, way.new, 2) != ERR_NONE)
 		replay_fault(r, "the move was refused");
 	replay_run(r, some_ms(r, 1000));
-	/* By another controller, who has taken over: one that goes right after
-	 * it wrote the node tells nobody (doc/controller.md). */
-	if (random_below(&r->random, 2) == 0) {
+	if (random_below(&r->random, 2) == 0)
 		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
-		replay_run(r, 5000);
-	}
 	if (move_until_told(r, NULL, 0) != ERR_NONE)
 		replay_fault(r, "the move was not called off");
 	replay_run(r, SETTLE_MS);
 	/* In the order in which the node had them meanwhile, as with Kafka. */
 	must_be_on(r, (int32_t[]){ way.old[1], way.old[0] }, way.new[0]);
+}
+
+/* Who loses its replica is away when the move ends; told when it is back. */
+static void
+script_reassign_away(struct replay *r)
+{
+	struct way way;
+
+	find_way(r, &way);
+	while (replay_active(r) == 0 || replay_active(r) == way.old[0]) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+	}
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, some_ms(r, 1000));
+	replay_kill(r, way.old[0]);
+	replay_run(r, some_ms(r, 9000));
+	catch_up_those(r, way.new, 2);
+	replay_run(r, SETTLE_MS);
+	must_be_moved(r, way.new);
+	replay_start(r, way.old[0]);
+	replay_run(r, SETTLE_MS);
+	must_be_on(r, way.new, way.old[0]);
 }
 
 static void
@@ -590,6 +629,7 @@ const struct script alter_scripts[] = {
 	{ "alter-conflict", script_alter_conflict },
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
+	{ "reassign-away", script_reassign_away },
 	{ "reassign-overwritten", script_reassign_overwritten },
 	{ "reassign-node", script_reassign_node },
 	{ "balance", script_balance, 0,

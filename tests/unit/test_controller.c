@@ -184,15 +184,28 @@ test_reassignment(void)
 	/* Elsewhere, before it has arrived: from where it began. */
 	CU_ASSERT(reassignment_to(&to, ROW(5, 1), 2, &arena, &next));
 	CU_ASSERT(assignment_equal(&next, &(struct znode_assignment){
-	    .replicas = ROW(5, 1, 2, 3), .replica_count = 4,
-	    .adding = ROW(5), .adding_count = 1,
-	    .removing = ROW(2, 3), .removing_count = 2 }));
+	    .replicas = ROW(5, 1, 2, 3, 4), .replica_count = 5,
+	    .adding = ROW(5, 4), .adding_count = 2,
+	    .removing = ROW(2, 3, 4), .removing_count = 3 }));
 	CU_ASSERT(!assignment_equal(&next, &to));
-	/* Called off. */
+	/* Called off: who was to come stays until it is told, and does not come
+	 * back when it is called off once more. */
 	CU_ASSERT(reassignment_to(&to, NULL, 0, &arena, &next));
-	CU_ASSERT(!assignment_moves(&next));
 	CU_ASSERT(assignment_equal(&next, &(struct znode_assignment){
+	    .replicas = ROW(2, 1, 3, 4), .replica_count = 4,
+	    .adding = ROW(4), .adding_count = 1,
+	    .removing = ROW(4), .removing_count = 1 }));
+	CU_ASSERT(reassignment_to(&next, NULL, 0, &arena, &end));
+	CU_ASSERT(assignment_equal(&next, &end));
+	CU_ASSERT(reassignment_target(&next, &arena, &end));
+	CU_ASSERT(assignment_equal(&end, &(struct znode_assignment){
 	    .replicas = ROW(2, 1, 3), .replica_count = 3 }));
+	/* And may be wanted after all. */
+	CU_ASSERT(reassignment_to(&next, ROW(4, 1), 2, &arena, &end));
+	CU_ASSERT(assignment_equal(&end, &(struct znode_assignment){
+	    .replicas = ROW(4, 1, 2, 3), .replica_count = 4,
+	    .adding = ROW(4), .adding_count = 1,
+	    .removing = ROW(2, 3), .removing_count = 2 }));
 	/* More of them. */
 	CU_ASSERT(reassignment_to(&now, ROW(1, 2, 3, 4), 4, &arena, &next));
 	CU_ASSERT_EQUAL(next.removing_count, 0);
