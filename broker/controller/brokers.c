@@ -17,8 +17,8 @@
 
 #include "base/text.h"
 
-static task_step brokers_listed, brokers_apply, brokers_gone,
-    brokers_gone_followers, brokers_arrive;
+static task_step brokers_listed, brokers_apply, brokers_gone_followers,
+    brokers_arrive;
 
 enum verdict
 brokers_read(struct task *t)
@@ -224,7 +224,7 @@ brokers_collect(struct controller *c, bool leaders_only)
 }
 
 /* First of all, what nobody leads. */
-static enum verdict
+enum verdict
 brokers_gone(struct task *t)
 {
 	brokers_collect(controller_of(t), true);
@@ -291,6 +291,8 @@ brokers_arrive(struct task *t)
 			continue;
 		diag_info(c->setup.diag, controller, "broker=%d came epoch=%"
 		    PRId64, (int)broker->id, broker->epoch);
+		if (c->setup.options->evidence_brokers_enable)
+			witness_call(c, broker->id);
 		count++;
 	}
 	if (count > 0)

@@ -414,10 +414,19 @@ partition_replica(struct partition *partition, int32_t broker)
 }
 
 bool
+broker_lives(const struct controller *controller, int32_t broker)
+{
+	const struct live_broker *live =
+	    context_broker(&controller->context, broker);
+
+	return (live != NULL && !live->suspect);
+}
+
+bool
 replica_live(const struct controller *controller,
     const struct partition *partition, int32_t broker)
 {
-	if (context_broker(&controller->context, broker) == NULL)
+	if (!broker_lives(controller, broker))
 		return (false);
 	for (int32_t i = 0; i < partition->replica_count; i++)
 		if (partition->replicas[i].broker == broker)

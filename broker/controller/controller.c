@@ -55,6 +55,7 @@ controller_new(const struct controller_setup *setup)
 	context_init(&c->context);
 	rewrite_init(&c->rewrite);
 	list_init(&c->reconfigured);
+	list_init(&c->witnesses);
 	list_init(&c->moving);
 	list_init(&c->creations);
 	list_init(&c->deletings);
@@ -91,6 +92,8 @@ controller_forget(struct controller *c)
 	c->moves_changed = false;
 	c->balance_ns = 0;
 	c->node_due = false;
+	c->seat_id = -1;
+	witnesses_keep(c, -1);
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
@@ -609,6 +612,8 @@ controller_idle(struct task *t)
 		return (task_next(t, seat_read));
 	if (watch_changed(c, WATCH_BROKERS) || broker_data_changed(c))
 		return (task_next(t, brokers_read));
+	if (c->evidence_changed)
+		return (task_next(t, suspects_run));
 	if (c->dirs_changed)
 		return (task_next(t, dirs_run));
 	if (!list_empty(&c->reconfigured))

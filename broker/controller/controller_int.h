@@ -6,7 +6,10 @@
  *	controller.c   life, the idle step that picks the next event, resigning
  *	elect.c        through /controller
  *	load.c         what a new controller reads and does first
+ *	believe.c      and what it takes from its own broker
  *	brokers.c      brokers that came, went, bounced
+ *	witness.c      the evidence that a broker is dead
+ *	suspects.c     brokers that are registered and dead by it
  *	topics.c       topics and partitions that came and went
  *	deletion.c     topics that are being deleted
  *	sweep.c        their nodes, at the end
@@ -87,6 +90,13 @@ struct assigned {
 	int64_t unconfirmed_epoch; /* 0: it has, or came later */
 };
 
+/* Of a state that our broker was told: believe.c. */
+enum belief {
+	BELIEF_NONE,
+	BELIEF_HELD,
+	BELIEF_PROVED /* ZooKeeper has that version */
+};
+
 /* A leader that somebody asks for, while the state is written: polls.c. */
 enum leader_wish {
 	WISH_NONE,
@@ -143,6 +153,7 @@ struct partition {
 	enum node_move node_move;
 	struct dropped *dropped; /* dropped.c */
 	int32_t dropped_count;
+	enum belief belief; /* in `now` */
 	bool written;    /* a state node is there; what it says: */
 	struct leadership now;
 	/* rewrite.c */
@@ -169,6 +180,7 @@ struct topic {
 	struct partition **partitions; /* ascending by number */
 	size_t partition_count;
 	struct zk_watcher watcher;     /* of its node's data */
+	int64_t czxid;                 /* of its node */
 	bool found;                    /* in the listing at hand */
 	bool directory_made;
 	bool warned;                   /* of replicas changed by hand */
@@ -196,6 +208,7 @@ struct live_broker {
 	struct arena arena;
 	struct znode_broker node;
 	bool shutting_down;
+	bool suspect;  /* suspects.c */
 	size_t preferred; /* balance.c: partitions that it is to lead */
 	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
@@ -241,7 +254,9 @@ struct partition *topic_find_partition(const struct topic *topic,
     int32_t number);
 struct assigned *partition_replica(struct partition *partition,
     int32_t broker);
-/* Registered, and its log dir works. */
+/* Registered, and not dead by the evidence. */
+bool broker_lives(const struct controller *controller, int32_t broker);
+/* It lives, and its log dir works. */
 bool replica_live(const struct controller *controller,
     const struct partition *partition, int32_t broker);
 /* Live, and its broker does not go. */
@@ -351,6 +366,7 @@ struct watched {
 struct rewrite {
 	struct list pending;         /* partitions to be looked at */
 	struct list undecided;       /* those that hang on a topic's config */
+	struct list deferred;        /* those of another, later row */
 	uint64_t number;             /* of this row of writes */
 	struct partition **flight;   /* of this batch */
 	struct znode_state *wanted;  /* of each of them */
@@ -368,6 +384,13 @@ struct tree_walk {
 	size_t capacity;
 	size_t next; /* to be listed */
 };
+
+/* A session of whose /controller we took. */
+struct ousted {
+	int64_t owner;
+	int64_t when_ns;
+};
+#define OUSTED_KEPT 8
 
 #define CONTROLLER_MAGIC 0x63746c72u
 
@@ -391,6 +414,15 @@ struct controller {
 	int64_t elected_zxid;   /* of /controller */
 	struct watched seat;    /* /controller */
 	struct watched own;     /* our /brokers/ids/N */
+	int32_t seat_id;        /* whose /controller is; -1: nobody's whom
+				 * evidence may cost it */
+	int64_t seat_owner;     /* the session */
+	bool seat_doubtful;     /* to be read again */
+	int32_t ousted_epoch;   /* of whom we took it last */
+	struct ousted ousted[OUSTED_KEPT]; /* whom, and when; in turn */
+	size_t ousted_count;
+	struct list witnesses;  /* witness.c */
+	bool evidence_changed;
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
@@ -428,6 +460,7 @@ struct controller {
 	struct partition **walk; /* all partitions, while states are read */
 	size_t walk_count;
 	size_t next_walk;
+	task_step *believe_then;
 
 	struct list creations;   /* tasks of create.c */
 	int64_t automatic_said_ns; /* why one was not made; 0: never */
@@ -482,10 +515,48 @@ extern task_step load_begin;
 void load_half_made(struct controller *controller,
     struct partition *partition, int64_t czxid);
 
+/* believe.c */
+/* Elects leaders in place of dead ones, and proves what else it can, of those
+ * in `walk`. */
+enum verdict believe_run(struct task *task, task_step *then);
+/* It need not be read. */
+bool belief_proved(const struct controller *controller,
+    const struct partition *partition);
+
 /* brokers.c */
 extern task_step brokers_read;
+/* What is not led any more, then ISRs. */
+extern task_step brokers_gone;
 /* Partitions whose leader or in-sync replicas are not what they can be. */
 void brokers_collect(struct controller *controller, bool leaders_only);
+
+/* witness.c */
+/* There is one for this broker from now on, and it looks at once; none for
+ * ourselves. */
+void witness_call(struct controller *controller, int32_t broker_id);
+/* All others go; -1: all. */
+void witnesses_keep(struct controller *controller, int32_t broker_id);
+/* Its word about that registration; about that session's. */
+bool witness_says_dead(const struct controller *controller, int32_t broker_id,
+    int64_t broker_epoch);
+bool witness_says_session_dead(const struct controller *controller,
+    int32_t broker_id, int64_t owner);
+/* At most one move in 30 s on the word about one broker. */
+bool witness_may_move(const struct controller *controller, int32_t broker_id,
+    int64_t now_ns);
+void witness_moved(struct controller *controller, int32_t broker_id,
+    int64_t now_ns);
+
+/* suspects.c */
+extern task_step suspects_run;
+/* Takes the evidence; whether there was any. */
+bool suspects_mark(struct controller *controller);
+/* Where replicas may be placed: suspects only if there are too few without
+ * them. Fills `out`; how many. */
+struct placement_broker;
+size_t suspects_avoid(const struct controller *controller,
+    const struct cluster_image *image, size_t replication_factor,
+    struct placement_broker *out);
 
 /* topics.c */
 extern task_step topics_read, topics_data_read;
@@ -524,6 +595,11 @@ void sweep_clear(struct controller *controller);
 void rewrite_init(struct rewrite *rewrite);
 void rewrite_clear(struct controller *controller);
 void rewrite_add(struct controller *controller, struct partition *partition);
+/* Only what is urgent stays pending; the rest waits until it is recalled. */
+void rewrite_defer(struct controller *controller,
+    bool (*urgent)(const struct controller *controller,
+	const struct partition *partition));
+void rewrite_recall(struct controller *controller);
 /* Everything pending is decided and written; then orders are sent and `then`
  * runs. Before a leader from outside the ISR is elected, or not, the topic's
  * config is read. */

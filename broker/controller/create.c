@@ -170,6 +170,7 @@ creation_surroundings(struct task *t, struct plan_surroundings *around)
 	struct controller *c = n->controller;
 
 	*around = (struct plan_surroundings){
+		.controller = c,
 		.image = cluster_image(c->setup.cluster),
 		.options = c->setup.broker_options,
 		.random = c->setup.random,

@@ -148,6 +148,7 @@ others_are_told(const struct controller *c, int32_t broker_id)
 {
 	for (size_t i = 0; i < c->context.broker_count; i++)
 		if (c->context.brokers[i]->id != broker_id &&
+		    !c->context.brokers[i]->suspect &&
 		    !channel_quiet(c->context.brokers[i]->channel))
 			return (false);
 	return (true);

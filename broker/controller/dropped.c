@@ -123,8 +123,8 @@ dropped_all_told(const struct controller *c, const struct partition *p)
 	for (int32_t i = 0; i < p->removing_count; i++) {
 		const struct dropped *d = dropped_find(p, p->removing[i]);
 
-		if ((d == NULL || !d->told) && context_broker(&c->context,
-		    p->removing[i]) != NULL)
+		if ((d == NULL || !d->told) &&
+		    broker_lives(c, p->removing[i]))
 			return (false);
 	}
 	return (true);

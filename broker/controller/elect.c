@@ -11,6 +11,10 @@
  *	                                 v
  *	                               load.c
  *
+ * While another is controller, a witness watches its broker. By the evidence
+ * that this is dead /controller is removed, once in an epoch, and all stand for
+ * election: its session would end only later.
+ *
  * Nobody stands for election whose broker is not registered in this session:
  * its own replicas would count as dead.
  *
@@ -21,8 +25,15 @@
  */
 #include "controller/controller_int.h"
 
+#include "base/random.h"
+
+/* Those who saw the same do not all write at once. */
+#define OUST_JITTER_NS ((uint64_t)100 * 1000000)
+#define OUST_AGAIN_NS ((int64_t)30 * 1000000000)
+#define SEAT_AGAIN_NS ((int64_t)1000 * 1000000)
+
 static task_step elect_registration, elect_registered, elect_read, elect_look,
-    elect_take, elect_taken, elect_vacate, elect_wait, seat_look;
+    elect_take, elect_taken, elect_vacate, elect_wait, elect_oust, seat_look;
 
 enum verdict
 elect_session(struct task *t)
@@ -130,6 +141,28 @@ elect_ours(struct task *t, int32_t epoch)
 	return (task_next(t, elect_vacate));
 }
 
+/* Who may be ousted: a broker whose election is the one that the epoch's
+ * version tells of. Where it is another, somebody was elected between the two
+ * reads. */
+static void
+elect_note(struct task *t, const struct znode_controller *seat)
+{
+	struct controller *c = controller_of(t);
+
+	if (!c->setup.options->evidence_controller_enable)
+		return;
+	c->seat_doubtful = c->ops[1]->rc != ZK_OK ||
+	    c->ops[0]->stat.czxid != c->ops[1]->stat.mzxid;
+	if (c->seat_doubtful) {
+		task_sleep(t, SEAT_AGAIN_NS);
+		return;
+	}
+	witnesses_keep(c, seat->broker_id);
+	witness_call(c, seat->broker_id);
+	c->seat_id = seat->broker_id;
+	c->seat_owner = c->ops[0]->stat.ephemeral_owner;
+}
+
 static enum verdict
 elect_look(struct task *t)
 {
@@ -138,6 +171,8 @@ elect_look(struct task *t)
 	enum verdict verdict;
 	int32_t epoch = 0;
 
+	c->seat_id = -1;
+	c->seat_doubtful = false;
 	waitq_join(zk_state_changed(c->setup.zk), &c->session, t);
 	if (!controller_answered(t, &verdict))
 		return (verdict);
@@ -163,8 +198,10 @@ elect_look(struct task *t)
 	if (!znode_controller_decode(c->ops[0]->answer, &seat))
 		diag_error(c->setup.diag, controller,
 		    "/controller cannot be read: waits until it goes");
-	if (seat.kraft_controller_epoch > 0 ||
-	    c->ops[0]->stat.ephemeral_owner == 0)
+	if (seat.kraft_controller_epoch <= 0 && seat.broker_id >= 0 &&
+	    c->ops[0]->stat.ephemeral_owner != 0)
+		elect_note(t, &seat);
+	else if (seat.broker_id >= 0)
 		diag_warn(c->setup.diag, controller, "/controller is held by a "
 		    "KRaft controller: this broker does not stand against it");
 	atomic_store(&c->current_id, seat.broker_id);
@@ -247,6 +284,28 @@ elect_vacate(struct task *t)
 	return (controller_submit(t, elect_taken));
 }
 
+/* Nor one session again and again, which may live and be elected anew. */
+static bool
+was_ousted(const struct controller *c)
+{
+	int64_t now_ns = loop_now_ns(c->setup.loop);
+
+	for (size_t i = 0; i < OUSTED_KEPT; i++)
+		if (c->ousted[i].owner == c->seat_owner &&
+		    now_ns - c->ousted[i].when_ns < OUST_AGAIN_NS)
+			return (true);
+	return (false);
+}
+
+static bool
+may_oust(const struct controller *c)
+{
+	return (c->seat_id >= 0 &&
+	    c->ousted_epoch != atomic_load(&c->shown_epoch) &&
+	    witness_says_session_dead(c, c->seat_id, c->seat_owner) &&
+	    !was_ousted(c));
+}
+
 static enum verdict
 elect_wait(struct task *t)
 {
@@ -258,8 +317,40 @@ elect_wait(struct task *t)
 	waitq_join(&c->seat.watcher.woken, &c->seat.link, t);
 	if (controller_session_lost(c))
 		return (controller_resign(t, "the session is lost"));
-	return (c->seat.watcher.changed ? task_next(t, elect_read) :
-	    STEP_WAIT);
+	if (c->seat.watcher.changed || (c->seat_doubtful && task_slept(t)))
+		return (task_next(t, elect_read));
+	if (may_oust(c)) {
+		task_sleep(t, (int64_t)random_below(c->setup.random,
+		    OUST_JITTER_NS));
+		return (task_next(t, elect_oust));
+	}
+	return (STEP_WAIT);
+}
+
+/* Several saw the same: one of them does. */
+static enum verdict
+elect_oust(struct task *t)
+{
+	struct controller *c = controller_of(t);
+
+	waitq_join(zk_state_changed(c->setup.zk), &c->session, t);
+	waitq_join(&c->seat.watcher.woken, &c->seat.link, t);
+	if (controller_session_lost(c))
+		return (controller_resign(t, "the session is lost"));
+	if (c->seat.watcher.changed)
+		return (task_next(t, elect_read));
+	if (!task_slept(t))
+		return (STEP_WAIT);
+	if (!may_oust(c))
+		return (task_next(t, elect_wait));
+	diag_warn(c->setup.diag, controller, "broker=%d removes /controller of "
+	    "broker=%d epoch=%d, which is dead by the evidence",
+	    (int)c->setup.broker_id, (int)c->seat_id,
+	    (int)atomic_load(&c->shown_epoch));
+	c->ousted_epoch = atomic_load(&c->shown_epoch);
+	c->ousted[c->ousted_count++ % OUSTED_KEPT] = (struct ousted){
+		.owner = c->seat_owner, .when_ns = loop_now_ns(task_loop(t)) };
+	return (task_next(t, elect_vacate));
 }
 
 /* --- in office ------------------------------------------------------------ */

@@ -492,14 +492,13 @@ place(struct task *t, const struct cluster_image *image,
 	struct expansion *x = task_state(t);
 	struct arena *arena = task_arena(t);
 	struct placement_request request = {
-		.broker_count = image->broker_count,
 		.partition_count = topic->count - topic->old_count,
 		.replication_factor = topic->factor,
 		.first_partition = topic->old_count,
 		.random = x->controller->setup.random,
 	};
 	struct placement_broker *brokers = arena_array(arena,
-	    request.broker_count, sizeof(*brokers));
+	    image->broker_count, sizeof(*brokers));
 	int32_t *replicas = arena_array(arena,
 	    (size_t)request.partition_count * (size_t)topic->factor,
 	    sizeof(*replicas));
@@ -515,12 +514,11 @@ place(struct task *t, const struct cluster_image *image,
 		refuse(topic, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 		return (NULL);
 	}
-	for (size_t i = image->broker_count; i-- > 0;) {
-		brokers[i] = (struct placement_broker){
-			image->brokers[i]->id, image->brokers[i]->rack };
-		if (image->brokers[i]->id >= topic->first_broker)
+	request.broker_count = suspects_avoid(x->controller, image,
+	    (size_t)topic->factor, brokers);
+	for (size_t i = request.broker_count; i-- > 0;)
+		if (brokers[i].id >= topic->first_broker)
 			request.fixed_start = (int32_t)i;
-	}
 	request.brokers = brokers;
 	if (placement_assign(&request, replicas))
 		return (replicas);

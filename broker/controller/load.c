@@ -3,9 +3,9 @@
  * What a new controller does first, in Kafka's order:
  *
  *	feature node -> watches armed -> old notifications deleted -> brokers
- *	-> topics, ids -> states -> ACTIVE: live brokers told to all
- *	-> LeaderAndIsr and UpdateMetadata of everything, after what has no
- *	   leader was elected
+ *	-> topics, ids -> what our broker was told (believe.c) -> other states
+ *	-> ACTIVE: live brokers told to all -> LeaderAndIsr and UpdateMetadata
+ *	of everything, after what has no leader was elected
  *
  * Watches come before what they watch is read, so nothing falls between.
  */
@@ -15,7 +15,7 @@
 
 static task_step load_feature, load_watches, load_listed,
     load_brokers, load_topics, load_states, load_states_read, load_active,
-    load_done;
+    load_rest, load_done;
 
 void
 load_half_made(struct controller *c, struct partition *p, int64_t czxid)
@@ -156,7 +156,15 @@ load_listed(struct task *t)
 	return (controller_submit(t, load_brokers));
 }
 
-/* --- brokers, topics, states ---------------------------------------------- */
+/* --- brokers -------------------------------------------------------------- */
+
+static void
+load_broker(struct controller *c, int32_t id, const struct zk_op *read)
+{
+	context_add_broker(c, id, read);
+	if (c->setup.options->evidence_brokers_enable)
+		witness_call(c, id);
+}
 
 static enum verdict
 load_brokers(struct task *t)
@@ -172,12 +180,16 @@ load_brokers(struct task *t)
 
 		if (read->rc == ZK_OK && text_to_int32(slice_of_text(
 		    read->cookie), &id))
-			context_add_broker(c, id, read);
+			load_broker(c, id, read);
 		else if (read->rc != ZK_OK && read->rc != ZK_NO_NODE)
 			return (controller_trouble(t, read));
 	}
+	/* What we saw before we were elected counts. */
+	suspects_mark(c);
 	return (topics_add_run(t, load_topics));
 }
+
+/* --- topics, states ------------------------------------------------------- */
 
 static enum verdict
 load_topics(struct task *t)
@@ -194,29 +206,29 @@ load_topics(struct task *t)
 		for (size_t i = 0; i < topic->partition_count; i++)
 			c->walk[c->walk_count++] = topic->partitions[i];
 	}
-	return (task_next(t, load_states));
+	return (c->setup.options->takeover_belief_enable ?
+	    believe_run(t, load_states) : task_next(t, load_states));
 }
 
 static enum verdict
 load_states(struct task *t)
 {
 	struct controller *c = controller_of(t);
-	size_t left = c->walk_count - c->next_walk;
-	size_t count = left < BATCH_OPERATIONS ? left : BATCH_OPERATIONS;
 
-	if (count == 0)
-		return (task_next(t, load_active));
 	controller_batch(c);
-	controller_ops(c, count);
-	for (; count > 0; count--) {
+	controller_ops(c, BATCH_OPERATIONS);
+	while (c->next_walk < c->walk_count && c->op_count < BATCH_OPERATIONS) {
 		struct partition *p = c->walk[c->next_walk++];
 
+		if (belief_proved(c, p))
+			continue;
 		c->ops[c->op_count] = zk_batch_get(c->batch, znode_state_path(
 		    zk_batch_arena(c->batch), p->topic->name, p->number),
 		    NULL);
 		c->ops[c->op_count++]->cookie = p;
 	}
-	return (controller_submit(t, load_states_read));
+	return (c->op_count == 0 ? task_next(t, load_active) :
+	    controller_submit(t, load_states_read));
 }
 
 static void
@@ -263,6 +275,13 @@ load_states_read(struct task *t)
 
 /* --- in office ------------------------------------------------------------ */
 
+static bool
+is_urgent(const struct controller *c, const struct partition *p)
+{
+	return (!p->written || p->now.leader < 0 ||
+	    !replica_live(c, p, p->now.leader));
+}
+
 static enum verdict
 load_active(struct task *t)
 {
@@ -271,9 +290,19 @@ load_active(struct task *t)
 	mem_free(c->walk);
 	c->walk = NULL;
 	controller_enter(c, CONTROLLER_ACTIVE);
+	suspects_mark(c);
 	/* Everybody knows who lives before anybody hears of leaders. */
 	orders_brokers_changed(c);
 	orders_send(c);
+	rewrite_defer(c, is_urgent);
+	return (rewrite_run(t, load_rest));
+}
+
+/* No leader waits for ISRs that shrink. */
+static enum verdict
+load_rest(struct task *t)
+{
+	rewrite_recall(controller_of(t));
 	return (rewrite_run(t, load_done));
 }
 

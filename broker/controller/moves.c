@@ -423,7 +423,8 @@ added_fault(const struct controller *c, const int32_t *adding, int32_t count,
 		const struct live_broker *broker = context_broker(context,
 		    adding[i]);
 
-		live = broker != NULL && !broker->shutting_down;
+		live = broker != NULL && !broker->shutting_down &&
+		    !broker->suspect;
 	}
 	if (live)
 		return (NULL);

@@ -149,7 +149,6 @@ plan_place(struct plan *plan, const struct plan_surroundings *around)
 	size_t count = (size_t)plan->partition_count;
 	size_t factor = (size_t)plan->replication_factor;
 	struct placement_request request = {
-		.broker_count = around->image->broker_count,
 		.partition_count = plan->partition_count,
 		.replication_factor = plan->replication_factor,
 		.fixed_start = -1,
@@ -162,16 +161,14 @@ plan_place(struct plan *plan, const struct plan_surroundings *around)
 	partitions = arena_array(around->arena, count, sizeof(*partitions));
 	replicas = arena_array(around->arena, count * factor,
 	    sizeof(*replicas));
-	brokers = arena_array(around->arena, request.broker_count,
+	brokers = arena_array(around->arena, around->image->broker_count,
 	    sizeof(*brokers));
 	if (partitions == NULL || replicas == NULL || brokers == NULL) {
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "out of memory");
 		return;
 	}
-	for (size_t i = 0; i < request.broker_count; i++)
-		brokers[i] = (struct placement_broker){
-			around->image->brokers[i]->id,
-			around->image->brokers[i]->rack };
+	request.broker_count = suspects_avoid(around->controller,
+	    around->image, factor, brokers);
 	request.brokers = brokers;
 	if (!placement_assign(&request, replicas)) {
 		plan_fail(plan, ERR_UNKNOWN_SERVER_ERROR, "Not all brokers "

@@ -35,6 +35,7 @@ struct plan {
 };
 
 struct plan_surroundings {
+	const struct controller *controller; /* who is to be avoided; or NULL */
 	const struct cluster_image *image;
 	const struct broker_options *options;
 	struct random *random;

@@ -48,6 +48,7 @@ rewrite_init(struct rewrite *r)
 	*r = (struct rewrite){ 0 };
 	list_init(&r->pending);
 	list_init(&r->undecided);
+	list_init(&r->deferred);
 }
 
 static void
@@ -70,6 +71,8 @@ rewrite_clear(struct controller *c)
 		continue;
 	while (list_pop_head(&c->rewrite.undecided) != NULL)
 		continue;
+	while (list_pop_head(&c->rewrite.deferred) != NULL)
+		continue;
 }
 
 void
@@ -80,6 +83,25 @@ rewrite_add(struct controller *c, struct partition *p)
 	if (!list_linked(&p->pending))
 		list_push_tail(&c->rewrite.pending, &p->pending);
 	p->attempts = 0;
+}
+
+void
+rewrite_defer(struct controller *c, bool (*urgent)(const struct controller *c,
+    const struct partition *p))
+{
+	struct list kept, *link;
+
+	list_init(&kept);
+	while ((link = list_pop_head(&c->rewrite.pending)) != NULL)
+		list_push_tail(urgent(c, list_entry(link, struct partition,
+		    pending)) ? &kept : &c->rewrite.deferred, link);
+	list_splice_tail(&c->rewrite.pending, &kept);
+}
+
+void
+rewrite_recall(struct controller *c)
+{
+	list_splice_tail(&c->rewrite.pending, &c->rewrite.deferred);
 }
 
 /* --- deciding ------------------------------------------------------------- */
@@ -124,6 +146,28 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 	}
 }
 
+/* Registered, so that its process may live yet. */
+static bool
+is_suspect(const struct partition_view *view, int32_t broker)
+{
+	const struct live_broker *live =
+	    context_broker(&view->controller->context, broker);
+
+	return (live != NULL && live->suspect);
+}
+
+/* Nobody leads from outside the ISR as long as one of it may live. */
+static bool
+isr_suspect(const struct partition_view *view)
+{
+	const struct partition *p = view->partition;
+
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (is_suspect(view, p->now.isr[i]))
+			return (true);
+	return (false);
+}
+
 static struct election_result
 elect(const struct partition_view *view, enum election_kind kind,
     struct arena *arena)
@@ -147,10 +191,12 @@ elect(const struct partition_view *view, enum election_kind kind,
 		};
 	}
 	return (election_run(kind, replicas, (size_t)p->replica_count,
-	    view->unclean_allowed || p->wish == WISH_UNCLEAN));
+	    (view->unclean_allowed && !isr_suspect(view)) ||
+	    p->wish == WISH_UNCLEAN));
 }
 
-/* Who is to lead: the one who does, as long as it can and stays. */
+/* Who is to lead: the one who does, as long as it can and stays, or is only
+ * suspected and nobody else can. */
 static struct election_result
 decide_leader(const struct partition_view *view, struct arena *arena)
 {
@@ -164,8 +210,11 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 			return (other);
 	}
 	if (!p->written || p->now.leader < 0 ||
-	    !replica_live(view->controller, p, p->now.leader))
-		return (elect(view, ELECTION_OFFLINE, arena));
+	    !replica_live(view->controller, p, p->now.leader)) {
+		other = elect(view, ELECTION_OFFLINE, arena);
+		return (other.leader < 0 && p->written &&
+		    is_suspect(view, p->now.leader) ? same : other);
+	}
 	if (leaves_isr(p, p->now.leader)) {
 		other = elect(view, ELECTION_REASSIGNMENT, arena);
 		return (other.leader < 0 ? same : other);
@@ -201,7 +250,8 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 		wanted->isr[0] = elected.leader;
 		wanted->isr_count = 1;
 		wanted->recovering = true;
-	} else if (wanted->isr_count == 0 || elected.leader < 0) {
+	} else if (wanted->isr_count == 0 || elected.leader < 0 ||
+	    is_suspect(view, elected.leader)) {
 		/* Who was in sync when the last one died stays a candidate: an
 		 * ISR is never emptied. */
 		wanted->isr_count = p->now.isr_count;
@@ -627,6 +677,7 @@ rewrite_take(struct controller *c, struct partition *p,
 	p->lost = ops[2]->rc == ZK_NO_NODE;
 	if (!p->node_made)
 		p->topic->directory_made = false;
+	p->belief = BELIEF_NONE;
 	if (ops[0]->rc == ZK_NO_NODE) {
 		p->written = false;
 		return (true);
@@ -637,6 +688,7 @@ rewrite_take(struct controller *c, struct partition *p,
 	if (!p->written && state.leader_epoch == 0 && ops[0]->stat.version == 0)
 		load_half_made(c, p, ops[0]->stat.czxid);
 	leadership_set(p, &state, ops[0]->stat.version);
+	p->belief = BELIEF_PROVED;
 	p->announce = true;
 	return (true);
 }

@@ -262,6 +262,7 @@ topics_add_take(struct task *t)
 			continue;
 		}
 		topic_set_id(topic, node.id);
+		topic->czxid = reads[i]->stat.czxid;
 		if (uuid_is_zero(node.id))
 			topic_give_id(c, topic, &node, reads[i]->stat.version);
 		topic_take_partitions(c, topic, &node);

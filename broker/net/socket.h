@@ -101,6 +101,10 @@ struct sockets *fabric_sockets(struct fabric *fabric, const char *name);
 /* Cuts the link (nothing passes, nothing is told) or mends it. */
 void fabric_cut(struct fabric *fabric, const char *a, const char *b,
     bool cut);
+/* As if neither listened for the other: what connects them is reset, and
+ * attempts are refused. */
+void fabric_refuse(struct fabric *fabric, const char *a, const char *b,
+    bool cut);
 /* The process died: connections are reset, new ones refused. */
 void fabric_kill(struct fabric *fabric, const char *name);
 void fabric_revive(struct fabric *fabric, const char *name);

@@ -64,6 +64,7 @@ struct fabric_cut {
 	struct list link;
 	const struct fabric_host *a;
 	const struct fabric_host *b;
+	bool refuses; /* what is tried is refused, instead of silence */
 };
 
 struct fabric {
@@ -151,19 +152,28 @@ memory_news(struct post *post)
 
 /* --- the wire ------------------------------------------------------------- */
 
+static struct fabric_cut *
+cut_find(const struct fabric *fabric, const struct fabric_host *a,
+    const struct fabric_host *b)
+{
+	LIST_EACH(element, &fabric->cuts) {
+		struct fabric_cut *cut = list_entry(element, struct fabric_cut,
+		    link);
+
+		if ((cut->a == a && cut->b == b) ||
+		    (cut->a == b && cut->b == a))
+			return (cut);
+	}
+	return (NULL);
+}
+
 static bool
 link_cut(const struct fabric *fabric, const struct fabric_host *a,
     const struct fabric_host *b)
 {
-	LIST_EACH(element, &fabric->cuts) {
-		const struct fabric_cut *cut = list_entry(element,
-		    struct fabric_cut, link);
+	const struct fabric_cut *cut = cut_find(fabric, a, b);
 
-		if ((cut->a == a && cut->b == b) ||
-		    (cut->a == b && cut->b == a))
-			return (true);
-	}
-	return (false);
+	return (cut != NULL && !cut->refuses);
 }
 
 /* Carries what is on the way from one end to the other. */
@@ -271,7 +281,8 @@ connect_try(struct memory_socket *s)
 
 	if (host != NULL && link_cut(s->fabric, s->host, host))
 		return;
-	listening = host == NULL || host->dead ? NULL
+	listening = host == NULL || host->dead ||
+	    cut_find(s->fabric, s->host, host) != NULL ? NULL
 	    : listener_find(s->fabric, &s->target);
 	if (listening == NULL) {
 		socket_fail(s, host == NULL ? EHOSTUNREACH : ECONNREFUSED);
@@ -572,32 +583,53 @@ fabric_mended(struct fabric *fabric)
 	}
 }
 
-void
-fabric_cut(struct fabric *fabric, const char *a, const char *b, bool cut)
+/* A new cut between the two, or NULL: the old one is mended. */
+static struct fabric_cut *
+cut_set(struct fabric *fabric, const char *a, const char *b, bool cut)
 {
 	const struct fabric_host *from = host_find(fabric, a);
 	const struct fabric_host *to = host_find(fabric, b);
 	struct fabric_cut *made;
 
 	CHECK(from != NULL && to != NULL);
-	LIST_EACH(element, &fabric->cuts) {
-		struct fabric_cut *old = list_entry(element, struct fabric_cut,
-		    link);
-
-		if ((old->a == from && old->b == to) ||
-		    (old->a == to && old->b == from)) {
-			list_remove(&old->link);
-			mem_free(old);
-		}
+	made = cut_find(fabric, from, to);
+	if (made != NULL) {
+		list_remove(&made->link);
+		mem_free(made);
 	}
 	if (!cut) {
 		fabric_mended(fabric);
-		return;
+		return (NULL);
 	}
 	made = mem_zalloc(sizeof(*made));
 	made->a = from;
 	made->b = to;
 	list_push_tail(&fabric->cuts, &made->link);
+	return (made);
+}
+
+void
+fabric_cut(struct fabric *fabric, const char *a, const char *b, bool cut)
+{
+	(void)cut_set(fabric, a, b, cut);
+}
+
+void
+fabric_refuse(struct fabric *fabric, const char *a, const char *b, bool cut)
+{
+	struct fabric_cut *made = cut_set(fabric, a, b, cut);
+
+	if (made == NULL)
+		return;
+	made->refuses = true;
+	LIST_EACH(element, &fabric->sockets) {
+		struct memory_socket *s = list_entry(element,
+		    struct memory_socket, link);
+
+		if (s->state == MEMORY_CONNECTED && s->other != NULL &&
+		    cut_find(fabric, s->host, s->other->host) == made)
+			socket_reset(s);
+	}
 }
 
 void

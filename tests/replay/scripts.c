@@ -176,6 +176,32 @@ check_gone(struct replay *r, const char *topic)
 		    replay_topic(r, topic, NULL), is_marked(r, topic));
 }
 
+void
+check_relieved(struct replay *r, int gone)
+{
+	for (int i = 0; i < 3; i++)
+		for (int32_t p = 0; p < 4; p++) {
+			struct znode_state state;
+			struct arena arena;
+			int32_t version;
+			char name[16];
+
+			arena_init(&arena, 0);
+			snprintf(name, sizeof(name), "t%d", i);
+			if (!replay_state(r, name, p, &arena, &state, &version))
+				replay_fault(r, "%s/%d has no state", name,
+				    (int)p);
+			else if (state.leader == gone || state.leader < 0)
+				replay_fault(r, "%s/%d is led by %d", name,
+				    (int)p, (int)state.leader);
+			for (int32_t k = 0; k < state.isr_count; k++)
+				if (state.isr[k] == gone)
+					replay_fault(r, "%s/%d has %d in its "
+					    "ISR", name, (int)p, gone);
+			arena_fini(&arena);
+		}
+}
+
 /* As versions before 2.8 write it. */
 void
 put_without_id(struct replay *r, const char *path,

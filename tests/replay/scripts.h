@@ -19,6 +19,8 @@ struct script {
 extern const struct script topic_scripts[];
 /* Of ISRs and replicas; likewise. */
 extern const struct script alter_scripts[];
+/* Of the evidence that a broker is dead; likewise. */
+extern const struct script death_scripts[];
 
 int64_t some_ms(struct replay *replay, int64_t bound_ms);
 /* One of the planes, but not this one. */
@@ -53,6 +55,27 @@ void mark(struct replay *replay, const char *topic);
 bool is_marked(struct replay *replay, const char *topic);
 /* Nothing of it is left. */
 void check_gone(struct replay *replay, const char *topic);
+/* Of t0, t1 and t2: it leads nothing and is in no ISR; all is led. */
+void check_relieved(struct replay *replay, int gone);
 void check_partitions(struct replay *replay, const char *topic, size_t count);
+
+/* --- ISRs that leaders ask for -------------------------------------------- */
+
+/* Nobody answered. */
+#define SILENCE (-1)
+
+/* A partition's state as it was read. */
+struct seen {
+	const char *topic; /* its partition 0 */
+	struct znode_state state;
+	int32_t version;
+	struct arena arena;
+};
+void see(struct replay *replay, struct seen *seen, const char *topic);
+void unsee(struct seen *seen);
+/* AlterPartition by its leader, as it was seen, and with older broker epochs;
+ * the error. */
+int alter(struct replay *replay, const struct seen *seen, const int32_t *isr,
+    int32_t count, int64_t stale_by);
 
 #endif

@@ -8,19 +8,9 @@
 #include "base/mem.h"
 #include "controller/reassignment.h"
 
-/* Nobody answered. */
-#define SILENCE (-1)
 #define ASK_NS ((int64_t)10 * 1000 * 1000000)
 
-/* A partition's state as it was read. */
-struct seen {
-	const char *topic; /* its partition 0 */
-	struct znode_state state;
-	int32_t version;
-	struct arena arena;
-};
-
-static void
+void
 see(struct replay *r, struct seen *seen, const char *topic)
 {
 	arena_init(&seen->arena, 0);
@@ -32,14 +22,13 @@ see(struct replay *r, struct seen *seen, const char *topic)
 	}
 }
 
-static void
+void
 unsee(struct seen *seen)
 {
 	arena_fini(&seen->arena);
 }
 
-/* AlterPartition by its leader, as it was seen; the error. */
-static int
+int
 alter(struct replay *r, const struct seen *seen, const int32_t *isr,
     int32_t count, int64_t stale_by)
 {

@@ -503,33 +503,6 @@ depart(struct replay *r, int id, int64_t epoch)
 	return (answer);
 }
 
-/* It leads nothing and is in no ISR that has others; all is led. */
-static void
-check_relieved(struct replay *r, int gone)
-{
-	for (int i = 0; i < 3; i++)
-		for (int32_t p = 0; p < 4; p++) {
-			struct znode_state state;
-			struct arena arena;
-			int32_t version;
-			char name[16];
-
-			arena_init(&arena, 0);
-			snprintf(name, sizeof(name), "t%d", i);
-			if (!replay_state(r, name, p, &arena, &state, &version))
-				replay_fault(r, "%s/%d has no state", name,
-				    (int)p);
-			else if (state.leader == gone || state.leader < 0)
-				replay_fault(r, "%s/%d is led by %d", name,
-				    (int)p, (int)state.leader);
-			for (int32_t k = 0; k < state.isr_count; k++)
-				if (state.isr[k] == gone)
-					replay_fault(r, "%s/%d has %d in its "
-					    "ISR", name, (int)p, gone);
-			arena_fini(&arena);
-		}
-}
-
 static void
 script_departure(struct replay *r)
 {
@@ -633,6 +606,9 @@ main(int argc, char **argv)
 		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
 			failed += run_script(s, first, seeds);
 	for (const struct script *s = alter_scripts; s->name != NULL; s++)
+		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
+			failed += run_script(s, first, seeds);
+	for (const struct script *s = death_scripts; s->name != NULL; s++)
 		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
 			failed += run_script(s, first, seeds);
 	return (failed == 0 ? 0 : 1);

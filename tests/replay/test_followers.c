@@ -145,6 +145,17 @@ cut_pair(struct house *b, bool cut, int a, int c)
 	fabric_cut(b->world->fabric, left, right, cut);
 }
 
+/* As if neither listened: what the controller takes for a death may be none. */
+static void
+refuse_pair(struct house *b, int a, int c)
+{
+	char left[8], right[8];
+
+	(void)snprintf(left, sizeof(left), "b%d", a);
+	(void)snprintf(right, sizeof(right), "b%d", c);
+	fabric_refuse(b->world->fabric, left, right, true);
+}
+
 static void
 mend_all(struct house *b)
 {
@@ -168,7 +179,7 @@ disturb(struct house *b)
 {
 	int id = some_broker(b);
 
-	switch (random_below(&b->world->random, 6)) {
+	switch (random_below(&b->world->random, 7)) {
 	case 0:
 		if (house_live(b, id) && live_count(b) > 1)
 			house_kill(b, id);
@@ -184,6 +195,9 @@ disturb(struct house *b)
 		break;
 	case 3:
 		mend_all(b);
+		break;
+	case 4:
+		refuse_pair(b, id, id % BROKERS + 1);
 		break;
 	default:
 		if (!house_live(b, id))

@@ -642,7 +642,7 @@ planning_init(struct planning *p)
 		p->brokers[i].id = i;
 		p->pointers[i] = &p->brokers[i];
 	}
-	p->around = (struct plan_surroundings){ &p->image->image,
+	p->around = (struct plan_surroundings){ NULL, &p->image->image,
 		config_options(p->config), &p->random, &p->arena };
 	p->asked.name = SLICE_LITERAL("orders");
 	p->asked.num_partitions = -1;

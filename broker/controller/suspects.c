@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A broker that is registered and dead by the evidence (witness.c) is a
+ * suspect: no candidate for leader or ISR, until it registers anew or is
+ * reached again.
+ *
+ *	[registered] --evidence--> [suspect] --its session ends--> [gone]
+ *	      ^                        |
+ *	      +----it is reached-------+
+ *
+ * Should the evidence be wrong, nothing that was acknowledged is lost: leaders
+ * are elected from the ISR only, so what it still takes as the old leader is
+ * acknowledged by nobody else, and its proposals have an old epoch. Where
+ * nobody else can lead, it stays what it is.
+ */
+#include "controller/controller_int.h"
+#include "controller/placement.h"
+
+static bool
+is_evident(const struct controller *c, const struct live_broker *broker)
+{
+	return (witness_says_dead(c, broker->id, broker->epoch));
+}
+
+static bool
+is_due(const struct controller *c, const struct live_broker *broker,
+    int64_t now_ns)
+{
+	return (!broker->suspect && is_evident(c, broker) &&
+	    c->setup.options->evidence_brokers_enable &&
+	    witness_may_move(c, broker->id, now_ns));
+}
+
+bool
+suspects_mark(struct controller *c)
+{
+	int64_t now_ns = loop_now_ns(c->setup.loop);
+	bool any = false;
+
+	for (size_t i = 0; i < c->context.broker_count; i++) {
+		struct live_broker *broker = c->context.brokers[i];
+
+		if (!is_due(c, broker, now_ns))
+			continue;
+		diag_warn(c->setup.diag, controller, "broker=%d is no "
+		    "candidate until it registers anew or is reached again: "
+		    "others lead what they can", (int)broker->id);
+		witness_moved(c, broker->id, now_ns);
+		broker->suspect = any = true;
+	}
+	return (any);
+}
+
+size_t
+suspects_avoid(const struct controller *c, const struct cluster_image *image,
+    size_t replication_factor, struct placement_broker *out)
+{
+	size_t suspects = 0, count = 0;
+
+	for (size_t i = 0; c != NULL && i < c->context.broker_count; i++)
+		suspects += c->context.brokers[i]->suspect;
+	for (size_t i = 0; i < image->broker_count; i++) {
+		const struct live_broker *live = c == NULL ? NULL :
+		    context_broker(&c->context, image->brokers[i]->id);
+
+		if (live != NULL && live->suspect &&
+		    image->broker_count >= replication_factor + suspects)
+			continue;
+		out[count++] = (struct placement_broker){
+			image->brokers[i]->id, image->brokers[i]->rack };
+	}
+	return (count);
+}
+
+/* --- it is reached again -------------------------------------------------- */
+
+static void
+clear_partition(struct controller *c, struct partition *p, int32_t broker)
+{
+	struct assigned *replica = partition_replica(p, broker);
+
+	if (replica == NULL)
+		return;
+	if (topic_doomed(p->topic)) {
+		deletion_resume(c, p->topic);
+		return;
+	}
+	if (!p->written || p->state != PARTITION_ONLINE)
+		rewrite_add(c, p);
+	if (p->written && replica->state == REPLICA_OFFLINE &&
+	    replica_stays(c, p, broker)) {
+		replica_enter(replica, REPLICA_ONLINE);
+		orders_show(c, p);
+	}
+}
+
+static void
+clear(struct controller *c, struct live_broker *broker)
+{
+	diag_info(c->setup.diag, controller, "broker=%d is reached again",
+	    (int)broker->id);
+	broker->suspect = false;
+	HASH_EACH(node, &c->context.topics) {
+		struct topic *topic = container_of(node, struct topic, node);
+
+		for (size_t i = 0; i < topic->partition_count; i++)
+			clear_partition(c, topic->partitions[i], broker->id);
+	}
+}
+
+/* --- the event ------------------------------------------------------------ */
+
+enum verdict
+suspects_run(struct task *t)
+{
+	struct controller *c = controller_of(t);
+
+	c->evidence_changed = false;
+	for (size_t i = 0; i < c->context.broker_count; i++)
+		if (c->context.brokers[i]->suspect &&
+		    !is_evident(c, c->context.brokers[i]))
+			clear(c, c->context.brokers[i]);
+	if (!suspects_mark(c))
+		return (rewrite_run(t, controller_idle));
+	/* A move may have waited for one of them. */
+	c->moves_changed = !list_empty(&c->moving);
+	return (task_next(t, brokers_gone));
+}

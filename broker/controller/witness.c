@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A witness holds a connection to one broker that says nothing, and so sees at
+ * once when the broker's process ends: its connections break, and new ones are
+ * refused.  ZooKeeper sees it when the session ends, 18 s later.
+ *
+ *	[read] registration --> [line] connects, is up, breaks --> pause --+
+ *	   ^    \                                                          |
+ *	   |     \ a line of this registration was up                      |
+ *	   |      v                                                        |
+ *	   |     [probe] one attempt at every advertised listener          |
+ *	   |      |   all refused: dead, by the evidence; pause ----+      |
+ *	   |      |   one is open: [line]                           |      |
+ *	   |      |   one is silent, the rest refused: pause -------+      |
+ *	   +------+-------------------------------------------------+------+
+ *
+ * Silence alone is never evidence, nor a refusal by who was never reached. The
+ * word may be wrong all the same (a firewall that refuses): what follows from
+ * it is fenced, and taken back when a listener answers or the broker registers
+ * anew.  The controller has a witness for each broker, others for the
+ * controller's broker; who is elected keeps what it saw.
+ */
+#include "controller/controller_int.h"
+
+#include "net/peer.h"
+
+/* More listeners than any broker has; beyond it, no word is given. */
+#define PROBES_MAX 32
+#define PROBE_TIMEOUT_MS 1000
+#define MS_NS ((int64_t)1000000)
+#define PAUSE_FIRST_NS (20 * MS_NS)
+#define PAUSE_LAST_NS (1000 * MS_NS)
+#define PAUSE_PROBE_NS (500 * MS_NS)
+#define PAUSE_ABSENT_NS (5000 * MS_NS)
+/* A line that was up so long begins with the shortest pause again. */
+#define CALM_NS (10000 * MS_NS)
+/* Between two moves on the word about one broker. */
+#define MOVE_NS (30000 * MS_NS)
+
+static task_step witness_read, witness_found, witness_line, witness_probe,
+    witness_paused;
+
+struct witness {
+	struct list link; /* controller's witnesses */
+	struct controller *controller;
+	struct task_ref task;
+	int32_t broker_id;
+	/* The registration; what it says is in the batch's memory. */
+	int64_t epoch; /* its czxid; 0: there is none */
+	int64_t owner; /* its session */
+	struct znode_broker node;
+	struct zk_batch *batch;
+	struct zk_op *op;
+	struct peer *line;
+	struct waitq_link line_link;
+	bool up;          /* the line is */
+	bool held;        /* a line of this registration was */
+	int64_t up_ns;    /* since */
+	int64_t pause_ns; /* the last */
+	bool hurry;       /* no pause */
+	struct peer *probes[PROBES_MAX];
+	struct waitq_link probe_links[PROBES_MAX];
+	size_t probe_count;
+	bool dead;
+	int64_t moved_ns; /* 0: nobody moved on its word */
+};
+
+/* --- life ----------------------------------------------------------------- */
+
+static const struct task_class witness_class = {
+	.name = "witness of a broker",
+	.state_size = sizeof(struct witness *),
+};
+
+static struct witness *
+witness_of(struct task *task)
+{
+	return (*(struct witness **)task_state(task));
+}
+
+static void
+witness_setup(struct task *task, void *arg)
+{
+	*(struct witness **)task_state(task) = arg;
+}
+
+static struct witness *
+witness_find(const struct controller *c, int32_t broker_id)
+{
+	LIST_EACH(element, &c->witnesses) {
+		struct witness *w = list_entry(element, struct witness, link);
+
+		if (w->broker_id == broker_id)
+			return (w);
+	}
+	return (NULL);
+}
+
+void
+witness_call(struct controller *c, int32_t broker_id)
+{
+	struct witness *w = witness_find(c, broker_id);
+
+	if (broker_id == c->setup.broker_id)
+		return;
+	if (w != NULL) {
+		w->hurry = true;
+		task_wake_ref(w->task);
+		return;
+	}
+	w = mem_zalloc(sizeof(*w));
+	w->controller = c;
+	w->broker_id = broker_id;
+	list_push_tail(&c->witnesses, &w->link);
+	w->task = task_ref(task_start(c->setup.loop, &witness_class,
+	    witness_read, witness_setup, w));
+}
+
+static void
+probes_end(struct witness *w)
+{
+	while (w->probe_count > 0) {
+		w->probe_count--;
+		peer_free(&w->probes[w->probe_count]);
+	}
+}
+
+static void
+witness_free(struct witness *w)
+{
+	struct task *task = task_of_ref(w->task);
+
+	if (task != NULL)
+		task_cancel(task);
+	probes_end(w);
+	peer_free(&w->line);
+	zk_batch_free(&w->batch);
+	list_remove(&w->link);
+	mem_free(w);
+}
+
+void
+witnesses_keep(struct controller *c, int32_t broker_id)
+{
+	LIST_EACH(element, &c->witnesses) {
+		struct witness *w = list_entry(element, struct witness, link);
+
+		if (w->broker_id != broker_id)
+			witness_free(w);
+	}
+}
+
+/* --- its word ------------------------------------------------------------- */
+
+bool
+witness_says_dead(const struct controller *c, int32_t broker_id,
+    int64_t broker_epoch)
+{
+	const struct witness *w = witness_find(c, broker_id);
+
+	return (w != NULL && w->dead && w->epoch == broker_epoch);
+}
+
+bool
+witness_says_session_dead(const struct controller *c, int32_t broker_id,
+    int64_t owner)
+{
+	const struct witness *w = witness_find(c, broker_id);
+
+	return (w != NULL && w->dead && w->owner == owner);
+}
+
+bool
+witness_may_move(const struct controller *c, int32_t broker_id, int64_t now_ns)
+{
+	const struct witness *w = witness_find(c, broker_id);
+
+	return (w != NULL && (w->moved_ns == 0 ||
+	    now_ns - w->moved_ns >= MOVE_NS));
+}
+
+void
+witness_moved(struct controller *c, int32_t broker_id, int64_t now_ns)
+{
+	struct witness *w = witness_find(c, broker_id);
+
+	CHECK(w != NULL);
+	w->moved_ns = now_ns;
+}
+
+static void
+witness_say_alive(struct witness *w)
+{
+	if (!w->dead)
+		return;
+	w->dead = false;
+	w->controller->evidence_changed = true;
+	controller_look(w->controller);
+}
+
+static void
+witness_say_dead(struct witness *w)
+{
+	if (!w->dead)
+		diag_warn(w->controller->setup.diag, controller, "broker=%d is "
+		    "dead by the evidence: its connection broke and every "
+		    "listener refuses", (int)w->broker_id);
+	w->dead = w->controller->evidence_changed = true;
+	/* Also when it was said before: a move may have had to wait. */
+	controller_look(w->controller);
+}
+
+/* --- the registration ----------------------------------------------------- */
+
+static enum verdict
+witness_pause(struct task *t, int64_t pause_ns)
+{
+	task_sleep(t, pause_ns);
+	return (task_next(t, witness_paused));
+}
+
+static enum verdict
+witness_paused(struct task *t)
+{
+	struct witness *w = witness_of(t);
+
+	if (!task_slept(t) && !w->hurry)
+		return (STEP_WAIT);
+	w->hurry = false;
+	return (task_next(t, witness_read));
+}
+
+static enum verdict
+witness_read(struct task *t)
+{
+	struct witness *w = witness_of(t);
+
+	zk_batch_free(&w->batch);
+	w->batch = zk_batch_new(w->controller->setup.zk);
+	w->op = zk_batch_get(w->batch, znode_broker_path(
+	    zk_batch_arena(w->batch), w->broker_id), NULL);
+	zk_batch_submit(w->batch, t);
+	return (task_next(t, witness_found));
+}
+
+static struct peer *
+witness_peer(struct witness *w, const struct znode_endpoint *endpoint,
+    struct tls *tls)
+{
+	const struct controller_setup *setup = &w->controller->setup;
+	struct peer *peer = peer_new(&(struct peer_setup){
+	    .loop = setup->loop,
+	    .sockets = setup->sockets,
+	    .resolver = setup->resolver,
+	    .tls = tls,
+	    .host = endpoint->host,
+	    .port = endpoint->port,
+	    .client_id = "witness",
+	    .connect_timeout_ms = PROBE_TIMEOUT_MS,
+	    .request_timeout_ms = PROBE_TIMEOUT_MS,
+	    .backoff_ms = PROBE_TIMEOUT_MS,
+	    .response_bytes_max = 1,
+	    .in_flight_max = 1,
+	});
+
+	peer_connect(peer);
+	return (peer);
+}
+
+static enum verdict
+line_begin(struct task *t)
+{
+	struct witness *w = witness_of(t);
+	const struct controller_setup *setup = &w->controller->setup;
+
+	for (size_t i = 0; i < w->node.endpoint_count; i++) {
+		const struct znode_endpoint *endpoint = &w->node.endpoints[i];
+
+		if (endpoint->host == NULL ||
+		    strcmp(endpoint->listener, setup->listener) != 0)
+			continue;
+		w->line = witness_peer(w, endpoint, setup->tls);
+		return (task_next(t, witness_line));
+	}
+	return (witness_pause(t, PAUSE_ABSENT_NS));
+}
+
+/* An attempt tells only whether somebody listens: no TLS is spoken. */
+static enum verdict
+probe_begin(struct task *t)
+{
+	struct witness *w = witness_of(t);
+
+	if (w->node.endpoint_count == 0 || w->node.endpoint_count > PROBES_MAX)
+		return (line_begin(t));
+	for (size_t i = 0; i < w->node.endpoint_count; i++) {
+		const struct znode_endpoint *endpoint = &w->node.endpoints[i];
+
+		if (endpoint->host == NULL) {
+			probes_end(w);
+			return (line_begin(t));
+		}
+		w->probes[w->probe_count++] = witness_peer(w, endpoint, NULL);
+	}
+	return (task_next(t, witness_probe));
+}
+
+static enum verdict
+witness_found(struct task *t)
+{
+	struct witness *w = witness_of(t);
+	const struct zk_op *read = w->op;
+
+	if (!zk_batch_done(w->batch))
+		return (STEP_WAIT);
+	if (read->rc != ZK_OK || !znode_broker_decode(read->answer,
+		zk_batch_arena(w->batch), &w->node)) {
+		w->epoch = w->owner = 0;
+		witness_say_alive(w);
+		return (witness_pause(t, PAUSE_ABSENT_NS));
+	}
+	if (read->stat.czxid != w->epoch) {
+		w->held = false;
+		witness_say_alive(w);
+	}
+	w->epoch = read->stat.czxid;
+	w->owner = read->stat.ephemeral_owner;
+	return (w->held ? probe_begin(t) : line_begin(t));
+}
+
+/* --- the line ------------------------------------------------------------- */
+
+static enum verdict
+witness_line(struct task *t)
+{
+	struct witness *w = witness_of(t);
+	int64_t now_ns = loop_now_ns(task_loop(t));
+
+	waitq_join(peer_changed(w->line), &w->line_link, t);
+	if (peer_connected(w->line)) {
+		if (!w->up) {
+			w->up_ns = now_ns;
+			diag_debug(w->controller->setup.diag, controller,
+			    "broker=%d is watched by broker=%d",
+			    (int)w->broker_id,
+			    (int)w->controller->setup.broker_id);
+		}
+		w->up = w->held = true;
+		witness_say_alive(w);
+		return (STEP_WAIT);
+	}
+	/* Not a word yet of the first attempt. */
+	if (peer_last_error(w->line) == PEER_OK)
+		return (STEP_WAIT);
+	peer_free(&w->line);
+	if (w->up && now_ns - w->up_ns >= CALM_NS)
+		w->pause_ns = 0;
+	w->up = w->hurry = false;
+	w->pause_ns = w->pause_ns == 0 ? PAUSE_FIRST_NS : w->pause_ns * 2;
+	if (w->pause_ns > PAUSE_LAST_NS)
+		w->pause_ns = PAUSE_LAST_NS;
+	return (witness_pause(t, w->pause_ns));
+}
+
+/* --- probes --------------------------------------------------------------- */
+
+static enum verdict
+witness_probe(struct task *t)
+{
+	struct witness *w = witness_of(t);
+	bool open = false, waits = false, refused = true;
+
+	for (size_t i = 0; i < w->probe_count; i++) {
+		enum peer_error error;
+
+		waitq_join(peer_changed(w->probes[i]), &w->probe_links[i], t);
+		error = peer_last_error(w->probes[i]);
+		open = open || peer_connected(w->probes[i]);
+		waits = waits || error == PEER_OK;
+		refused = refused && error == PEER_REFUSED;
+	}
+	if (open) {
+		probes_end(w);
+		witness_say_alive(w);
+		return (line_begin(t));
+	}
+	if (waits)
+		return (STEP_WAIT);
+	probes_end(w);
+	if (refused)
+		witness_say_dead(w);
+	w->hurry = false;
+	return (witness_pause(t, PAUSE_PROBE_NS));
+}

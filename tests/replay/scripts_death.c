@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Brokers that are dead by the evidence before ZooKeeper says so; and evidence
+ * that is wrong.  A session lasts six seconds here, so what has happened after
+ * two was not its end. */
+#include "tests/replay/scripts.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#define SOON_MS 2000
+/* Between two moves on the evidence about one broker. */
+#define MOVE_MS 30000
+
+static bool
+is_registered(struct replay *r, int id)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), ZNODE_BROKER_IDS "/%d", id);
+	return (zk_fake_get(r->fake, path, &(struct slice){ NULL, 0 },
+	    &(struct zk_stat){ 0 }));
+}
+
+static int32_t
+epoch_now(struct replay *r)
+{
+	struct slice data;
+	struct zk_stat stat;
+	int32_t epoch = -1;
+
+	if (!zk_fake_get(r->fake, ZNODE_CONTROLLER_EPOCH, &data, &stat) ||
+	    !znode_epoch_decode(data, &epoch))
+		replay_fault(r, "there is no epoch");
+	return (epoch);
+}
+
+static int
+seat_of(struct replay *r)
+{
+	struct znode_controller seat;
+	struct slice data;
+	struct zk_stat stat;
+
+	return (zk_fake_get(r->fake, ZNODE_CONTROLLER, &data, &stat) &&
+	    znode_controller_decode(data, &seat) ? seat.broker_id : 0);
+}
+
+/* How many partitions it leads; what is written about all in `*versions`. */
+static int
+count_led(struct replay *r, int leader, int64_t *versions)
+{
+	int led = 0;
+
+	*versions = 0;
+	for (int i = 0; i < 3; i++)
+		for (int32_t p = 0; p < 4; p++) {
+			struct znode_state state;
+			struct arena arena;
+			int32_t version;
+			char name[16];
+
+			arena_init(&arena, 0);
+			snprintf(name, sizeof(name), "t%d", i);
+			if (replay_state(r, name, p, &arena, &state,
+				&version)) {
+				led += state.leader == leader;
+				*versions += version;
+			}
+			arena_fini(&arena);
+		}
+	return (led);
+}
+
+static void
+make_cluster(struct replay *r)
+{
+	replay_run(r, 3000);
+	make_topics(r, 3);
+	replay_run(r, 2000);
+}
+
+static void
+refuse(struct replay *r, int a, int b, bool cut)
+{
+	char from[8], to[8];
+
+	snprintf(from, sizeof(from), "b%d", a);
+	snprintf(to, sizeof(to), "b%d", b);
+	fabric_refuse(r->fabric, from, to, cut);
+}
+
+static void
+silence(struct replay *r, int a, int b, bool cut)
+{
+	char from[8], to[8];
+
+	snprintf(from, sizeof(from), "b%d", a);
+	snprintf(to, sizeof(to), "b%d", b);
+	fabric_cut(r->fabric, from, to, cut);
+}
+
+/* --- 1: they are dead ----------------------------------------------------- */
+
+static void
+script_broker(struct replay *r)
+{
+	int id;
+
+	make_cluster(r);
+	id = some_plane(r, replay_active(r));
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	if (!is_registered(r, id))
+		replay_fault(r, "b%d's session is over", id);
+	check_relieved(r, id);
+	replay_run(r, SETTLE_MS);
+	replay_check(r);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_controller(struct replay *r)
+{
+	int id;
+
+	make_cluster(r);
+	id = replay_active(r);
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	if (!is_registered(r, id))
+		replay_fault(r, "b%d's session is over", id);
+	if (replay_active(r) == 0)
+		replay_fault(r, "nobody is controller");
+	check_relieved(r, id);
+	replay_run(r, SETTLE_MS);
+	replay_check(r);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+}
+
+/* One after the other, until one is left. */
+static void
+script_both(struct replay *r)
+{
+	int first, second;
+
+	make_cluster(r);
+	first = replay_active(r);
+	replay_kill(r, first);
+	replay_run(r, some_ms(r, 1000));
+	second = some_plane(r, first);
+	replay_kill(r, second);
+	replay_run(r, SETTLE_MS);
+	replay_check(r);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_off(struct replay *r)
+{
+	int active, id;
+	int64_t before, after;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	count_led(r, id, &before);
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	count_led(r, id, &after);
+	if (before != after)
+		replay_fault(r, "states were written on the evidence");
+	replay_run(r, SETTLE_MS);
+	check_relieved(r, id);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+	active = replay_active(r);
+	replay_kill(r, active);
+	replay_run(r, SOON_MS);
+	if (seat_of(r) != active)
+		replay_fault(r, "/controller was removed on the evidence");
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- 2: it lives, but its port refuses ------------------------------------ */
+
+/* t5/0 is led by its first replica again. */
+static void
+lead_again(struct replay *r, int id, int other)
+{
+	struct seen seen;
+
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ other, id }, 2, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot be in sync", id);
+	unsee(&seen);
+	put(r, ZNODE_PREFERRED_ELECTION, "{\"version\":1,\"partitions\":"
+	    "[{\"topic\":\"t5\",\"partition\":0}]}");
+	replay_run(r, 500);
+	see(r, &seen, "t5");
+	if (seen.state.leader != id)
+		replay_fault(r, "b%d does not lead again", id);
+	unsee(&seen);
+}
+
+static void
+must_lead(struct replay *r, int id, bool leads)
+{
+	struct seen seen;
+
+	see(r, &seen, "t5");
+	if ((seen.state.leader == id) != leads)
+		replay_fault(r, "t5/0 is led by b%d", (int)seen.state.leader);
+	unsee(&seen);
+}
+
+/* As its leader it proposes what it believes; as a member it is proposed. */
+static void
+must_be_fenced(struct replay *r, const struct seen *old, int id, int other)
+{
+	struct seen now;
+
+	if (alter(r, old, (int32_t[]){ id }, 1, 0) !=
+	    ERR_FENCED_LEADER_EPOCH)
+		replay_fault(r, "the suspect was not fenced");
+	see(r, &now, "t5");
+	if (alter(r, &now, (int32_t[]){ other, id }, 2, 0) !=
+	    ERR_INELIGIBLE_REPLICA)
+		replay_fault(r, "the suspect was taken into an ISR");
+	unsee(&now);
+}
+
+static void
+script_wrong(struct replay *r)
+{
+	int active, id;
+	int64_t before, after;
+	struct seen old;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", id, active);
+	replay_run(r, 1000);
+	must_lead(r, id, true);
+	see(r, &old, "t5");
+	refuse(r, active, id, true);
+	replay_run(r, SOON_MS);
+	check_relieved(r, id);
+	must_lead(r, id, false);
+	must_be_fenced(r, &old, id, active);
+	unsee(&old);
+	count_led(r, id, &before);
+	replay_run(r, 5000);
+	count_led(r, id, &after);
+	if (before != after || !is_registered(r, id))
+		replay_fault(r, "more was written than once");
+	/* Reached again: a candidate; lost again: not so soon. */
+	refuse(r, active, id, false);
+	replay_run(r, SOON_MS);
+	lead_again(r, id, active);
+	refuse(r, active, id, true);
+	replay_run(r, 5000);
+	must_lead(r, id, true);
+	replay_run(r, MOVE_MS);
+	must_lead(r, id, false);
+	refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_alone(struct replay *r)
+{
+	struct seen seen;
+	int active, id;
+	int32_t epoch;
+
+	/* Where nobody else can, it goes on. */
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	put(r, "/config/topics/t5", "{\"version\":1,\"config\":"
+	    "{\"unclean.leader.election.enable\":\"true\"}}");
+	put_topic(r, "t5", id, active);
+	replay_run(r, 1000);
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ id }, 1, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot be alone", id);
+	epoch = seen.state.leader_epoch;
+	unsee(&seen);
+	refuse(r, active, id, true);
+	replay_run(r, SOON_MS);
+	see(r, &seen, "t5");
+	if (seen.state.leader != id || seen.state.leader_epoch != epoch)
+		replay_fault(r, "an ISR of one suspect was touched");
+	unsee(&seen);
+	refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_controller_wrong(struct replay *r)
+{
+	int active, next;
+	int32_t epoch;
+
+	make_cluster(r);
+	active = replay_active(r);
+	epoch = epoch_now(r);
+	for (int id = 1; id <= 3; id++)
+		if (id != active)
+			refuse(r, active, id, true);
+	replay_run(r, SOON_MS);
+	next = replay_active(r);
+	if (epoch_now(r) == epoch || next == 0)
+		replay_fault(r, "epoch %d came after %d, b%d is controller",
+		    (int)epoch_now(r), (int)epoch, next);
+	/* Should it be elected anew, the other has its turn, once. */
+	replay_run(r, SETTLE_MS);
+	if (epoch_now(r) > epoch + 2)
+		replay_fault(r, "it was sent away again and again");
+	for (int id = 1; id <= 3; id++)
+		if (id != active)
+			refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- 3: half-cut ---------------------------------------------------------- */
+
+/* Silence is no evidence, whoever lives or dies behind it. */
+static void
+script_half_cut(struct replay *r)
+{
+	int active, id;
+	int64_t before, after;
+	int32_t epoch;
+	int led;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	epoch = epoch_now(r);
+	led = count_led(r, id, &before);
+	silence(r, active, id, true);
+	replay_run(r, 15000);
+	if (count_led(r, id, &after) != led || before != after ||
+	    epoch_now(r) != epoch)
+		replay_fault(r, "silence was taken for evidence");
+	if (random_below(&r->random, 2) == 0) {
+		replay_kill(r, id);
+		replay_run(r, SOON_MS);
+		if (count_led(r, id, &after) != led || before != after)
+			replay_fault(r, "what is silent was found dead");
+		replay_run(r, SETTLE_MS);
+		check_relieved(r, id);
+	}
+	silence(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- 4: a successor is elected meanwhile ---------------------------------- */
+
+struct late_oust {
+	int id; /* whose write stays on its way; 0: none yet */
+};
+
+static void
+hold_oust(struct replay *r, int id, const struct zk_op *op)
+{
+	struct late_oust *late = r->script;
+
+	if (late->id != 0 || op->kind != ZK_OP_MULTI || op->part_count != 2 ||
+	    op->parts[1].kind != ZK_OP_DELETE ||
+	    strcmp(op->parts[1].path, ZNODE_CONTROLLER) != 0)
+		return;
+	late->id = id;
+	zk_fake_cut(r->fake, replay_driver(r, id), true);
+}
+
+static void
+script_successor(struct replay *r)
+{
+	struct late_oust late = { 0 };
+	int32_t epoch;
+	int dead, next;
+
+	make_cluster(r);
+	r->script = &late;
+	r->on_write = hold_oust;
+	dead = replay_active(r);
+	replay_kill(r, dead);
+	replay_run(r, SOON_MS);
+	if (late.id == 0)
+		replay_fault(r, "nobody removed /controller");
+	next = replay_active(r);
+	epoch = epoch_now(r);
+	if (next == 0 || next == late.id)
+		replay_fault(r, "b%d is controller", next);
+	if (late.id != 0)
+		zk_fake_cut(r->fake, replay_driver(r, late.id), false);
+	replay_run(r, SOON_MS);
+	if (replay_active(r) != next || epoch_now(r) != epoch)
+		replay_fault(r, "the successor was sent away");
+	r->on_write = NULL;
+	replay_run(r, SETTLE_MS);
+}
+
+/* --- 5: what is believed is stale ----------------------------------------- */
+
+/* The dead controller wrote and told nobody: its write counts. */
+static void
+script_stale(struct replay *r)
+{
+	struct znode_state state;
+	struct buffer json = BUFFER_EMPTY;
+	struct seen seen;
+	char path[64];
+	int dead, heir;
+
+	make_cluster(r);
+	dead = replay_active(r);
+	heir = some_plane(r, dead);
+	replay_kill(r, dead);
+	see(r, &seen, "t1");
+	state = seen.state;
+	state.leader = heir;
+	state.leader_epoch++;
+	state.isr = (int32_t[]){ heir };
+	state.isr_count = 1;
+	znode_state_encode(&state, &json);
+	snprintf(path, sizeof(path), "/brokers/topics/t1/partitions/0/state");
+	zk_fake_put(r->fake, path, buffer_slice(&json));
+	buffer_fini(&json);
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t1");
+	if (seen.state.leader != heir || seen.state.isr_count != 1)
+		replay_fault(r, "t1/0 is led by b%d with %d in sync, not by "
+		    "b%d alone", (int)seen.state.leader,
+		    (int)seen.state.isr_count, heir);
+	unsee(&seen);
+}
+
+const struct script death_scripts[] = {
+	{ "evidence-broker", script_broker },
+	{ "evidence-seat", script_controller },
+	{ "evidence-both", script_both },
+	{ "evidence-off", script_off, 0,
+	    "barnabas.evidence.brokers.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n" },
+	/* The suspect would have evidence, too. */
+	{ "evidence-wrong", script_wrong, 0,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "evidence-alone", script_alone, 0,
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "seat-wrong", script_controller_wrong },
+	{ "half-cut", script_half_cut },
+	{ "successor", script_successor },
+	{ "belief-stale", script_stale },
+	{ "belief-off", script_controller, 0,
+	    "barnabas.takeover.belief.enable=false\n" },
+	{ NULL },
+};
