@@ -436,6 +436,17 @@ script_reassign_cancelled(struct replay *r)
 	must_be_on(r, (int32_t[]){ way.old[1], way.old[0] }, way.new[0]);
 }
 
+/* The controller, which is to be another one. */
+static int
+controller_but(struct replay *r, int32_t not)
+{
+	while (replay_active(r) == 0 || replay_active(r) == not) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+	}
+	return (replay_active(r));
+}
+
 /* Who loses its replica is away when the move ends; told when it is back. */
 static void
 script_reassign_away(struct replay *r)
@@ -443,10 +454,7 @@ script_reassign_away(struct replay *r)
 	struct way way;
 
 	find_way(r, &way);
-	while (replay_active(r) == 0 || replay_active(r) == way.old[0]) {
-		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
-		replay_run(r, 3000);
-	}
+	(void)controller_but(r, way.old[0]);
 	if (move_until_told(r, way.new, 2) != ERR_NONE)
 		replay_fault(r, "the move was refused");
 	replay_run(r, some_ms(r, 1000));
@@ -458,6 +466,47 @@ script_reassign_away(struct replay *r)
 	replay_start(r, way.old[0]);
 	replay_run(r, SETTLE_MS);
 	must_be_on(r, way.new, way.old[0]);
+}
+
+/* Who is to go hears nothing of the controller, which dies then: the next one
+ * tells it. */
+static void
+script_reassign_untold(struct replay *r)
+{
+	bool ends = random_below(&r->random, 2) == 0;
+	struct way way;
+	char from[8], to[8];
+	int controller;
+	int32_t goes;
+
+	find_way(r, &way);
+	goes = ends ? way.old[0] : way.new[0];
+	controller = controller_but(r, goes);
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, 1000);
+	snprintf(from, sizeof(from), "b%d", controller);
+	snprintf(to, sizeof(to), "b%d", (int)goes);
+	fabric_cut(r->fabric, from, to, true);
+	if (ends)
+		catch_up(r);
+	else if (move_until_told(r, NULL, 0) != ERR_NONE)
+		replay_fault(r, "the move was not called off");
+	replay_run(r, some_ms(r, 3000));
+	replay_kill(r, controller);
+	replay_run(r, 1000);
+	fabric_cut(r->fabric, from, to, false);
+	replay_run(r, SETTLE_MS);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+	/* Who was controller may have to catch up. */
+	if (ends)
+		catch_up_those(r, way.new, 2);
+	replay_run(r, SETTLE_MS);
+	if (ends)
+		must_be_on(r, way.new, goes);
+	else
+		must_be_on(r, (int32_t[]){ way.old[1], way.old[0] }, goes);
 }
 
 static void
@@ -619,6 +668,7 @@ const struct script alter_scripts[] = {
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
 	{ "reassign-away", script_reassign_away },
+	{ "reassign-untold", script_reassign_untold },
 	{ "reassign-overwritten", script_reassign_overwritten },
 	{ "reassign-node", script_reassign_node },
 	{ "balance", script_balance, 0,

@@ -302,6 +302,45 @@ script_alone(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* Nor is anybody elected from outside an ISR of which one may live, whatever
+ * the topic allows and whoever else is gone. */
+static void
+script_unclean(struct replay *r)
+{
+	struct seen seen;
+	int active, id, dead;
+	bool whole;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	dead = 6 - active - id;
+	put(r, "/config/topics/t1", "{\"version\":1,\"config\":"
+	    "{\"unclean.leader.election.enable\":\"true\"}}");
+	see(r, &seen, "t1");
+	if (seen.state.leader == active) {
+		unsee(&seen);
+		return;
+	}
+	if (alter(r, &seen, (int32_t[]){ id, dead }, 2, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot leave the ISR", active);
+	unsee(&seen);
+	refuse(r, active, id, true);
+	replay_kill(r, dead);
+	replay_run(r, SOON_MS);
+	see(r, &seen, "t1");
+	/* Else the living one was taken out before the other died. */
+	whole = seen.state.isr_count == 2 || seen.state.isr[0] == id;
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t1");
+	if (whole && seen.state.leader == active)
+		replay_fault(r, "b%d leads from outside the ISR", active);
+	unsee(&seen);
+	refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
 static void
 script_controller_wrong(struct replay *r)
 {
@@ -457,6 +496,8 @@ const struct script death_scripts[] = {
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "evidence-alone", script_alone, 0,
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "evidence-unclean", script_unclean, 0,
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "seat-wrong", script_controller_wrong },
 	{ "half-cut", script_half_cut },
