@@ -26,7 +26,9 @@ static bool
 is_due(const struct controller *c, const struct live_broker *broker,
     int64_t now_ns)
 {
-	return (!broker->suspect && is_evident(c, broker) &&
+	/* Who stops in an orderly way leads nothing any more. */
+	return (!broker->suspect && !broker->shutting_down &&
+	    is_evident(c, broker) &&
 	    c->setup.options->evidence_brokers_enable &&
 	    witness_may_move(c, broker->id, now_ns));
 }

@@ -202,7 +202,7 @@ static void
 witness_say_dead(struct witness *w)
 {
 	if (!w->dead)
-		diag_warn(w->controller->setup.diag, controller, "broker=%d is "
+		diag_info(w->controller->setup.diag, controller, "broker=%d is "
 		    "dead by the evidence: its connection broke and every "
 		    "listener refuses", (int)w->broker_id);
 	w->dead = w->controller->evidence_changed = true;
