@@ -170,16 +170,24 @@ isr_member_missing(const struct controller *c, const struct partition *p)
 	return (false);
 }
 
-/* A follower outside the ISR went: nothing to write, but to be shown. */
+/* A follower outside the ISR went, or has a log again: nothing to write, but to
+ * be shown. */
 static void
-followers_missing(struct controller *c, struct partition *p)
+show_followers(struct controller *c, struct partition *p)
 {
-	for (int32_t i = 0; i < p->replica_count; i++)
-		if (p->replicas[i].state == REPLICA_ONLINE &&
-		    !replica_live(c, p, p->replicas[i].broker)) {
-			replica_enter(&p->replicas[i], REPLICA_OFFLINE);
-			orders_show(c, p);
-		}
+	for (int32_t i = 0; i < p->replica_count; i++) {
+		struct assigned *replica = &p->replicas[i];
+		bool lives = replica_live(c, p, replica->broker);
+
+		if (replica->state == REPLICA_ONLINE && !lives)
+			replica_enter(replica, REPLICA_OFFLINE);
+		else if (replica->state == REPLICA_OFFLINE && lives &&
+		    !replica->stopped)
+			replica_enter(replica, REPLICA_ONLINE);
+		else
+			continue;
+		orders_show(c, p);
+	}
 }
 
 /* Of a topic that goes: who is not there cannot delete. */
@@ -208,7 +216,7 @@ collect_partition(struct controller *c, struct partition *p, bool leaders_only)
 	else if (!leaders_only && isr_member_missing(c, p))
 		rewrite_add(c, p);
 	else if (!leaders_only)
-		followers_missing(c, p);
+		show_followers(c, p);
 }
 
 void

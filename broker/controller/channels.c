@@ -339,6 +339,12 @@ channel_take_partition(struct channel *channel, struct topic *topic,
 		return;
 	if (answer->error_code == ERR_NONE)
 		replica->unconfirmed_epoch = 0;
+	/* It had no log to lead from, and follows now. */
+	if (answer->error_code == ERR_NONE && replica->dir_offline) {
+		replica->dir_offline = false;
+		channel->controller->dirs_changed = true;
+		controller_look(channel->controller);
+	}
 	if (answer->error_code != ERR_KAFKA_STORAGE_ERROR ||
 	    replica->dir_offline)
 		return;

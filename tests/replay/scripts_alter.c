@@ -245,6 +245,48 @@ script_alter_conflict(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* --- a replica that has a log again --------------------------------------- */
+
+/* Told to lead it had none (its disk is a new one), told to follow it made one:
+ * it may be in sync again, without registering anew. */
+static void
+script_log_back(struct replay *r)
+{
+	struct buffer json = BUFFER_EMPTY;
+	struct seen seen;
+	int lost, other;
+
+	make_replicas(r);
+	see(r, &seen, "t1");
+	lost = seen.state.leader;
+	unsee(&seen);
+	replay_break_replica(r, lost, "t1", 0, true);
+	znode_log_dir_event_encode(lost, &json);
+	zk_fake_put(r->fake, ZNODE_LOG_DIR_EVENTS "/log_dir_event_0000000001",
+	    buffer_slice(&json));
+	buffer_fini(&json);
+	replay_run(r, 3000);
+	see(r, &seen, "t1");
+	if (seen.state.leader == lost)
+		replay_fault(r, "b%d leads what it has not", lost);
+	other = 6 - lost - seen.state.leader;
+	if (alter(r, &seen, (int32_t[]){ 1, 2, 3 }, 3, 0) !=
+	    ERR_INELIGIBLE_REPLICA)
+		replay_fault(r, "who has no log was taken");
+	unsee(&seen);
+	replay_break_replica(r, lost, "t1", 0, false);
+	/* All are told of another epoch. */
+	replay_kill_bounced(r, other);
+	replay_run(r, 12000);
+	replay_start(r, other);
+	replay_run(r, 3000);
+	see(r, &seen, "t1");
+	if (alter_until_told(r, &seen, (int32_t[]){ 1, 2, 3 }, 3) != ERR_NONE)
+		replay_fault(r, "who has a log again was not taken");
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- replicas that move --------------------------------------------------- */
 
 /* t0/0, of replicas `old`, is to have `new` instead; what they have in common
@@ -665,6 +707,7 @@ const struct script alter_scripts[] = {
 	{ "alter-lost", script_alter_lost },
 	{ "alter-stale", script_alter_stale },
 	{ "alter-conflict", script_alter_conflict },
+	{ "log-back", script_log_back },
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
 	{ "reassign-away", script_reassign_away },
