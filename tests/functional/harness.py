@@ -103,13 +103,14 @@ def zookeeper_serves(port, host="127.0.0.1"):
 class ZooKeeper:
     """Debian's ZooKeeper, one server."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tick_ms=500):
+        """A session lasts two ticks at least, and at most twenty."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.process = None
         (self.folder / "zoo.cfg").write_text(
-            f"tickTime=500\ndataDir={self.folder}/data\n"
+            f"tickTime={tick_ms}\ndataDir={self.folder}/data\n"
             f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             "admin.enableServer=false\nmaxClientCnxns=0\n"
             "4lw.commands.whitelist=*\n")
