@@ -13,8 +13,15 @@
  *
  * A fetch that waits holds no bytes: what the first read found is given back,
  * so that segments may go, and read again at the end.
+ *
+ * A follower has one fetch under way: what it is told to follow meanwhile waits
+ * for the answer, and so do those whose records wait for all replicas.  So once
+ * this broker has begun to lead something, followers are answered soon, and
+ * then less and less so: the next fetch may have it.
  */
 #include "replica/fetch_int.h"
+
+#define SOON_NS (2 * NANOS_PER_MILLI)
 
 static task_step fetch_cold, fetch_cold_read, fetch_await_bytes, fetch_last,
     fetch_convert, fetch_converted;
@@ -41,6 +48,21 @@ fetch_part_begin(struct fetch_part *part)
 	part->link = (struct waitq_link){ 0 };
 }
 
+/* Waits at most half as long as it is since a leadership began. */
+static void
+fetch_hasten(struct fetch *f)
+{
+	const int64_t now = loop_now_ns(f->loop);
+	int64_t wait = (now - atomic_load(&f->replicas->led_ns)) / 2;
+
+	if (f->replica_id < 0)
+		return;
+	if (wait < SOON_NS)
+		wait = SOON_NS;
+	if (now + wait < f->state->deadline_ns)
+		f->state->deadline_ns = now + wait;
+}
+
 void
 fetch_run(struct fetch *f)
 {
@@ -62,6 +84,7 @@ fetch_run(struct fetch *f)
 	state->parts = parts;
 	state->deadline_ns = loop_now_ns(f->loop) +
 	    (int64_t)f->max_wait_ms * NANOS_PER_MILLI;
+	fetch_hasten(f);
 	fetch_resolve(f);
 	if (!fetch_is_hot(f)) {
 		fetch_task_begin(f, fetch_cold);
@@ -216,9 +239,14 @@ fetch_await_bytes(struct task *t)
 		if (f->parts[i].replica != NULL)
 			waitq_join(&f->parts[i].replica->readable,
 			    &f->parts[i].link, t);
-	if (!late && !fetch_is_ready(f))
-		return (STEP_WAIT);
-	return (task_next(t, fetch_last));
+	if (late || fetch_is_ready(f))
+		return (task_next(t, fetch_last));
+	if (f->replica_id >= 0) {
+		waitq_join(&f->replicas->led, &f->state->led, t);
+		fetch_hasten(f);
+		task_set_deadline(t, f->state->deadline_ns);
+	}
+	return (STEP_WAIT);
 }
 
 static enum verdict
@@ -300,6 +328,7 @@ static void
 fetch_finish(struct fetch *f)
 {
 	fetch_count_waiting(f, false);
+	waitq_leave(&f->replicas->led, &f->state->led);
 	fetch_count(f);
 	for (size_t i = 0; i < f->part_count; i++) {
 		struct fetch_part *part = &f->parts[i];

@@ -24,6 +24,7 @@ struct fetch_int {
 	bool abandoned;
 	bool at_once;        /* found by a read: no reason to wait */
 	int64_t deadline_ns;
+	struct waitq_link led; /* a follower's, while it waits */
 	int64_t read_bytes;
 };
 

@@ -221,6 +221,7 @@ order_share_done(struct work *work)
 	if (--order->running > 0)
 		return;
 	order_answer(order);
+	waitq_wake(&order->replicas->led);
 	order->done = true;
 	task_wake_ref(order->task);
 }

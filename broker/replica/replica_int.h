@@ -236,6 +236,9 @@ struct replicas {
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	struct moves moves;
+	/* When a leadership began last, monotonic: fetch.c. */
+	atomic_int_least64_t led_ns;
+	struct waitq led; /* fetches of followers, for when one begins */
 	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;

@@ -55,6 +55,8 @@ replicas_new(const struct replicas_setup *setup)
 	replicas->records = work_queue_new_apart(setup->scheduler, "records",
 	    replicas->dir_workers);
 	atomic_init(&replicas->controller_epoch, -1);
+	atomic_init(&replicas->led_ns, INT64_MIN / 2);
+	waitq_init(&replicas->led);
 	storage_set_high_watermarks(setup->storage, high_watermark_of,
 	    replicas);
 	traffic_register(replicas);
@@ -113,6 +115,7 @@ replicas_free(struct replicas **replicas)
 	append_dirs_free(gone);
 	orders_again_fini(gone);
 	moves_fini(gone);
+	waitq_fini(&gone->led);
 	fetchers_free(&gone->fetchers);
 	isr_proposer_free(&gone->proposer);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);

@@ -409,6 +409,8 @@ replica_lead(struct replica *replica, const struct role *role)
 	replica_publish(replica);
 	lock_release(&replica->state);
 	isr_fini(&before);
+	if (!led)
+		atomic_store(&replicas->led_ns, clock_mono_ns(replicas->clock));
 	role_say(replica, led ? "goes on as leader" : "became leader");
 	replica_tell_high_watermark(replica);
 	replica_wake(replica);
