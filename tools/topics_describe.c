@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "tools/json_out.h"
+#include "tools/moves.h"
 #include "tools/topics.h"
 
 typedef struct metadata_response_topic topic_facts;
@@ -90,18 +91,8 @@ ids_hold(const int32_t *ids, int32_t count, int32_t id)
 static const move_facts *
 move_of(const struct described *d, const partition_facts *partition)
 {
-	const struct list_partition_reassignments_response *moves =
-	    d->facts->moves;
-
-	for (int32_t i = 0; moves != NULL && i < moves->topics_count; i++) {
-		if (!slice_equal(moves->topics[i].name, d->topic->name))
-			continue;
-		for (int32_t k = 0; k < moves->topics[i].partitions_count; k++)
-			if (moves->topics[i].partitions[k].partition_index ==
-			    partition->partition_index)
-				return (&moves->topics[i].partitions[k]);
-	}
-	return (NULL);
+	return (moves_find(d->facts->moves, d->topic->name,
+	    partition->partition_index));
 }
 
 /* A move that has ended since is none: its replicas are not there any more. */
@@ -188,6 +179,52 @@ static void
 described_fini(struct described *d)
 {
 	mem_free(d->partitions);
+}
+
+/* --- counts --------------------------------------------------------------- */
+
+static const struct topics_wanted wanted_under_replicated = {
+	.under_replicated = true
+};
+static const struct topics_wanted wanted_unavailable = {
+	.unavailable = true
+};
+static const struct topics_wanted wanted_under_min_isr = {
+	.under_min_isr = true
+};
+
+static bool
+is_one_of(struct described *d, const struct topics_wanted *wanted,
+    const partition_facts *partition)
+{
+	d->wanted = wanted;
+	return (is_shown(d, partition));
+}
+
+void
+topics_count(const struct topics_facts *facts,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct topics_counts *out)
+{
+	struct described d;
+
+	*out = (struct topics_counts) { 0 };
+	for (size_t i = 0; i < count; i++) {
+		described_init(&d, facts, &wanted_unavailable, topics[i]);
+		for (int32_t p = 0; p < topics[i]->partitions_count; p++) {
+			const partition_facts *part = d.partitions[p];
+			const bool gone =
+			    is_one_of(&d, &wanted_unavailable, part);
+
+			out->partitions++;
+			out->unavailable += gone;
+			out->under_replicated +=
+			    is_one_of(&d, &wanted_under_replicated, part);
+			out->under_min_isr += !gone &&
+			    is_one_of(&d, &wanted_under_min_isr, part);
+		}
+		described_fini(&d);
+	}
 }
 
 /* --- text ----------------------------------------------------------------- */

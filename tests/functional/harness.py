@@ -328,6 +328,23 @@ class Broker:
             self.process = None
 
 
+def start_cluster(make, count, prepare=None, **options):
+    """Brokers 0, 1, ... of one cluster, registered all; make(id, **options)
+    makes one.  The first one is the controller, which makes topics."""
+    brokers = [make(n, **options) for n in range(count)]
+    for broker in brokers if prepare else ():
+        prepare(broker)
+    brokers[0].start()
+    for broker in brokers[1:]:
+        broker.launch()
+    for broker in brokers:
+        broker.wait_ready()
+    with Zk(brokers[0]) as zk:
+        wait_until(lambda: len(zk.get_children("/brokers/ids")) == count,
+                   what="all are registered")
+    return brokers
+
+
 def run(*command, stdin=None, check=True, seconds=180):
     """Runs a command to its end; returns CompletedProcess with bytes."""
     done = subprocess.run(

@@ -22,23 +22,11 @@ QUICK = {"replica.lag.time.max.ms": 2000, "replica.fetch.backoff.ms": 50}
 def make_brokers(make_broker):
     """make(count, **options): brokers of one cluster, started."""
     def make(count, prepare=None, **options):
-        brokers = [make_broker(n, **options) for n in range(count)]
-        for broker in brokers if prepare else ():
-            prepare(broker)
-        for broker in brokers:
+        def quick(broker):
+            if prepare:
+                prepare(broker)
             broker.options.update(QUICK)
-            # the first one is the controller, which makes topics
-            if broker is brokers[0]:
-                broker.start()
-            else:
-                broker.launch()
-        for broker in brokers:
-            broker.wait_ready()
-        with harness.Zk(brokers[0]) as zk:
-            harness.wait_until(
-                lambda: len(zk.get_children("/brokers/ids")) == count,
-                what="all are registered")
-        return brokers
+        return harness.start_cluster(make_broker, count, quick, **options)
     return make
 
 
