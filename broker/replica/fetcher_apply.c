@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an answer does to a log.  Batches are appended on the fetcher's loop, as
- * a produce's are: when the partition's lock is free and its directory quick.
- * Else they are copied and a worker appends them; the fetcher goes on with the
- * others.  All copies together are at most replica.fetch.response.max.bytes;
- * what does not fit is asked for again.  Truncations, and syncs for
- * flush.messages, are a worker's.
+ * a produce's are: when the partition's lock is free, its directory quick, and
+ * no leader epoch begins with them.  Else they are copied and a worker appends
+ * them; the fetcher goes on with the others.  All copies together are at most
+ * replica.fetch.response.max.bytes; what does not fit is asked for again.
+ * Truncations, and syncs for flush.messages, are a worker's.
  */
 #include "replica/fetcher_int.h"
 
