@@ -164,6 +164,23 @@ test_isr_commit(void)
 	isr_fini(&isr);
 }
 
+/* What an older fetch told of its broker does not count for this one. */
+static void
+test_isr_epochs(void)
+{
+	struct isr_member member = { .broker = 2, .broker_epoch = -1 };
+	struct isr_fetch fetch = { .broker_epoch = 7 };
+
+	CU_ASSERT(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, 7);
+	fetch.broker_epoch = 6;
+	CU_ASSERT_FALSE(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, 7);
+	fetch.broker_epoch = -1;
+	CU_ASSERT(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, -1);
+}
+
 /* --- in-sync replicas ----------------------------------------------------- */
 
 static void
@@ -189,9 +206,18 @@ stage_answer_alter(struct stage *s, enum error top, enum error error,
 		.partitions_count = 1,
 	};
 
+	int32_t isr[8];
+
 	wire_init(&message_alter_partition_response, &response);
 	answer.isr = part->new_isr;
 	answer.isr_count = part->new_isr_count;
+	if (s->head.api_version >= 3) {
+		answer.isr = isr;
+		answer.isr_count = part->new_isr_with_epochs_count;
+		CU_ASSERT_FATAL(answer.isr_count <= (int32_t)nelems(isr));
+		for (int32_t i = 0; i < answer.isr_count; i++)
+			isr[i] = part->new_isr_with_epochs[i].broker_id;
+	}
 	response.error_code = (int16_t)top;
 	response.topics = &topic;
 	response.topics_count = top == ERR_NONE ? 1 : 0;
@@ -258,6 +284,8 @@ test_expansion_refused(void)
 		{ ERR_FENCED_LEADER_EPOCH, false, false },
 		{ ERR_NEW_LEADER_ELECTED, false, false },
 		{ ERR_UNKNOWN_SERVER_ERROR, true, true },
+		{ ERR_UNKNOWN_TOPIC_ID, true, true },
+		{ ERR_UNKNOWN_TOPIC_OR_PARTITION, true, true },
 	};
 
 	for (size_t i = 0; i < nelems(rows); i++) {
@@ -335,6 +363,81 @@ test_shrink(void)
 	stage_fini(&s);
 }
 
+/* Two topics that lag at once, of which one has an id: that one's request tells
+ * the epochs of the brokers. */
+static void
+test_shrink_ids(void)
+{
+	struct rig_order order = { .topic = "ids", .epoch = 5,
+		.replica_count = 3, .topic_id = { { 7 } } };
+	bool by_id = false, by_name = false;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 3, 3);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	for (int i = 0; i < 2; i++) {
+		const struct alter_partition_request *r = &s.request.alter;
+		const struct alter_partition_request_partition *part;
+
+		if (!stage_await(&s, API_ALTER_PARTITION, 50000))
+			break;
+		part = &r->topics[0].partitions[0];
+		CU_ASSERT_EQUAL(r->topics_count, 1);
+		CU_ASSERT_EQUAL(r->topics[0].partitions_count, 1);
+		if (s.head.api_version == 1) {
+			by_name = true;
+			CU_ASSERT_EQUAL(part->new_isr_count, 1);
+		} else {
+			by_id = true;
+			CU_ASSERT_EQUAL(s.head.api_version, 3);
+			CU_ASSERT(uuid_equal(r->topics[0].topic_id,
+			    order.topic_id));
+			CU_ASSERT_EQUAL_FATAL(part->new_isr_with_epochs_count,
+			    1);
+			CU_ASSERT_EQUAL(part->new_isr_with_epochs[0]
+			    .broker_epoch, 77);
+		}
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+	}
+	CU_ASSERT(by_id && by_name);
+	stage_fini(&s);
+}
+
+/* It is sent again after pauses that grow, by itself. */
+static void
+test_refused_waits(void)
+{
+	struct rig_order order = { .topic = "gone", .epoch = 5,
+		.replica_count = 3 };
+	int refused = 0;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_image(&s.rig, RIG_TOPIC, 4, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	for (; refused < 8; refused++) {
+		if (!stage_await(&s, API_ALTER_PARTITION, 50000))
+			break;
+		stage_answer_alter(&s, ERR_NONE,
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION, 0);
+	}
+	CU_ASSERT_EQUAL(refused, 8);
+	/* It would come in two seconds: others do not wait for it. */
+	replica_rig_lead(&s.rig, 3, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&s.rig, 3, 5), ERR_NONE);
+	if (stage_await(&s, API_ALTER_PARTITION, 100)) {
+		CU_ASSERT_EQUAL(s.request.alter.topics_count, 1);
+		CU_ASSERT(slice_equal_text(s.request.alter.topics[0]
+		    .topic_name, RIG_TOPIC));
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+	}
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT(stage_await(&s, API_ALTER_PARTITION, 2000));
+	stage_fini(&s);
+}
+
 static int64_t
 end_of(struct replica_rig *rig, int32_t broker)
 {
@@ -384,10 +487,13 @@ static const struct unit_test tests[] = {
 	{ "decide: out of range", test_decide_range },
 	{ "decide: batches", test_decide_bytes },
 	{ "ISR: what was written", test_isr_commit },
+	{ "ISR: a broker's epochs", test_isr_epochs },
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
 	{ "only who fetches is proposed", test_expansion_of_one },
 	{ "ISR: who lags is taken out", test_shrink },
+	{ "ISR: topics with ids and without", test_shrink_ids },
+	{ "ISR: one that is refused holds up no others", test_refused_waits },
 	{ "ISR: an epoch that was missed", test_epoch_missed },
 };
 
