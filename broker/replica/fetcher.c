@@ -45,6 +45,11 @@ fetcher_end_call(struct fetcher *fetcher)
 	if (fetcher->calling)
 		peer_call_fini(&fetcher->call);
 	fetcher->calling = false;
+	/* Without its answer. */
+	if (fetcher->fetching) {
+		fetcher->fetching = false;
+		fetcher_session_lost(fetcher);
+	}
 	arena_reset(&fetcher->arena);
 }
 
@@ -67,6 +72,7 @@ void
 following_pause(struct following *f)
 {
 	f->state = FOLLOWING_PAUSED;
+	f->renew = true;
 	f->resume_ns = loop_now_ns(f->fetcher->loop) +
 	    fetcher_backoff_ns(f->fetcher);
 }
@@ -99,12 +105,8 @@ fetcher_sweep(struct fetcher *fetcher)
 
 		if (f->state == FOLLOWING_PAUSED && f->resume_ns <= now_ns)
 			f->state = FOLLOWING_FETCHES;
-		if (!atomic_load(&f->over) || f->in_session)
-			continue;
-		f->in_table = false;
-		hash_remove(&fetcher->table, node);
-		following_unref(f);
-		fetcher->table_changed = true;
+		if (atomic_load(&f->over) && !f->in_session)
+			fetcher_drop(fetcher, f);
 	}
 }
 
@@ -136,6 +138,18 @@ fetcher_all_over(const struct fetcher *fetcher)
 	return (true);
 }
 
+static bool
+fetcher_any_over(const struct fetcher *fetcher)
+{
+	HASH_EACH(node, &fetcher->table)
+		if (atomic_load(&container_of(node, struct following,
+			node)->over))
+			return (true);
+	return (false);
+}
+
+/* No request will tell the leader's session whom to forget: it is given up, or
+ * it would keep their replicas, and those their logs. */
 static enum verdict
 fetcher_idle(struct task *t, struct fetcher *fetcher)
 {
@@ -143,9 +157,11 @@ fetcher_idle(struct task *t, struct fetcher *fetcher)
 
 	if (fetcher_all_over(fetcher)) {
 		link_close(&fetcher->connection);
+		fetcher->complained = false;
+	}
+	if (fetcher_any_over(fetcher)) {
 		fetcher_session_lost(fetcher);
 		fetcher_sweep(fetcher);
-		fetcher->complained = false;
 	}
 	if (pause_ns >= 0)
 		task_sleep(t, pause_ns);
@@ -210,64 +226,109 @@ fetcher_gather(struct task *t)
 		fetcher_session_lost(fetcher);
 		return (fetcher_retry(t, "the request cannot be encoded"));
 	}
-	fetcher->calling = true;
+	fetcher->calling = fetcher->fetching = true;
+	fetcher->session_broken = false;
+	fetcher_sent(t);
 	return (task_next(t, fetcher_answered));
+}
+
+/* --- a request under way -------------------------------------------------- */
+
+/* Beyond the time that the leader may let a Fetch wait. */
+#define LATE_NS ((int64_t)1000 * NANOS_PER_MILLI)
+
+void
+fetcher_sent(struct task *t)
+{
+	const struct replica_options *options =
+	    fetcher_of(t)->fetchers->replicas->setup.options;
+
+	task_sleep(t, (int64_t)options->fetch_wait_max_ms * NANOS_PER_MILLI +
+	    LATE_NS);
+}
+
+static bool
+fetcher_asked_lives(const struct fetcher *fetcher)
+{
+	if (fetcher->range_count > 0)
+		return (fetcher_range_lives(fetcher));
+	HASH_EACH(node, &fetcher->table) {
+		const struct following *f = container_of(node,
+		    struct following, node);
+
+		if (f->asked && !atomic_load(&f->over))
+			return (true);
+	}
+	return (false);
+}
+
+/*
+ * A leader that died without a word leaves the request to its timeout, which is
+ * long.  Its partitions have another leader then, or follow it in another
+ * epoch, or the image does not have it any more.
+ */
+bool
+fetcher_gives_up(struct task *t)
+{
+	struct fetcher *fetcher = fetcher_of(t);
+
+	if (!fetcher_all_over(fetcher)) {
+		if (!task_slept(t))
+			return (false);
+		if (link_stands(&fetcher->connection, fetcher->leader) &&
+		    fetcher_asked_lives(fetcher)) {
+			fetcher_sent(t);
+			return (false);
+		}
+		diag_info(fetcher->fetchers->replicas->setup.diag, replica,
+		    "leader=%d fetcher=%d does not answer; what was asked for "
+		    "is not wanted any more, or not from there",
+		    (int)fetcher->leader, (int)fetcher->number);
+	}
+	fetcher_end_call(fetcher);
+	link_close(&fetcher->connection);
+	return (true);
 }
 
 /* --- answers -------------------------------------------------------------- */
 
-static struct following *
-fetcher_find(struct fetcher *fetcher, const struct fetch_response_topic *topic,
-    int32_t partition)
+/* An answer counts only for what was asked, and of who is still asking; what
+ * does not is to be told anew.  False: it tells of a stranger. */
+static bool
+fetcher_take(struct fetcher *fetcher, const struct fetch_response_topic *topic)
 {
-	struct slice name = topic->topic;
-	struct hash_node *node;
-	struct following *f;
-	uint8_t key[REPLICA_KEY_MAX];
-	size_t length;
+	bool known = true;
 
-	if (fetcher->request_version > 12) {
-		const struct cluster_topic *known = image_topic_by_id(
-		    cluster_image(
-			fetcher->fetchers->replicas->setup.cluster),
-		    topic->topic_id);
+	for (int32_t i = 0; i < topic->partitions_count; i++) {
+		const struct fetch_response_partition *answer =
+		    &topic->partitions[i];
+		struct following *f = fetcher->request_version > 12 ?
+		    fetcher_find_by_id(fetcher, topic->topic_id,
+			answer->partition_index) :
+		    fetcher_find(fetcher, topic->topic,
+			answer->partition_index);
 
-		if (known == NULL)
-			return (NULL);
-		name = slice_of(known->name, known->name_length);
+		known &= f != NULL;
+		if (f == NULL)
+			continue;
+		if (!f->asked || atomic_load(&f->over) ||
+		    f->state != FOLLOWING_FETCHES ||
+		    !following_take(f, answer))
+			f->renew = true;
+		f->asked = false;
 	}
-	length = replica_make_key(name, partition, key);
-	node = length == 0 ? NULL : hash_find(&fetcher->table, key, length);
-	if (node == NULL)
-		return (NULL);
-	f = container_of(node, struct following, node);
-	return (fetcher->request_version > 12 &&
-	    !uuid_equal(f->topic_id, topic->topic_id) ? NULL : f);
+	return (known);
 }
 
-/* An answer counts only for what was asked, and of who is still asking. */
-static void
+static bool
 fetcher_take_all(struct fetcher *fetcher)
 {
 	const struct fetch_response *response = &fetcher->response.fetch;
+	bool known = true;
 
-	for (int32_t i = 0; i < response->responses_count; i++) {
-		const struct fetch_response_topic *topic =
-		    &response->responses[i];
-
-		for (int32_t j = 0; j < topic->partitions_count; j++) {
-			const struct fetch_response_partition *answer =
-			    &topic->partitions[j];
-			struct following *f = fetcher_find(fetcher, topic,
-			    answer->partition_index);
-
-			if (f == NULL || !f->asked || atomic_load(&f->over) ||
-			    f->state != FOLLOWING_FETCHES)
-				continue;
-			f->asked = false;
-			following_take(f, answer);
-		}
-	}
+	for (int32_t i = 0; i < response->responses_count; i++)
+		known &= fetcher_take(fetcher, &response->responses[i]);
+	return (known);
 }
 
 static enum verdict
@@ -275,13 +336,14 @@ fetcher_answered(struct task *t)
 {
 	struct fetcher *fetcher = fetcher_of(t);
 	bool whole = fetcher->session_epoch == 0;
+	bool broken = fetcher->session_broken;
 
 	if (!fetcher->call.done)
-		return (STEP_WAIT);
+		return (fetcher_gives_up(t) ? task_next(t, fetcher_gather) :
+					      STEP_WAIT);
 	if (fetcher->call.error != PEER_OK) {
 		enum peer_error error = fetcher->call.error;
 
-		fetcher_session_lost(fetcher);
 		fetcher_end_call(fetcher);
 		/* It may have come back under another address. */
 		link_close(&fetcher->connection);
@@ -298,6 +360,9 @@ fetcher_answered(struct task *t)
 		    "leader=%d fetcher=%d fetches again",
 		    (int)fetcher->leader, (int)fetcher->number);
 	fetcher->complained = false;
-	fetcher_take_all(fetcher);
+	if (!fetcher_take_all(fetcher) && !broken) {
+		fetcher_session_lost(fetcher);
+		return (fetcher_retry(t, "it answers what was not asked"));
+	}
 	return (task_next(t, fetcher_gather));
 }

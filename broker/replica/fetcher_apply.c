@@ -166,7 +166,7 @@ following_note_append(struct following *f,
 }
 
 /* The answer to a fetch from told.fetch_offset. */
-void
+bool
 following_take(struct following *f,
     const struct fetch_response_partition *answer)
 {
@@ -182,7 +182,7 @@ following_take(struct following *f,
 	};
 
 	if (log == NULL || log_end_offset(log) != f->told.fetch_offset)
-		return;
+		return (false);
 	own = (struct follow_log){
 		.start_offset = log_start_offset(log),
 		.end_offset = log_end_offset(log),
@@ -216,6 +216,7 @@ following_take(struct following *f,
 		following_fail(f, "the leader has a newer epoch");
 		break;
 	}
+	return (true);
 }
 
 /* --- on workers ----------------------------------------------------------- */
@@ -283,5 +284,6 @@ following_cut(struct following *f, const struct follow_step *step)
 	    step->what == FOLLOW_CUT ? "agrees with its leader up to" :
 				       "begins anew", (long long)step->offset);
 	f->step = *step;
+	f->renew = true;
 	following_submit(f, step->what == FOLLOW_CUT ? JOB_CUT : JOB_ANEW);
 }

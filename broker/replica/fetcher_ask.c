@@ -9,11 +9,14 @@
  *	   x, n > 0          what changed since
  *	   x, 0              all; x ends (it is not known what x holds)
  *
+ * What was told of a partition and not taken is told again only when the
+ * session has forgotten the partition and gets it anew: one request forgets it
+ * and does not wait, the next one names it.  When all are such, a new session
+ * begins.
+ *
  * Source: Kafka 3.9's FetchSessionHandler.
  */
 #include "replica/fetcher_int.h"
-
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "config/options.h"
@@ -39,39 +42,6 @@ fetcher_wanted(const struct fetcher *fetcher)
 	return (count);
 }
 
-/* --- the order of partitions ---------------------------------------------- */
-
-static int
-by_topic(const void *a, const void *b)
-{
-	const struct following *left = *(struct following *const *)a;
-	const struct following *right = *(struct following *const *)b;
-	int names = strcmp(left->replica->topic, right->replica->topic);
-
-	if (names != 0)
-		return (names);
-	return ((left->replica->partition > right->replica->partition) -
-	    (left->replica->partition < right->replica->partition));
-}
-
-void
-fetcher_sort(struct fetcher *fetcher)
-{
-	size_t count = hash_count(&fetcher->table);
-
-	if (!fetcher->table_changed)
-		return;
-	fetcher->order = mem_realloc(fetcher->order,
-	    (count + 1) * sizeof(*fetcher->order));
-	fetcher->order_count = 0;
-	HASH_EACH(node, &fetcher->table)
-		fetcher->order[fetcher->order_count++] = container_of(node,
-		    struct following, node);
-	qsort(fetcher->order, fetcher->order_count, sizeof(*fetcher->order),
-	    by_topic);
-	fetcher->table_changed = false;
-}
-
 /* --- the session ---------------------------------------------------------- */
 
 static void
@@ -84,6 +54,11 @@ session_forget_all(struct fetcher *fetcher)
 void
 fetcher_session_lost(struct fetcher *fetcher)
 {
+	/* What is under way carries the session's epoch. */
+	if (fetcher->fetching) {
+		fetcher->session_broken = true;
+		return;
+	}
 	fetcher->session_epoch = 0;
 	session_forget_all(fetcher);
 }
@@ -99,6 +74,9 @@ bool
 fetcher_session_answered(struct fetcher *fetcher,
     const struct fetch_response *response)
 {
+	bool broken = fetcher->session_broken;
+
+	fetcher->fetching = false;
 	if (response->error_code == ERR_FETCH_SESSION_ID_NOT_FOUND) {
 		session_begin_anew(fetcher);
 		return (false);
@@ -110,7 +88,7 @@ fetcher_session_answered(struct fetcher *fetcher,
 	/* Of a full one: the new session's id, 0 when there is no room. */
 	if (fetcher->session_epoch == 0) {
 		fetcher->session_id = response->session_id;
-		if (response->session_id == 0)
+		if (response->session_id == 0 || broken)
 			session_forget_all(fetcher);
 		else
 			fetcher->session_epoch = 1;
@@ -119,6 +97,10 @@ fetcher_session_answered(struct fetcher *fetcher,
 	/* It was closed, as nothing was left in it, or is not ours. */
 	if (response->session_id != fetcher->session_id) {
 		session_begin_anew(fetcher);
+		return (true);
+	}
+	if (broken) {
+		fetcher_session_lost(fetcher);
 		return (true);
 	}
 	fetcher->session_epoch = fetcher->session_epoch == INT32_MAX ? 1 :
@@ -138,6 +120,8 @@ struct building {
 	size_t forgotten_count;
 	int32_t max_bytes;
 	int version;
+	size_t kept;    /* that are in the session after the request */
+	bool renews;
 };
 
 static bool
@@ -202,14 +186,18 @@ build_following(struct building *b, struct following *f)
 {
 	struct following_asked now;
 	struct log *log = replica_log(f->replica);
+	bool renews = f->in_session && f->renew && following_wanted(f);
 
-	f->asked = following_wanted(f);
+	f->asked = following_wanted(f) && !renews;
+	f->renew = false;
+	b->renews |= renews;
 	if (!f->asked) {
 		if (f->in_session)
 			build_forgotten(b, f);
 		f->in_session = false;
 		return;
 	}
+	b->kept++;
 	now = (struct following_asked){
 		.fetch_offset = log_end_offset(log),
 		.log_start_offset = log_start_offset(log),
@@ -272,6 +260,28 @@ build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
 	r->session_epoch = fetcher->session_epoch;
 }
 
+/* False: no memory. */
+static bool
+build_all(struct building *b)
+{
+	struct fetcher *fetcher = b->fetcher;
+
+	wire_init(&message_fetch_request, b->request);
+	b->partition_count = b->forgotten_count = b->kept = 0;
+	b->renews = false;
+	if (!build_arrays(b))
+		return (false);
+	build_head(fetcher, b->request, b->version);
+	/* Without a session the first ones get the most: take turns. */
+	for (size_t i = 0; i < fetcher->order_count; i++)
+		build_following(b, fetcher->order[(fetcher->first + i) %
+		    fetcher->order_count]);
+	/* Who is forgotten now is to come back soon. */
+	if (b->renews)
+		b->request->max_wait_ms = 0;
+	return (true);
+}
+
 int
 fetcher_build(struct fetcher *fetcher, struct fetch_request *request)
 {
@@ -283,17 +293,17 @@ fetcher_build(struct fetcher *fetcher, struct fetch_request *request)
 		.version = build_version(fetcher),
 	};
 
-	wire_init(&message_fetch_request, request);
-	if (!build_arrays(&b))
-		return (-1);
 	/* A session is by names or by ids. */
 	if (fetcher->session_version != b.version)
 		fetcher_session_lost(fetcher);
-	build_head(fetcher, request, b.version);
-	/* Without a session the first ones get the most: take turns. */
-	for (size_t i = 0; i < fetcher->order_count; i++)
-		build_following(&b, fetcher->order[(fetcher->first + i) %
-		    fetcher->order_count]);
+	if (!build_all(&b))
+		return (-1);
+	/* Nothing of the session stays: another one, with all of them. */
+	if (b.kept == 0) {
+		fetcher_session_lost(fetcher);
+		if (!build_all(&b))
+			return (-1);
+	}
 	if (fetcher->session_epoch == 0) {
 		request->forgotten_topics_data_count = 0;
 		fetcher->first = (fetcher->first + 1) % fetcher->order_count;

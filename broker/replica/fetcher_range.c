@@ -51,6 +51,15 @@ fetcher_end_ranges(struct fetcher *fetcher)
 	fetcher->range_count = 0;
 }
 
+bool
+fetcher_range_lives(const struct fetcher *fetcher)
+{
+	for (size_t i = 0; i < fetcher->range_count; i++)
+		if (!atomic_load(&fetcher->ranges[i].following->over))
+			return (true);
+	return (false);
+}
+
 static void
 range_collect(struct fetcher *fetcher)
 {
@@ -143,6 +152,7 @@ fetcher_range_ask(struct task *t)
 		LIST_OFFSETS_VERSION, &request) != WIRE_OK)
 		return (range_give_up(t, ERR_UNSUPPORTED_VERSION));
 	fetcher->calling = true;
+	fetcher_sent(t);
 	return (task_next(t, fetcher_ranged));
 }
 
@@ -221,8 +231,12 @@ fetcher_ranged(struct task *t)
 {
 	struct fetcher *fetcher = fetcher_of(t);
 
-	if (!fetcher->call.done)
-		return (STEP_WAIT);
+	if (!fetcher->call.done) {
+		if (!fetcher_gives_up(t))
+			return (STEP_WAIT);
+		fetcher_end_ranges(fetcher);
+		return (task_next(t, fetcher_gather));
+	}
 	if (fetcher->call.error != PEER_OK)
 		return (range_give_up(t, ERR_NETWORK_EXCEPTION));
 	range_take(fetcher);

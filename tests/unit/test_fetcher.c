@@ -2,6 +2,8 @@
 /* Following broker 2, which is played by the test, in replay. */
 #include "follow_stage.h"
 
+#include <errno.h>
+
 #include "base/mem.h"
 #include "replica/fetcher_int.h"
 
@@ -97,6 +99,21 @@ stage_begin(struct stage *s)
 	stage_init(s);
 	replica_rig_image(&s->rig, RIG_TOPIC, 1, 2);
 	stage_follow(s, 2, 5);
+}
+
+static void
+stage_begin_two(struct stage *s)
+{
+	stage_init(s);
+	replica_rig_image(&s->rig, RIG_TOPIC, 2, 2);
+	stage_follow_one(s, 1, 2, 5);
+	stage_follow(s, 2, 5);
+	/* They came one after the other, maybe in two requests. */
+	for (int i = 0; i < 3; i++) {
+		(void)stage_fetch(s);
+		stage_answer_fetch(s, 99, NULL);
+	}
+	CU_ASSERT_PTR_NULL(stage_fetch(s));
 }
 
 static void
@@ -274,8 +291,8 @@ test_answer_too_late(void)
 {
 	struct stage s;
 
-	stage_begin(&s);
-	(void)stage_fetch(&s);
+	/* (Another partition waits for the answer still.) */
+	stage_begin_two(&s);
 	stage_follow(&s, 1, 6);
 	stage_answer_records(&s, 99, 0, 5, 3);
 	CU_ASSERT(rig_view(&s.rig).leads);
@@ -412,6 +429,301 @@ test_epoch_begins_in_queue(void)
 	stage_fini(&s);
 }
 
+/* --- what a session is told ----------------------------------------------- */
+
+/* By the fetcher's own table: the loop's image has another topic there. */
+static void
+test_ids_of_its_own(void)
+{
+	struct rig_order order = { .leader = 2, .epoch = 5,
+		.replica_count = 3, .partition_epoch = 5,
+		.topic_id = topic_id };
+	const struct uuid other = { { 8 } };
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_image_of(&s.rig, RIG_TOPIC, other, 1, 2);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.head.api_version, 17);
+	CU_ASSERT(uuid_equal(s.request.fetch.topics[0].topic_id, topic_id));
+	stage_answer_records(&s, 99, 0, 5, 2);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 2);
+	stage_fini(&s);
+}
+
+/* An answer that was not taken may have told what is told once: the session is
+ * to forget that partition, and gets it anew. */
+static void
+test_told_anew(void)
+{
+	const struct fetch_request *r;
+	struct fetch_response_partition answer = stage_part(ERR_NONE, 0);
+	int32_t epoch;
+	struct stage s;
+
+	stage_begin_two(&s);
+	r = &s.request.fetch;
+	epoch = r->session_epoch;
+	stage_follow(&s, 2, 6);
+	replica_rig_pass(&s.rig, 10);
+	stage_answer_fetch(&s, 99, &answer);
+	CU_ASSERT_PTR_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(r->session_epoch, epoch + 1);
+	CU_ASSERT_EQUAL(r->max_wait_ms, 0);
+	CU_ASSERT_EQUAL_FATAL(r->forgotten_topics_data_count, 1);
+	CU_ASSERT_EQUAL(r->forgotten_topics_data[0].partitions_count, 1);
+	CU_ASSERT_EQUAL(r->forgotten_topics_data[0].partitions[0], 0);
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(r->session_epoch, epoch + 2);
+	CU_ASSERT_EQUAL(r->max_wait_ms, 500);
+	CU_ASSERT_EQUAL(r->forgotten_topics_data_count, 0);
+	CU_ASSERT_EQUAL(r->topics[0].partitions_count, 1);
+	CU_ASSERT_EQUAL(r->topics[0].partitions[0].partition, 0);
+	CU_ASSERT_EQUAL(r->topics[0].partitions[0].current_leader_epoch, 6);
+	stage_fini(&s);
+}
+
+/* The same where the log's end is another than what was asked for. */
+static void
+test_end_moved(void)
+{
+	struct fetch_response_partition answer = stage_part(ERR_NONE, 2);
+	struct buffer batch = BUFFER_EMPTY;
+	struct trying t;
+	struct stage s;
+
+	stage_begin_two(&s);
+	rig_batch(&batch, 3, 10);
+	batch_set_leader_epoch(batch.data, 5);
+	stage_try(&s, &t, buffer_slice(&batch), append_submit);
+	replica_rig_pass(&s.rig, 10);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+	stage_answer_fetch(&s, 99, &answer);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 0);
+	CU_ASSERT_PTR_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.forgotten_topics_data_count, 1);
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.topics[0].partitions[0].fetch_offset,
+	    3);
+	stage_answer_fetch(&s, 99, &answer);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 2);
+	buffer_fini(&batch);
+	stage_fini(&s);
+}
+
+/* A leader that answers for what nobody asked: a pause, and all anew. */
+static void
+test_stranger(void)
+{
+	struct fetch_response_partition answer = stage_part(ERR_NONE, 0);
+	struct stage s;
+
+	stage_begin(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	answer.partition_index = 9;
+	stage_answer_fetch(&s, 99, &answer);
+	replica_rig_pass(&s.rig, 800);
+	CU_ASSERT_FALSE(s.asked);
+	replica_rig_pass(&s.rig, 400);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.session_id, 99);
+	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
+	stage_fini(&s);
+}
+
+static void
+lose_session(void *arg)
+{
+	struct stage *s = arg;
+	struct replica *replica = replicas_find(s->rig.replicas,
+	    SLICE_LITERAL(RIG_TOPIC), 0);
+
+	fetcher_session_lost(replica->following->fetcher);
+	replica_unref(replica);
+}
+
+/* Given up while a request is under way: not gone on with after it. */
+static void
+test_session_lost_meanwhile(void)
+{
+	struct stage s;
+
+	stage_begin(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	replica_rig_on(&s.rig, 0, lose_session, &s);
+	stage_answer_records(&s, 99, 0, 5, 2);
+	/* What it brings is good. */
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.session_id, 99);
+	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
+	stage_answer_fetch(&s, 55, NULL);
+	CU_ASSERT_PTR_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 1);
+	replica_rig_on(&s.rig, 0, lose_session, &s);
+	stage_answer_fetch(&s, 55, NULL);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.session_id, 55);
+	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
+	stage_fini(&s);
+}
+
+/* --- calls that nobody waits for ------------------------------------------ */
+
+/* It followed another one meanwhile; this one never answered. */
+static void
+test_leader_moved(void)
+{
+	const struct fetch_request_partition *part;
+	struct stage s;
+
+	stage_begin(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	stage_follow(&s, 3, 6);
+	replica_rig_pass(&s.rig, 100);
+	CU_ASSERT_EQUAL(s.connection_count, 0);
+	CU_ASSERT_FALSE(s.asked);
+	stage_follow(&s, 2, 7);
+	part = stage_fetch(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+	CU_ASSERT_EQUAL(part->current_leader_epoch, 7);
+	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
+	stage_answer_records(&s, 99, 0, 7, 3);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+	stage_fini(&s);
+}
+
+/* The same leader came back, and what was asked was lost on the way. */
+static void
+test_leader_silent(void)
+{
+	const struct fetch_request_partition *part;
+	struct stage s;
+
+	stage_begin(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	s.asked = false;
+	/* Who still wants it waits. */
+	replica_rig_pass(&s.rig, 5000);
+	CU_ASSERT_FALSE(s.asked);
+	stage_follow(&s, 2, 6);
+	part = stage_fetch(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+	CU_ASSERT_EQUAL(part->current_leader_epoch, 6);
+	stage_answer_records(&s, 99, 0, 6, 3);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+	stage_fini(&s);
+}
+
+/* --- who is over ---------------------------------------------------------- */
+
+/* Of two one fails and one is led here: no request will tell the session so,
+ * and nobody is kept for that. */
+static void
+test_nobody_is_kept(void)
+{
+	struct fetch_response_partition answer = stage_part(
+	    ERR_FENCED_LEADER_EPOCH, -1);
+	const struct fetcher *fetcher;
+	struct replica *replica;
+	struct stage s;
+
+	stage_begin_two(&s);
+	replica = replicas_find(s.rig.replicas, SLICE_LITERAL(RIG_TOPIC), 0);
+	fetcher = replica->following->fetcher;
+	replica_unref(replica);
+	stage_follow_one(&s, 1, 1, 6);
+	stage_answer_fetch(&s, 99, &answer);
+	replica_rig_pass(&s.rig, 100);
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT_EQUAL(hash_count(&fetcher->table), 1);
+	stage_fini(&s);
+}
+
+/* --- cuts that do not get through ----------------------------------------- */
+
+/* Six records, all below the high watermark; the next Fetch is there. */
+static void
+stage_fill(struct stage *s)
+{
+	stage_begin(s);
+	(void)stage_fetch(s);
+	stage_answer_records(s, 99, 0, 5, 6);
+	(void)stage_fetch(s);
+	stage_answer_records(s, 99, 3, 5, 6);
+	CU_ASSERT_EQUAL(rig_view(&s->rig).high_watermark, 6);
+	(void)stage_fetch(s);
+}
+
+/* The disk fills somewhere in it: where the log is cut for all who look, so is
+ * what is said to be committed, and it goes on from there. */
+static void
+test_cut_half_way(void)
+{
+	struct fetch_response_partition answer = stage_part(ERR_NONE, 6);
+	int half = 0;
+
+	answer.diverging_epoch.epoch = 5;
+	answer.diverging_epoch.end_offset = 3;
+	for (int after = 0; after < 30; after++) {
+		const struct fetch_request_partition *part;
+		struct stage s;
+
+		stage_fill(&s);
+		files_faulty_set(s.rig.files, s.rig.directory, FILE_CALL_ANY,
+		    after, 1, ENOSPC);
+		stage_answer_fetch(&s, 99, &answer);
+		replica_rig_pass(&s.rig, 100);
+		files_faulty_clear(s.rig.files);
+		CU_ASSERT_FALSE(rig_view(&s.rig).offline);
+		CU_ASSERT(rig_view(&s.rig).high_watermark <=
+		    rig_view(&s.rig).end_offset);
+		half += !s.asked && rig_view(&s.rig).end_offset == 3;
+		part = stage_fetch(&s);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+		if (part->fetch_offset == 6) {
+			stage_answer_fetch(&s, 99, &answer);
+			part = stage_fetch(&s);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+		}
+		CU_ASSERT_EQUAL(part->fetch_offset, 3);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 3);
+		stage_answer_records(&s, 99, 3, 5, 5);
+		replica_rig_pass(&s.rig, 3000);
+		if (s.asked && rig_view(&s.rig).end_offset == 3)
+			stage_answer_records(&s, 99, 3, 5, 5);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 6);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 5);
+		stage_fini(&s);
+	}
+	CU_ASSERT(half > 3);
+}
+
+/* A role that begins on a log which was cut below what was committed. */
+static void
+test_role_after_cut(void)
+{
+	for (int32_t leader = 1; leader <= 2; leader++) {
+		struct replica *replica;
+		struct stage s;
+
+		stage_fill(&s);
+		replica = replicas_find(s.rig.replicas,
+		    SLICE_LITERAL(RIG_TOPIC), 0);
+		CU_ASSERT_EQUAL(log_truncate_to(replica_log(replica), 3),
+		    ERR_NONE);
+		replica_unref(replica);
+		stage_follow(&s, leader, 6);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 3);
+		stage_fini(&s);
+	}
+}
+
 static const struct unit_test tests[] = {
 	{ "records, marks, a diverging epoch", test_fetches },
 	{ "sessions", test_session_lost },
@@ -420,6 +732,16 @@ static const struct unit_test tests[] = {
 	{ "answers that come too late", test_answer_too_late },
 	{ "an epoch that begins is a worker's", test_epoch_begins },
 	{ "the same, behind others", test_epoch_begins_in_queue },
+	{ "topic ids are its own", test_ids_of_its_own },
+	{ "what was not taken is told anew", test_told_anew },
+	{ "the log's end moved on", test_end_moved },
+	{ "answers for a stranger", test_stranger },
+	{ "a session is lost meanwhile", test_session_lost_meanwhile },
+	{ "calls: the leader moved", test_leader_moved },
+	{ "calls: the leader is silent", test_leader_silent },
+	{ "nobody is kept for a session", test_nobody_is_kept },
+	{ "a cut that fails half-way", test_cut_half_way },
+	{ "a role after a cut", test_role_after_cut },
 };
 
 int
