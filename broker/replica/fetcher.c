@@ -71,16 +71,16 @@ following_complain(struct following *f, const char *what, enum error error)
 void
 following_pause(struct following *f)
 {
-	f->state = FOLLOWING_PAUSED;
 	f->renew = true;
 	f->resume_ns = loop_now_ns(f->fetcher->loop) +
 	    fetcher_backoff_ns(f->fetcher);
+	following_enter(f, FOLLOWING_PAUSED);
 }
 
 void
 following_fail(struct following *f, const char *why)
 {
-	f->state = FOLLOWING_FAILED;
+	following_enter(f, FOLLOWING_FAILED);
 	if (atomic_load(&f->over))
 		return;
 	atomic_store(&f->replica->fetch_lag, FETCH_LAG_FAILED);
@@ -93,59 +93,13 @@ following_fail(struct following *f, const char *why)
 
 /* --- gather --------------------------------------------------------------- */
 
-/* Those that an order ended go, once the session does not have them. */
-static void
-fetcher_sweep(struct fetcher *fetcher)
-{
-	int64_t now_ns = loop_now_ns(fetcher->loop);
-
-	HASH_EACH(node, &fetcher->table) {
-		struct following *f = container_of(node, struct following,
-		    node);
-
-		if (f->state == FOLLOWING_PAUSED && f->resume_ns <= now_ns)
-			f->state = FOLLOWING_FETCHES;
-		if (atomic_load(&f->over) && !f->in_session)
-			fetcher_drop(fetcher, f);
-	}
-}
-
-/* How long until one that pauses goes on; -1: none does. */
-static int64_t
-fetcher_next_resume(const struct fetcher *fetcher)
-{
-	int64_t next_ns = INT64_MAX;
-
-	HASH_EACH(node, &fetcher->table) {
-		const struct following *f = container_of(node,
-		    struct following, node);
-
-		if (f->state == FOLLOWING_PAUSED && f->resume_ns < next_ns)
-			next_ns = f->resume_ns;
-	}
-	if (next_ns == INT64_MAX)
-		return (-1);
-	return (next_ns - loop_now_ns(fetcher->loop));
-}
-
+/* Nobody is left who follows. */
 static bool
-fetcher_all_over(const struct fetcher *fetcher)
+fetcher_all_over(struct fetcher *fetcher)
 {
-	HASH_EACH(node, &fetcher->table)
-		if (!atomic_load(&container_of(node, struct following,
-			node)->over))
-			return (false);
-	return (true);
-}
-
-static bool
-fetcher_any_over(const struct fetcher *fetcher)
-{
-	HASH_EACH(node, &fetcher->table)
-		if (atomic_load(&container_of(node, struct following,
-			node)->over))
-			return (true);
-	return (false);
+	fetcher_notice(fetcher);
+	return (fetcher->counts[FOLLOWING_OVER] ==
+	    hash_count(&fetcher->table));
 }
 
 /* No request will tell the leader's session whom to forget: it is given up, or
@@ -153,18 +107,17 @@ fetcher_any_over(const struct fetcher *fetcher)
 static enum verdict
 fetcher_idle(struct task *t, struct fetcher *fetcher)
 {
-	int64_t pause_ns = fetcher_next_resume(fetcher);
-
 	if (fetcher_all_over(fetcher)) {
 		link_close(&fetcher->connection);
 		fetcher->complained = false;
 	}
-	if (fetcher_any_over(fetcher)) {
+	if (fetcher->counts[FOLLOWING_OVER] > 0) {
 		fetcher_session_lost(fetcher);
-		fetcher_sweep(fetcher);
+		fetcher_notice(fetcher);
 	}
-	if (pause_ns >= 0)
-		task_sleep(t, pause_ns);
+	if (fetcher->counts[FOLLOWING_PAUSED] > 0)
+		task_sleep(t, fetcher->next_resume_ns -
+		    loop_now_ns(fetcher->loop));
 	return (STEP_WAIT);
 }
 
@@ -199,22 +152,25 @@ fetcher_gather(struct task *t)
 	struct fetcher *fetcher = fetcher_of(t);
 	struct fetch_request request;
 	struct peer *peer;
+	size_t kept;
 	int version;
 
 	fetcher_end_call(fetcher);
-	fetcher_sweep(fetcher);
-	if (fetcher_asks(fetcher))
+	fetcher_notice(fetcher);
+	if (fetcher->counts[FOLLOWING_ASKS] > 0)
 		return (task_next(t, fetcher_range_ask));
-	if (fetcher_wanted(fetcher) == 0)
+	if (fetcher->counts[FOLLOWING_FETCHES] == 0)
 		return (fetcher_idle(t, fetcher));
 	peer = link_peer(&fetcher->connection, fetcher->loop,
 	    fetcher->leader);
 	if (peer == NULL)
 		return (fetcher_retry(t, "it is not among the live brokers"));
-	fetcher_sort(fetcher);
-	version = fetcher_build(fetcher, &request);
+	version = fetcher_build(fetcher, &request, &kept);
 	if (version < 0)
 		return (fetcher_retry(t, "memory was refused"));
+	/* They were ended just now, or their directories failed. */
+	if (kept == 0)
+		return (fetcher_idle(t, fetcher));
 	wire_init(&message_fetch_response, &fetcher->response.fetch);
 	fetcher->call = (struct peer_call){
 		.task = task_ref(t),

@@ -74,7 +74,7 @@ following_appended(struct following *f)
 	struct log *log = atomic_load_explicit(&f->replica->log,
 	    memory_order_acquire);
 
-	f->state = FOLLOWING_FETCHES;
+	following_enter(f, FOLLOWING_FETCHES);
 	if (atomic_load(&f->over) || f->fetcher->stopped)
 		return;
 	/* Ended, stopped or offline meanwhile, or its log is another. */
@@ -142,7 +142,7 @@ following_append(struct following *f, struct slice bytes)
 	}
 	following_keep(f, bytes);
 	f->append.fetched = slice_of(f->copy, bytes.length);
-	f->state = FOLLOWING_BUSY;
+	following_enter(f, FOLLOWING_BUSY);
 	(void)following_ref(f);
 	atomic_fetch_add(&fetcher->fetchers->busy, 1);
 	if (append_submit(&f->append))
@@ -206,7 +206,7 @@ following_take(struct following *f,
 		following_cut(f, &step);
 		break;
 	case FOLLOW_ASK:
-		f->state = FOLLOWING_ASKS;
+		following_enter(f, FOLLOWING_ASKS);
 		break;
 	case FOLLOW_PAUSE:
 		following_complain(f, "the leader answers", seen.error);
@@ -264,7 +264,7 @@ following_work_run(struct work *work)
 static void
 following_submit(struct following *f, enum following_job job)
 {
-	f->state = FOLLOWING_BUSY;
+	following_enter(f, FOLLOWING_BUSY);
 	f->job = job;
 	f->work.run = following_work_run;
 	f->work.done = following_work_done;

@@ -24,29 +24,12 @@
 #define FETCH_VERSION 17
 #define FETCH_VERSION_NAMES 12 /* the last one that has names */
 
-static bool
-following_wanted(const struct following *f)
-{
-	return (f->state == FOLLOWING_FETCHES && !atomic_load(&f->over) &&
-	    replica_log(f->replica) != NULL);
-}
-
-size_t
-fetcher_wanted(const struct fetcher *fetcher)
-{
-	size_t count = 0;
-
-	HASH_EACH(node, &fetcher->table)
-		count += following_wanted(
-		    container_of(node, struct following, node));
-	return (count);
-}
-
 /* --- the session ---------------------------------------------------------- */
 
 static void
 session_forget_all(struct fetcher *fetcher)
 {
+	fetcher->ended = true;
 	HASH_EACH(node, &fetcher->table)
 		container_of(node, struct following, node)->in_session = false;
 }
@@ -120,8 +103,10 @@ struct building {
 	size_t forgotten_count;
 	int32_t max_bytes;
 	int version;
+	size_t left;    /* that were not looked at yet */
 	size_t kept;    /* that are in the session after the request */
 	bool renews;
+	bool failed;    /* memory was refused */
 };
 
 static bool
@@ -133,6 +118,40 @@ same_topic(const struct building *b, struct slice name, struct uuid id,
 	    slice_equal_text(name, f->replica->topic));
 }
 
+/* Most requests name nobody: room for all who are left, with the first. */
+static bool
+build_room(struct building *b)
+{
+	struct arena *arena = &b->fetcher->arena;
+
+	if (b->partitions == NULL) {
+		b->request->topics = arena_array(arena, b->left,
+		    sizeof(*b->request->topics));
+		b->partitions = arena_array(arena, b->left,
+		    sizeof(*b->partitions));
+		b->failed |= b->request->topics == NULL ||
+		    b->partitions == NULL;
+	}
+	return (!b->failed);
+}
+
+static bool
+build_forgotten_room(struct building *b)
+{
+	struct arena *arena = &b->fetcher->arena;
+	struct fetch_request *r = b->request;
+
+	if (b->forgotten == NULL) {
+		r->forgotten_topics_data = arena_array(arena, b->left,
+		    sizeof(*r->forgotten_topics_data));
+		b->forgotten = arena_array(arena, b->left,
+		    sizeof(*b->forgotten));
+		b->failed |= r->forgotten_topics_data == NULL ||
+		    b->forgotten == NULL;
+	}
+	return (!b->failed);
+}
+
 static void
 build_forgotten(struct building *b, const struct following *f)
 {
@@ -141,6 +160,8 @@ build_forgotten(struct building *b, const struct following *f)
 	    r->forgotten_topics_data_count == 0 ? NULL :
 	    &r->forgotten_topics_data[r->forgotten_topics_data_count - 1];
 
+	if (!build_forgotten_room(b))
+		return;
 	if (topic == NULL ||
 	    !same_topic(b, topic->topic, topic->topic_id, f)) {
 		topic = &r->forgotten_topics_data[
@@ -160,9 +181,11 @@ build_partition(struct building *b, const struct following *f)
 	struct fetch_request *r = b->request;
 	struct fetch_request_topic *topic = r->topics_count == 0 ? NULL :
 	    &r->topics[r->topics_count - 1];
-	struct fetch_request_partition *part =
-	    &b->partitions[b->partition_count];
+	struct fetch_request_partition *part;
 
+	if (!build_room(b))
+		return;
+	part = &b->partitions[b->partition_count];
 	if (topic == NULL ||
 	    !same_topic(b, topic->topic, topic->topic_id, f)) {
 		topic = &r->topics[r->topics_count++];
@@ -186,15 +209,18 @@ build_following(struct building *b, struct following *f)
 {
 	struct following_asked now;
 	struct log *log = replica_log(f->replica);
-	bool renews = f->in_session && f->renew && following_wanted(f);
+	bool wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
+	    !atomic_load(&f->over);
+	bool renews = wanted && f->in_session && f->renew;
 
-	f->asked = following_wanted(f) && !renews;
+	f->asked = wanted && !renews;
 	f->renew = false;
 	b->renews |= renews;
 	if (!f->asked) {
 		if (f->in_session)
 			build_forgotten(b, f);
 		f->in_session = false;
+		b->fetcher->ended |= f->state == FOLLOWING_OVER;
 		return;
 	}
 	b->kept++;
@@ -210,33 +236,6 @@ build_following(struct building *b, struct following *f)
 	f->told = now;
 	f->in_session = true;
 	build_partition(b, f);
-}
-
-/* By names as soon as one topic has no id (older ones in ZooKeeper). */
-static int
-build_version(const struct fetcher *fetcher)
-{
-	for (size_t i = 0; i < fetcher->order_count; i++)
-		if (following_wanted(fetcher->order[i]) &&
-		    uuid_is_zero(fetcher->order[i]->topic_id))
-			return (FETCH_VERSION_NAMES);
-	return (FETCH_VERSION);
-}
-
-static bool
-build_arrays(struct building *b)
-{
-	struct arena *arena = &b->fetcher->arena;
-	size_t count = b->fetcher->order_count;
-	struct fetch_request *r = b->request;
-
-	r->topics = arena_array(arena, count, sizeof(*r->topics));
-	r->forgotten_topics_data = arena_array(arena, count,
-	    sizeof(*r->forgotten_topics_data));
-	b->partitions = arena_array(arena, count, sizeof(*b->partitions));
-	b->forgotten = arena_array(arena, count, sizeof(*b->forgotten));
-	return (r->topics != NULL && r->forgotten_topics_data != NULL &&
-	    b->partitions != NULL && b->forgotten != NULL);
 }
 
 static void
@@ -265,46 +264,56 @@ static bool
 build_all(struct building *b)
 {
 	struct fetcher *fetcher = b->fetcher;
+	size_t count = fetcher->order_count;
 
 	wire_init(&message_fetch_request, b->request);
+	b->partitions = NULL;
+	b->forgotten = NULL;
 	b->partition_count = b->forgotten_count = b->kept = 0;
 	b->renews = false;
-	if (!build_arrays(b))
-		return (false);
 	build_head(fetcher, b->request, b->version);
 	/* Without a session the first ones get the most: take turns. */
-	for (size_t i = 0; i < fetcher->order_count; i++)
-		build_following(b, fetcher->order[(fetcher->first + i) %
-		    fetcher->order_count]);
+	for (b->left = count; b->left > 0 && !b->failed; b->left--)
+		build_following(b, fetcher->order[(fetcher->first + count -
+		    b->left) % count]);
 	/* Who is forgotten now is to come back soon. */
 	if (b->renews)
 		b->request->max_wait_ms = 0;
-	return (true);
+	return (!b->failed);
 }
 
 int
-fetcher_build(struct fetcher *fetcher, struct fetch_request *request)
+fetcher_build(struct fetcher *fetcher, struct fetch_request *request,
+    size_t *kept)
 {
 	struct building b = {
 		.fetcher = fetcher,
 		.request = request,
 		.max_bytes = fetcher->fetchers->replicas->setup.options->
 		    fetch_max_bytes,
-		.version = build_version(fetcher),
+		/* By names as soon as one topic has no id (older ones in
+		 * ZooKeeper). */
+		.version = fetcher->nameless > 0 ? FETCH_VERSION_NAMES :
+						   FETCH_VERSION,
 	};
 
+	fetcher_sort(fetcher);
 	/* A session is by names or by ids. */
 	if (fetcher->session_version != b.version)
 		fetcher_session_lost(fetcher);
-	if (!build_all(&b))
-		return (-1);
+	(void)build_all(&b);
 	/* Nothing of the session stays: another one, with all of them. */
-	if (b.kept == 0) {
+	if (!b.failed && b.kept == 0) {
 		fetcher_session_lost(fetcher);
-		if (!build_all(&b))
-			return (-1);
+		(void)build_all(&b);
 	}
-	if (fetcher->session_epoch == 0) {
+	*kept = b.kept;
+	/* Some of them may have noted what will not be told. */
+	if (b.failed) {
+		fetcher_session_lost(fetcher);
+		return (-1);
+	}
+	if (fetcher->session_epoch == 0 && fetcher->order_count > 0) {
 		request->forgotten_topics_data_count = 0;
 		fetcher->first = (fetcher->first + 1) % fetcher->order_count;
 	}

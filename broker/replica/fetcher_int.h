@@ -12,16 +12,20 @@
  *
  * A following is one partition that follows one leader in one leader epoch:
  *
- *	     begin                                      end (an order)
- *	       |                                          |
- *	       v                                          v
- *	 [FETCHES] <--answer, append on the loop--+     over: whatever it is at
- *	   |  ^  |________________________________|     ends without effect
- *	   |  |
- *	   |  +-- [BUSY] a worker appends, cuts or syncs
+ *	     begin                                   end (an order)
+ *	       |                                       |
+ *	       v                                       v
+ *	 [FETCHES] <--answer, append on the loop--+  over: what it is at ends
+ *	   |  ^  |________________________________|  without effect; [OVER] once
+ *	   |  |                                      the loop has seen it, until
+ *	   |  +-- [BUSY] a worker appends, cuts or   the leader's session has
+ *	   |  |          syncs                       forgotten it
  *	   |  +-- [ASKS] ListOffsets is under way, or to be
  *	   |  +-- [PAUSED] replica.fetch.backoff.ms
  *	   +----> [FAILED] until the next leader epoch
+ *
+ * How many are in which state is counted, and what an order ended is noted: a
+ * request of a thousand partitions that rest is one walk, which builds it.
  */
 #ifndef REPLICA_FETCHER_INT_H
 #define REPLICA_FETCHER_INT_H
@@ -58,8 +62,10 @@ enum following_state {
 	FOLLOWING_ASKS,
 	FOLLOWING_BUSY,
 	FOLLOWING_PAUSED,
-	FOLLOWING_FAILED
+	FOLLOWING_FAILED,
+	FOLLOWING_OVER
 };
+#define FOLLOWING_STATES (FOLLOWING_OVER + 1)
 
 /* What the leader was told of it last. */
 struct following_asked {
@@ -102,6 +108,7 @@ struct following {
 	struct following_asked told;
 	bool complained;         /* of the error at hand */
 	bool in_table;
+	struct fetcher_range *range; /* NULL: not in such a request */
 	/* While BUSY, the worker's. */
 	struct work work;
 	enum following_job job;
@@ -139,6 +146,10 @@ struct fetcher {
 	struct task_ref task;
 	struct hash table;   /* of struct following */
 	struct hash by_id;   /* those of them that have ids */
+	size_t nameless;     /* the others */
+	size_t counts[FOLLOWING_STATES]; /* of those in the table */
+	bool ended;          /* some may be over, or not in the session */
+	int64_t next_resume_ns; /* no one that pauses goes on before */
 	bool table_changed;
 	struct following **order; /* sorted by topic; rebuilt when it changed */
 	size_t order_count;
@@ -205,6 +216,12 @@ void following_complain(struct following *following, const char *what,
 void fetcher_add(struct fetcher *fetcher, struct following *following);
 void fetcher_drop(struct fetcher *fetcher, struct following *following);
 void fetcher_clear(struct fetcher *fetcher);
+/* One that is OVER stays so. */
+void following_enter(struct following *following,
+    enum following_state state);
+/* What orders ended, and pauses that are through, are seen; who is over and not
+ * in the session goes. */
+void fetcher_notice(struct fetcher *fetcher);
 /* NULL: it has none. */
 struct following *fetcher_find(const struct fetcher *fetcher,
     struct slice topic, int32_t partition);
@@ -215,10 +232,10 @@ void fetcher_sort(struct fetcher *fetcher);
 
 /* --- fetcher_ask.c -------------------------------------------------------- */
 
-/* How many are to be fetched. */
-size_t fetcher_wanted(const struct fetcher *fetcher);
-/* Builds the request in the arena; answers its version. -1: no memory. */
-int fetcher_build(struct fetcher *fetcher, struct fetch_request *request);
+/* Builds the request in the arena; answers its version. -1: no memory. *kept:
+ * how many it fetches; of none it is not to be sent. */
+int fetcher_build(struct fetcher *fetcher, struct fetch_request *request,
+    size_t *kept);
 /* False: the answer names an error of the session, and it begins anew. */
 bool fetcher_session_answered(struct fetcher *fetcher,
     const struct fetch_response *response);
@@ -228,7 +245,6 @@ void fetcher_session_lost(struct fetcher *fetcher);
 
 /* --- fetcher_range.c ------------------------------------------------------ */
 
-bool fetcher_asks(const struct fetcher *fetcher);
 task_step fetcher_range_ask;
 void fetcher_end_ranges(struct fetcher *fetcher);
 /* One that was asked for still follows. */

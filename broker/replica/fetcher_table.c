@@ -20,6 +20,23 @@ find_by_id(const struct fetcher *fetcher, struct uuid topic_id,
 }
 
 void
+following_enter(struct following *f, enum following_state state)
+{
+	struct fetcher *fetcher = f->fetcher;
+
+	if (f->state == FOLLOWING_OVER)
+		return;
+	if (f->in_table) {
+		fetcher->counts[f->state]--;
+		fetcher->counts[state]++;
+	}
+	f->state = state;
+	if (state == FOLLOWING_PAUSED &&
+	    f->resume_ns < fetcher->next_resume_ns)
+		fetcher->next_resume_ns = f->resume_ns;
+}
+
+void
 fetcher_add(struct fetcher *fetcher, struct following *f)
 {
 	f->in_table = true;
@@ -32,6 +49,8 @@ fetcher_add(struct fetcher *fetcher, struct following *f)
 	if (f->has_id)
 		hash_insert(&fetcher->by_id, &f->id_node, &f->id,
 		    sizeof(f->id));
+	fetcher->nameless += uuid_is_zero(f->topic_id);
+	fetcher->counts[f->state]++;
 	fetcher->table_changed = true;
 }
 
@@ -42,8 +61,34 @@ fetcher_drop(struct fetcher *fetcher, struct following *f)
 	hash_remove(&fetcher->table, &f->node);
 	if (f->has_id)
 		hash_remove(&fetcher->by_id, &f->id_node);
+	fetcher->nameless -= uuid_is_zero(f->topic_id);
+	fetcher->counts[f->state]--;
 	fetcher->table_changed = true;
 	following_unref(f);
+}
+
+void
+fetcher_notice(struct fetcher *fetcher)
+{
+	int64_t now_ns = loop_now_ns(fetcher->loop);
+
+	if (!fetcher->ended && fetcher->next_resume_ns > now_ns)
+		return;
+	fetcher->ended = false;
+	fetcher->next_resume_ns = INT64_MAX;
+	HASH_EACH(node, &fetcher->table) {
+		struct following *f = container_of(node, struct following,
+		    node);
+
+		if (atomic_load(&f->over)) {
+			following_enter(f, FOLLOWING_OVER);
+			if (!f->in_session)
+				fetcher_drop(fetcher, f);
+		} else if (f->state == FOLLOWING_PAUSED) {
+			following_enter(f, f->resume_ns <= now_ns ?
+			    FOLLOWING_FETCHES : FOLLOWING_PAUSED);
+		}
+	}
 }
 
 void

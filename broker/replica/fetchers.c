@@ -102,6 +102,7 @@ fetcher_new(struct fetchers *fetchers, int32_t leader, int32_t number)
 	list_init(&fetcher->stop_post.link);
 	fetcher->post.run = fetcher_inbox_run;
 	fetcher->stop_post.run = fetcher_stop_run;
+	fetcher->next_resume_ns = INT64_MAX;
 	arena_init(&fetcher->arena, 0);
 	fetcher->connection = (struct link){
 		.setup = &fetchers->setup,
@@ -337,6 +338,7 @@ fetcher_inbox_run(struct post *post)
 		fetcher_take_in(fetcher,
 		    list_entry(link, struct following, link));
 	}
+	fetcher->ended = true;
 	if (fetcher->stopped)
 		return;
 	if (fetcher->task.loop == NULL)
