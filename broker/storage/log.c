@@ -51,6 +51,9 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->uncleanable, false);
 	atomic_init(&log->cleaning_pauses, 0);
 	atomic_init(&log->unsettled, false);
+	atomic_init(&log->latest_epoch, -1);
+	atomic_init(&log->epochs_differ, false);
+	atomic_init(&log->cut, CUT_NONE);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->moves, 0);
 	atomic_init(&log->last_flush_ms, storage_mono_ms(storage));
@@ -505,13 +508,16 @@ log_first_unstable(struct log *log, int64_t high_watermark)
 int32_t
 log_latest_epoch(const struct log *log)
 {
-	struct log *own = log_lockable(log);
-	int32_t epoch;
+	return (atomic_load_explicit(&log->latest_epoch,
+	    memory_order_acquire));
+}
 
-	lock_take(&own->lock);
-	epoch = epochs_latest(&log->epochs);
-	lock_release(&own->lock);
-	return (epoch);
+/* As append_epochs() and log_finish_cut() find it. */
+bool
+log_append_syncs(const struct log *log, int32_t leader_epoch)
+{
+	return (log->cut != CUT_NONE || log->epochs_differ ||
+	    leader_epoch != log_latest_epoch(log));
 }
 
 struct log_epoch_end
@@ -583,6 +589,7 @@ log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
+	log_note_latest_epoch(log);
 	lock_release(&log->lock);
 	epochs_fini(&before);
 }
