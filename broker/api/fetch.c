@@ -13,6 +13,7 @@
 #define FETCH_MAGIC_0_LAST 1    /* KIP-31, KIP-32 */
 #define FETCH_MAGIC_1_LAST 3    /* KIP-98 */
 #define FETCH_NO_ZSTD_LAST 9    /* KIP-110 */
+#define FETCH_RACK_FIRST 11     /* KIP-392 */
 #define FETCH_NAMES_LAST 12     /* KIP-516 */
 
 struct fetch_state {
@@ -91,7 +92,9 @@ api_fetch(struct apis *apis, struct request *request)
 		.min_bytes = s->body.min_bytes,
 		.max_bytes = fetch_limit(s),
 		.isolation = s->body.isolation_level,
-		.may_read_follower = version >= 11,
+		.may_read_follower = version >= FETCH_RACK_FIRST,
+		.rack = s->body.rack_id,
+		.listener = connection_listener(request->connection)->name,
 		.hard_limit = version <= FETCH_HARD_LIMIT_LAST,
 		.refuses_zstd = version <= FETCH_NO_ZSTD_LAST,
 		.converts = version <= FETCH_MAGIC_1_LAST,
@@ -290,7 +293,7 @@ fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
 	out->records.bytes = error == ERR_UNSUPPORTED_COMPRESSION_TYPE ?
 	    SLICE_NULL : SLICE_EMPTY;
 	out->records.extent = part->extent;
-	if (version >= 11)
+	if (version >= FETCH_RACK_FIRST)
 		out->preferred_read_replica = part->preferred_read_replica;
 	if (part->has_diverging) {
 		out->diverging_epoch.epoch = part->diverging.leader_epoch;

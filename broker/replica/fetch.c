@@ -63,6 +63,7 @@ fetch_run(struct fetch *f)
 	state->deadline_ns = loop_now_ns(f->loop) +
 	    (int64_t)f->max_wait_ms * NANOS_PER_MILLI;
 	fetch_resolve(f);
+	fetch_choose(f);
 	if (!fetch_is_hot(f)) {
 		fetch_task_begin(f, fetch_cold);
 		return;
@@ -226,8 +227,11 @@ fetch_last(struct task *t)
 {
 	struct fetch *f = fetch_of(t);
 
-	if (!f->state->abandoned && !fetch_is_hot(f))
-		return (task_next(t, fetch_cold));
+	if (!f->state->abandoned) {
+		fetch_choose(f);
+		if (!fetch_is_hot(f))
+			return (task_next(t, fetch_cold));
+	}
 	if (!f->state->abandoned)
 		fetch_read_all(f);
 	return (fetch_complete(t));

@@ -236,6 +236,7 @@ struct replicas {
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	struct moves moves;
+	bool reads_closest; /* consumers may be sent to a follower (KIP-392) */
 	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;

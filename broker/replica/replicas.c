@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "config/options.h"
 #include "config/topic.h"
+#include "replica/closest.h"
 
 static int64_t high_watermark_of(void *arg, struct log *log);
 static void replica_free(struct replica *replica);
@@ -49,6 +50,8 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
 	moves_init(replicas);
+	replicas->reads_closest = closest_is_selected(
+	    setup->options->selector_class);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
 	replicas->dir_workers = half(
 	    setup->broker_options->daemon.background_threads);

@@ -490,6 +490,7 @@ replica_rig_image_of(struct replica_rig *rig, const char *topic,
 	memset(brokers, 0, sizeof(brokers));
 	for (int32_t i = 0; i < 3; i++) {
 		brokers[i].id = i + 1;
+		brokers[i].rack = slice_of_text(rig->racks[i]);
 		endpoints[i] = (struct update_metadata_request_endpoint){
 			.port = 9092, .host = slice_of_text(hosts[i]),
 			.listener = SLICE_LITERAL("PLAINTEXT"),

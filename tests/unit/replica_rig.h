@@ -50,6 +50,7 @@ struct replica_rig {
 	char directory[64];
 	/* Not 0: in images from then on; all brokers listen at bN:9092. */
 	int32_t controller;
+	const char *racks[3]; /* of the brokers; in images from then on */
 	char second[72]; /* another log directory, if it has two; or "" */
 };
 
