@@ -136,6 +136,7 @@ struct replica {
 	/* Records that the leader's high watermark is ahead of its end. Any
 	 * thread. */
 	atomic_int_least64_t fetch_lag;
+	atomic_bool reassigned; /* replicas come or go, as the role says */
 };
 #define FETCH_LAG_NONE (-1)   /* it follows nobody */
 #define FETCH_LAG_FAILED (-2) /* it gave up */
@@ -329,6 +330,7 @@ struct role {
 	const int32_t *isr;
 	int32_t replica_count;
 	int32_t isr_count;
+	bool reassigned; /* some of them come or go */
 };
 /* `lock` is held, on a worker; the log is there. */
 enum error replica_lead(struct replica *replica, const struct role *role);

@@ -33,6 +33,7 @@ struct traffic_page {
 	struct metrics_scrape *scrape;
 	struct hash topics;
 	int64_t at_min_isr;
+	int64_t reassigning;
 	int64_t max_lag;
 	int64_t failed; /* followers that gave up */
 };
@@ -84,6 +85,7 @@ traffic_partition(struct traffic_page *page, const struct replica *replica)
 		return;
 	least = replica_min_isr(replica, sight.replica_count);
 	page->at_min_isr += sight.isr_count == least;
+	page->reassigning += atomic_load(&replica->reassigned);
 	metrics_sample_partition(page->scrape,
 	    METRIC_PARTITION_UNDER_REPLICATED, replica->topic,
 	    replica->partition, sight.isr_count < sight.replica_count);
@@ -159,6 +161,7 @@ traffic_collect(struct metrics_scrape *scrape, void *arg)
 	metrics_set(metrics, METRIC_UNDER_MIN_ISR_PARTITIONS,
 	    (int64_t)counts.under_min_isr);
 	metrics_set(metrics, METRIC_AT_MIN_ISR_PARTITIONS, page.at_min_isr);
+	metrics_set(metrics, METRIC_REASSIGNING_PARTITIONS, page.reassigning);
 	metrics_set(metrics, METRIC_FETCHER_MAX_LAG, page.max_lag);
 	metrics_set(metrics, METRIC_FETCHER_FAILED_PARTITIONS, page.failed);
 }

@@ -372,6 +372,8 @@ rig_order_fill(struct rig_ordering *o, struct rig_order *order)
 		.replicas_count = order->replica_count,
 		.isr = o->replicas,
 		.isr_count = order->isr_count,
+		.adding_replicas = &order->adding,
+		.adding_replicas_count = order->adding != 0,
 		.is_new = !order->old,
 	};
 	o->topic = (struct leader_and_isr_request_topic_state){
