@@ -293,6 +293,8 @@ fetch_count(struct fetch *f)
 		    part->error != ERR_NONE);
 		if (f->replica_id < 0)
 			traffic_add(&part->replica->traffic.bytes_out, length);
+		else
+			replica_note_sent(part->replica, length);
 	}
 	metrics_add(metrics, METRIC_FETCH_REQUESTS, (int64_t)f->part_count);
 	metrics_add(metrics, METRIC_FAILED_FETCH_REQUESTS, failed);

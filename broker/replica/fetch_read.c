@@ -234,6 +234,14 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 	return (ERR_KAFKA_STORAGE_ERROR);
 }
 
+/* A follower that has to wait tells how far it is all the same. */
+static bool
+fetch_is_held_back(const struct fetch *f, const struct fetch_part *part)
+{
+	return (f->replica_id >= 0 &&
+	    replica_holds_back(part->replica, f->replica_id));
+}
+
 static enum error
 fetch_read_here(struct fetch *f, struct fetch_part *part,
     const struct replica_sight *sight, int64_t limit, bool at_least_one)
@@ -247,8 +255,10 @@ fetch_read_here(struct fetch *f, struct fetch_part *part,
 		return (ERR_UNKNOWN_SERVER_ERROR);
 	if (part->has_diverging)
 		return (ERR_NONE);
-	error = fetch_read_log(f, part, &sight->view,
-	    limit < part->max_bytes ? limit : part->max_bytes, at_least_one);
+	if (!fetch_is_held_back(f, part))
+		error = fetch_read_log(f, part, &sight->view,
+		    limit < part->max_bytes ? limit : part->max_bytes,
+		    at_least_one);
 	return (error != ERR_NONE ? error :
 				    fetch_record_progress(f, part,
 					&sight->view));
@@ -423,7 +433,7 @@ fetch_is_ready(struct fetch *f)
 		if (part->fetch_offset > sight.view.end_offset ||
 		    part->fetch_offset < sight.view.log_start_offset)
 			return (true);
-		if (bound > part->fetch_offset)
+		if (bound > part->fetch_offset && !fetch_is_held_back(f, part))
 			more = log_bytes_between(log, part->fetch_offset,
 			    bound);
 		bytes += more < part->max_bytes ? more : part->max_bytes;

@@ -99,6 +99,9 @@ fetcher_sweep(struct fetcher *fetcher)
 
 		if (f->state == FOLLOWING_PAUSED && f->resume_ns <= now_ns)
 			f->state = FOLLOWING_FETCHES;
+		if (f->state == FOLLOWING_FETCHES &&
+		    replica_fetches_later(f->replica))
+			following_pause(f);
 		if (!atomic_load(&f->over) || f->in_session)
 			continue;
 		f->in_table = false;

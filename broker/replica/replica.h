@@ -28,6 +28,7 @@
 
 struct replica;
 struct replicas;
+struct quota_options;
 struct replica_options;
 struct sockets;
 struct tls;
@@ -68,6 +69,10 @@ void replicas_start_following(struct replicas *replicas,
 /* Fetchers of each leader, as num.replica.fetchers has it now: partitions go to
  * the others on a worker. On the setup's loop. */
 void replicas_set_fetchers(struct replicas *replicas, int32_t count);
+/* The rates of throttled replication, and of moves, as they are now (KIP-73).
+ * Any thread. */
+void replicas_set_throttles(struct replicas *replicas,
+    const struct quota_options *quota);
 
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */

@@ -23,6 +23,7 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "metrics/metrics.h"
+#include "quota/throttle.h"
 #include "replica/isr.h"
 #include "replica/replica.h"
 
@@ -53,6 +54,8 @@ struct replica_rules {
 	int32_t codec_level;
 	bool compacted;
 	bool log_append_time;
+	bool throttled_as_leader;   /* {leader,follower}.replication. */
+	bool throttled_as_follower; /* throttled.replicas name it */
 };
 #define RULES_WORDS ((sizeof(struct replica_rules) + 7) / 8)
 
@@ -140,6 +143,7 @@ struct replica {
 };
 #define FETCH_LAG_NONE (-1)   /* it follows nobody */
 #define FETCH_LAG_FAILED (-2) /* it gave up */
+#define FETCH_LAG_UNKNOWN (-3) /* nothing was fetched yet */
 
 /*
  * Words that one writer at a time changes and any reader takes whole:
@@ -237,6 +241,9 @@ struct replicas {
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	struct moves moves;
+	struct throttle to_followers; /* of leaders here */
+	struct throttle from_leaders; /* of followers here */
+	struct throttle between_dirs; /* of moves */
 	bool reads_closest; /* consumers may be sent to a follower (KIP-392) */
 	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
@@ -352,6 +359,19 @@ enum error replica_follower_fetched(struct replica *replica,
     int32_t follower, const struct isr_fetch *fetch);
 /* Only whether it may. */
 bool replica_has_follower(struct replica *replica, int32_t follower);
+
+/* --- throttled.c ---------------------------------------------------------- */
+
+void throttles_init(struct replicas *replicas);
+void throttles_fini(struct replicas *replicas);
+/* The follower gets no records now: it is not in sync, and has to leave some of
+ * what may be sent to others. */
+bool replica_holds_back(struct replica *replica, int32_t follower);
+/* The same as a follower: nothing is fetched now. */
+bool replica_fetches_later(struct replica *replica);
+/* What was sent to a follower, or fetched as one. */
+void replica_note_sent(struct replica *replica, size_t bytes);
+void replica_note_fetched(struct replica *replica, size_t bytes);
 
 /* --- order_again.c -------------------------------------------------------- */
 

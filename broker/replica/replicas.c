@@ -50,6 +50,7 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
 	moves_init(replicas);
+	throttles_init(replicas);
 	replicas->reads_closest = closest_is_selected(
 	    setup->options->selector_class);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
@@ -116,6 +117,7 @@ replicas_free(struct replicas **replicas)
 	append_dirs_free(gone);
 	orders_again_fini(gone);
 	moves_fini(gone);
+	throttles_fini(gone);
 	fetchers_free(&gone->fetchers);
 	isr_proposer_free(&gone->proposer);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);

@@ -104,6 +104,8 @@ traffic_lag(struct traffic_page *page, const struct replica *replica)
 	int64_t lag = atomic_load(&replica->fetch_lag);
 
 	page->failed += lag == FETCH_LAG_FAILED;
+	if (lag == FETCH_LAG_UNKNOWN)
+		lag = 0;
 	if (lag < 0)
 		return;
 	if (lag > page->max_lag)
@@ -141,6 +143,20 @@ traffic_topics(struct traffic_page *page)
 }
 
 static void
+traffic_throttles(struct replicas *replicas)
+{
+	struct metrics *metrics = replicas->setup.metrics;
+	int64_t now_ms = replicas_now_ms(replicas);
+
+	metrics_set(metrics, METRIC_LEADER_THROTTLED_RATE,
+	    throttle_rate(&replicas->to_followers, now_ms));
+	metrics_set(metrics, METRIC_FOLLOWER_THROTTLED_RATE,
+	    throttle_rate(&replicas->from_leaders, now_ms));
+	metrics_set(metrics, METRIC_MOVES_RATE,
+	    throttle_rate(&replicas->between_dirs, now_ms));
+}
+
+static void
 traffic_collect(struct metrics_scrape *scrape, void *arg)
 {
 	struct replicas *replicas = arg;
@@ -150,6 +166,7 @@ traffic_collect(struct metrics_scrape *scrape, void *arg)
 
 	replicas_each(replicas, traffic_one, &page);
 	traffic_topics(&page);
+	traffic_throttles(replicas);
 	replicas_count(replicas, &counts);
 	metrics_set(metrics, METRIC_PARTITION_COUNT,
 	    (int64_t)counts.partitions);
