@@ -501,6 +501,7 @@ append_fetched(struct append *append)
 		return (error);
 	metrics_add(metrics, METRIC_REPLICATION_BYTES_IN,
 	    (int64_t)append->fetched.length);
+	replica_note_fetched(replica, append->fetched.length);
 	replica_followed(replica, append->leader_high_watermark);
 	lag = append->leader_high_watermark - log_end_offset(log);
 	atomic_store(&replica->fetch_lag, lag > 0 ? lag : 0);

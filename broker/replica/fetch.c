@@ -86,6 +86,7 @@ fetch_run(struct fetch *f)
 	    (int64_t)f->max_wait_ms * NANOS_PER_MILLI;
 	fetch_hasten(f);
 	fetch_resolve(f);
+	fetch_choose(f);
 	if (!fetch_is_hot(f)) {
 		fetch_task_begin(f, fetch_cold);
 		return;
@@ -254,8 +255,11 @@ fetch_last(struct task *t)
 {
 	struct fetch *f = fetch_of(t);
 
-	if (!f->state->abandoned && !fetch_is_hot(f))
-		return (task_next(t, fetch_cold));
+	if (!f->state->abandoned) {
+		fetch_choose(f);
+		if (!fetch_is_hot(f))
+			return (task_next(t, fetch_cold));
+	}
 	if (!f->state->abandoned)
 		fetch_read_all(f);
 	return (fetch_complete(t));
@@ -317,6 +321,8 @@ fetch_count(struct fetch *f)
 		    part->error != ERR_NONE);
 		if (f->replica_id < 0)
 			traffic_add(&part->replica->traffic.bytes_out, length);
+		else
+			replica_note_sent(part->replica, length);
 	}
 	metrics_add(metrics, METRIC_FETCH_REQUESTS, (int64_t)f->part_count);
 	metrics_add(metrics, METRIC_FAILED_FETCH_REQUESTS, failed);

@@ -30,6 +30,9 @@ struct fetch_int {
 
 /* On the loop: finds the replicas, sets errors of those not here. */
 void fetch_resolve(struct fetch *fetch);
+/* On the loop, before a read: which parts a consumer should rather read from a
+ * follower in its rack (closest.c). */
+void fetch_choose(struct fetch *fetch);
 /* Whether what is to be read lies in memory; on the loop. */
 bool fetch_is_hot(struct fetch *fetch);
 /* Reads all parts; drops what an earlier read brought. On the loop when hot,

@@ -209,10 +209,13 @@ build_following(struct building *b, struct following *f)
 {
 	struct following_asked now;
 	struct log *log = replica_log(f->replica);
-	bool wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
-	    !atomic_load(&f->over);
-	bool renews = wanted && f->in_session && f->renew;
+	bool wanted, renews;
 
+	if (f->state == FOLLOWING_FETCHES && replica_fetches_later(f->replica))
+		following_pause(f);
+	wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
+	    !atomic_load(&f->over);
+	renews = wanted && f->in_session && f->renew;
 	f->asked = wanted && !renews;
 	f->renew = false;
 	b->renews |= renews;

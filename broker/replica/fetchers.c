@@ -178,7 +178,7 @@ fetchers_begin(void *arg, struct replica *replica, int32_t leader,
 	list_init(&f->work.link);
 	list_init(&f->post.link);
 	replica->following = f;
-	atomic_store(&replica->fetch_lag, 0);
+	atomic_store(&replica->fetch_lag, FETCH_LAG_UNKNOWN);
 	lock_take(&fetcher->lock);
 	list_push_tail(&fetcher->inbox, &f->link);
 	lock_release(&fetcher->lock);

@@ -120,6 +120,8 @@ order_row_add(struct replicas_order *order, struct slice topic,
 		.topic = topic,
 		.state = state,
 		.leader_lives = image_broker(image, state->leader) != NULL,
+		.reassigned = state->adding_replicas_count > 0 ||
+		    state->removing_replicas_count > 0,
 	};
 }
 

@@ -368,6 +368,7 @@ role_set(struct replica *replica, const struct role *role, struct log *log)
 		replica->high_watermark = replica->end_offset;
 	replica->proposed = PROPOSED_NOTHING;
 	replica->offline = false;
+	atomic_store(&replica->reassigned, role->reassigned);
 }
 
 enum error

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "config/options.h"
 #include "replica/fetcher_int.h"
 
 /* Of the topic, where it has one. */
@@ -281,7 +282,34 @@ test_fetch_errors(void)
 	/* The next leader epoch begins anew. */
 	stage_follow(&s, 2, 6);
 	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(stage_lag(&s), 0);
+	CU_ASSERT_EQUAL(stage_lag(&s), FETCH_LAG_UNKNOWN);
+	stage_fini(&s);
+}
+
+/* What is throttled is asked for when the limit allows it (KIP-73). */
+static void
+test_throttled(void)
+{
+	struct quota_options quota;
+	struct stage s;
+
+	stage_init(&s);
+	s.rig.configs.options.follower_replication_throttled_replicas = "0:1";
+	quota = s.rig.options->quota;
+	quota.follower_replication_throttled_rate = 50;
+	replicas_set_throttles(s.rig.replicas, &quota);
+	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
+	stage_follow(&s, 2, 5);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	/* Some hundred bytes, and there is one record more. */
+	stage_answer_records(&s, 99, 0, 5, 4);
+	replica_rig_pass(&s.rig, 1900);
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	/* Who has all that is committed is in sync: it goes on. */
+	stage_answer_records(&s, 99, 3, 5, 6);
+	CU_ASSERT(s.asked);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
 	stage_fini(&s);
 }
 
@@ -729,6 +757,7 @@ static const struct unit_test tests[] = {
 	{ "sessions", test_session_lost },
 	{ "out of range", test_out_of_range },
 	{ "errors", test_fetch_errors },
+	{ "what is throttled waits", test_throttled },
 	{ "answers that come too late", test_answer_too_late },
 	{ "an epoch that begins is a worker's", test_epoch_begins },
 	{ "the same, behind others", test_epoch_begins_in_queue },

@@ -812,6 +812,15 @@ test_metrics_page(void)
 	    "kafka_server_replicamanager_leadercount 1"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
 	    "kafka_server_replicamanager_underreplicatedpartitions 1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
+	    "kafka_server_replicamanager_reassigningpartitions 0"));
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 3, .isr_count = 2, .adding = 3 }),
+	    ERR_NONE);
+	page.length = 0;
+	metrics_expose(rig.metrics, &page);
+	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
+	    "kafka_server_replicamanager_reassigningpartitions 1"));
 	buffer_fini(&page);
 	replica_rig_fini(&rig);
 }
