@@ -16,9 +16,10 @@ _names = itertools.count()
 
 @pytest.fixture(scope="module")
 def cluster(make_shared):
+    # Leaders change where a test has them changed.
     return harness.start_cluster(
         make_shared, 3, lambda b: b.options.update(QUICK),
-        controlled_shutdown_enable="true")
+        auto_leader_rebalance_enable="false")
 
 
 @pytest.fixture
