@@ -133,6 +133,13 @@ def test_one_is_silent(whole, name):
         done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
                             check=False)
         assert done.returncode == 2 and not done.stdout and done.stderr
+    # the controller
+    with hung(whole[0]):
+        done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
+                            "--output", "json", check=False)
+        told = json.loads(done.stdout)
+        assert done.returncode == 1 and told["movingPartitions"] is None
+        assert any("which partitions move" in t for t in told["notKnown"])
 
 
 def test_no_room(whole):
