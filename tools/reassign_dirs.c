@@ -12,6 +12,12 @@
 #include "tools/log_dirs.h"
 #include "tools/reassign.h"
 
+#define MOVES_BYTES_MAX ((size_t)1 << 30)
+/* So often it is asked again at once, then ever so many pauses later: what
+ * answers hold stays in memory. */
+#define ROUNDS_QUICK 50
+#define PAUSES_SLOW 50
+
 /* How many from the first on are of its broker. */
 static size_t
 same_broker(const struct reassign_dir *dirs, size_t count)
@@ -132,13 +138,14 @@ reassign_dirs_find(struct reassign *r,
 
 /* --- the moves ------------------------------------------------------------ */
 
-/* A row for each replica: what names a directory or topic twice is as good. */
+/* A row for each replica that has not begun: what names a directory or topic
+ * twice is as good. */
 static void
-move_request(struct reassign *r, const struct reassign_dir *dirs, size_t count,
-    struct alter_replica_log_dirs_request *request)
+move_request(const struct reassign_dir *dirs, size_t count,
+    struct arena *arena, struct alter_replica_log_dirs_request *request)
 {
 	wire_init(&message_alter_replica_log_dirs_request, request);
-	request->dirs = wire_array(r->arena,
+	request->dirs = wire_array(arena,
 	    alter_replica_log_dirs_request_dir_schema(), count);
 	CHECK(request->dirs != NULL);
 	for (size_t i = 0; i < count; i++) {
@@ -149,12 +156,12 @@ move_request(struct reassign *r, const struct reassign_dir *dirs, size_t count,
 			continue;
 		request->dirs_count++;
 		row->path = dirs[i].wanted;
-		row->topics = wire_array(r->arena,
+		row->topics = wire_array(arena,
 		    alter_replica_log_dirs_request_topic_schema(), 1);
 		CHECK(row->topics != NULL);
 		row->topics_count = 1;
 		row->topics->name = dirs[i].topic;
-		row->topics->partitions = arena_array(r->arena, 1,
+		row->topics->partitions = arena_array(arena, 1,
 		    sizeof(*row->topics->partitions));
 		CHECK(row->topics->partitions != NULL);
 		row->topics->partitions_count = 1;
@@ -162,69 +169,81 @@ move_request(struct reassign *r, const struct reassign_dir *dirs, size_t count,
 	}
 }
 
+/* Of a broker that does not answer nothing has begun. */
+static enum client_status
+move_ask(struct reassign *r, const struct reassign_dir *dirs, size_t count,
+    struct alter_replica_log_dirs_response *response)
+{
+	struct alter_replica_log_dirs_request request;
+	enum client_status status = CLIENT_UNREACHABLE;
+	struct arena arena;
+
+	/* One of its own: there may be many rounds. */
+	arena_init(&arena, MOVES_BYTES_MAX);
+	move_request(dirs, count, &arena, &request);
+	if (request.dirs_count != 0)
+		status = client_ask_node(r->client, dirs->broker,
+		    API_ALTER_REPLICA_LOG_DIRS, &request, response);
+	arena_fini(&arena);
+	return (status);
+}
+
+static void
+move_begun(struct reassign *r, struct reassign_dir *dir)
+{
+	dir->begun = true;
+	reassign_say(r, "Successfully started moving log directory to %.*s "
+			"for replica %.*s-%d with broker %d \n",
+	    SLICE_ARGS(dir->wanted), SLICE_ARGS(dir->topic), dir->partition,
+	    dir->broker);
+}
+
+/* What is wrong with one of them is said; all that begin are told. */
 static int
 move_take(struct reassign *r, struct reassign_dir *dirs, size_t count,
     const struct alter_replica_log_dirs_response *response)
 {
+	int status = TOOL_OK;
+
 	for (int32_t t = 0; t < response->results_count; t++) {
 		const struct alter_replica_log_dirs_response_topic *topic =
 		    &response->results[t];
 
 		for (int32_t p = 0; p < topic->partitions_count; p++) {
 			const int error = topic->partitions[p].error_code;
-			const int32_t number =
-			    topic->partitions[p].partition_index;
 			struct reassign_dir *dir =
-			    dir_of(dirs, count, topic->topic_name, number);
+			    dir_of(dirs, count, topic->topic_name,
+				topic->partitions[p].partition_index);
 
-			if (error != ERR_NONE &&
-			    error != ERR_REPLICA_NOT_AVAILABLE)
-				return (tool_fail(r->tool,
+			if (dir == NULL || dir->begun)
+				continue;
+			if (error == ERR_NONE)
+				move_begun(r, dir);
+			else if (error != ERR_REPLICA_NOT_AVAILABLE)
+				status = tool_fail(r->tool,
 				    "Failed to alter dir for %.*s-%d-%d: %s; "
 				    "barnabas log-dirs shows the directories",
-				    SLICE_ARGS(topic->topic_name), number,
-				    dirs->broker, error_name(error)));
-			if (dir == NULL || error != ERR_NONE || dir->begun)
-				continue;
-			dir->begun = true;
+				    SLICE_ARGS(dir->topic), dir->partition,
+				    dir->broker, error_name(error));
 		}
 	}
-	return (TOOL_OK);
+	return (status);
 }
 
-/* Those that have begun by this answer are told. */
 static int
 broker_move(struct reassign *r, struct reassign_dir *dirs, size_t count)
 {
-	struct alter_replica_log_dirs_request request;
 	struct alter_replica_log_dirs_response response;
-	bool *before = arena_array(r->arena, count, sizeof(*before));
-	enum client_status asked;
-	int status;
 
-	CHECK(before != NULL);
-	for (size_t i = 0; i < count; i++)
-		before[i] = dirs[i].begun;
-	move_request(r, dirs, count, &request);
-	if (request.dirs_count == 0)
-		return (TOOL_OK);
-	asked = client_ask_node(r->client, dirs->broker,
-	    API_ALTER_REPLICA_LOG_DIRS, &request, &response);
-	if (asked == CLIENT_UNREACHABLE)
+	switch (move_ask(r, dirs, count, &response)) {
+	case CLIENT_OK:
+		return (move_take(r, dirs, count, &response));
+	case CLIENT_UNREACHABLE:
 		return (TOOL_OK); /* it may come back in time */
-	if (asked != CLIENT_OK)
+	default:
 		return (tool_fail(r->tool, "broker %d: %s", dirs->broker,
 		    client_why(r->client)));
-	status = move_take(r, dirs, count, &response);
-	for (size_t i = 0; i < count; i++)
-		if (dirs[i].begun && !before[i])
-			reassign_say(r, "Successfully started moving log "
-					"directory to %.*s for replica "
-					"%.*s-%d with broker %d \n",
-			    SLICE_ARGS(dirs[i].wanted),
-			    SLICE_ARGS(dirs[i].topic), dirs[i].partition,
-			    dirs[i].broker);
-	return (status);
+	}
 }
 
 static int
@@ -255,12 +274,18 @@ dirs_begun(const struct reassign_dirs *dirs)
 	return (true);
 }
 
-static void
-dirs_pause(struct reassign *r)
+static int
+dirs_round(struct reassign *r, struct reassign_dirs *dirs)
 {
-	client_begin(r->client);
-	(void)client_pause(r->client);
-	client_end(r->client);
+	int status = TOOL_OK;
+	size_t same;
+
+	for (size_t at = 0; status == TOOL_OK && at < dirs->count;
+	     at += same) {
+		same = same_broker(&dirs->items[at], dirs->count - at);
+		status = broker_move(r, &dirs->items[at], same);
+	}
+	return (status);
 }
 
 int
@@ -269,19 +294,21 @@ reassign_dirs_move(struct reassign *r, struct reassign_dirs *dirs)
 	const struct clock *clock = clock_system();
 	const int64_t limit_ms =
 	    clock_mono_ms(clock) + args_number(r->args, "timeout");
-	size_t same;
 
-	for (;;) {
-		for (size_t at = 0; at < dirs->count; at += same) {
-			same = same_broker(&dirs->items[at],
-			    dirs->count - at);
-			if (broker_move(r, &dirs->items[at], same) != TOOL_OK)
-				return (TOOL_FAILED);
-		}
+	for (int round = 0;; round++) {
+		int pauses = round < ROUNDS_QUICK ? 1 : PAUSES_SLOW;
+
+		if (dirs_round(r, dirs) != TOOL_OK)
+			return (TOOL_FAILED);
 		if (dirs_begun(dirs))
 			return (TOOL_OK);
 		if (clock_mono_ms(clock) >= limit_ms)
 			return (dirs_late(r, dirs));
-		dirs_pause(r);
+		for (; pauses > 0 && clock_mono_ms(clock) < limit_ms;
+		     pauses--) {
+			client_begin(r->client);
+			(void)client_pause(r->client);
+			client_end(r->client);
+		}
 	}
 }

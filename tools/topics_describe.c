@@ -40,9 +40,14 @@ wants_part(const struct topics_wanted *wanted)
 
 /* --- looking things up ---------------------------------------------------- */
 
+/* Answers come in the order of the question, as a rule: `nth` is the topic. */
 static const struct describe_configs_response_result *
-configs_of(const struct describe_configs_response *all, struct slice topic)
+configs_of(const struct describe_configs_response *all, struct slice topic,
+    size_t nth)
 {
+	if (all != NULL && nth < (size_t)all->results_count &&
+	    slice_equal(all->results[nth].resource_name, topic))
+		return (&all->results[nth]);
 	for (int32_t i = 0; all != NULL && i < all->results_count; i++)
 		if (slice_equal(all->results[i].resource_name, topic))
 			return (&all->results[i]);
@@ -158,14 +163,16 @@ partition_compare(const void *a, const void *b)
 
 static void
 described_init(struct described *d, const struct topics_facts *facts,
-    const struct topics_wanted *wanted, const topic_facts *topic)
+    const struct topics_wanted *wanted, const topic_facts *const *topics,
+    size_t nth)
 {
+	const topic_facts *topic = topics[nth];
 	const size_t count = (size_t)topic->partitions_count;
 
 	d->facts = facts;
 	d->wanted = wanted;
 	d->topic = topic;
-	d->configs = configs_of(facts->configs, topic->name);
+	d->configs = configs_of(facts->configs, topic->name, nth);
 	d->min_isr = min_isr_of(d->configs);
 	d->partitions = mem_zalloc((count + 1) * sizeof(*d->partitions));
 	for (size_t i = 0; i < count; i++)
@@ -210,7 +217,7 @@ topics_count(const struct topics_facts *facts,
 
 	*out = (struct topics_counts) { 0 };
 	for (size_t i = 0; i < count; i++) {
-		described_init(&d, facts, &wanted_unavailable, topics[i]);
+		described_init(&d, facts, &wanted_unavailable, topics, i);
 		for (int32_t p = 0; p < topics[i]->partitions_count; p++) {
 			const partition_facts *part = d.partitions[p];
 			const bool gone =
@@ -315,7 +322,7 @@ topics_describe_text(const struct topics_facts *facts,
 	struct described d;
 
 	for (size_t i = 0; i < count; i++) {
-		described_init(&d, facts, wanted, topics[i]);
+		described_init(&d, facts, wanted, topics, i);
 		if (!wants_part(wanted) &&
 		    (!wanted->with_overrides || has_overrides(&d)))
 			put_topic(out, &d);
@@ -428,7 +435,7 @@ topics_describe_json(const struct topics_facts *facts,
 	json_open(&json, NULL, '{');
 	json_open(&json, "topics", '[');
 	for (size_t i = 0; i < count; i++) {
-		described_init(&d, facts, wanted, topics[i]);
+		described_init(&d, facts, wanted, topics, i);
 		if (json_shows(&d))
 			json_topic(&json, &d);
 		described_fini(&d);

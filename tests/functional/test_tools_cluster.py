@@ -16,9 +16,10 @@ _names = itertools.count()
 
 @pytest.fixture(scope="module")
 def cluster(make_shared):
+    # Leaders change where a test has them changed.
     return harness.start_cluster(
         make_shared, 3, lambda b: b.options.update(QUICK),
-        controlled_shutdown_enable="true")
+        auto_leader_rebalance_enable="false")
 
 
 @pytest.fixture
@@ -132,6 +133,13 @@ def test_one_is_silent(whole, name):
         done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
                             check=False)
         assert done.returncode == 2 and not done.stdout and done.stderr
+    # the controller
+    with hung(whole[0]):
+        done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
+                            "--output", "json", check=False)
+        told = json.loads(done.stdout)
+        assert done.returncode == 1 and told["movingPartitions"] is None
+        assert any("which partitions move" in t for t in told["notKnown"])
 
 
 def test_no_room(whole):

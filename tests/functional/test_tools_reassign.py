@@ -297,10 +297,37 @@ def test_directories(cluster, name, file_of):
                 "--reassignment-json-file", back).splitlines()[3] == (
         f"Partition {name}-0 on broker 2 is not being moved from log dir "
         f"{disk(2, 1)} to {disk(2, 0)}.")
-    assert "Failed to alter dir for " in reassign(
-        cluster, "--execute", "--reassignment-json-file",
-        file_of(wanted(name, (0, 2), dirs=[["/no/such", "any"]])),
-        check=False).stderr.decode()
+    # What was done is told also where the rest fails.
+    done = reassign(
+        cluster, "--execute", "--output", "json", "--reassignment-json-file",
+        file_of(wanted(name, (0, 2), dirs=[["/no/such", disk(2, 0)]])),
+        check=False)
+    assert done.returncode == 1
+    assert f"Failed to alter dir for {name}-0-0: LOG_DIR_NOT_FOUND" in (
+        done.stderr.decode())
+    told = json.loads(done.stdout)
+    assert told["started"] is True
+    assert [r["begun"] for r in told["replicas"]] == [False, False]
+
+
+def test_directory_of_the_silent(cluster, name, file_of, tmp_path):
+    """The broker that is to move the replica does not answer in time."""
+    make(cluster, name, (0,))
+    impatient = tmp_path / "client.properties"
+    impatient.write_text("request.timeout.ms=300\n")
+    path = file_of(wanted(name, (0, 2), dirs=[
+        ["any", str(cluster[2].folder / "disk-1")]]))
+    with hung(cluster[2]):
+        done = reassign(
+            cluster, "--execute", "--reassignment-json-file", path,
+            "--timeout", 500, "--command-config", impatient, check=False)
+        assert done.returncode == 1
+        assert done.stdout.endswith(
+            b"Successfully started partition reassignment for "
+            + f"{name}-0\n".encode())
+        assert ("Timed out before log directory move could be started for: "
+                f"{name}-0-2\n") in done.stderr.decode()
+    assert "is completed" in verified(cluster, path)
 
 
 def test_wrong(cluster, name, file_of, tmp_path):

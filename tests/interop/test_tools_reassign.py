@@ -229,3 +229,26 @@ def test_wrong_options(tools, make, file_of, arguments):
 def test_wrong_files(tools, make, file_of, content):
     path = file_of(content.replace("T", make((0,))))
     tools.both_fail("--execute", "--reassignment-json-file", path)
+
+
+def test_health(cluster, make):
+    """Of Kafka's brokers as of ours."""
+    make((0, 1), (1, 0))
+
+    def well():
+        done = harness.tool(cluster[0], "cluster", "health", "--output",
+                            "json", "--free-percent", 0, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+    told = harness.wait_until(well, what="all is well")
+    assert told["healthy"] is True and told["controller"] == 0
+    assert told["troubles"] == told["notKnown"] == []
+    for broker, row in zip(cluster, told["brokers"]):
+        assert row["host"] == broker.host and row["port"] == broker.port
+        [directory] = row["logDirs"]
+        assert directory["logDir"] == str(broker.data)
+        assert 0 < directory["usableBytes"] <= directory["totalBytes"]
+    with hung(cluster[1]):
+        done = harness.tool(cluster[0], "cluster", "health", "--timeout", 500,
+                            check=False)
+        assert done.returncode == 1
+        assert b"broker 1 does not tell of its directories" in done.stdout
