@@ -368,9 +368,9 @@ fetch_response_topics(struct fetch_state *s, struct fetch_response *response)
 	size_t count;
 	const size_t *order = fetch_response_order(s, &count);
 	struct fetch_response_partition *rows = wire_array(&s->request->arena,
-	    fetch_response_partition_schema(), s->fetch.part_count);
+	    fetch_response_partition_schema(), count);
 	struct fetch_response_topic *topics = wire_array(&s->request->arena,
-	    fetch_response_topic_schema(), s->fetch.part_count);
+	    fetch_response_topic_schema(), count);
 	struct fetch_response_topic *topic = NULL;
 
 	if (rows == NULL || topics == NULL || order == NULL)

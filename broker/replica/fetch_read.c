@@ -225,6 +225,9 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 {
 	enum error error;
 
+	/* A follower that has all, as most have at most times. */
+	if (f->replica_id >= 0 && part->fetch_offset >= view->end_offset)
+		return (ERR_NONE);
 	for (int i = 0; i < READ_TRIES; i++) {
 		error = fetch_read_once(f, part, view, limit, at_least_one);
 		if (error != ERR_REPLICA_NOT_AVAILABLE)

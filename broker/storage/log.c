@@ -52,6 +52,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->cleaning_pauses, 0);
 	atomic_init(&log->unsettled, false);
 	atomic_init(&log->latest_epoch, -1);
+	atomic_init(&log->segment_count, 0);
 	atomic_init(&log->epochs_differ, false);
 	atomic_init(&log->cut, CUT_NONE);
 	atomic_init(&log->truncations, 0);
@@ -163,13 +164,8 @@ log_lockable(const struct log *log)
 int32_t
 log_segment_count(const struct log *log)
 {
-	struct log *own = log_lockable(log);
-	int32_t count;
-
-	lock_take(&own->lock);
-	count = (int32_t)log->segments->count;
-	lock_release(&own->lock);
-	return (count);
+	return (atomic_load_explicit(&log->segment_count,
+	    memory_order_acquire));
 }
 
 struct log_settings
@@ -292,6 +288,8 @@ log_publish_segments(struct log *log, struct segment_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		size += list->items[i]->size;
 	log->segments = list;
+	atomic_store_explicit(&log->segment_count, (int)list->count,
+	    memory_order_release);
 	atomic_store_explicit(&log->size_bytes, size, memory_order_relaxed);
 	mem_free(log->recent);
 	log->recent = NULL;

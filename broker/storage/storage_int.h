@@ -198,6 +198,7 @@ struct log {
 	atomic_uint cleaning_pauses; /* how many do not want it */
 	atomic_bool unsettled; /* as producers_unsettled() */
 	atomic_int latest_epoch; /* of `epochs`, as epochs_latest() */
+	atomic_int segment_count; /* of `segments` */
 	/* Goes up under log->lock: a reader or a flush that saw one go on does
 	 * not count. */
 	atomic_uint truncations;
