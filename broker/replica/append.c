@@ -501,6 +501,9 @@ append_fetched(struct append *append)
 		return (error);
 	metrics_add(metrics, METRIC_REPLICATION_BYTES_IN,
 	    (int64_t)append->fetched.length);
+	if (atomic_load(&replica->added))
+		metrics_add(metrics, METRIC_REASSIGNMENT_BYTES_IN,
+		    (int64_t)append->fetched.length);
 	replica_note_fetched(replica, append->fetched.length);
 	replica_followed(replica, append->leader_high_watermark);
 	lag = append->leader_high_watermark - log_end_offset(log);

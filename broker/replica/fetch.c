@@ -301,6 +301,21 @@ fetch_converted(struct task *t)
 
 /* --- the answer ----------------------------------------------------------- */
 
+/* To a consumer, or to a follower. */
+static void
+fetch_count_bytes(const struct fetch *f, const struct fetch_part *part,
+    size_t length)
+{
+	if (f->replica_id < 0) {
+		traffic_add(&part->replica->traffic.bytes_out, length);
+		return;
+	}
+	replica_note_sent(part->replica, length);
+	if (length > 0 && replica_adds_follower(part->replica, f->replica_id))
+		metrics_add(f->replicas->setup.metrics,
+		    METRIC_REASSIGNMENT_BYTES_OUT, (int64_t)length);
+}
+
 static void
 fetch_count(struct fetch *f)
 {
@@ -319,10 +334,7 @@ fetch_count(struct fetch *f)
 		traffic_add(&part->replica->traffic.fetches, 1);
 		traffic_add(&part->replica->traffic.failed_fetches,
 		    part->error != ERR_NONE);
-		if (f->replica_id < 0)
-			traffic_add(&part->replica->traffic.bytes_out, length);
-		else
-			replica_note_sent(part->replica, length);
+		fetch_count_bytes(f, part, length);
 	}
 	metrics_add(metrics, METRIC_FETCH_REQUESTS, (int64_t)f->part_count);
 	metrics_add(metrics, METRIC_FAILED_FETCH_REQUESTS, failed);

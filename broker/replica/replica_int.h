@@ -140,6 +140,7 @@ struct replica {
 	 * thread. */
 	atomic_int_least64_t fetch_lag;
 	atomic_bool reassigned; /* replicas come or go, as the role says */
+	atomic_bool added;      /* this one comes */
 };
 #define FETCH_LAG_NONE (-1)   /* it follows nobody */
 #define FETCH_LAG_FAILED (-2) /* it gave up */
@@ -341,6 +342,8 @@ struct role {
 	int32_t replica_count;
 	int32_t isr_count;
 	bool reassigned; /* some of them come or go */
+	const int32_t *added; /* who comes; none when it is not known */
+	int32_t added_count;
 };
 /* `lock` is held, on a worker; the log is there. */
 enum error replica_lead(struct replica *replica, const struct role *role);
@@ -360,6 +363,8 @@ void replica_followed(struct replica *replica, int64_t leader_high_watermark);
 /* A follower has fetched; any thread. */
 enum error replica_follower_fetched(struct replica *replica,
     int32_t follower, const struct isr_fetch *fetch);
+/* A reassignment, which is under way, adds it. */
+bool replica_adds_follower(struct replica *replica, int32_t follower);
 /* Only whether it may. */
 bool replica_has_follower(struct replica *replica, int32_t follower);
 

@@ -45,7 +45,6 @@ def wait_watermark(broker, offset):
         what=f"the high watermark is {offset}")
 
 
-@pytest.mark.ours
 def test_the_leader_names_the_follower(racks):
     leader, (one, other) = make_topic(racks, "t")
     fill(leader, "t", 0, 5)

@@ -136,6 +136,9 @@ def test_a_replica_moves_slowly(make_brokers):    # noqa: F811
         "kafka_server_followerreplication_byte_rate") > TRICKLE,
         what="the rate is over its limit")
     assert 0 < has(follower) < has(leader) and moving() == 1
+    for broker, way in ((leader, "out"), (follower, "in")):
+        assert broker.metric("kafka_server_brokertopicmetrics_"
+                             f"reassignmentbytes{way}_total") > 0
     set_config(leader, BROKER, "", (LEADER + ".rate", DELETE, None))
     lift(leader, FOLLOWER, follower)
     harness.wait_until(lambda: moving() == 0, what="the end of the move")

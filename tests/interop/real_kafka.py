@@ -63,6 +63,8 @@ MAINS = {
     "kafka-console-consumer":
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-dump-log": "kafka.tools.DumpLogSegments",
+    "kafka-reassign-partitions":
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
     "kafka-replica-verification":
         "org.apache.kafka.tools.ReplicaVerificationTool",
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",

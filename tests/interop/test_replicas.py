@@ -3,6 +3,7 @@
 the reverse; consumers read from the follower in their rack; Kafka's own tool
 finds all replicas alike."""
 
+import json
 import re
 import subprocess
 import threading
@@ -12,9 +13,11 @@ import pytest
 import harness
 import real_kafka
 import wire
+from dynamic_configs import described
 from test_closest import SELECTOR
 from test_replication import (
     QUICK, fill, hung, in_sync, numbers, same_logs, state)
+from test_throttle import FOLLOWER, LEADER, fill_large, has
 
 OPTIONS = {"controlled.shutdown.retry.backoff.ms": 200,
            "leader.imbalance.check.interval.seconds": 3600}
@@ -241,3 +244,49 @@ def test_replicas_are_verified(make_broker, tmp_path):
         verifier.kill()
         verifier.wait()
     assert not [line for line in said if "match" in line], said
+
+
+@pytest.mark.slow
+def test_a_throttled_reassignment(make_broker, java, tmp_path):
+    """kafka-reassign-partitions --throttle, and --verify, which takes the
+    throttle away."""
+    leader, other = brokers = [make_broker(n) for n in range(2)]
+    start(*brokers)
+    make([leader], "t")
+    leads(leader)
+    fill_large(leader)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"version": 1, "partitions": [
+        {"topic": "t", "partition": 0, "replicas": [0, 1]}]}))
+
+    def reassign(*arguments):
+        status, out = java.run(
+            "kafka-reassign-partitions", "--bootstrap-server", leader.address,
+            "--reassignment-json-file", plan, *arguments)
+        assert status == 0, out
+        return out.decode()
+
+    def limits():
+        return [value for b in brokers for value, _ in described(
+            b, LEADER + ".rate", FOLLOWER + ".rate",
+            entity=str(b.broker_id)).values()]
+    assert "was set to 1000 B/s" in reassign("--execute", "--throttle", 1000)
+    assert limits() == ["1000"] * 4
+    assert described(leader, LEADER + ".replicas", topic="t")[
+        LEADER + ".replicas"][0] == "0:0"
+    assert described(leader, FOLLOWER + ".replicas", topic="t")[
+        FOLLOWER + ".replicas"][0] == "0:1"
+    harness.wait_until(lambda: other.metric(
+        "kafka_server_followerreplication_byte_rate") > 1000,
+        what="the rate is over its limit")
+    assert "still in progress" in reassign("--verify")
+    assert 0 < has(other) < has(leader)
+    assert "100000000 B/s" in reassign("--execute", "--additional",
+                                       "--throttle", 100000000)
+    in_sync(leader, "t", [0, 1])
+    harness.wait_until(lambda: "is completed" in reassign("--verify"),
+                       what="it is done")
+    assert limits() == []
+    assert described(leader, LEADER + ".replicas", topic="t")[
+        LEADER + ".replicas"][0] == ""
+    alike(brokers)

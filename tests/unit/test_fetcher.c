@@ -286,6 +286,34 @@ test_fetch_errors(void)
 	stage_fini(&s);
 }
 
+/* What comes is counted while a reassignment adds this replica. */
+static void
+test_added(void)
+{
+	struct rig_order order = { .leader = 2, .epoch = 5,
+		.replica_count = 3, .adding = 1 };
+	struct stage s;
+	int64_t bytes;
+
+	stage_init(&s);
+	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
+	CU_ASSERT_EQUAL_FATAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_answer_records(&s, 99, 0, 5, 3);
+	bytes = metrics_value(s.rig.metrics, METRIC_REASSIGNMENT_BYTES_IN);
+	CU_ASSERT(bytes > 70);
+	/* The end of it; what was asked before is answered first. */
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_follow(&s, 2, 6);
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_answer_records(&s, 99, 3, 6, 6);
+	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 6);
+	CU_ASSERT_EQUAL(metrics_value(s.rig.metrics,
+	    METRIC_REASSIGNMENT_BYTES_IN), bytes);
+	stage_fini(&s);
+}
+
 /* What is throttled is asked for when the limit allows it (KIP-73). */
 static void
 test_throttled(void)
@@ -757,6 +785,7 @@ static const struct unit_test tests[] = {
 	{ "sessions", test_session_lost },
 	{ "out of range", test_out_of_range },
 	{ "errors", test_fetch_errors },
+	{ "what a reassignment adds", test_added },
 	{ "what is throttled waits", test_throttled },
 	{ "answers that come too late", test_answer_too_late },
 	{ "an epoch that begins is a worker's", test_epoch_begins },

@@ -821,6 +821,13 @@ test_metrics_page(void)
 	metrics_expose(rig.metrics, &page);
 	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
 	    "kafka_server_replicamanager_reassigningpartitions 1"));
+	/* What goes to who comes, and to nobody else. */
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics,
+	    METRIC_REASSIGNMENT_BYTES_OUT), 0);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 3, 0), ERR_NONE);
+	CU_ASSERT(metrics_value(rig.metrics,
+	    METRIC_REASSIGNMENT_BYTES_OUT) > 70);
 	buffer_fini(&page);
 	replica_rig_fini(&rig);
 }
