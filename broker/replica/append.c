@@ -199,12 +199,14 @@ static void
 drain_run(struct work *work)
 {
 	struct replica *replica = container_of(work, struct replica, drain);
+	struct replicas *replicas = replica->replicas;
 
 	/* From here on another may be asked for. */
 	atomic_store(&replica->draining, false);
 	replica_lock(replica);
 	replica_unlock(replica);
 	replica_unref(replica);
+	atomic_fetch_sub(&replicas->drains_under_way, 1);
 }
 
 static struct work_queue *
@@ -220,6 +222,7 @@ append_drain_later(struct replica *replica, struct work_queue *queue)
 	if (atomic_exchange(&replica->draining, true))
 		return;
 	(void)replica_ref(replica);
+	atomic_fetch_add(&replica->replicas->drains_under_way, 1);
 	replica->drain.run = drain_run;
 	work_submit(queue, &replica->drain);
 }

@@ -17,6 +17,10 @@
 #include "base/mem.h"
 #include "config/options.h"
 
+/* Also where replica.fetch.backoff.ms is 0: nobody asks who is dead, or what
+ * has failed, without end. */
+#define REST_MS ((int64_t)20)
+
 static task_step fetcher_answered, fetcher_pause;
 
 const struct task_class fetcher_class = {
@@ -36,7 +40,9 @@ fetcher_backoff_ns(const struct fetcher *fetcher)
 	const struct replica_options *options =
 	    fetcher->fetchers->replicas->setup.options;
 
-	return ((int64_t)options->fetch_backoff_ms * NANOS_PER_MILLI);
+	return (options->fetch_backoff_ms <= REST_MS ?
+		    REST_MS * NANOS_PER_MILLI :
+		    (int64_t)options->fetch_backoff_ms * NANOS_PER_MILLI);
 }
 
 void
@@ -69,12 +75,18 @@ following_complain(struct following *f, const char *what, enum error error)
 }
 
 void
-following_pause(struct following *f)
+following_pause_for(struct following *f, int64_t ns)
 {
 	f->renew = true;
-	f->resume_ns = loop_now_ns(f->fetcher->loop) +
-	    fetcher_backoff_ns(f->fetcher);
+	f->crowded = false;
+	f->resume_ns = loop_now_ns(f->fetcher->loop) + ns;
 	following_enter(f, FOLLOWING_PAUSED);
+}
+
+void
+following_pause(struct following *f)
+{
+	following_pause_for(f, fetcher_backoff_ns(f->fetcher));
 }
 
 void
@@ -118,6 +130,9 @@ fetcher_idle(struct task *t, struct fetcher *fetcher)
 	if (fetcher->counts[FOLLOWING_PAUSED] > 0)
 		task_sleep(t, fetcher->next_resume_ns -
 		    loop_now_ns(fetcher->loop));
+	/* Some whose pause ended just now, or whose directories failed. */
+	else if (fetcher->counts[FOLLOWING_FETCHES] > 0)
+		task_sleep(t, fetcher_backoff_ns(fetcher));
 	return (STEP_WAIT);
 }
 

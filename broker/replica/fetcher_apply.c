@@ -27,12 +27,39 @@ following_holds(const struct following *f)
 
 /* --- what came back from a worker ----------------------------------------- */
 
+/* Nothing failed: they go on as soon as there is room. */
+static void
+following_wait_for_room(struct following *f)
+{
+	following_pause(f);
+	f->crowded = f->fetcher->crowded = true;
+}
+
+static void
+fetcher_has_room(struct fetcher *fetcher)
+{
+	const int64_t now_ns = loop_now_ns(fetcher->loop);
+
+	if (!fetcher->crowded)
+		return;
+	fetcher->crowded = false;
+	HASH_EACH(node, &fetcher->table) {
+		struct following *f = container_of(node, struct following,
+		    node);
+
+		if (f->state == FOLLOWING_PAUSED && f->crowded)
+			f->resume_ns = now_ns;
+	}
+	fetcher->next_resume_ns = now_ns;
+}
+
 static void
 following_back(struct following *f)
 {
 	struct fetchers *fetchers = f->fetcher->fetchers;
 
 	f->fetcher->copied_bytes -= f->copy_bytes;
+	fetcher_has_room(f->fetcher);
 	mem_free(f->copy);
 	f->copy = NULL;
 	f->copy_bytes = 0;
@@ -137,7 +164,7 @@ following_append(struct following *f, struct slice bytes)
 		return;
 	}
 	if (!following_may_keep(f, bytes.length)) {
-		following_pause(f);
+		following_wait_for_room(f);
 		return;
 	}
 	following_keep(f, bytes);
@@ -196,7 +223,7 @@ following_take(struct following *f,
 		break;
 	case FOLLOW_ANEW:
 		if (!following_may_keep(f, step.length)) {
-			following_pause(f);
+			following_wait_for_room(f);
 			break;
 		}
 		following_keep(f, slice_of(seen.bytes.data, step.length));

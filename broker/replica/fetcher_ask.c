@@ -21,6 +21,8 @@
 #include "base/mem.h"
 #include "config/options.h"
 
+#define BUSY_WAIT_MS 10
+#define THROTTLED_NS ((int64_t)100 * NANOS_PER_MILLI) /* between two looks */
 #define FETCH_VERSION 17
 #define FETCH_VERSION_NAMES 12 /* the last one that has names */
 
@@ -212,7 +214,7 @@ build_following(struct building *b, struct following *f)
 	bool wanted, renews;
 
 	if (f->state == FOLLOWING_FETCHES && replica_fetches_later(f->replica))
-		following_pause(f);
+		following_pause_for(f, THROTTLED_NS);
 	wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
 	    !atomic_load(&f->over);
 	renews = wanted && f->in_session && f->renew;
@@ -279,9 +281,13 @@ build_all(struct building *b)
 	for (b->left = count; b->left > 0 && !b->failed; b->left--)
 		build_following(b, fetcher->order[(fetcher->first + count -
 		    b->left) % count]);
-	/* Who is forgotten now is to come back soon. */
+	/* Who is forgotten now is to come back soon, and so is who is with a
+	 * worker: others wait for what it tells of its end. */
 	if (b->renews)
 		b->request->max_wait_ms = 0;
+	else if (fetcher->counts[FOLLOWING_BUSY] > 0 &&
+	    b->request->max_wait_ms > BUSY_WAIT_MS)
+		b->request->max_wait_ms = BUSY_WAIT_MS;
 	return (!b->failed);
 }
 

@@ -100,6 +100,7 @@ struct following {
 	bool has_id;
 	enum following_state state;
 	int64_t resume_ns;
+	bool crowded;            /* pauses for want of room for its copy */
 	bool in_session;
 	/* What the leader told of it last was not taken, and its session tells
 	 * only what is new: it is to forget it and to be told of it anew. */
@@ -172,6 +173,7 @@ struct fetcher {
 	int session_version;   /* 12: by names */
 	bool complained;
 	size_t copied_bytes;   /* held for workers */
+	bool crowded;          /* some wait until they are fewer */
 	int64_t range_timestamp;
 	struct fetcher_range *ranges; /* the arena's */
 	size_t range_count;
@@ -206,6 +208,7 @@ void fetcher_sent(struct task *task);
  * ended, with its connection. */
 bool fetcher_gives_up(struct task *task);
 void following_pause(struct following *following);
+void following_pause_for(struct following *following, int64_t ns);
 void following_fail(struct following *following, const char *why);
 void following_complain(struct following *following, const char *what,
     enum error error);

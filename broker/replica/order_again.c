@@ -66,6 +66,7 @@ bool
 replicas_at_rest(const struct replicas *replicas)
 {
 	return (!atomic_load(&replicas->again.armed) &&
+	    atomic_load(&replicas->drains_under_way) == 0 &&
 	    moves_at_rest(replicas) &&
 	    fetchers_at_rest(replicas->fetchers) &&
 	    isr_proposer_at_rest(replicas->proposer));

@@ -236,6 +236,7 @@ struct replicas {
 	struct record_scratch *scratch[SCRATCH_KEPT];
 	size_t scratch_count;
 	struct work_queue *drains; /* where there is no directory yet */
+	atomic_size_t drains_under_way;
 	struct work_queue *records; /* the processor's work alone */
 	struct lock dirs_lock;
 	struct append_dir *dirs; /* only grows */

@@ -342,6 +342,97 @@ test_throttled(void)
 }
 
 /* What was asked in an older role comes too late. */
+/* Held by the limit alone, and not by a pause that is none. */
+static void
+test_throttled_without_pause(void)
+{
+	struct quota_options quota;
+	struct broker_options *options;
+	struct stage s;
+
+	stage_init(&s);
+	options = (struct broker_options *)(uintptr_t)s.rig.options;
+	options->replica.fetch_backoff_ms = 0;
+	s.rig.configs.options.follower_replication_throttled_replicas = "0:1";
+	quota = s.rig.options->quota;
+	quota.follower_replication_throttled_rate = 50;
+	replicas_set_throttles(s.rig.replicas, &quota);
+	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
+	stage_follow(&s, 2, 5);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_answer_records(&s, 99, 0, 5, 4);
+	replica_rig_pass(&s.rig, 1000);
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT(stage_await(&s, API_FETCH, 10000));
+	stage_fini(&s);
+}
+
+/* Both partitions' first batches of the epoch, 900 bytes each. */
+static void
+stage_answer_both(struct stage *s)
+{
+	struct fetch_response_partition parts[2];
+	struct fetch_response_topic topic = {
+		.topic = SLICE_LITERAL(RIG_TOPIC),
+		.partitions = parts,
+		.partitions_count = 2,
+	};
+	struct fetch_response response;
+	struct buffer batch = BUFFER_EMPTY;
+
+	rig_batch(&batch, 3, 300);
+	batch_set_leader_epoch(batch.data, 5);
+	for (int32_t i = 0; i < 2; i++) {
+		parts[i] = stage_part(ERR_NONE, 0);
+		parts[i].partition_index = i;
+		parts[i].records.bytes = buffer_slice(&batch);
+	}
+	wire_init(&message_fetch_response, &response);
+	response.session_id = 99;
+	response.responses = &topic;
+	response.responses_count = 1;
+	stage_answer(s, &response);
+	buffer_fini(&batch);
+}
+
+/* While a worker appends, the others' fetch does not wait long; what had no
+ * room beside is asked for again as soon as it is done. */
+static void
+test_beside_worker(void)
+{
+	const struct fetch_request_partition *part;
+	struct broker_options *options;
+	struct stage s;
+
+	stage_init(&s);
+	options = (struct broker_options *)(uintptr_t)s.rig.options;
+	options->replica.fetch_response_max_bytes = 1000;
+	replica_rig_image(&s.rig, RIG_TOPIC, 3, 2);
+	for (int32_t i = 0; i < 3; i++)
+		stage_follow_one(&s, i, 2, 5);
+	/* The first request may have been sent before all were followed. */
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	stage_answer_both(&s);
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 10);
+	stage_answer_fetch(&s, 99, NULL);
+	/* Far sooner than after replica.fetch.backoff.ms. */
+	for (int tries = 0; tries < 3; tries++) {
+		CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 100));
+		part = s.request.fetch.topics_count == 0 ? NULL :
+		    s.request.fetch.topics[0].partitions;
+		if (part != NULL &&
+		    s.request.fetch.topics[0].partitions_count == 2)
+			break;
+		stage_answer_fetch(&s, 99, NULL);
+	}
+	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	stage_fini(&s);
+}
+
 static void
 test_answer_too_late(void)
 {
@@ -787,6 +878,8 @@ static const struct unit_test tests[] = {
 	{ "errors", test_fetch_errors },
 	{ "what a reassignment adds", test_added },
 	{ "what is throttled waits", test_throttled },
+	{ "the same, without a pause", test_throttled_without_pause },
+	{ "beside a worker", test_beside_worker },
 	{ "answers that come too late", test_answer_too_late },
 	{ "an epoch that begins is a worker's", test_epoch_begins },
 	{ "the same, behind others", test_epoch_begins_in_queue },
