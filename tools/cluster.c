@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* barnabas cluster: the cluster's id. */
+/* barnabas cluster: the cluster's id, and how it is. */
 #include <string.h>
 
 #include "base/text.h"
 #include "tools/broker_api_versions.h"
 #include "tools/client.h"
+#include "tools/cluster.h"
 #include "tools/json_out.h"
-#include "tools/tool.h"
 
 /* Of KRaft. */
 #define UNREGISTER_BROKER 64
 
 static const struct arg_row cluster_rows[] = {
-	{ "action", ARG_OPERAND, "cluster-id|unregister", NULL,
-	    "Tell the cluster's id; or strike a broker off, which clusters "
-	    "with ZooKeeper do by themselves." },
+	{ "action", ARG_OPERAND, "cluster-id|health|unregister", NULL,
+	    "Tell the cluster's id; or how it is: the exit status is 0 when "
+	    "all is well, 1 when it is not, 2 when nobody could tell; or "
+	    "strike a broker off, which clusters with ZooKeeper do by "
+	    "themselves." },
 	{ "bootstrap-server", ARG_TEXT, "host:port,...", NULL,
 	    "Brokers to begin with.", 'b' },
 	{ "bootstrap-controller", ARG_TEXT, "host:port,...", NULL,
@@ -22,6 +24,11 @@ static const struct arg_row cluster_rows[] = {
 	{ "config", ARG_TEXT, "file", NULL,
 	    "A properties file with options of the client.", 'c' },
 	{ "id", ARG_INT, "id", NULL, "The broker to strike off.", 'i' },
+	{ "free-percent", ARG_INT, "percent", "10",
+	    "With health, how much of a log directory's file system is to be "
+	    "free." },
+	{ "timeout", ARG_INT, "ms", "10000",
+	    "With health, how long to wait for each answer." },
 	ARGS_COMMON,
 };
 
@@ -30,7 +37,7 @@ static int cluster_run(struct tool *tool, const struct args *args);
 const struct command command_cluster = {
 	.name = "cluster",
 	.kafka_name = "kafka-cluster.sh",
-	.summary = "tell the cluster's id",
+	.summary = "tell the cluster's id, or whether all is well",
 	.rows = cluster_rows,
 	.run = cluster_run,
 };
@@ -108,24 +115,56 @@ cluster_unregister(struct tool *tool, const struct args *args,
 	return (TOOL_OK);
 }
 
+static bool
+action_is(const struct args *args, const char *name)
+{
+	return (strcmp(args_text(args, "action"), name) == 0);
+}
+
+static int
+cluster_check_action(const struct tool *tool, const struct args *args)
+{
+	static const char *const of_health[] = { "free-percent", "timeout",
+		NULL };
+	const char *option = args_first_of(args, of_health);
+
+	if (option != NULL && !action_is(args, "health"))
+		return (tool_usage(tool, "--%s goes with health only",
+		    option));
+	if (args_number(args, "free-percent") < 0 ||
+	    args_number(args, "free-percent") > 100)
+		return (tool_usage(tool, "--free-percent is 0 to 100"));
+	if (args_number(args, "timeout") < 1)
+		return (tool_usage(tool, "--timeout wants a positive number"));
+	if (action_is(args, "unregister") && !args_has(args, "id"))
+		return (tool_usage(tool, "unregister wants --id"));
+	if (!action_is(args, "unregister") && args_has(args, "id"))
+		return (tool_usage(tool, "--id goes with unregister only"));
+	return (TOOL_OK);
+}
+
 static int
 cluster_check(const struct tool *tool, const struct args *args)
 {
-	const char *action = args_text(args, "action");
-
-	if (action == NULL || (strcmp(action, "cluster-id") != 0 &&
-				  strcmp(action, "unregister") != 0))
+	if (args_text(args, "action") == NULL ||
+	    (!action_is(args, "cluster-id") && !action_is(args, "health") &&
+		!action_is(args, "unregister")))
 		return (tool_usage(tool,
-		    "say what to do: cluster-id or unregister"));
+		    "say what to do: cluster-id, health or unregister"));
 	if (args_has(args, "bootstrap-controller"))
 		return (tool_usage(tool,
 		    "--bootstrap-controller is for KRaft; name brokers with "
 		    "--bootstrap-server"));
-	if (strcmp(action, "unregister") == 0 && !args_has(args, "id"))
-		return (tool_usage(tool, "unregister wants --id"));
-	if (strcmp(action, "cluster-id") == 0 && args_has(args, "id"))
-		return (tool_usage(tool, "--id goes with unregister only"));
-	return (TOOL_OK);
+	return (cluster_check_action(tool, args));
+}
+
+/* Whoever watches by `health` does not take a mistake for an illness. */
+static int
+cluster_refused(const struct args *args, int status)
+{
+	if (args_text(args, "action") != NULL && action_is(args, "health"))
+		return (HEALTH_UNKNOWN);
+	return (status);
 }
 
 static int
@@ -135,13 +174,15 @@ cluster_run(struct tool *tool, const struct args *args)
 	int status = cluster_check(tool, args);
 
 	if (status != TOOL_OK)
-		return (status);
+		return (cluster_refused(args, status));
 	client = client_of_file(tool, args_text(args, "bootstrap-server"),
 	    args_text(args, "config"), &status);
 	if (client == NULL)
-		return (status);
-	if (strcmp(args_text(args, "action"), "unregister") == 0)
+		return (cluster_refused(args, status));
+	if (action_is(args, "unregister"))
 		status = cluster_unregister(tool, args, client);
+	else if (action_is(args, "health"))
+		status = cluster_health(tool, args, client);
 	else
 		status = cluster_id(tool, args, client);
 	client_free(&client);

@@ -244,12 +244,12 @@ brokers_check(const struct tool *tool,
 
 /* --- asking --------------------------------------------------------------- */
 
-static int
-log_dirs_ask(const struct tool *tool, struct client *client,
-    struct log_dirs_answer *answer)
+const char *
+log_dirs_ask(struct client *client, struct log_dirs_answer *answer)
 {
 	struct describe_log_dirs_request request;
 	enum client_status status;
+	int error;
 
 	wire_init(&message_describe_log_dirs_request, &request);
 	/* Null: all topics. */
@@ -262,16 +262,15 @@ log_dirs_ask(const struct tool *tool, struct client *client,
 	    client_try_again(client, client_why(client)));
 	client_end(client);
 	if (status != CLIENT_OK)
-		return (tool_fail(tool, "broker %d: %s", answer->broker,
+		return (arena_strdup(client_arena(client),
 		    client_why(client)));
-	if (answer->response.error_code != ERR_NONE)
-		return (tool_fail(tool, "broker %d: %s%s", answer->broker,
-		    error_name(answer->response.error_code),
-		    answer->response.error_code ==
-			    ERR_CLUSTER_AUTHORIZATION_FAILED
-			? "; this user may not describe the cluster"
-			: ""));
-	return (TOOL_OK);
+	error = answer->response.error_code;
+	if (error == ERR_NONE)
+		return (NULL);
+	return (arena_printf(client_arena(client), "%s%s", error_name(error),
+	    error == ERR_CLUSTER_AUTHORIZATION_FAILED
+		? "; this user may not describe the cluster"
+		: ""));
 }
 
 static int
@@ -282,6 +281,7 @@ log_dirs_describe(const struct tool *tool, const struct args *args,
 	    mem_zalloc((brokers->count + 1) * sizeof(*answers));
 	struct buffer out = BUFFER_EMPTY;
 	struct progress progress;
+	const char *why;
 	int status = TOOL_OK;
 
 	if (!args_json(args))
@@ -291,7 +291,10 @@ log_dirs_describe(const struct tool *tool, const struct args *args,
 	for (size_t i = 0; status == TOOL_OK && i < brokers->count; i++) {
 		progress_step(&progress, i);
 		answers[i].broker = brokers->ids[i];
-		status = log_dirs_ask(tool, client, &answers[i]);
+		why = log_dirs_ask(client, &answers[i]);
+		if (why != NULL)
+			status = tool_fail(tool, "broker %d: %s",
+			    brokers->ids[i], why);
 	}
 	progress_end(&progress, brokers->count);
 	if (status == TOOL_OK) {

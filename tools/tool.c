@@ -24,6 +24,7 @@ static const struct command *const commands[] = {
 	&command_log_dirs,
 	&command_groups,
 	&command_leader_election,
+	&command_reassign_partitions,
 	&command_cluster,
 	&command_broker_api_versions,
 	&command_dump_log,

@@ -37,6 +37,7 @@ extern const struct command command_log_dirs;
 extern const struct command command_groups;
 extern const struct command command_configs;
 extern const struct command command_leader_election;
+extern const struct command command_reassign_partitions;
 extern const struct command command_broker_api_versions;
 extern const struct command command_cluster;
 extern const struct command command_check;

@@ -33,6 +33,22 @@ void topics_describe_json(const struct topics_facts *facts,
     const struct metadata_response_topic *const *topics, size_t count,
     struct buffer *out);
 
+/* How many partitions there are, and how many --describe would show. */
+struct topics_counts {
+	size_t partitions;
+	size_t under_replicated;
+	size_t unavailable;
+	size_t under_min_isr; /* without those that are unavailable */
+};
+void topics_count(const struct topics_facts *facts,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct topics_counts *out);
+/* The options of these topics, which are not none; `only` that one, null: all.
+ * NULL, or why there is no answer, in the client's arena. */
+const char *topics_ask_configs(struct client *client,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct slice only, struct describe_configs_response *response);
+
 /* Topics of one metadata answer, by name. */
 struct topics_chosen {
 	struct metadata_response metadata;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "tools/json_out.h"
+#include "tools/moves.h"
 #include "tools/topics.h"
 
 typedef struct metadata_response_topic topic_facts;
@@ -39,9 +40,14 @@ wants_part(const struct topics_wanted *wanted)
 
 /* --- looking things up ---------------------------------------------------- */
 
+/* Answers come in the order of the question, as a rule: `nth` is the topic. */
 static const struct describe_configs_response_result *
-configs_of(const struct describe_configs_response *all, struct slice topic)
+configs_of(const struct describe_configs_response *all, struct slice topic,
+    size_t nth)
 {
+	if (all != NULL && nth < (size_t)all->results_count &&
+	    slice_equal(all->results[nth].resource_name, topic))
+		return (&all->results[nth]);
 	for (int32_t i = 0; all != NULL && i < all->results_count; i++)
 		if (slice_equal(all->results[i].resource_name, topic))
 			return (&all->results[i]);
@@ -90,18 +96,8 @@ ids_hold(const int32_t *ids, int32_t count, int32_t id)
 static const move_facts *
 move_of(const struct described *d, const partition_facts *partition)
 {
-	const struct list_partition_reassignments_response *moves =
-	    d->facts->moves;
-
-	for (int32_t i = 0; moves != NULL && i < moves->topics_count; i++) {
-		if (!slice_equal(moves->topics[i].name, d->topic->name))
-			continue;
-		for (int32_t k = 0; k < moves->topics[i].partitions_count; k++)
-			if (moves->topics[i].partitions[k].partition_index ==
-			    partition->partition_index)
-				return (&moves->topics[i].partitions[k]);
-	}
-	return (NULL);
+	return (moves_find(d->facts->moves, d->topic->name,
+	    partition->partition_index));
 }
 
 /* A move that has ended since is none: its replicas are not there any more. */
@@ -167,14 +163,16 @@ partition_compare(const void *a, const void *b)
 
 static void
 described_init(struct described *d, const struct topics_facts *facts,
-    const struct topics_wanted *wanted, const topic_facts *topic)
+    const struct topics_wanted *wanted, const topic_facts *const *topics,
+    size_t nth)
 {
+	const topic_facts *topic = topics[nth];
 	const size_t count = (size_t)topic->partitions_count;
 
 	d->facts = facts;
 	d->wanted = wanted;
 	d->topic = topic;
-	d->configs = configs_of(facts->configs, topic->name);
+	d->configs = configs_of(facts->configs, topic->name, nth);
 	d->min_isr = min_isr_of(d->configs);
 	d->partitions = mem_zalloc((count + 1) * sizeof(*d->partitions));
 	for (size_t i = 0; i < count; i++)
@@ -188,6 +186,52 @@ static void
 described_fini(struct described *d)
 {
 	mem_free(d->partitions);
+}
+
+/* --- counts --------------------------------------------------------------- */
+
+static const struct topics_wanted wanted_under_replicated = {
+	.under_replicated = true
+};
+static const struct topics_wanted wanted_unavailable = {
+	.unavailable = true
+};
+static const struct topics_wanted wanted_under_min_isr = {
+	.under_min_isr = true
+};
+
+static bool
+is_one_of(struct described *d, const struct topics_wanted *wanted,
+    const partition_facts *partition)
+{
+	d->wanted = wanted;
+	return (is_shown(d, partition));
+}
+
+void
+topics_count(const struct topics_facts *facts,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct topics_counts *out)
+{
+	struct described d;
+
+	*out = (struct topics_counts) { 0 };
+	for (size_t i = 0; i < count; i++) {
+		described_init(&d, facts, &wanted_unavailable, topics, i);
+		for (int32_t p = 0; p < topics[i]->partitions_count; p++) {
+			const partition_facts *part = d.partitions[p];
+			const bool gone =
+			    is_one_of(&d, &wanted_unavailable, part);
+
+			out->partitions++;
+			out->unavailable += gone;
+			out->under_replicated +=
+			    is_one_of(&d, &wanted_under_replicated, part);
+			out->under_min_isr += !gone &&
+			    is_one_of(&d, &wanted_under_min_isr, part);
+		}
+		described_fini(&d);
+	}
 }
 
 /* --- text ----------------------------------------------------------------- */
@@ -278,7 +322,7 @@ topics_describe_text(const struct topics_facts *facts,
 	struct described d;
 
 	for (size_t i = 0; i < count; i++) {
-		described_init(&d, facts, wanted, topics[i]);
+		described_init(&d, facts, wanted, topics, i);
 		if (!wants_part(wanted) &&
 		    (!wanted->with_overrides || has_overrides(&d)))
 			put_topic(out, &d);
@@ -391,7 +435,7 @@ topics_describe_json(const struct topics_facts *facts,
 	json_open(&json, NULL, '{');
 	json_open(&json, "topics", '[');
 	for (size_t i = 0; i < count; i++) {
-		described_init(&d, facts, wanted, topics[i]);
+		described_init(&d, facts, wanted, topics, i);
 		if (json_shows(&d))
 			json_topic(&json, &d);
 		described_fini(&d);

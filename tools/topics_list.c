@@ -2,6 +2,7 @@
 /* barnabas topics --list and --describe: asking and printing. */
 #include "base/check.h"
 #include "tools/json_out.h"
+#include "tools/moves.h"
 #include "tools/topics.h"
 
 /* --- list ----------------------------------------------------------------- */
@@ -50,34 +51,54 @@ topics_list(struct tool *tool, const struct args *args, struct client *client)
 
 enum { RESOURCE_TOPIC = 2 };
 
-static int
-ask_configs(const struct tool *tool, struct client *client,
-    const struct topics_chosen *chosen,
-    struct describe_configs_response *response)
+static void
+configs_request(struct client *client,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct slice only, struct describe_configs_request *request)
+{
+	wire_init(&message_describe_configs_request, request);
+	request->resources = wire_array(client_arena(client),
+	    describe_configs_request_resource_schema(), count);
+	CHECK(request->resources != NULL);
+	request->resources_count = (int32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		struct describe_configs_request_resource *resource =
+		    &request->resources[i];
+
+		resource->resource_type = RESOURCE_TOPIC;
+		resource->resource_name = topics[i]->name;
+		/* Null: all of them. */
+		resource->configuration_keys = NULL;
+		resource->configuration_keys_count = 0;
+		if (only.data == NULL)
+			continue;
+		resource->configuration_keys = arena_array(
+		    client_arena(client), 1, sizeof(only));
+		CHECK(resource->configuration_keys != NULL);
+		resource->configuration_keys[0] = only;
+		resource->configuration_keys_count = 1;
+	}
+}
+
+const char *
+topics_ask_configs(struct client *client,
+    const struct metadata_response_topic *const *topics, size_t count,
+    struct slice only, struct describe_configs_response *response)
 {
 	struct describe_configs_request request;
 
-	wire_init(&message_describe_configs_request, &request);
-	request.resources = wire_array(client_arena(client),
-	    describe_configs_request_resource_schema(), chosen->count);
-	CHECK(request.resources != NULL);
-	request.resources_count = (int32_t)chosen->count;
-	for (size_t i = 0; i < chosen->count; i++) {
-		request.resources[i].resource_type = RESOURCE_TOPIC;
-		request.resources[i].resource_name = chosen->items[i]->name;
-		/* Null: all of them. */
-		request.resources[i].configuration_keys = NULL;
-		request.resources[i].configuration_keys_count = 0;
-	}
+	configs_request(client, topics, count, only, &request);
 	if (client_ask(client, API_DESCRIBE_CONFIGS, &request, response) !=
 	    CLIENT_OK)
-		return (tool_fail(tool, "%s", client_why(client)));
+		return (arena_strdup(client_arena(client),
+		    client_why(client)));
 	for (int32_t i = 0; i < response->results_count; i++)
 		if (response->results[i].error_code != ERR_NONE)
-			return (tool_fail(tool, "options of topic '%.*s': %s",
+			return (arena_printf(client_arena(client),
+			    "options of topic '%.*s': %s",
 			    SLICE_ARGS(response->results[i].resource_name),
 			    error_name(response->results[i].error_code)));
-	return (TOOL_OK);
+	return (NULL);
 }
 
 /* False: the cluster does not tell; then nothing moves, as for Kafka's tool. */
@@ -85,19 +106,8 @@ static bool
 ask_moves(const struct tool *tool, struct client *client,
     struct list_partition_reassignments_response *response)
 {
-	struct list_partition_reassignments_request request;
-	enum client_status status;
-	bool again;
+	const enum client_status status = moves_ask(client, response);
 
-	wire_init(&message_list_partition_reassignments_request, &request);
-	client_begin(client);
-	do {
-		status = client_ask_controller(client,
-		    API_LIST_PARTITION_REASSIGNMENTS, &request, response);
-		again = status == CLIENT_OK &&
-		    response->error_code == ERR_NOT_CONTROLLER;
-	} while (again && client_pause(client));
-	client_end(client);
 	if (status == CLIENT_UNREACHABLE)
 		tool_warn(tool, "reassignments are not shown: %s",
 		    client_why(client));
@@ -123,6 +133,7 @@ describe_chosen(struct tool *tool, const struct args *args,
 	struct list_partition_reassignments_response moves;
 	struct topics_wanted wanted;
 	struct buffer out = BUFFER_EMPTY;
+	const char *why = NULL;
 
 	for (size_t i = 0; i < chosen->count; i++)
 		if (chosen->items[i]->error_code != ERR_NONE)
@@ -130,9 +141,11 @@ describe_chosen(struct tool *tool, const struct args *args,
 			    SLICE_ARGS(chosen->items[i]->name),
 			    error_name(chosen->items[i]->error_code)));
 	/* An empty list of resources is no question. */
-	if (chosen->count != 0 &&
-	    ask_configs(tool, client, chosen, &configs) != TOOL_OK)
-		return (TOOL_FAILED);
+	if (chosen->count != 0)
+		why = topics_ask_configs(client, chosen->items, chosen->count,
+		    SLICE_NULL, &configs);
+	if (why != NULL)
+		return (tool_fail(tool, "%s", why));
 	facts.configs = chosen->count != 0 ? &configs : NULL;
 	if (chosen->count != 0 && ask_moves(tool, client, &moves))
 		facts.moves = &moves;

@@ -13,6 +13,7 @@
 #define FETCH_MAGIC_0_LAST 1    /* KIP-31, KIP-32 */
 #define FETCH_MAGIC_1_LAST 3    /* KIP-98 */
 #define FETCH_NO_ZSTD_LAST 9    /* KIP-110 */
+#define FETCH_RACK_FIRST 11     /* KIP-392 */
 #define FETCH_NAMES_LAST 12     /* KIP-516 */
 
 struct fetch_state {
@@ -46,6 +47,22 @@ fetch_replica_id(const struct fetch_state *s)
 	    s->body.replica_state.replica_id : s->body.replica_id);
 }
 
+/* Kafka tells of consumers' and of followers' besides. */
+static size_t
+fetch_slot(const struct fetch_state *s)
+{
+	return (fetch_replica_id(s) >= 0 ? METRICS_REQUEST_FETCH_FOLLOWER :
+					   METRICS_REQUEST_FETCH_CONSUMER);
+}
+
+static void
+fetch_observe(const struct fetch_state *s)
+{
+	metrics_observe_at(s->apis->setup.metrics, METRIC_REQUEST_TOTAL_TIME,
+	    fetch_slot(s),
+	    loop_now_ns(s->request->loop) - s->request->received_ns);
+}
+
 static int32_t
 fetch_limit(const struct fetch_state *s)
 {
@@ -68,6 +85,7 @@ api_fetch(struct apis *apis, struct request *request)
 	s->request = request;
 	if (!api_decode(request, &message_fetch_request, &s->body))
 		return;
+	metrics_add_at(apis->setup.metrics, METRIC_REQUESTS, fetch_slot(s), 1);
 	if (!fetch_plan_make(apis->sessions, &s->body, version,
 		loop_now_ms(request->loop), &request->arena, &s->plan)) {
 		api_refuse_memory(apis, request);
@@ -91,7 +109,9 @@ api_fetch(struct apis *apis, struct request *request)
 		.min_bytes = s->body.min_bytes,
 		.max_bytes = fetch_limit(s),
 		.isolation = s->body.isolation_level,
-		.may_read_follower = version >= 11,
+		.may_read_follower = version >= FETCH_RACK_FIRST,
+		.rack = s->body.rack_id,
+		.listener = connection_listener(request->connection)->name,
 		.hard_limit = version <= FETCH_HARD_LIMIT_LAST,
 		.refuses_zstd = version <= FETCH_NO_ZSTD_LAST,
 		.converts = version <= FETCH_MAGIC_1_LAST,
@@ -116,6 +136,7 @@ fetch_fail(struct fetch_state *s, enum error error)
 	wire_init(&message_fetch_response, &response);
 	response.error_code = (int16_t)error;
 	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
+	fetch_observe(s);
 	api_reply(s->apis, s->request, &response);
 }
 
@@ -129,6 +150,7 @@ fetch_fail_all(struct fetch_state *s, enum error error)
 	response.error_code = (int16_t)error;
 	response.session_id = s->body.session_id;
 	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
+	fetch_observe(s);
 	if (s->request->head.api_version <= FETCH_NAMES_LAST &&
 	    !fetch_fail_parts(s, error, &response))
 		api_refuse_memory(s->apis, s->request);
@@ -290,7 +312,7 @@ fetch_answer_part(const struct fetch_state *s, const struct fetch_part *part,
 	out->records.bytes = error == ERR_UNSUPPORTED_COMPRESSION_TYPE ?
 	    SLICE_NULL : SLICE_EMPTY;
 	out->records.extent = part->extent;
-	if (version >= 11)
+	if (version >= FETCH_RACK_FIRST)
 		out->preferred_read_replica = part->preferred_read_replica;
 	if (part->has_diverging) {
 		out->diverging_epoch.epoch = part->diverging.leader_epoch;
@@ -346,9 +368,9 @@ fetch_response_topics(struct fetch_state *s, struct fetch_response *response)
 	size_t count;
 	const size_t *order = fetch_response_order(s, &count);
 	struct fetch_response_partition *rows = wire_array(&s->request->arena,
-	    fetch_response_partition_schema(), s->fetch.part_count);
+	    fetch_response_partition_schema(), count);
 	struct fetch_response_topic *topics = wire_array(&s->request->arena,
-	    fetch_response_topic_schema(), s->fetch.part_count);
+	    fetch_response_topic_schema(), count);
 	struct fetch_response_topic *topic = NULL;
 
 	if (rows == NULL || topics == NULL || order == NULL)
@@ -453,6 +475,7 @@ fetch_done(struct fetch *fetch)
 	bool good;
 
 	s->request->abandoned = NULL;
+	fetch_observe(s);
 	wire_out_init(&out);
 	good = fetch_encode(s, moved, &out);
 	/* The encoded answer holds references of its own. */

@@ -251,6 +251,17 @@ check_storage(struct config *config)
 			    "restart of the machine", dirs->items[i]);
 }
 
+/* Java classes cannot be loaded here; these two are built in. */
+static bool
+selector_is_known(const char *name)
+{
+	return (name == NULL || *name == '\0' ||
+	    strcmp(name, "org.apache.kafka.common.replica."
+		"RackAwareReplicaSelector") == 0 ||
+	    strcmp(name, "org.apache.kafka.common.replica."
+		"LeaderSelector") == 0);
+}
+
 static void
 check_replica(struct config *config)
 {
@@ -265,6 +276,10 @@ check_replica(struct config *config)
 	    "replica.fetch.wait.max.ms", "replica.fetch.wait.max.ms should "
 	    "always be less than or equal to replica.lag.time.max.ms to "
 	    "prevent frequent changes in ISR");
+	require(config, selector_is_known(r->selector_class),
+	    "replica.selector.class", "only Kafka's own classes "
+	    "org.apache.kafka.common.replica.RackAwareReplicaSelector and "
+	    "LeaderSelector are there: name one of them, or remove it");
 	require(config, r->num_replica_fetchers >= 1, "num.replica.fetchers",
 	    "it must be at least 1");
 	require(config, o->group.offsets_commit_required_acks >= -1 &&

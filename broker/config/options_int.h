@@ -47,7 +47,6 @@
 #define WHY_QUOTAS "this version has no quotas"
 #define WHY_PURGATORY "what waits is taken out as soon as it is finished"
 #define WHY_ZOOKEEPER_TLS "this version does not speak TLS to ZooKeeper"
-#define WHY_THROTTLE "this version does not throttle replication"
 #define WHY_PLUGIN "remove it: Java classes cannot be loaded here"
 #define WHY_METRICS "the metrics are counters, read at /metrics"
 #define WHY_TOKENS "this version has no delegation tokens"

@@ -17,9 +17,9 @@
  * answer, followers do not heed ISRs.
  * Source: KafkaController.processAlterPartition of 3.9.
  */
+#include "base/placement.h"
 #include "controller/alteration.h"
 #include "controller/controller_int.h"
-#include "controller/placement.h"
 
 #define ATTEMPTS_MAX 20
 

@@ -17,8 +17,8 @@
  */
 #include "controller/plan_int.h"
 
+#include "base/placement.h"
 #include "base/text.h"
-#include "controller/placement.h"
 
 #define READS_MAX 10
 

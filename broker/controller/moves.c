@@ -13,9 +13,9 @@
  *
  * Source: KafkaController.processApiPartitionReassignment of 3.9.
  */
+#include "base/placement.h"
 #include "base/twins.h"
 #include "controller/controller_int.h"
-#include "controller/placement.h"
 
 #define NODES_AT_ONCE 100
 #define REPLICAS_MAX 1000

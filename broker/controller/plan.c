@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
+#include "base/placement.h"
 #include "base/twins.h"
-#include "controller/placement.h"
 
 void
 plan_fail(struct plan *plan, enum error error, const char *message)

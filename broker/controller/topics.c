@@ -12,8 +12,8 @@
  * own back: from what we knew of it, or from what our broker believes
  * (KAFKA-14190).
  */
+#include "base/placement.h"
 #include "controller/controller_int.h"
-#include "controller/placement.h"
 
 #define TOPICS_AT_ONCE 1000
 

@@ -361,6 +361,7 @@ settings_take(struct broker *b, const struct config *before,
 	if (now->daemon.background_threads != was->daemon.background_threads)
 		settings_set_workers(b, now->daemon.background_threads);
 	replicas_set_fetchers(b->replicas, now->replica.num_replica_fetchers);
+	replicas_set_throttles(b->replicas, &now->quota);
 	storage_set_options(b->storage, &now->storage);
 	configs_set_defaults(b->configs, next);
 	storage_each_log(b->storage, settings_log_renewed, b);

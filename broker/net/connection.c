@@ -38,7 +38,7 @@ connection_deal(struct listener *listener, struct hub *hub,
 	struct connection *c = mem_zalloc(sizeof(*c));
 
 	c->magic = CONNECTION_MAGIC;
-	c->hub = hub;
+	c->hub = c->dealt = hub;
 	c->listener = listener;
 	c->socket = socket;
 	c->peer_host = mem_strdup(peer->host);
@@ -190,6 +190,8 @@ connection_ready(struct socket *socket, unsigned ready)
 		output_write(c);
 	connection_settle(c);
 	c->busy = false;
+	if (rehome_wanted(c))
+		hub_turn_soon(c);
 	connection_forget(c);
 }
 
@@ -226,6 +228,7 @@ connection_count_out(struct connection *c, const char *why)
 	    why, c->software_name != NULL ? c->software_name : "?",
 	    c->software_version != NULL ? c->software_version : "?");
 	net_address_drop(net, c->peer_host);
+	atomic_fetch_sub(&c->dealt->dealt_count, 1);
 	atomic_fetch_sub(&c->hub->connection_count, 1);
 	atomic_fetch_sub(&c->listener->connection_count, 1);
 	if (!c->claimed)

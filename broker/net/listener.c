@@ -148,8 +148,8 @@ hub_for_next(struct net *net)
 	for (size_t i = 0; i < net->hub_count; i++) {
 		struct hub *hub = &net->hubs[(first + i) % net->hub_count];
 
-		if (best == NULL || atomic_load(&hub->connection_count) <
-			atomic_load(&best->connection_count))
+		if (best == NULL || atomic_load(&hub->dealt_count) <
+			atomic_load(&best->dealt_count))
 			best = hub;
 	}
 	return (best);
@@ -173,6 +173,7 @@ listener_admit(struct listener *l, struct socket *socket,
 	}
 	hub = hub_for_next(net);
 	atomic_fetch_add(&hub->connection_count, 1);
+	atomic_fetch_add(&hub->dealt_count, 1);
 	atomic_fetch_add(&l->connection_count, 1);
 	atomic_fetch_add(&net->connection_count, 1);
 	connection_deal(l, hub, socket, peer);

@@ -159,7 +159,8 @@ struct hub {
 	atomic_bool leave_posted;
 	struct timer sweep;
 	struct timer deadline;
-	atomic_size_t connection_count; /* dealt to it and open */
+	atomic_size_t connection_count; /* on it, or on their way to it */
+	atomic_size_t dealt_count;      /* dealt to it and open, anywhere */
 	bool stopping;
 	bool stopped;
 	uint64_t ids; /* of its connections, with the hub's number in front */
@@ -254,7 +255,8 @@ struct connection {
 	bool secure;       /* the socket is TLS's */
 	bool shaking;
 	unsigned wanted;
-	struct hub *hub;
+	struct hub *hub;   /* where it is */
+	struct hub *dealt; /* where it belongs while no loop draws it */
 	struct listener *listener;
 	struct socket *socket;
 	uint64_t id;
@@ -265,7 +267,7 @@ struct connection {
 	struct list shake;     /* hub's */
 	int64_t shake_deadline_ns;
 	struct post arrival;   /* from the accepting loop, or another hub's */
-	struct loop *drawn_to; /* served so many requests in a row: rehome.c */
+	struct loop *drawn_to; /* by so many requests in a row: rehome.c */
 	unsigned drawn;
 	int64_t active_ns;
 
@@ -399,6 +401,8 @@ void connection_touch(struct connection *connection);
 /* Who served what was just answered. */
 void rehome_note(struct connection *connection,
     const struct exchange *exchange);
+/* It is time for rehome_begin(). */
+bool rehome_wanted(const struct connection *connection);
 /* When it is time: the connection goes to another loop, whose it is from now
  * on. Not inside the socket's on_ready. */
 bool rehome_begin(struct connection *connection);

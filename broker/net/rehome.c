@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections that go to another loop.
+ * Connections that go to another loop, and home again.
  *
  * A member of a consumer group sends to its coordinator, on a connection of its
  * own, what only the loop of that coordinator may answer.  From any other loop
  * each request crosses over and back: two loops are woken, which costs more
  * than all the rest of a heartbeat.  So a connection moves there that has sent
- * nothing else for a while.
+ * nothing else for a while.  What no other loop serves draws it back to where
+ * it was dealt: a client that has one connection for its group and its data
+ * joins by a row of requests to the coordinator and then fetches for hours, and
+ * a loop that coordinates many groups would serve the data of all.
  *
  *	hub A   turn, all is at rest: out of A's list, disowned
  *	  |     A's count -1, B's count +1    (B does not stop before it came)
@@ -24,13 +27,20 @@
 void
 rehome_note(struct connection *c, const struct exchange *x)
 {
-	if (x->served_by == NULL || x->served_by == c->hub->loop ||
-	    (c->drawn != 0 && x->served_by != c->drawn_to)) {
+	struct loop *by = x->served_by != NULL ? x->served_by : c->dealt->loop;
+
+	if (by == c->hub->loop || (c->drawn != 0 && by != c->drawn_to)) {
 		c->drawn = 0;
 		return;
 	}
-	c->drawn_to = x->served_by;
+	c->drawn_to = by;
 	c->drawn++;
+}
+
+bool
+rehome_wanted(const struct connection *c)
+{
+	return (c->drawn >= REHOME_AFTER && !c->closed);
 }
 
 static struct hub *
@@ -76,8 +86,7 @@ rehome_begin(struct connection *c)
 	struct hub *from = c->hub;
 	struct hub *to;
 
-	if (c->drawn < REHOME_AFTER || c->closed || from->stopping ||
-	    !at_rest(c))
+	if (!rehome_wanted(c) || from->stopping || !at_rest(c))
 		return (false);
 	c->drawn = 0;
 	to = hub_of_loop(from->net, c->drawn_to);

@@ -485,10 +485,13 @@ memory_close(struct socket *socket, bool reset)
 		link_carry(s);
 	if (socket->loop == NULL && s->other != NULL)
 		socket_reset(s);
-	if (socket->loop == NULL)
+	if (socket->loop == NULL) {
+		/* Not between two loops, where one still has its post. */
+		CHECK(!s->posted);
 		memory_free(s);
-	else
+	} else {
 		memory_post(s);
+	}
 }
 
 static int

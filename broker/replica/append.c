@@ -13,6 +13,10 @@
  * a bounded number, then a worker goes on.  What was queued by one thread is
  * appended in its order: nobody overtakes a queue that is not empty.
  *
+ * An append that has to sync before (a follower's first batch of a new leader
+ * epoch; one after a want of room) is never made on a loop: whoever comes to it
+ * there leaves it, with what is behind it, to a worker.
+ *
  * A directory in which an append took long (the kernel holds writers back when
  * its pages are not written quickly enough) is slow for a while: all appends
  * there are queued, and a worker of its own makes them.  The while is over
@@ -26,20 +30,24 @@
 #include "config/options.h"
 #include "replica/fetcher_int.h"
 
-/* What one holder on a loop appends for others. */
+/* What one holder on a loop appends for others; a worker has time. */
 #define APPENDS_TAKEN_ALONG 64
+#define APPENDS_OF_WORKER SIZE_MAX
 /* An append that takes so long makes its directory slow, for so long. */
 #define APPEND_SLOW_NS (INT64_C(50) * 1000000)
 #define DIR_SLOW_NS (INT64_C(1000) * 1000000)
 #define DIR_QUICK_BYTES ((size_t)16 << 20)
 
 static void append_run(struct append *append);
-static size_t append_queued(struct replica *replica, struct list *finished,
-    size_t most);
+static bool append_syncs(const struct append *append);
+static void append_queued(struct replica *replica, struct list *finished,
+    size_t *budget);
 static bool append_release(struct replica *replica, size_t *budget,
     size_t appended);
 static void append_settle(struct replica *replica, size_t budget);
-static void append_drain_later(struct replica *replica);
+static void append_drain_later(struct replica *replica,
+    struct work_queue *queue);
+static struct work_queue *append_drain_queue(const struct replica *replica);
 static bool append_dir_is_slow(const struct replica *replica);
 
 static bool
@@ -47,14 +55,18 @@ append_now(struct append *append, bool slow)
 {
 	struct replica *replica = append->replica;
 	size_t budget = APPENDS_TAKEN_ALONG;
+	bool runs;
 
 	if (slow || atomic_load(&replica->queue_length) != 0 ||
 	    !lock_try(&replica->lock))
 		return (false);
-	append_run(append);
-	if (!append_release(replica, &budget, append->error == ERR_NONE))
+	runs = !append_syncs(append);
+	if (runs)
+		append_run(append);
+	if (!append_release(replica, &budget,
+		runs && append->error == ERR_NONE))
 		append_settle(replica, budget);
-	return (true);
+	return (runs);
 }
 
 bool
@@ -88,7 +100,7 @@ replica_lock(struct replica *replica)
 void
 replica_unlock(struct replica *replica)
 {
-	size_t budget = SIZE_MAX; /* a worker has time */
+	size_t budget = APPENDS_OF_WORKER;
 
 	if (!append_release(replica, &budget, 0))
 		append_settle(replica, budget);
@@ -104,7 +116,7 @@ append_release(struct replica *replica, size_t *budget, size_t appended)
 	bool advanced = false;
 
 	list_init(&finished);
-	*budget -= append_queued(replica, &finished, *budget);
+	append_queued(replica, &finished, budget);
 	LIST_EACH(at, &finished)
 		appended += list_entry(at, struct append, link)->error ==
 		    ERR_NONE;
@@ -135,7 +147,8 @@ append_settle(struct replica *replica, size_t budget)
 {
 	while (atomic_load(&replica->queue_length) > 0) {
 		if (budget == 0) {
-			append_drain_later(replica);
+			append_drain_later(replica,
+			    append_drain_queue(replica));
 			return;
 		}
 		if (!lock_try(&replica->lock))
@@ -144,50 +157,74 @@ append_settle(struct replica *replica, size_t budget)
 	}
 }
 
-static size_t
-append_queued(struct replica *replica, struct list *finished, size_t most)
+/* The oldest one; only the holder of `lock` takes any away. */
+static struct append *
+append_first(struct replica *replica)
 {
-	size_t count = 0;
+	struct list *link;
 
-	while (count < most && atomic_load(&replica->queue_length) > 0) {
-		struct list *link;
+	lock_take(&replica->queue_lock);
+	link = list_empty(&replica->queue) ? NULL : replica->queue.next;
+	lock_release(&replica->queue_lock);
+	return (link == NULL ? NULL : list_entry(link, struct append, link));
+}
 
-		lock_take(&replica->queue_lock);
-		link = list_pop_head(&replica->queue);
-		if (link != NULL)
-			atomic_fetch_sub(&replica->queue_length, 1);
-		lock_release(&replica->queue_lock);
-		if (link == NULL)
+static void
+append_queued(struct replica *replica, struct list *finished, size_t *budget)
+{
+	bool on_loop = *budget <= APPENDS_TAKEN_ALONG;
+
+	while (*budget > 0 && atomic_load(&replica->queue_length) > 0) {
+		struct append *append = append_first(replica);
+
+		if (append == NULL)
 			break;
-		append_run(list_entry(link, struct append, link));
-		list_push_tail(finished, link);
-		count++;
+		if (on_loop && append_syncs(append)) {
+			append_drain_later(replica,
+			    append_dir_work(replica, NULL));
+			*budget = 0;
+			break;
+		}
+		lock_take(&replica->queue_lock);
+		list_remove(&append->link);
+		atomic_fetch_sub(&replica->queue_length, 1);
+		lock_release(&replica->queue_lock);
+		append_run(append);
+		list_push_tail(finished, &append->link);
+		(*budget)--;
 	}
-	return (count);
 }
 
 static void
 drain_run(struct work *work)
 {
 	struct replica *replica = container_of(work, struct replica, drain);
+	struct replicas *replicas = replica->replicas;
 
 	/* From here on another may be asked for. */
 	atomic_store(&replica->draining, false);
 	replica_lock(replica);
 	replica_unlock(replica);
 	replica_unref(replica);
+	atomic_fetch_sub(&replicas->drains_under_way, 1);
+}
+
+static struct work_queue *
+append_drain_queue(const struct replica *replica)
+{
+	return (replica->dir != NULL ? replica->dir->queue :
+				       replica->replicas->drains);
 }
 
 static void
-append_drain_later(struct replica *replica)
+append_drain_later(struct replica *replica, struct work_queue *queue)
 {
 	if (atomic_exchange(&replica->draining, true))
 		return;
 	(void)replica_ref(replica);
+	atomic_fetch_add(&replica->replicas->drains_under_way, 1);
 	replica->drain.run = drain_run;
-	work_submit(replica->dir != NULL ? replica->dir->queue :
-					   replica->replicas->drains,
-	    &replica->drain);
+	work_submit(queue, &replica->drain);
 }
 
 /* --- slow directories ----------------------------------------------------- */
@@ -396,6 +433,27 @@ append_allowed(const struct append *append, struct replica *replica,
 	return (ERR_NONE);
 }
 
+/* Whether a loop leaves it to a worker. */
+static bool
+append_syncs(const struct append *append)
+{
+	const struct replica *replica = append->replica;
+	struct log *log = atomic_load_explicit(&replica->log,
+	    memory_order_relaxed);
+	struct slice rest = append->fetched;
+	struct batch batch;
+
+	if (log == NULL || log_failed(log))
+		return (false);
+	if (append->following == NULL)
+		return (replica->leads &&
+		    log_append_syncs(log, replica->leader_epoch));
+	while (batch_next(&rest, &batch) == BATCH_OK)
+		if (log_append_syncs(log, batch.leader_epoch))
+			return (true);
+	return (false);
+}
+
 static void
 append_run(struct append *append)
 {
@@ -446,6 +504,10 @@ append_fetched(struct append *append)
 		return (error);
 	metrics_add(metrics, METRIC_REPLICATION_BYTES_IN,
 	    (int64_t)append->fetched.length);
+	if (atomic_load(&replica->added))
+		metrics_add(metrics, METRIC_REASSIGNMENT_BYTES_IN,
+		    (int64_t)append->fetched.length);
+	replica_note_fetched(replica, append->fetched.length);
 	replica_followed(replica, append->leader_high_watermark);
 	lag = append->leader_high_watermark - log_end_offset(log);
 	atomic_store(&replica->fetch_lag, lag > 0 ? lag : 0);

@@ -13,8 +13,15 @@
  *
  * A fetch that waits holds no bytes: what the first read found is given back,
  * so that segments may go, and read again at the end.
+ *
+ * A follower has one fetch under way: what it is told to follow meanwhile waits
+ * for the answer, and so do those whose records wait for all replicas.  So once
+ * this broker has begun to lead something, followers are answered soon, and
+ * then less and less so: the next fetch may have it.
  */
 #include "replica/fetch_int.h"
+
+#define SOON_NS (2 * NANOS_PER_MILLI)
 
 static task_step fetch_cold, fetch_cold_read, fetch_await_bytes, fetch_last,
     fetch_convert, fetch_converted;
@@ -41,6 +48,21 @@ fetch_part_begin(struct fetch_part *part)
 	part->link = (struct waitq_link){ 0 };
 }
 
+/* Waits at most half as long as it is since a leadership began. */
+static void
+fetch_hasten(struct fetch *f)
+{
+	const int64_t now = loop_now_ns(f->loop);
+	int64_t wait = (now - atomic_load(&f->replicas->led_ns)) / 2;
+
+	if (f->replica_id < 0)
+		return;
+	if (wait < SOON_NS)
+		wait = SOON_NS;
+	if (now + wait < f->state->deadline_ns)
+		f->state->deadline_ns = now + wait;
+}
+
 void
 fetch_run(struct fetch *f)
 {
@@ -62,7 +84,9 @@ fetch_run(struct fetch *f)
 	state->parts = parts;
 	state->deadline_ns = loop_now_ns(f->loop) +
 	    (int64_t)f->max_wait_ms * NANOS_PER_MILLI;
+	fetch_hasten(f);
 	fetch_resolve(f);
+	fetch_choose(f);
 	if (!fetch_is_hot(f)) {
 		fetch_task_begin(f, fetch_cold);
 		return;
@@ -216,9 +240,14 @@ fetch_await_bytes(struct task *t)
 		if (f->parts[i].replica != NULL)
 			waitq_join(&f->parts[i].replica->readable,
 			    &f->parts[i].link, t);
-	if (!late && !fetch_is_ready(f))
-		return (STEP_WAIT);
-	return (task_next(t, fetch_last));
+	if (late || fetch_is_ready(f))
+		return (task_next(t, fetch_last));
+	if (f->replica_id >= 0) {
+		waitq_join(&f->replicas->led, &f->state->led, t);
+		fetch_hasten(f);
+		task_set_deadline(t, f->state->deadline_ns);
+	}
+	return (STEP_WAIT);
 }
 
 static enum verdict
@@ -226,8 +255,11 @@ fetch_last(struct task *t)
 {
 	struct fetch *f = fetch_of(t);
 
-	if (!f->state->abandoned && !fetch_is_hot(f))
-		return (task_next(t, fetch_cold));
+	if (!f->state->abandoned) {
+		fetch_choose(f);
+		if (!fetch_is_hot(f))
+			return (task_next(t, fetch_cold));
+	}
 	if (!f->state->abandoned)
 		fetch_read_all(f);
 	return (fetch_complete(t));
@@ -269,6 +301,21 @@ fetch_converted(struct task *t)
 
 /* --- the answer ----------------------------------------------------------- */
 
+/* To a consumer, or to a follower. */
+static void
+fetch_count_bytes(const struct fetch *f, const struct fetch_part *part,
+    size_t length)
+{
+	if (f->replica_id < 0) {
+		traffic_add(&part->replica->traffic.bytes_out, length);
+		return;
+	}
+	replica_note_sent(part->replica, length);
+	if (length > 0 && replica_adds_follower(part->replica, f->replica_id))
+		metrics_add(f->replicas->setup.metrics,
+		    METRIC_REASSIGNMENT_BYTES_OUT, (int64_t)length);
+}
+
 static void
 fetch_count(struct fetch *f)
 {
@@ -287,8 +334,7 @@ fetch_count(struct fetch *f)
 		traffic_add(&part->replica->traffic.fetches, 1);
 		traffic_add(&part->replica->traffic.failed_fetches,
 		    part->error != ERR_NONE);
-		if (f->replica_id < 0)
-			traffic_add(&part->replica->traffic.bytes_out, length);
+		fetch_count_bytes(f, part, length);
 	}
 	metrics_add(metrics, METRIC_FETCH_REQUESTS, (int64_t)f->part_count);
 	metrics_add(metrics, METRIC_FAILED_FETCH_REQUESTS, failed);
@@ -300,6 +346,7 @@ static void
 fetch_finish(struct fetch *f)
 {
 	fetch_count_waiting(f, false);
+	waitq_leave(&f->replicas->led, &f->state->led);
 	fetch_count(f);
 	for (size_t i = 0; i < f->part_count; i++) {
 		struct fetch_part *part = &f->parts[i];

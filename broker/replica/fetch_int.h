@@ -24,11 +24,15 @@ struct fetch_int {
 	bool abandoned;
 	bool at_once;        /* found by a read: no reason to wait */
 	int64_t deadline_ns;
+	struct waitq_link led; /* a follower's, while it waits */
 	int64_t read_bytes;
 };
 
 /* On the loop: finds the replicas, sets errors of those not here. */
 void fetch_resolve(struct fetch *fetch);
+/* On the loop, before a read: which parts a consumer should rather read from a
+ * follower in its rack (closest.c). */
+void fetch_choose(struct fetch *fetch);
 /* Whether what is to be read lies in memory; on the loop. */
 bool fetch_is_hot(struct fetch *fetch);
 /* Reads all parts; drops what an earlier read brought. On the loop when hot,

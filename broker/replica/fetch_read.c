@@ -63,7 +63,7 @@ fetch_is_hot(struct fetch *f)
 		    part->max_bytes : f->max_bytes;
 		size_t size = most > 0 ? (size_t)most : 1;
 
-		if (log == NULL)
+		if (log == NULL || part->preferred_read_replica >= 0)
 			continue;
 		/* What lies further is looked at when it is sent. */
 		if (!log_read_is_hot(log, part->fetch_offset,
@@ -122,6 +122,14 @@ fetch_drop(struct fetch *f)
 
 /* --- one part ------------------------------------------------------------- */
 
+/* Once set it stays, also when its directory fails meanwhile. */
+static struct log *
+fetch_log(const struct fetch_part *part)
+{
+	return (atomic_load_explicit(&part->replica->log,
+	    memory_order_acquire));
+}
+
 /* A follower's fetch tells how far it has come. */
 static enum error
 fetch_record_progress(struct fetch *f, struct fetch_part *part,
@@ -158,6 +166,7 @@ fetch_part_fail(struct fetch_part *part)
 	part->high_watermark = -1;
 	part->stable_offset = -1;
 	part->answered_log_start = -1;
+	part->preferred_read_replica = -1;
 }
 
 /* Whether the extent, cut at its limit, ends within its first batch. */
@@ -183,7 +192,7 @@ static enum error
 fetch_read_once(struct fetch *f, struct fetch_part *part,
     const struct replica_view *view, int64_t limit, bool at_least_one)
 {
-	struct log *log = replica_log(part->replica);
+	struct log *log = fetch_log(part);
 	struct log_read read;
 	enum error error;
 
@@ -216,6 +225,9 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 {
 	enum error error;
 
+	/* A follower that has all, as most have at most times. */
+	if (f->replica_id >= 0 && part->fetch_offset >= view->end_offset)
+		return (ERR_NONE);
 	for (int i = 0; i < READ_TRIES; i++) {
 		error = fetch_read_once(f, part, view, limit, at_least_one);
 		if (error != ERR_REPLICA_NOT_AVAILABLE)
@@ -223,6 +235,36 @@ fetch_read_log(struct fetch *f, struct fetch_part *part,
 		fetch_extent_drop(part);
 	}
 	return (ERR_KAFKA_STORAGE_ERROR);
+}
+
+/* A follower that has to wait tells how far it is all the same. */
+static bool
+fetch_is_held_back(const struct fetch *f, const struct fetch_part *part)
+{
+	return (f->replica_id >= 0 &&
+	    replica_holds_back(part->replica, f->replica_id));
+}
+
+static enum error
+fetch_read_here(struct fetch *f, struct fetch_part *part,
+    const struct replica_sight *sight, int64_t limit, bool at_least_one)
+{
+	enum error error = fetch_check_offset(part, sight, fetch_log(part));
+
+	if (error != ERR_NONE)
+		return (error);
+	/* Kafka 3.9 fails on these, and names no error for it. */
+	if (part->max_bytes < 0 || limit < 0)
+		return (ERR_UNKNOWN_SERVER_ERROR);
+	if (part->has_diverging)
+		return (ERR_NONE);
+	if (!fetch_is_held_back(f, part))
+		error = fetch_read_log(f, part, &sight->view,
+		    limit < part->max_bytes ? limit : part->max_bytes,
+		    at_least_one);
+	return (error != ERR_NONE ? error :
+				    fetch_record_progress(f, part,
+					&sight->view));
 }
 
 /* Answers the bytes that were found. */
@@ -237,21 +279,13 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 
 	part->tells_aborted = false;
 	replica_look(part->replica, &sight);
+	/* Who leads now may choose another. */
+	if (!sight.view.leads)
+		part->preferred_read_replica = -1;
 	part->error = fetch_check(f, part, &sight, log);
-	if (part->error == ERR_NONE)
-		part->error = fetch_check_offset(part, &sight, log);
-	/* Kafka 3.9 fails on these, and names no error for it. */
-	if (part->error == ERR_NONE && (part->max_bytes < 0 || limit < 0))
-		part->error = ERR_UNKNOWN_SERVER_ERROR;
-	if (limit > part->max_bytes)
-		limit = part->max_bytes;
-	if (limit < 0)
-		limit = 0;
-	if (part->error == ERR_NONE && !part->has_diverging)
-		part->error = fetch_read_log(f, part, &sight.view, limit,
+	if (part->error == ERR_NONE && part->preferred_read_replica < 0)
+		part->error = fetch_read_here(f, part, &sight, limit,
 		    at_least_one);
-	if (part->error == ERR_NONE && !part->has_diverging)
-		part->error = fetch_record_progress(f, part, &sight.view);
 	if (part->error != ERR_NONE) {
 		fetch_part_fail(part);
 		return (0);
@@ -266,7 +300,8 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 		.leads = sight.view.leads,
 		.read = true,
 	};
-	f->state->at_once |= part->has_diverging;
+	f->state->at_once |= part->has_diverging ||
+	    part->preferred_read_replica >= 0;
 	return (part->extent.blob == NULL ? 0 : part->extent.length);
 }
 
@@ -310,8 +345,7 @@ static enum error
 fetch_check(const struct fetch *f, const struct fetch_part *part,
     const struct replica_sight *sight, struct log *log)
 {
-	bool leader_only = f->replica_id >= 0 ||
-	    (f->replica_id == -1 && !f->may_read_follower);
+	bool leader_only = f->replica_id >= 0 || !f->may_read_follower;
 	struct uuid id;
 
 	if (sight->view.offline)
@@ -402,7 +436,7 @@ fetch_is_ready(struct fetch *f)
 		if (part->fetch_offset > sight.view.end_offset ||
 		    part->fetch_offset < sight.view.log_start_offset)
 			return (true);
-		if (bound > part->fetch_offset)
+		if (bound > part->fetch_offset && !fetch_is_held_back(f, part))
 			more = log_bytes_between(log, part->fetch_offset,
 			    bound);
 		bytes += more < part->max_bytes ? more : part->max_bytes;

@@ -17,6 +17,10 @@
 #include "base/mem.h"
 #include "config/options.h"
 
+/* Also where replica.fetch.backoff.ms is 0: nobody asks who is dead, or what
+ * has failed, without end. */
+#define REST_MS ((int64_t)20)
+
 static task_step fetcher_answered, fetcher_pause;
 
 const struct task_class fetcher_class = {
@@ -36,7 +40,9 @@ fetcher_backoff_ns(const struct fetcher *fetcher)
 	const struct replica_options *options =
 	    fetcher->fetchers->replicas->setup.options;
 
-	return ((int64_t)options->fetch_backoff_ms * NANOS_PER_MILLI);
+	return (options->fetch_backoff_ms <= REST_MS ?
+		    REST_MS * NANOS_PER_MILLI :
+		    (int64_t)options->fetch_backoff_ms * NANOS_PER_MILLI);
 }
 
 void
@@ -45,6 +51,11 @@ fetcher_end_call(struct fetcher *fetcher)
 	if (fetcher->calling)
 		peer_call_fini(&fetcher->call);
 	fetcher->calling = false;
+	/* Without its answer. */
+	if (fetcher->fetching) {
+		fetcher->fetching = false;
+		fetcher_session_lost(fetcher);
+	}
 	arena_reset(&fetcher->arena);
 }
 
@@ -64,17 +75,24 @@ following_complain(struct following *f, const char *what, enum error error)
 }
 
 void
+following_pause_for(struct following *f, int64_t ns)
+{
+	f->renew = true;
+	f->crowded = false;
+	f->resume_ns = loop_now_ns(f->fetcher->loop) + ns;
+	following_enter(f, FOLLOWING_PAUSED);
+}
+
+void
 following_pause(struct following *f)
 {
-	f->state = FOLLOWING_PAUSED;
-	f->resume_ns = loop_now_ns(f->fetcher->loop) +
-	    fetcher_backoff_ns(f->fetcher);
+	following_pause_for(f, fetcher_backoff_ns(f->fetcher));
 }
 
 void
 following_fail(struct following *f, const char *why)
 {
-	f->state = FOLLOWING_FAILED;
+	following_enter(f, FOLLOWING_FAILED);
 	if (atomic_load(&f->over))
 		return;
 	atomic_store(&f->replica->fetch_lag, FETCH_LAG_FAILED);
@@ -87,68 +105,34 @@ following_fail(struct following *f, const char *why)
 
 /* --- gather --------------------------------------------------------------- */
 
-/* Those that an order ended go, once the session does not have them. */
-static void
-fetcher_sweep(struct fetcher *fetcher)
-{
-	int64_t now_ns = loop_now_ns(fetcher->loop);
-
-	HASH_EACH(node, &fetcher->table) {
-		struct following *f = container_of(node, struct following,
-		    node);
-
-		if (f->state == FOLLOWING_PAUSED && f->resume_ns <= now_ns)
-			f->state = FOLLOWING_FETCHES;
-		if (!atomic_load(&f->over) || f->in_session)
-			continue;
-		f->in_table = false;
-		hash_remove(&fetcher->table, node);
-		following_unref(f);
-		fetcher->table_changed = true;
-	}
-}
-
-/* How long until one that pauses goes on; -1: none does. */
-static int64_t
-fetcher_next_resume(const struct fetcher *fetcher)
-{
-	int64_t next_ns = INT64_MAX;
-
-	HASH_EACH(node, &fetcher->table) {
-		const struct following *f = container_of(node,
-		    struct following, node);
-
-		if (f->state == FOLLOWING_PAUSED && f->resume_ns < next_ns)
-			next_ns = f->resume_ns;
-	}
-	if (next_ns == INT64_MAX)
-		return (-1);
-	return (next_ns - loop_now_ns(fetcher->loop));
-}
-
+/* Nobody is left who follows. */
 static bool
-fetcher_all_over(const struct fetcher *fetcher)
+fetcher_all_over(struct fetcher *fetcher)
 {
-	HASH_EACH(node, &fetcher->table)
-		if (!atomic_load(&container_of(node, struct following,
-			node)->over))
-			return (false);
-	return (true);
+	fetcher_notice(fetcher);
+	return (fetcher->counts[FOLLOWING_OVER] ==
+	    hash_count(&fetcher->table));
 }
 
+/* No request will tell the leader's session whom to forget: it is given up, or
+ * it would keep their replicas, and those their logs. */
 static enum verdict
 fetcher_idle(struct task *t, struct fetcher *fetcher)
 {
-	int64_t pause_ns = fetcher_next_resume(fetcher);
-
 	if (fetcher_all_over(fetcher)) {
 		link_close(&fetcher->connection);
-		fetcher_session_lost(fetcher);
-		fetcher_sweep(fetcher);
 		fetcher->complained = false;
 	}
-	if (pause_ns >= 0)
-		task_sleep(t, pause_ns);
+	if (fetcher->counts[FOLLOWING_OVER] > 0) {
+		fetcher_session_lost(fetcher);
+		fetcher_notice(fetcher);
+	}
+	if (fetcher->counts[FOLLOWING_PAUSED] > 0)
+		task_sleep(t, fetcher->next_resume_ns -
+		    loop_now_ns(fetcher->loop));
+	/* Some whose pause ended just now, or whose directories failed. */
+	else if (fetcher->counts[FOLLOWING_FETCHES] > 0)
+		task_sleep(t, fetcher_backoff_ns(fetcher));
 	return (STEP_WAIT);
 }
 
@@ -183,22 +167,25 @@ fetcher_gather(struct task *t)
 	struct fetcher *fetcher = fetcher_of(t);
 	struct fetch_request request;
 	struct peer *peer;
+	size_t kept;
 	int version;
 
 	fetcher_end_call(fetcher);
-	fetcher_sweep(fetcher);
-	if (fetcher_asks(fetcher))
+	fetcher_notice(fetcher);
+	if (fetcher->counts[FOLLOWING_ASKS] > 0)
 		return (task_next(t, fetcher_range_ask));
-	if (fetcher_wanted(fetcher) == 0)
+	if (fetcher->counts[FOLLOWING_FETCHES] == 0)
 		return (fetcher_idle(t, fetcher));
 	peer = link_peer(&fetcher->connection, fetcher->loop,
 	    fetcher->leader);
 	if (peer == NULL)
 		return (fetcher_retry(t, "it is not among the live brokers"));
-	fetcher_sort(fetcher);
-	version = fetcher_build(fetcher, &request);
+	version = fetcher_build(fetcher, &request, &kept);
 	if (version < 0)
 		return (fetcher_retry(t, "memory was refused"));
+	/* They were ended just now, or their directories failed. */
+	if (kept == 0)
+		return (fetcher_idle(t, fetcher));
 	wire_init(&message_fetch_response, &fetcher->response.fetch);
 	fetcher->call = (struct peer_call){
 		.task = task_ref(t),
@@ -210,64 +197,109 @@ fetcher_gather(struct task *t)
 		fetcher_session_lost(fetcher);
 		return (fetcher_retry(t, "the request cannot be encoded"));
 	}
-	fetcher->calling = true;
+	fetcher->calling = fetcher->fetching = true;
+	fetcher->session_broken = false;
+	fetcher_sent(t);
 	return (task_next(t, fetcher_answered));
+}
+
+/* --- a request under way -------------------------------------------------- */
+
+/* Beyond the time that the leader may let a Fetch wait. */
+#define LATE_NS ((int64_t)1000 * NANOS_PER_MILLI)
+
+void
+fetcher_sent(struct task *t)
+{
+	const struct replica_options *options =
+	    fetcher_of(t)->fetchers->replicas->setup.options;
+
+	task_sleep(t, (int64_t)options->fetch_wait_max_ms * NANOS_PER_MILLI +
+	    LATE_NS);
+}
+
+static bool
+fetcher_asked_lives(const struct fetcher *fetcher)
+{
+	if (fetcher->range_count > 0)
+		return (fetcher_range_lives(fetcher));
+	HASH_EACH(node, &fetcher->table) {
+		const struct following *f = container_of(node,
+		    struct following, node);
+
+		if (f->asked && !atomic_load(&f->over))
+			return (true);
+	}
+	return (false);
+}
+
+/*
+ * A leader that died without a word leaves the request to its timeout, which is
+ * long.  Its partitions have another leader then, or follow it in another
+ * epoch, or the image does not have it any more.
+ */
+bool
+fetcher_gives_up(struct task *t)
+{
+	struct fetcher *fetcher = fetcher_of(t);
+
+	if (!fetcher_all_over(fetcher)) {
+		if (!task_slept(t))
+			return (false);
+		if (link_stands(&fetcher->connection, fetcher->leader) &&
+		    fetcher_asked_lives(fetcher)) {
+			fetcher_sent(t);
+			return (false);
+		}
+		diag_info(fetcher->fetchers->replicas->setup.diag, replica,
+		    "leader=%d fetcher=%d does not answer; what was asked for "
+		    "is not wanted any more, or not from there",
+		    (int)fetcher->leader, (int)fetcher->number);
+	}
+	fetcher_end_call(fetcher);
+	link_close(&fetcher->connection);
+	return (true);
 }
 
 /* --- answers -------------------------------------------------------------- */
 
-static struct following *
-fetcher_find(struct fetcher *fetcher, const struct fetch_response_topic *topic,
-    int32_t partition)
+/* An answer counts only for what was asked, and of who is still asking; what
+ * does not is to be told anew.  False: it tells of a stranger. */
+static bool
+fetcher_take(struct fetcher *fetcher, const struct fetch_response_topic *topic)
 {
-	struct slice name = topic->topic;
-	struct hash_node *node;
-	struct following *f;
-	uint8_t key[REPLICA_KEY_MAX];
-	size_t length;
+	bool known = true;
 
-	if (fetcher->request_version > 12) {
-		const struct cluster_topic *known = image_topic_by_id(
-		    cluster_image(
-			fetcher->fetchers->replicas->setup.cluster),
-		    topic->topic_id);
+	for (int32_t i = 0; i < topic->partitions_count; i++) {
+		const struct fetch_response_partition *answer =
+		    &topic->partitions[i];
+		struct following *f = fetcher->request_version > 12 ?
+		    fetcher_find_by_id(fetcher, topic->topic_id,
+			answer->partition_index) :
+		    fetcher_find(fetcher, topic->topic,
+			answer->partition_index);
 
-		if (known == NULL)
-			return (NULL);
-		name = slice_of(known->name, known->name_length);
+		known &= f != NULL;
+		if (f == NULL)
+			continue;
+		if (!f->asked || atomic_load(&f->over) ||
+		    f->state != FOLLOWING_FETCHES ||
+		    !following_take(f, answer))
+			f->renew = true;
+		f->asked = false;
 	}
-	length = replica_make_key(name, partition, key);
-	node = length == 0 ? NULL : hash_find(&fetcher->table, key, length);
-	if (node == NULL)
-		return (NULL);
-	f = container_of(node, struct following, node);
-	return (fetcher->request_version > 12 &&
-	    !uuid_equal(f->topic_id, topic->topic_id) ? NULL : f);
+	return (known);
 }
 
-/* An answer counts only for what was asked, and of who is still asking. */
-static void
+static bool
 fetcher_take_all(struct fetcher *fetcher)
 {
 	const struct fetch_response *response = &fetcher->response.fetch;
+	bool known = true;
 
-	for (int32_t i = 0; i < response->responses_count; i++) {
-		const struct fetch_response_topic *topic =
-		    &response->responses[i];
-
-		for (int32_t j = 0; j < topic->partitions_count; j++) {
-			const struct fetch_response_partition *answer =
-			    &topic->partitions[j];
-			struct following *f = fetcher_find(fetcher, topic,
-			    answer->partition_index);
-
-			if (f == NULL || !f->asked || atomic_load(&f->over) ||
-			    f->state != FOLLOWING_FETCHES)
-				continue;
-			f->asked = false;
-			following_take(f, answer);
-		}
-	}
+	for (int32_t i = 0; i < response->responses_count; i++)
+		known &= fetcher_take(fetcher, &response->responses[i]);
+	return (known);
 }
 
 static enum verdict
@@ -275,13 +307,14 @@ fetcher_answered(struct task *t)
 {
 	struct fetcher *fetcher = fetcher_of(t);
 	bool whole = fetcher->session_epoch == 0;
+	bool broken = fetcher->session_broken;
 
 	if (!fetcher->call.done)
-		return (STEP_WAIT);
+		return (fetcher_gives_up(t) ? task_next(t, fetcher_gather) :
+					      STEP_WAIT);
 	if (fetcher->call.error != PEER_OK) {
 		enum peer_error error = fetcher->call.error;
 
-		fetcher_session_lost(fetcher);
 		fetcher_end_call(fetcher);
 		/* It may have come back under another address. */
 		link_close(&fetcher->connection);
@@ -298,6 +331,9 @@ fetcher_answered(struct task *t)
 		    "leader=%d fetcher=%d fetches again",
 		    (int)fetcher->leader, (int)fetcher->number);
 	fetcher->complained = false;
-	fetcher_take_all(fetcher);
+	if (!fetcher_take_all(fetcher) && !broken) {
+		fetcher_session_lost(fetcher);
+		return (fetcher_retry(t, "it answers what was not asked"));
+	}
 	return (task_next(t, fetcher_gather));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an answer does to a log.  Batches are appended on the fetcher's loop, as
- * a produce's are: when the partition's lock is free and its directory quick.
- * Else they are copied and a worker appends them; the fetcher goes on with the
- * others.  All copies together are at most replica.fetch.response.max.bytes;
- * what does not fit is asked for again.  Truncations, and syncs for
- * flush.messages, are a worker's.
+ * a produce's are: when the partition's lock is free, its directory quick, and
+ * no leader epoch begins with them.  Else they are copied and a worker appends
+ * them; the fetcher goes on with the others.  All copies together are at most
+ * replica.fetch.response.max.bytes; what does not fit is asked for again.
+ * Truncations, and syncs for flush.messages, are a worker's.
  */
 #include "replica/fetcher_int.h"
 
@@ -27,12 +27,39 @@ following_holds(const struct following *f)
 
 /* --- what came back from a worker ----------------------------------------- */
 
+/* Nothing failed: they go on as soon as there is room. */
+static void
+following_wait_for_room(struct following *f)
+{
+	following_pause(f);
+	f->crowded = f->fetcher->crowded = true;
+}
+
+static void
+fetcher_has_room(struct fetcher *fetcher)
+{
+	const int64_t now_ns = loop_now_ns(fetcher->loop);
+
+	if (!fetcher->crowded)
+		return;
+	fetcher->crowded = false;
+	HASH_EACH(node, &fetcher->table) {
+		struct following *f = container_of(node, struct following,
+		    node);
+
+		if (f->state == FOLLOWING_PAUSED && f->crowded)
+			f->resume_ns = now_ns;
+	}
+	fetcher->next_resume_ns = now_ns;
+}
+
 static void
 following_back(struct following *f)
 {
 	struct fetchers *fetchers = f->fetcher->fetchers;
 
 	f->fetcher->copied_bytes -= f->copy_bytes;
+	fetcher_has_room(f->fetcher);
 	mem_free(f->copy);
 	f->copy = NULL;
 	f->copy_bytes = 0;
@@ -74,7 +101,7 @@ following_appended(struct following *f)
 	struct log *log = atomic_load_explicit(&f->replica->log,
 	    memory_order_acquire);
 
-	f->state = FOLLOWING_FETCHES;
+	following_enter(f, FOLLOWING_FETCHES);
 	if (atomic_load(&f->over) || f->fetcher->stopped)
 		return;
 	/* Ended, stopped or offline meanwhile, or its log is another. */
@@ -137,12 +164,12 @@ following_append(struct following *f, struct slice bytes)
 		return;
 	}
 	if (!following_may_keep(f, bytes.length)) {
-		following_pause(f);
+		following_wait_for_room(f);
 		return;
 	}
 	following_keep(f, bytes);
 	f->append.fetched = slice_of(f->copy, bytes.length);
-	f->state = FOLLOWING_BUSY;
+	following_enter(f, FOLLOWING_BUSY);
 	(void)following_ref(f);
 	atomic_fetch_add(&fetcher->fetchers->busy, 1);
 	if (append_submit(&f->append))
@@ -166,7 +193,7 @@ following_note_append(struct following *f,
 }
 
 /* The answer to a fetch from told.fetch_offset. */
-void
+bool
 following_take(struct following *f,
     const struct fetch_response_partition *answer)
 {
@@ -182,7 +209,7 @@ following_take(struct following *f,
 	};
 
 	if (log == NULL || log_end_offset(log) != f->told.fetch_offset)
-		return;
+		return (false);
 	own = (struct follow_log){
 		.start_offset = log_start_offset(log),
 		.end_offset = log_end_offset(log),
@@ -196,7 +223,7 @@ following_take(struct following *f,
 		break;
 	case FOLLOW_ANEW:
 		if (!following_may_keep(f, step.length)) {
-			following_pause(f);
+			following_wait_for_room(f);
 			break;
 		}
 		following_keep(f, slice_of(seen.bytes.data, step.length));
@@ -206,7 +233,7 @@ following_take(struct following *f,
 		following_cut(f, &step);
 		break;
 	case FOLLOW_ASK:
-		f->state = FOLLOWING_ASKS;
+		following_enter(f, FOLLOWING_ASKS);
 		break;
 	case FOLLOW_PAUSE:
 		following_complain(f, "the leader answers", seen.error);
@@ -216,6 +243,7 @@ following_take(struct following *f,
 		following_fail(f, "the leader has a newer epoch");
 		break;
 	}
+	return (true);
 }
 
 /* --- on workers ----------------------------------------------------------- */
@@ -263,7 +291,7 @@ following_work_run(struct work *work)
 static void
 following_submit(struct following *f, enum following_job job)
 {
-	f->state = FOLLOWING_BUSY;
+	following_enter(f, FOLLOWING_BUSY);
 	f->job = job;
 	f->work.run = following_work_run;
 	f->work.done = following_work_done;
@@ -283,5 +311,6 @@ following_cut(struct following *f, const struct follow_step *step)
 	    step->what == FOLLOW_CUT ? "agrees with its leader up to" :
 				       "begins anew", (long long)step->offset);
 	f->step = *step;
+	f->renew = true;
 	following_submit(f, step->what == FOLLOW_CUT ? JOB_CUT : JOB_ANEW);
 }

@@ -9,74 +9,29 @@
  *	   x, n > 0          what changed since
  *	   x, 0              all; x ends (it is not known what x holds)
  *
+ * What was told of a partition and not taken is told again only when the
+ * session has forgotten the partition and gets it anew: one request forgets it
+ * and does not wait, the next one names it.  When all are such, a new session
+ * begins.
+ *
  * Source: Kafka 3.9's FetchSessionHandler.
  */
 #include "replica/fetcher_int.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "config/options.h"
 
+#define BUSY_WAIT_MS 10
+#define THROTTLED_NS ((int64_t)100 * NANOS_PER_MILLI) /* between two looks */
 #define FETCH_VERSION 17
 #define FETCH_VERSION_NAMES 12 /* the last one that has names */
-
-static bool
-following_wanted(const struct following *f)
-{
-	return (f->state == FOLLOWING_FETCHES && !atomic_load(&f->over) &&
-	    replica_log(f->replica) != NULL);
-}
-
-size_t
-fetcher_wanted(const struct fetcher *fetcher)
-{
-	size_t count = 0;
-
-	HASH_EACH(node, &fetcher->table)
-		count += following_wanted(
-		    container_of(node, struct following, node));
-	return (count);
-}
-
-/* --- the order of partitions ---------------------------------------------- */
-
-static int
-by_topic(const void *a, const void *b)
-{
-	const struct following *left = *(struct following *const *)a;
-	const struct following *right = *(struct following *const *)b;
-	int names = strcmp(left->replica->topic, right->replica->topic);
-
-	if (names != 0)
-		return (names);
-	return ((left->replica->partition > right->replica->partition) -
-	    (left->replica->partition < right->replica->partition));
-}
-
-void
-fetcher_sort(struct fetcher *fetcher)
-{
-	size_t count = hash_count(&fetcher->table);
-
-	if (!fetcher->table_changed)
-		return;
-	fetcher->order = mem_realloc(fetcher->order,
-	    (count + 1) * sizeof(*fetcher->order));
-	fetcher->order_count = 0;
-	HASH_EACH(node, &fetcher->table)
-		fetcher->order[fetcher->order_count++] = container_of(node,
-		    struct following, node);
-	qsort(fetcher->order, fetcher->order_count, sizeof(*fetcher->order),
-	    by_topic);
-	fetcher->table_changed = false;
-}
 
 /* --- the session ---------------------------------------------------------- */
 
 static void
 session_forget_all(struct fetcher *fetcher)
 {
+	fetcher->ended = true;
 	HASH_EACH(node, &fetcher->table)
 		container_of(node, struct following, node)->in_session = false;
 }
@@ -84,6 +39,11 @@ session_forget_all(struct fetcher *fetcher)
 void
 fetcher_session_lost(struct fetcher *fetcher)
 {
+	/* What is under way carries the session's epoch. */
+	if (fetcher->fetching) {
+		fetcher->session_broken = true;
+		return;
+	}
 	fetcher->session_epoch = 0;
 	session_forget_all(fetcher);
 }
@@ -99,6 +59,9 @@ bool
 fetcher_session_answered(struct fetcher *fetcher,
     const struct fetch_response *response)
 {
+	bool broken = fetcher->session_broken;
+
+	fetcher->fetching = false;
 	if (response->error_code == ERR_FETCH_SESSION_ID_NOT_FOUND) {
 		session_begin_anew(fetcher);
 		return (false);
@@ -110,7 +73,7 @@ fetcher_session_answered(struct fetcher *fetcher,
 	/* Of a full one: the new session's id, 0 when there is no room. */
 	if (fetcher->session_epoch == 0) {
 		fetcher->session_id = response->session_id;
-		if (response->session_id == 0)
+		if (response->session_id == 0 || broken)
 			session_forget_all(fetcher);
 		else
 			fetcher->session_epoch = 1;
@@ -119,6 +82,10 @@ fetcher_session_answered(struct fetcher *fetcher,
 	/* It was closed, as nothing was left in it, or is not ours. */
 	if (response->session_id != fetcher->session_id) {
 		session_begin_anew(fetcher);
+		return (true);
+	}
+	if (broken) {
+		fetcher_session_lost(fetcher);
 		return (true);
 	}
 	fetcher->session_epoch = fetcher->session_epoch == INT32_MAX ? 1 :
@@ -138,6 +105,10 @@ struct building {
 	size_t forgotten_count;
 	int32_t max_bytes;
 	int version;
+	size_t left;    /* that were not looked at yet */
+	size_t kept;    /* that are in the session after the request */
+	bool renews;
+	bool failed;    /* memory was refused */
 };
 
 static bool
@@ -149,6 +120,40 @@ same_topic(const struct building *b, struct slice name, struct uuid id,
 	    slice_equal_text(name, f->replica->topic));
 }
 
+/* Most requests name nobody: room for all who are left, with the first. */
+static bool
+build_room(struct building *b)
+{
+	struct arena *arena = &b->fetcher->arena;
+
+	if (b->partitions == NULL) {
+		b->request->topics = arena_array(arena, b->left,
+		    sizeof(*b->request->topics));
+		b->partitions = arena_array(arena, b->left,
+		    sizeof(*b->partitions));
+		b->failed |= b->request->topics == NULL ||
+		    b->partitions == NULL;
+	}
+	return (!b->failed);
+}
+
+static bool
+build_forgotten_room(struct building *b)
+{
+	struct arena *arena = &b->fetcher->arena;
+	struct fetch_request *r = b->request;
+
+	if (b->forgotten == NULL) {
+		r->forgotten_topics_data = arena_array(arena, b->left,
+		    sizeof(*r->forgotten_topics_data));
+		b->forgotten = arena_array(arena, b->left,
+		    sizeof(*b->forgotten));
+		b->failed |= r->forgotten_topics_data == NULL ||
+		    b->forgotten == NULL;
+	}
+	return (!b->failed);
+}
+
 static void
 build_forgotten(struct building *b, const struct following *f)
 {
@@ -157,6 +162,8 @@ build_forgotten(struct building *b, const struct following *f)
 	    r->forgotten_topics_data_count == 0 ? NULL :
 	    &r->forgotten_topics_data[r->forgotten_topics_data_count - 1];
 
+	if (!build_forgotten_room(b))
+		return;
 	if (topic == NULL ||
 	    !same_topic(b, topic->topic, topic->topic_id, f)) {
 		topic = &r->forgotten_topics_data[
@@ -176,9 +183,11 @@ build_partition(struct building *b, const struct following *f)
 	struct fetch_request *r = b->request;
 	struct fetch_request_topic *topic = r->topics_count == 0 ? NULL :
 	    &r->topics[r->topics_count - 1];
-	struct fetch_request_partition *part =
-	    &b->partitions[b->partition_count];
+	struct fetch_request_partition *part;
 
+	if (!build_room(b))
+		return;
+	part = &b->partitions[b->partition_count];
 	if (topic == NULL ||
 	    !same_topic(b, topic->topic, topic->topic_id, f)) {
 		topic = &r->topics[r->topics_count++];
@@ -202,14 +211,24 @@ build_following(struct building *b, struct following *f)
 {
 	struct following_asked now;
 	struct log *log = replica_log(f->replica);
+	bool wanted, renews;
 
-	f->asked = following_wanted(f);
+	if (f->state == FOLLOWING_FETCHES && replica_fetches_later(f->replica))
+		following_pause_for(f, THROTTLED_NS);
+	wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
+	    !atomic_load(&f->over);
+	renews = wanted && f->in_session && f->renew;
+	f->asked = wanted && !renews;
+	f->renew = false;
+	b->renews |= renews;
 	if (!f->asked) {
 		if (f->in_session)
 			build_forgotten(b, f);
 		f->in_session = false;
+		b->fetcher->ended |= f->state == FOLLOWING_OVER;
 		return;
 	}
+	b->kept++;
 	now = (struct following_asked){
 		.fetch_offset = log_end_offset(log),
 		.log_start_offset = log_start_offset(log),
@@ -222,33 +241,6 @@ build_following(struct building *b, struct following *f)
 	f->told = now;
 	f->in_session = true;
 	build_partition(b, f);
-}
-
-/* By names as soon as one topic has no id (older ones in ZooKeeper). */
-static int
-build_version(const struct fetcher *fetcher)
-{
-	for (size_t i = 0; i < fetcher->order_count; i++)
-		if (following_wanted(fetcher->order[i]) &&
-		    uuid_is_zero(fetcher->order[i]->topic_id))
-			return (FETCH_VERSION_NAMES);
-	return (FETCH_VERSION);
-}
-
-static bool
-build_arrays(struct building *b)
-{
-	struct arena *arena = &b->fetcher->arena;
-	size_t count = b->fetcher->order_count;
-	struct fetch_request *r = b->request;
-
-	r->topics = arena_array(arena, count, sizeof(*r->topics));
-	r->forgotten_topics_data = arena_array(arena, count,
-	    sizeof(*r->forgotten_topics_data));
-	b->partitions = arena_array(arena, count, sizeof(*b->partitions));
-	b->forgotten = arena_array(arena, count, sizeof(*b->forgotten));
-	return (r->topics != NULL && r->forgotten_topics_data != NULL &&
-	    b->partitions != NULL && b->forgotten != NULL);
 }
 
 static void
@@ -272,29 +264,65 @@ build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
 	r->session_epoch = fetcher->session_epoch;
 }
 
+/* False: no memory. */
+static bool
+build_all(struct building *b)
+{
+	struct fetcher *fetcher = b->fetcher;
+	size_t count = fetcher->order_count;
+
+	wire_init(&message_fetch_request, b->request);
+	b->partitions = NULL;
+	b->forgotten = NULL;
+	b->partition_count = b->forgotten_count = b->kept = 0;
+	b->renews = false;
+	build_head(fetcher, b->request, b->version);
+	/* Without a session the first ones get the most: take turns. */
+	for (b->left = count; b->left > 0 && !b->failed; b->left--)
+		build_following(b, fetcher->order[(fetcher->first + count -
+		    b->left) % count]);
+	/* Who is forgotten now is to come back soon, and so is who is with a
+	 * worker: others wait for what it tells of its end. */
+	if (b->renews)
+		b->request->max_wait_ms = 0;
+	else if (fetcher->counts[FOLLOWING_BUSY] > 0 &&
+	    b->request->max_wait_ms > BUSY_WAIT_MS)
+		b->request->max_wait_ms = BUSY_WAIT_MS;
+	return (!b->failed);
+}
+
 int
-fetcher_build(struct fetcher *fetcher, struct fetch_request *request)
+fetcher_build(struct fetcher *fetcher, struct fetch_request *request,
+    size_t *kept)
 {
 	struct building b = {
 		.fetcher = fetcher,
 		.request = request,
 		.max_bytes = fetcher->fetchers->replicas->setup.options->
 		    fetch_max_bytes,
-		.version = build_version(fetcher),
+		/* By names as soon as one topic has no id (older ones in
+		 * ZooKeeper). */
+		.version = fetcher->nameless > 0 ? FETCH_VERSION_NAMES :
+						   FETCH_VERSION,
 	};
 
-	wire_init(&message_fetch_request, request);
-	if (!build_arrays(&b))
-		return (-1);
+	fetcher_sort(fetcher);
 	/* A session is by names or by ids. */
 	if (fetcher->session_version != b.version)
 		fetcher_session_lost(fetcher);
-	build_head(fetcher, request, b.version);
-	/* Without a session the first ones get the most: take turns. */
-	for (size_t i = 0; i < fetcher->order_count; i++)
-		build_following(&b, fetcher->order[(fetcher->first + i) %
-		    fetcher->order_count]);
-	if (fetcher->session_epoch == 0) {
+	(void)build_all(&b);
+	/* Nothing of the session stays: another one, with all of them. */
+	if (!b.failed && b.kept == 0) {
+		fetcher_session_lost(fetcher);
+		(void)build_all(&b);
+	}
+	*kept = b.kept;
+	/* Some of them may have noted what will not be told. */
+	if (b.failed) {
+		fetcher_session_lost(fetcher);
+		return (-1);
+	}
+	if (fetcher->session_epoch == 0 && fetcher->order_count > 0) {
 		request->forgotten_topics_data_count = 0;
 		fetcher->first = (fetcher->first + 1) % fetcher->order_count;
 	}

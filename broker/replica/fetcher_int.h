@@ -6,21 +6,26 @@
  *	fetcher.c        the task: one Fetch after the other
  *	fetcher_ask.c    the fetch session's client (KIP-227), requests
  *	fetcher_range.c  ListOffsets for those that are out of range
+ *	fetcher_table.c  its followings, and their order
  *	fetcher_apply.c  what an answer does to a log
  *	link.c           the connection
  *
  * A following is one partition that follows one leader in one leader epoch:
  *
- *	     begin                                      end (an order)
- *	       |                                          |
- *	       v                                          v
- *	 [FETCHES] <--answer, append on the loop--+     over: whatever it is at
- *	   |  ^  |________________________________|     ends without effect
- *	   |  |
- *	   |  +-- [BUSY] a worker appends, cuts or syncs
+ *	     begin                                   end (an order)
+ *	       |                                       |
+ *	       v                                       v
+ *	 [FETCHES] <--answer, append on the loop--+  over: what it is at ends
+ *	   |  ^  |________________________________|  without effect; [OVER] once
+ *	   |  |                                      the loop has seen it, until
+ *	   |  +-- [BUSY] a worker appends, cuts or   the leader's session has
+ *	   |  |          syncs                       forgotten it
  *	   |  +-- [ASKS] ListOffsets is under way, or to be
  *	   |  +-- [PAUSED] replica.fetch.backoff.ms
  *	   +----> [FAILED] until the next leader epoch
+ *
+ * How many are in which state is counted, and what an order ended is noted: a
+ * request of a thousand partitions that rest is one walk, which builds it.
  */
 #ifndef REPLICA_FETCHER_INT_H
 #define REPLICA_FETCHER_INT_H
@@ -47,6 +52,8 @@ struct link {
  * not there. */
 struct peer *link_peer(struct link *link, struct loop *loop, int32_t broker);
 void link_close(struct link *link);
+/* Whether there is one, and that broker is there still. */
+bool link_stands(const struct link *link, int32_t broker);
 
 /* --- one partition -------------------------------------------------------- */
 
@@ -55,8 +62,10 @@ enum following_state {
 	FOLLOWING_ASKS,
 	FOLLOWING_BUSY,
 	FOLLOWING_PAUSED,
-	FOLLOWING_FAILED
+	FOLLOWING_FAILED,
+	FOLLOWING_OVER
 };
+#define FOLLOWING_STATES (FOLLOWING_OVER + 1)
 
 /* What the leader was told of it last. */
 struct following_asked {
@@ -64,6 +73,14 @@ struct following_asked {
 	int64_t log_start_offset;
 	int32_t last_fetched_epoch;
 };
+
+/* As an answer names it; no padding, it is a key. */
+struct following_id {
+	struct uuid topic_id;
+	int32_t partition;
+};
+_Static_assert(sizeof(struct following_id) ==
+    sizeof(struct uuid) + sizeof(int32_t), "a key");
 
 /* What a worker does. */
 enum following_job { JOB_CUT, JOB_ANEW, JOB_FLUSH };
@@ -78,13 +95,21 @@ struct following {
 	struct list link;        /* in the fetcher's inbox; its lock */
 	/* The fetcher's loop's. */
 	struct hash_node node;   /* by the replica's key */
+	struct hash_node id_node; /* if it has one: by the topic's id */
+	struct following_id id;
+	bool has_id;
 	enum following_state state;
 	int64_t resume_ns;
+	bool crowded;            /* pauses for want of room for its copy */
 	bool in_session;
+	/* What the leader told of it last was not taken, and its session tells
+	 * only what is new: it is to forget it and to be told of it anew. */
+	bool renew;
 	bool asked;              /* in the request that is under way */
 	struct following_asked told;
 	bool complained;         /* of the error at hand */
 	bool in_table;
+	struct fetcher_range *range; /* NULL: not in such a request */
 	/* While BUSY, the worker's. */
 	struct work work;
 	enum following_job job;
@@ -121,6 +146,11 @@ struct fetcher {
 	bool stopped;
 	struct task_ref task;
 	struct hash table;   /* of struct following */
+	struct hash by_id;   /* those of them that have ids */
+	size_t nameless;     /* the others */
+	size_t counts[FOLLOWING_STATES]; /* of those in the table */
+	bool ended;          /* some may be over, or not in the session */
+	int64_t next_resume_ns; /* no one that pauses goes on before */
 	bool table_changed;
 	struct following **order; /* sorted by topic; rebuilt when it changed */
 	size_t order_count;
@@ -128,6 +158,10 @@ struct fetcher {
 	struct link connection;
 	struct peer_call call;
 	bool calling;
+	bool fetching;       /* it is a Fetch */
+	/* While it is under way: the session that it goes on with, or makes, is
+	 * given up with its answer. */
+	bool session_broken;
 	struct arena arena;  /* of a request and its answer */
 	union {
 		struct fetch_response fetch;
@@ -139,6 +173,7 @@ struct fetcher {
 	int session_version;   /* 12: by names */
 	bool complained;
 	size_t copied_bytes;   /* held for workers */
+	bool crowded;          /* some wait until they are fewer */
 	int64_t range_timestamp;
 	struct fetcher_range *ranges; /* the arena's */
 	size_t range_count;
@@ -167,33 +202,61 @@ task_step fetcher_gather;
 extern const struct task_class fetcher_class;
 struct fetcher *fetcher_of(struct task *task);
 void fetcher_end_call(struct fetcher *fetcher);
+/* A request went out: how long it is waited for before one asks why. */
+void fetcher_sent(struct task *task);
+/* What it waits for is of no use any more, or will not come: the request was
+ * ended, with its connection. */
+bool fetcher_gives_up(struct task *task);
 void following_pause(struct following *following);
+void following_pause_for(struct following *following, int64_t ns);
 void following_fail(struct following *following, const char *why);
 void following_complain(struct following *following, const char *what,
     enum error error);
 
+/* --- fetcher_table.c ------------------------------------------------------ */
+
+/* Takes over the caller's reference. */
+void fetcher_add(struct fetcher *fetcher, struct following *following);
+void fetcher_drop(struct fetcher *fetcher, struct following *following);
+void fetcher_clear(struct fetcher *fetcher);
+/* One that is OVER stays so. */
+void following_enter(struct following *following,
+    enum following_state state);
+/* What orders ended, and pauses that are through, are seen; who is over and not
+ * in the session goes. */
+void fetcher_notice(struct fetcher *fetcher);
+/* NULL: it has none. */
+struct following *fetcher_find(const struct fetcher *fetcher,
+    struct slice topic, int32_t partition);
+struct following *fetcher_find_by_id(const struct fetcher *fetcher,
+    struct uuid topic_id, int32_t partition);
+/* `order` is as the table. */
+void fetcher_sort(struct fetcher *fetcher);
+
 /* --- fetcher_ask.c -------------------------------------------------------- */
 
-/* How many are to be fetched. */
-size_t fetcher_wanted(const struct fetcher *fetcher);
-/* Builds the request in the arena; answers its version. -1: no memory. */
-int fetcher_build(struct fetcher *fetcher, struct fetch_request *request);
+/* Builds the request in the arena; answers its version. -1: no memory. *kept:
+ * how many it fetches; of none it is not to be sent. */
+int fetcher_build(struct fetcher *fetcher, struct fetch_request *request,
+    size_t *kept);
 /* False: the answer names an error of the session, and it begins anew. */
 bool fetcher_session_answered(struct fetcher *fetcher,
     const struct fetch_response *response);
-/* Nothing came back: the leader may have one or not. */
+/* It is not known what the leader's session holds; of a Fetch that is under
+ * way: not gone on with after it. */
 void fetcher_session_lost(struct fetcher *fetcher);
-void fetcher_sort(struct fetcher *fetcher);
 
 /* --- fetcher_range.c ------------------------------------------------------ */
 
-bool fetcher_asks(const struct fetcher *fetcher);
 task_step fetcher_range_ask;
 void fetcher_end_ranges(struct fetcher *fetcher);
+/* One that was asked for still follows. */
+bool fetcher_range_lives(const struct fetcher *fetcher);
 
 /* --- fetcher_apply.c ------------------------------------------------------ */
 
-void following_take(struct following *following,
+/* False: it is not an answer to what would be asked now. */
+bool following_take(struct following *following,
     const struct fetch_response_partition *answer);
 /* Carries out a truncation, on a worker. */
 void following_cut(struct following *following,

@@ -28,27 +28,25 @@ struct fetcher_range {
 
 static task_step fetcher_ranged;
 
-bool
-fetcher_asks(const struct fetcher *fetcher)
-{
-	HASH_EACH(node, &fetcher->table) {
-		const struct following *f = container_of(node,
-		    struct following, node);
-
-		if (f->state == FOLLOWING_ASKS && !atomic_load(&f->over))
-			return (true);
-	}
-	return (false);
-}
-
 void
 fetcher_end_ranges(struct fetcher *fetcher)
 {
-	for (size_t i = 0; i < fetcher->range_count; i++)
+	for (size_t i = 0; i < fetcher->range_count; i++) {
+		fetcher->ranges[i].following->range = NULL;
 		following_unref(fetcher->ranges[i].following);
+	}
 	mem_free(fetcher->ranges);
 	fetcher->ranges = NULL;
 	fetcher->range_count = 0;
+}
+
+bool
+fetcher_range_lives(const struct fetcher *fetcher)
+{
+	for (size_t i = 0; i < fetcher->range_count; i++)
+		if (!atomic_load(&fetcher->ranges[i].following->over))
+			return (true);
+	return (false);
 }
 
 static void
@@ -59,14 +57,15 @@ range_collect(struct fetcher *fetcher)
 		struct following *f = container_of(node, struct following,
 		    node);
 
-		if (f->state == FOLLOWING_ASKS && !atomic_load(&f->over) &&
-		    fetcher->range_count < RANGES_MAX)
-			fetcher->ranges[fetcher->range_count++] =
-			    (struct fetcher_range){
-				.following = following_ref(f),
-				.start_offset = -1,
-				.end_offset = -1,
-			    };
+		if (f->state != FOLLOWING_ASKS ||
+		    fetcher->range_count == RANGES_MAX)
+			continue;
+		f->range = &fetcher->ranges[fetcher->range_count++];
+		*f->range = (struct fetcher_range){
+			.following = following_ref(f),
+			.start_offset = -1,
+			.end_offset = -1,
+		};
 	}
 	fetcher->range_timestamp = TIMESTAMP_LATEST;
 }
@@ -143,21 +142,18 @@ fetcher_range_ask(struct task *t)
 		LIST_OFFSETS_VERSION, &request) != WIRE_OK)
 		return (range_give_up(t, ERR_UNSUPPORTED_VERSION));
 	fetcher->calling = true;
+	fetcher_sent(t);
 	return (task_next(t, fetcher_ranged));
 }
 
+/* NULL: it was not asked for, or it is another's now. */
 static struct fetcher_range *
-range_find(struct fetcher *fetcher, struct slice topic, int32_t partition)
+range_find(const struct fetcher *fetcher, struct slice topic,
+    int32_t partition)
 {
-	for (size_t i = 0; i < fetcher->range_count; i++) {
-		const struct replica *replica =
-		    fetcher->ranges[i].following->replica;
+	const struct following *f = fetcher_find(fetcher, topic, partition);
 
-		if (replica->partition == partition &&
-		    slice_equal_text(topic, replica->topic))
-			return (&fetcher->ranges[i]);
-	}
-	return (NULL);
+	return (f == NULL ? NULL : f->range);
 }
 
 static void
@@ -221,8 +217,12 @@ fetcher_ranged(struct task *t)
 {
 	struct fetcher *fetcher = fetcher_of(t);
 
-	if (!fetcher->call.done)
-		return (STEP_WAIT);
+	if (!fetcher->call.done) {
+		if (!fetcher_gives_up(t))
+			return (STEP_WAIT);
+		fetcher_end_ranges(fetcher);
+		return (task_next(t, fetcher_gather));
+	}
 	if (fetcher->call.error != PEER_OK)
 		return (range_give_up(t, ERR_NETWORK_EXCEPTION));
 	range_take(fetcher);

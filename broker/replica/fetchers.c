@@ -102,6 +102,7 @@ fetcher_new(struct fetchers *fetchers, int32_t leader, int32_t number)
 	list_init(&fetcher->stop_post.link);
 	fetcher->post.run = fetcher_inbox_run;
 	fetcher->stop_post.run = fetcher_stop_run;
+	fetcher->next_resume_ns = INT64_MAX;
 	arena_init(&fetcher->arena, 0);
 	fetcher->connection = (struct link){
 		.setup = &fetchers->setup,
@@ -177,7 +178,7 @@ fetchers_begin(void *arg, struct replica *replica, int32_t leader,
 	list_init(&f->work.link);
 	list_init(&f->post.link);
 	replica->following = f;
-	atomic_store(&replica->fetch_lag, 0);
+	atomic_store(&replica->fetch_lag, FETCH_LAG_UNKNOWN);
 	lock_take(&fetcher->lock);
 	list_push_tail(&fetcher->inbox, &f->link);
 	lock_release(&fetcher->lock);
@@ -271,30 +272,23 @@ replicas_set_fetchers(struct replicas *replicas, int32_t count)
 /* --- the loop's side ------------------------------------------------------ */
 
 /*
- * The same partition, followed anew: what the leader's session knows of the
- * older one holds for this one, unless it is another topic of its name.
+ * The same partition, followed anew: the leader's session has the older one,
+ * and of what it told of that one some may not have been taken.  Another topic
+ * of its name is nothing that the session could be told of by name.
  */
 static void
 fetcher_replace(struct fetcher *fetcher, struct following *f)
 {
-	struct hash_node *node = hash_find(&fetcher->table, f->replica->key,
-	    f->replica->key_length);
-	struct following *old;
+	struct following *old = fetcher_find(fetcher,
+	    slice_of_text(f->replica->topic), f->replica->partition);
 
-	if (node == NULL)
+	if (old == NULL)
 		return;
-	old = container_of(node, struct following, node);
-	if (uuid_equal(old->topic_id, f->topic_id)) {
-		f->in_session = old->in_session;
-		f->told = old->told;
-		/* Asked in another epoch. */
-		f->told.fetch_offset = -1;
-	} else if (old->in_session) {
+	if (uuid_equal(old->topic_id, f->topic_id))
+		f->in_session = f->renew = old->in_session;
+	else if (old->in_session)
 		fetcher_session_lost(fetcher);
-	}
-	old->in_table = false;
-	hash_remove(&fetcher->table, &old->node);
-	following_unref(old);
+	fetcher_drop(fetcher, old);
 }
 
 static void
@@ -307,10 +301,7 @@ fetcher_take_in(struct fetcher *fetcher, struct following *f)
 		return;
 	}
 	fetcher_replace(fetcher, f);
-	f->in_table = true;
-	hash_insert(&fetcher->table, &f->node, f->replica->key,
-	    f->replica->key_length);
-	fetcher->table_changed = true;
+	fetcher_add(fetcher, f);
 	/* A log from before leader epochs: what is above the high watermark
 	 * cannot be compared. */
 	if (log != NULL && log_latest_epoch(log) < 0) {
@@ -347,6 +338,7 @@ fetcher_inbox_run(struct post *post)
 		fetcher_take_in(fetcher,
 		    list_entry(link, struct following, link));
 	}
+	fetcher->ended = true;
 	if (fetcher->stopped)
 		return;
 	if (fetcher->task.loop == NULL)
@@ -391,16 +383,7 @@ fetcher_stop_run(struct post *post)
 	fetcher_end_ranges(fetcher);
 	fetcher_end_call(fetcher);
 	link_close(&fetcher->connection);
-	HASH_EACH(node, &fetcher->table) {
-		struct following *f = container_of(node, struct following,
-		    node);
-
-		f->in_table = false;
-		hash_remove(&fetcher->table, node);
-		following_unref(f);
-	}
-	hash_clear(&fetcher->table);
-	fetcher->order_count = 0;
+	fetcher_clear(fetcher);
 	/* What came meanwhile is dropped. */
 	fetcher_inbox_run(&fetcher->post);
 	/* What the connection left to this loop comes first. */

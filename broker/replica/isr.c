@@ -98,8 +98,9 @@ isr_fetched(struct isr_member *member, const struct isr_fetch *fetch)
 	member->start_offset = fetch->start_offset;
 	member->fetched_ms = fetch->now_ms;
 	member->fetched_leader_end = fetch->leader_end;
-	if (fetch->broker_epoch != -1)
-		member->broker_epoch = fetch->broker_epoch;
+	/* Told with this fetch or not at all: what an older one told may be of
+	 * another life of that broker. */
+	member->broker_epoch = fetch->broker_epoch;
 	return (true);
 }
 
@@ -172,13 +173,13 @@ isr_judge(enum error error)
 	case ERR_OPERATION_NOT_ATTEMPTED:
 	case ERR_INELIGIBLE_REPLICA:
 		return (ISR_REVERT);
-	case ERR_UNKNOWN_TOPIC_OR_PARTITION:
-	case ERR_UNKNOWN_TOPIC_ID:
 	case ERR_FENCED_LEADER_EPOCH:
 	case ERR_INVALID_UPDATE_VERSION:
 	case ERR_INVALID_REQUEST:
 	case ERR_NEW_LEADER_ELECTED:
 		return (ISR_GIVE_UP);
+	/* Also for a topic that is not known: a controller that has just begun
+	 * may not know it yet, and of one that is deleted StopReplica comes. */
 	default:
 		return (ISR_AGAIN);
 	}

@@ -25,6 +25,7 @@ struct isr_member {
 	bool in_isr;
 	bool reached; /* by its latest fetch: it may be proposed */
 	bool joining; /* proposed to the controller */
+	bool added;   /* by a reassignment that is under way */
 	int64_t end_offset;   /* -1: not known in this leadership */
 	int64_t start_offset; /* its log start, -1: not known */
 	int64_t caught_up_ms; /* when last it had all */

@@ -26,6 +26,11 @@
 #include "base/mem.h"
 #include "config/options.h"
 
+/* Until one that was refused, and not for good, is sent once more; then twice
+ * as long. */
+#define AGAIN_NS_FIRST ((int64_t)50 * NANOS_PER_MILLI)
+#define AGAIN_NS_MAX ((int64_t)2000 * NANOS_PER_MILLI)
+
 static void proposer_look(struct post *post);
 static void proposer_tick(struct timer *timer);
 
@@ -368,12 +373,13 @@ proposal_say(const struct proposal *p, int32_t isr_count)
 		    (int)isr_count, (int)p->answer.partition_epoch,
 		    p->shrinks ? "who lagged was taken out" :
 				 "who caught up was taken in");
-	else if (!p->again)
+	else if (!p->again || p->pause_ns == 0)
 		diag_warn(diag, replica, "partition=%s/%d epoch=%d the "
 		    "controller refused a change of the in-sync replicas "
 		    "error=%s; %s", p->replica->topic,
 		    (int)p->replica->partition, (int)p->leader_epoch,
 		    error_name(p->answer.error_code),
+		    p->again ? "again while it leads" :
 		    isr_judge(p->answer.error_code) == ISR_REVERT ?
 			"another one may be proposed" :
 			"waiting for LeaderAndIsr");
@@ -409,7 +415,10 @@ proposal_done(struct work *work)
 	struct isr_proposer *proposer = p->proposer;
 
 	if (p->again && !proposer->stopped) {
-		proposer->pauses = true;
+		p->pause_ns = p->pause_ns == 0 ? AGAIN_NS_FIRST :
+		    p->pause_ns < AGAIN_NS_MAX / 2 ? 2 * p->pause_ns :
+						     AGAIN_NS_MAX;
+		p->again_ns = loop_now_ns(work->home) + p->pause_ns;
 		propose_queue(proposer, p);
 	} else
 		proposal_free(p);

@@ -28,7 +28,9 @@ struct proposal {
 	struct work work;
 	struct alter_partition_response_partition answer; /* isr: below */
 	int32_t *answer_isr;
-	bool again; /* it is to be sent once more */
+	bool again; /* it is to be sent once more, not before: */
+	int64_t again_ns;
+	int64_t pause_ns; /* the last one; 0: none yet */
 };
 
 /* The setup's loop's, but for what its lock guards. */
@@ -50,7 +52,6 @@ struct isr_proposer {
 	struct peer_call call;
 	bool calling;
 	bool complained;
-	bool pauses; /* before the next request */
 	struct arena arena;
 	struct alter_partition_response response;
 	int version;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AlterPartition: all that was proposed in one request, one request under way.
+ * Topics that have no id go by their names, in requests of their own: those
+ * name no broker epochs (KIP-903), and the others shall not do without.
  *
  *	next --queue is not empty--> answered --each: a worker takes it--> next
  *	  ^                              |
@@ -104,24 +106,35 @@ proposal_topic_id(const struct proposal *p)
 	return (log == NULL ? UUID_ZERO : log_topic_id(log));
 }
 
-/* Those that count, up to a bound, go from the queue to what is sent. */
+/* Those that count and go as the oldest of them does, up to a bound, go from
+ * the queue to what is sent.  *next_ns: of none, when the first one may. */
 static size_t
-send_take(struct isr_proposer *proposer)
+send_take(struct isr_proposer *proposer, int64_t *next_ns)
 {
+	int64_t now_ns = loop_now_ns(proposer->replicas->setup.loop);
 	size_t count = 0;
-	struct list *link;
 
-	proposer->version = ALTER_VERSION;
-	while (count < PROPOSALS_MAX &&
-	    (link = list_pop_head(&proposer->queue)) != NULL) {
+	*next_ns = INT64_MAX;
+	LIST_EACH(link, &proposer->queue) {
 		struct proposal *p = list_entry(link, struct proposal, link);
+		int version = uuid_is_zero(proposal_topic_id(p)) ?
+		    ALTER_VERSION_NAMES : ALTER_VERSION;
 
+		if (count == PROPOSALS_MAX)
+			break;
+		if (count > 0 && version != proposer->version)
+			continue;
+		if (p->again_ns > now_ns) {
+			if (p->again_ns < *next_ns)
+				*next_ns = p->again_ns;
+			continue;
+		}
+		list_remove(&p->link);
 		if (!proposal_stands(p)) {
 			proposal_free(p);
 			continue;
 		}
-		if (uuid_is_zero(proposal_topic_id(p)))
-			proposer->version = ALTER_VERSION_NAMES;
+		proposer->version = version;
 		list_push_tail(&proposer->sent, &p->link);
 		count++;
 	}
@@ -201,7 +214,7 @@ send_retry(struct task *t, const char *why)
 		    "controller: %s; again until they are", why);
 	proposer->complained = true;
 	send_end_call(proposer);
-	list_splice_tail(&proposer->sent, &proposer->queue);
+	/* Those that go another way have their turn before. */
 	list_splice_tail(&proposer->queue, &proposer->sent);
 	task_sleep(t, PAUSE_NS);
 	return (task_next(t, send_pause));
@@ -220,17 +233,17 @@ send_next(struct task *t)
 	const struct cluster_image *image;
 	struct alter_partition_request request;
 	struct peer *peer;
+	int64_t next_ns;
 	size_t count;
 
 	send_end_call(proposer);
-	if (proposer->pauses) {
-		proposer->pauses = false;
-		task_sleep(t, PAUSE_NS);
-		return (task_next(t, send_pause));
-	}
-	count = send_take(proposer);
-	if (count == 0)
+	count = send_take(proposer, &next_ns);
+	if (count == 0) {
+		if (next_ns != INT64_MAX)
+			task_sleep(t, next_ns -
+			    loop_now_ns(proposer->replicas->setup.loop));
 		return (STEP_WAIT);
+	}
 	image = cluster_image(proposer->replicas->setup.cluster);
 	peer = link_peer(&proposer->connection,
 	    proposer->replicas->setup.loop, image->controller_id);

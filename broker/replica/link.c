@@ -47,22 +47,34 @@ link_open(struct link *link, struct loop *loop,
 	});
 }
 
+static const struct cluster_endpoint *
+link_endpoint(const struct link *link, int32_t broker)
+{
+	const struct cluster_broker *known = image_broker(
+	    cluster_image(link->replicas->setup.cluster), broker);
+
+	return (known == NULL ? NULL : broker_endpoint(known, link->listener));
+}
+
+bool
+link_stands(const struct link *link, int32_t broker)
+{
+	const struct cluster_endpoint *endpoint = link_endpoint(link, broker);
+
+	return (link->peer != NULL && endpoint != NULL &&
+	    link->port == endpoint->port &&
+	    strcmp(link->host, endpoint->host) == 0);
+}
+
 struct peer *
 link_peer(struct link *link, struct loop *loop, int32_t broker)
 {
-	const struct cluster_image *image = cluster_image(
-	    link->replicas->setup.cluster);
-	const struct cluster_broker *known = image_broker(image, broker);
-	const struct cluster_endpoint *endpoint = known == NULL ? NULL :
-	    broker_endpoint(known, link->listener);
+	const struct cluster_endpoint *endpoint = link_endpoint(link, broker);
 
-	if (endpoint == NULL) {
+	if (!link_stands(link, broker))
 		link_close(link);
+	if (endpoint == NULL)
 		return (NULL);
-	}
-	if (link->peer != NULL && (link->port != endpoint->port ||
-		strcmp(link->host, endpoint->host) != 0))
-		link_close(link);
 	if (link->peer == NULL)
 		link_open(link, loop, endpoint);
 	return (link->peer);

@@ -35,8 +35,8 @@
 #define STEP_CHUNKS 4
 #define BUSY_PAUSE_NS (INT64_C(10) * NANOS_PER_MILLI)
 #define WANT_PAUSE_NS (INT64_C(1000) * NANOS_PER_MILLI)
+#define THROTTLE_PAUSE_NS (INT64_C(100) * NANOS_PER_MILLI)
 #define SAY_NS (INT64_C(60000) * NANOS_PER_MILLI)
-#define NO_LIMIT INT64_MAX
 #define NAME_LENGTH_MAX 255
 #define HEX_DIGITS 32
 
@@ -370,53 +370,21 @@ move_due(struct timer *timer)
 	work_submit(move->replica->replicas->moves.queue, &move->work);
 }
 
-/* So many bytes are to take their time. */
-static void
-throttle_note(struct move *move, size_t copied)
-{
-	int64_t limit = move->replica->replicas->setup.broker_options->quota
-	    .alter_log_dirs_io_max_bytes_per_second;
-
-	if (limit < NO_LIMIT)
-		move->debt_bytes += copied;
-}
-
-/* A pause for what was copied, a second at most: the limit may change. */
-static int64_t
-throttle_pause(struct move *move)
-{
-	int64_t limit = move->replica->replicas->setup.broker_options->quota
-	    .alter_log_dirs_io_max_bytes_per_second;
-	size_t paid = move->debt_bytes;
-
-	if (limit < 1)
-		limit = 1;
-	if (limit == NO_LIMIT)
-		move->debt_bytes = 0;
-	if (move->debt_bytes == 0)
-		return (STEP_AGAIN);
-	if (paid > (uint64_t)limit)
-		paid = (size_t)limit;
-	move->debt_bytes -= paid;
-	return ((int64_t)((double)paid / (double)limit * 1e9) + 1);
-}
-
 /* What one chunk may be, so that no second has many times the limit. */
 static size_t
-throttle_chunk(const struct replicas *replicas)
+move_chunk(const struct replicas *replicas)
 {
-	int64_t limit = replicas->setup.broker_options->quota
-	    .alter_log_dirs_io_max_bytes_per_second;
+	int64_t limit = throttle_limit(&replicas->between_dirs);
 
 	return (limit < (int64_t)FUTURE_CHUNK_BYTES ?
 	    (limit < 1 ? 1 : (size_t)limit) : FUTURE_CHUNK_BYTES);
 }
 
 static enum error
-move_copy(struct move *move, size_t *copied)
+move_copy(struct move *move)
 {
 	struct replicas *replicas = move->replica->replicas;
-	size_t chunk = throttle_chunk(replicas);
+	size_t chunk = move_chunk(replicas), copied = 0;
 	enum error error = ERR_NONE;
 
 	for (int i = 0; i < STEP_CHUNKS && error == ERR_NONE; i++) {
@@ -424,11 +392,13 @@ move_copy(struct move *move, size_t *copied)
 
 		/* If only its start follows. */
 		error = log_future_copy(move->future, chunk, &some);
-		*copied += some;
+		copied += some;
 		if (chunk < FUTURE_CHUNK_BYTES ||
 		    log_future_left_bytes(move->future) == 0)
 			break;
 	}
+	throttle_note(&replicas->between_dirs, (int64_t)copied,
+	    replicas_now_ms(replicas));
 	return (error);
 }
 
@@ -437,20 +407,21 @@ static int64_t
 move_step(struct move *move)
 {
 	struct replica *replica = move->replica;
+	struct replicas *replicas = replica->replicas;
 	struct log *log = replica_log(replica);
-	size_t copied = 0;
 	enum error error = ERR_NONE;
 
 	if (atomic_load(&move->swapped))
 		return (move_finish(move));
 	if (log == NULL || log_dir_is_offline(move->dir))
 		return (move_refused(move, ERR_KAFKA_STORAGE_ERROR));
-	if (move->debt_bytes > 0)
-		return (throttle_pause(move));
 	if (move->future == NULL)
 		error = log_future_new(log, move->dir, &move->future);
+	if (error == ERR_NONE && throttle_exceeded(&replicas->between_dirs,
+		replicas_now_ms(replicas)))
+		return (THROTTLE_PAUSE_NS);
 	if (error == ERR_NONE)
-		error = move_copy(move, &copied);
+		error = move_copy(move);
 	if (error == ERR_OFFSET_OUT_OF_RANGE) {
 		/* The log was truncated, or lost its first segments. */
 		if (move->future != NULL)
@@ -460,9 +431,8 @@ move_step(struct move *move)
 	if (error != ERR_NONE)
 		return (move_refused(move, error));
 	move->said_ns = 0;
-	throttle_note(move, copied);
 	if (log_future_left_bytes(move->future) > 0)
-		return (throttle_pause(move));
+		return (STEP_AGAIN);
 	return (move_swap(move));
 }
 

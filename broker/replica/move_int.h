@@ -16,7 +16,6 @@ struct move {
 	struct lock lock;        /* a step's, or his who ends it: */
 	struct log_future *future; /* NULL: not begun, or over */
 	int64_t said_ns;
-	size_t debt_bytes; /* copied, and not paused for yet */
 	atomic_bool ended; /* set under `lock`, for good */
 	atomic_bool swapped; /* the log lies there: what is left is cleared */
 	int64_t pause_ns;  /* of the last step */

@@ -120,6 +120,8 @@ order_row_add(struct replicas_order *order, struct slice topic,
 		.topic = topic,
 		.state = state,
 		.leader_lives = image_broker(image, state->leader) != NULL,
+		.reassigned = state->adding_replicas_count > 0 ||
+		    state->removing_replicas_count > 0,
 	};
 }
 
@@ -221,6 +223,7 @@ order_share_done(struct work *work)
 	if (--order->running > 0)
 		return;
 	order_answer(order);
+	waitq_wake(&order->replicas->led);
 	order->done = true;
 	task_wake_ref(order->task);
 }

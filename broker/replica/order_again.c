@@ -29,6 +29,7 @@ struct order_kept {
 	struct replica *replica; /* a reference */
 	struct uuid topic_id;
 	bool leader_lives;
+	bool reassigned;
 	struct leader_and_isr_request_partition_state state; /* of `ids` */
 	int32_t ids[]; /* the replicas, then the ISR */
 };
@@ -65,6 +66,7 @@ bool
 replicas_at_rest(const struct replicas *replicas)
 {
 	return (!atomic_load(&replicas->again.armed) &&
+	    atomic_load(&replicas->drains_under_way) == 0 &&
 	    moves_at_rest(replicas) &&
 	    fetchers_at_rest(replicas->fetchers) &&
 	    isr_proposer_at_rest(replicas->proposer));
@@ -124,6 +126,7 @@ order_recall(struct order_row *row)
 	row->topic_id = kept->topic_id;
 	row->state = &kept->state;
 	row->leader_lives = kept->leader_lives;
+	row->reassigned = kept->reassigned;
 	return (true);
 }
 
@@ -140,6 +143,7 @@ kept_new(const struct order_row *row)
 	kept->replica = replica_ref(row->replica);
 	kept->topic_id = row->topic_id;
 	kept->leader_lives = row->leader_lives;
+	kept->reassigned = row->reassigned;
 	for (size_t i = 0; i < replicas; i++)
 		kept->ids[i] = state->replicas[i];
 	for (size_t i = 0; i < isr; i++)

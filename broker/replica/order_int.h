@@ -11,6 +11,7 @@ struct order_row {
 	const struct leader_and_isr_request_partition_state *state;
 	int32_t slot; /* of the request's topic states; unless they are none */
 	bool leader_lives;
+	bool reassigned; /* replicas are to come or to go */
 	enum error error;
 	struct order_row *next; /* in its share */
 	struct replica *replica; /* claimed, a reference; while at work */

@@ -400,6 +400,9 @@ order_take_role(struct replica *replica, const struct order_row *row)
 		.isr = state->isr,
 		.replica_count = state->replicas_count,
 		.isr_count = state->isr_count,
+		.reassigned = row->reassigned,
+		.added = state->adding_replicas,
+		.added_count = state->adding_replicas_count,
 	};
 	enum error error = order_find_log(replica, row);
 

@@ -28,6 +28,7 @@
 
 struct replica;
 struct replicas;
+struct quota_options;
 struct replica_options;
 struct sockets;
 struct tls;
@@ -68,6 +69,10 @@ void replicas_start_following(struct replicas *replicas,
 /* Fetchers of each leader, as num.replica.fetchers has it now: partitions go to
  * the others on a worker. On the setup's loop. */
 void replicas_set_fetchers(struct replicas *replicas, int32_t count);
+/* The rates of throttled replication, and of moves, as they are now (KIP-73).
+ * Any thread. */
+void replicas_set_throttles(struct replicas *replicas,
+    const struct quota_options *quota);
 
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */
@@ -249,7 +254,7 @@ struct fetch_part {
 	bool has_diverging;
 	int32_t current_leader;
 	int32_t current_leader_id_epoch;
-	int32_t preferred_read_replica; /* -1 */
+	int32_t preferred_read_replica; /* -1: none; nothing was read then */
 	struct extent extent; /* a reference; the taker unrefs */
 	struct log_aborted_list aborted; /* the arena's */
 	bool tells_aborted; /* there is a list, be it empty */
@@ -271,7 +276,9 @@ struct fetch {
 	int32_t max_bytes;
 	int8_t isolation;         /* 1: read committed */
 	bool hard_limit;          /* v0-2: no whole batch beyond the limit */
-	bool may_read_follower;   /* v11+ with client metadata */
+	bool may_read_follower;   /* v11+ with client metadata: */
+	struct slice rack;        /* the consumer's; empty: not told */
+	const char *listener;     /* that it came to */
 	bool refuses_zstd;        /* v0-9: topics of that codec: error 76 */
 	bool converts;            /* v0-3: what is read becomes... */
 	int8_t magic;             /* ... of this one, 0 or 1 */

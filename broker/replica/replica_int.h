@@ -23,6 +23,7 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "metrics/metrics.h"
+#include "quota/throttle.h"
 #include "replica/isr.h"
 #include "replica/replica.h"
 
@@ -53,6 +54,8 @@ struct replica_rules {
 	int32_t codec_level;
 	bool compacted;
 	bool log_append_time;
+	bool throttled_as_leader;   /* {leader,follower}.replication. */
+	bool throttled_as_follower; /* throttled.replicas name it */
 };
 #define RULES_WORDS ((sizeof(struct replica_rules) + 7) / 8)
 
@@ -136,9 +139,12 @@ struct replica {
 	/* Records that the leader's high watermark is ahead of its end. Any
 	 * thread. */
 	atomic_int_least64_t fetch_lag;
+	atomic_bool reassigned; /* replicas come or go, as the role says */
+	atomic_bool added;      /* this one comes */
 };
 #define FETCH_LAG_NONE (-1)   /* it follows nobody */
 #define FETCH_LAG_FAILED (-2) /* it gave up */
+#define FETCH_LAG_UNKNOWN (-3) /* nothing was fetched yet */
 
 /*
  * Words that one writer at a time changes and any reader takes whole:
@@ -230,12 +236,20 @@ struct replicas {
 	struct record_scratch *scratch[SCRATCH_KEPT];
 	size_t scratch_count;
 	struct work_queue *drains; /* where there is no directory yet */
+	atomic_size_t drains_under_way;
 	struct work_queue *records; /* the processor's work alone */
 	struct lock dirs_lock;
 	struct append_dir *dirs; /* only grows */
 	int dir_workers; /* for those that have their own */
 	struct orders_again again;
 	struct moves moves;
+	/* When a leadership began last, monotonic: fetch.c. */
+	atomic_int_least64_t led_ns;
+	struct waitq led; /* fetches of followers, for when one begins */
+	struct throttle to_followers; /* of leaders here */
+	struct throttle from_leaders; /* of followers here */
+	struct throttle between_dirs; /* of moves */
+	bool reads_closest; /* consumers may be sent to a follower (KIP-392) */
 	struct list watches; /* of struct role_watch */
 	const struct follow_ops *follow; /* NULL: followers do not fetch */
 	void *follow_arg;
@@ -328,6 +342,9 @@ struct role {
 	const int32_t *isr;
 	int32_t replica_count;
 	int32_t isr_count;
+	bool reassigned; /* some of them come or go */
+	const int32_t *added; /* who comes; none when it is not known */
+	int32_t added_count;
 };
 /* `lock` is held, on a worker; the log is there. */
 enum error replica_lead(struct replica *replica, const struct role *role);
@@ -347,8 +364,23 @@ void replica_followed(struct replica *replica, int64_t leader_high_watermark);
 /* A follower has fetched; any thread. */
 enum error replica_follower_fetched(struct replica *replica,
     int32_t follower, const struct isr_fetch *fetch);
+/* A reassignment, which is under way, adds it. */
+bool replica_adds_follower(struct replica *replica, int32_t follower);
 /* Only whether it may. */
 bool replica_has_follower(struct replica *replica, int32_t follower);
+
+/* --- throttled.c ---------------------------------------------------------- */
+
+void throttles_init(struct replicas *replicas);
+void throttles_fini(struct replicas *replicas);
+/* The follower gets no records now: it is not in sync, and has to leave some of
+ * what may be sent to others. */
+bool replica_holds_back(struct replica *replica, int32_t follower);
+/* The same as a follower: nothing is fetched now. */
+bool replica_fetches_later(struct replica *replica);
+/* What was sent to a follower, or fetched as one. */
+void replica_note_sent(struct replica *replica, size_t bytes);
+void replica_note_fetched(struct replica *replica, size_t bytes);
 
 /* --- order_again.c -------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "config/options.h"
 #include "config/topic.h"
+#include "replica/closest.h"
 
 static int64_t high_watermark_of(void *arg, struct log *log);
 static void replica_free(struct replica *replica);
@@ -49,12 +50,17 @@ replicas_new(const struct replicas_setup *setup)
 	lock_init(&replicas->dirs_lock, LOCK_RANK_LOG_DIRS);
 	orders_again_init(replicas);
 	moves_init(replicas);
+	throttles_init(replicas);
+	replicas->reads_closest = closest_is_selected(
+	    setup->options->selector_class);
 	replicas->drains = work_queue_new(setup->scheduler, "appends", 1);
 	replicas->dir_workers = half(
 	    setup->broker_options->daemon.background_threads);
 	replicas->records = work_queue_new_apart(setup->scheduler, "records",
 	    replicas->dir_workers);
 	atomic_init(&replicas->controller_epoch, -1);
+	atomic_init(&replicas->led_ns, INT64_MIN / 2);
+	waitq_init(&replicas->led);
 	storage_set_high_watermarks(setup->storage, high_watermark_of,
 	    replicas);
 	traffic_register(replicas);
@@ -113,6 +119,8 @@ replicas_free(struct replicas **replicas)
 	append_dirs_free(gone);
 	orders_again_fini(gone);
 	moves_fini(gone);
+	waitq_fini(&gone->led);
+	throttles_fini(gone);
 	fetchers_free(&gone->fetchers);
 	isr_proposer_free(&gone->proposer);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);

@@ -230,6 +230,21 @@ replica_has_follower(struct replica *replica, int32_t follower)
 	return (has);
 }
 
+bool
+replica_adds_follower(struct replica *replica, int32_t follower)
+{
+	const struct isr_member *member;
+	bool added;
+
+	if (!atomic_load(&replica->reassigned))
+		return (false);
+	lock_take(&replica->state);
+	member = isr_member(&replica->isr, follower);
+	added = member != NULL && member->added;
+	lock_release(&replica->state);
+	return (added);
+}
+
 enum error
 replica_follower_fetched(struct replica *replica, int32_t follower,
     const struct isr_fetch *fetch)
@@ -354,6 +369,15 @@ role_say(const struct replica *replica, const char *what)
 	    (long long)sight.view.high_watermark, (int)sight.isr_count);
 }
 
+static bool
+role_adds(const struct role *role, int32_t broker)
+{
+	for (int32_t i = 0; i < role->added_count; i++)
+		if (role->added[i] == broker)
+			return (true);
+	return (false);
+}
+
 /* `state` is held. */
 static void
 role_set(struct replica *replica, const struct role *role, struct log *log)
@@ -368,6 +392,12 @@ role_set(struct replica *replica, const struct role *role, struct log *log)
 		replica->high_watermark = replica->end_offset;
 	replica->proposed = PROPOSED_NOTHING;
 	replica->offline = false;
+	atomic_store(&replica->reassigned, role->reassigned);
+	atomic_store(&replica->added, role_adds(role,
+	    replica->replicas->setup.broker_id));
+	for (int32_t i = 0; i < replica->isr.member_count; i++)
+		replica->isr.members[i].added = role_adds(role,
+		    replica->isr.members[i].broker);
 }
 
 enum error
@@ -409,6 +439,8 @@ replica_lead(struct replica *replica, const struct role *role)
 	replica_publish(replica);
 	lock_release(&replica->state);
 	isr_fini(&before);
+	if (!led)
+		atomic_store(&replicas->led_ns, clock_mono_ns(replicas->clock));
 	role_say(replica, led ? "goes on as leader" : "became leader");
 	replica_tell_high_watermark(replica);
 	replica_wake(replica);

@@ -29,6 +29,12 @@ replica_set_rules(struct replica *replica, const struct topic_options *options)
 		.codec_level = options->codec_level,
 		.compacted = (options->cleanup & CLEANUP_COMPACT) != 0,
 		.log_append_time = options->log_append_time,
+		.throttled_as_leader = throttle_names(
+		    options->leader_replication_throttled_replicas,
+		    replica->partition, replica->replicas->setup.broker_id),
+		.throttled_as_follower = throttle_names(
+		    options->follower_replication_throttled_replicas,
+		    replica->partition, replica->replicas->setup.broker_id),
 	};
 	uint64_t words[RULES_WORDS] = { 0 };
 

@@ -33,6 +33,7 @@ struct traffic_page {
 	struct metrics_scrape *scrape;
 	struct hash topics;
 	int64_t at_min_isr;
+	int64_t reassigning;
 	int64_t max_lag;
 	int64_t failed; /* followers that gave up */
 };
@@ -84,6 +85,7 @@ traffic_partition(struct traffic_page *page, const struct replica *replica)
 		return;
 	least = replica_min_isr(replica, sight.replica_count);
 	page->at_min_isr += sight.isr_count == least;
+	page->reassigning += atomic_load(&replica->reassigned);
 	metrics_sample_partition(page->scrape,
 	    METRIC_PARTITION_UNDER_REPLICATED, replica->topic,
 	    replica->partition, sight.isr_count < sight.replica_count);
@@ -102,6 +104,8 @@ traffic_lag(struct traffic_page *page, const struct replica *replica)
 	int64_t lag = atomic_load(&replica->fetch_lag);
 
 	page->failed += lag == FETCH_LAG_FAILED;
+	if (lag == FETCH_LAG_UNKNOWN)
+		lag = 0;
 	if (lag < 0)
 		return;
 	if (lag > page->max_lag)
@@ -139,6 +143,20 @@ traffic_topics(struct traffic_page *page)
 }
 
 static void
+traffic_throttles(struct replicas *replicas)
+{
+	struct metrics *metrics = replicas->setup.metrics;
+	int64_t now_ms = replicas_now_ms(replicas);
+
+	metrics_set(metrics, METRIC_LEADER_THROTTLED_RATE,
+	    throttle_rate(&replicas->to_followers, now_ms));
+	metrics_set(metrics, METRIC_FOLLOWER_THROTTLED_RATE,
+	    throttle_rate(&replicas->from_leaders, now_ms));
+	metrics_set(metrics, METRIC_MOVES_RATE,
+	    throttle_rate(&replicas->between_dirs, now_ms));
+}
+
+static void
 traffic_collect(struct metrics_scrape *scrape, void *arg)
 {
 	struct replicas *replicas = arg;
@@ -148,6 +166,7 @@ traffic_collect(struct metrics_scrape *scrape, void *arg)
 
 	replicas_each(replicas, traffic_one, &page);
 	traffic_topics(&page);
+	traffic_throttles(replicas);
 	replicas_count(replicas, &counts);
 	metrics_set(metrics, METRIC_PARTITION_COUNT,
 	    (int64_t)counts.partitions);
@@ -159,6 +178,7 @@ traffic_collect(struct metrics_scrape *scrape, void *arg)
 	metrics_set(metrics, METRIC_UNDER_MIN_ISR_PARTITIONS,
 	    (int64_t)counts.under_min_isr);
 	metrics_set(metrics, METRIC_AT_MIN_ISR_PARTITIONS, page.at_min_isr);
+	metrics_set(metrics, METRIC_REASSIGNING_PARTITIONS, page.reassigning);
 	metrics_set(metrics, METRIC_FETCHER_MAX_LAG, page.max_lag);
 	metrics_set(metrics, METRIC_FETCHER_FAILED_PARTITIONS, page.failed);
 }

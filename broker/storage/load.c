@@ -682,6 +682,7 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = epochs;
+	log_note_latest_epoch(log);
 	lock_release(&log->lock);
 	epochs_fini(&before);
 	return (true);

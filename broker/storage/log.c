@@ -51,6 +51,10 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->uncleanable, false);
 	atomic_init(&log->cleaning_pauses, 0);
 	atomic_init(&log->unsettled, false);
+	atomic_init(&log->latest_epoch, -1);
+	atomic_init(&log->segment_count, 0);
+	atomic_init(&log->epochs_differ, false);
+	atomic_init(&log->cut, CUT_NONE);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->moves, 0);
 	atomic_init(&log->last_flush_ms, storage_mono_ms(storage));
@@ -160,13 +164,8 @@ log_lockable(const struct log *log)
 int32_t
 log_segment_count(const struct log *log)
 {
-	struct log *own = log_lockable(log);
-	int32_t count;
-
-	lock_take(&own->lock);
-	count = (int32_t)log->segments->count;
-	lock_release(&own->lock);
-	return (count);
+	return (atomic_load_explicit(&log->segment_count,
+	    memory_order_acquire));
 }
 
 struct log_settings
@@ -289,6 +288,8 @@ log_publish_segments(struct log *log, struct segment_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		size += list->items[i]->size;
 	log->segments = list;
+	atomic_store_explicit(&log->segment_count, (int)list->count,
+	    memory_order_release);
 	atomic_store_explicit(&log->size_bytes, size, memory_order_relaxed);
 	mem_free(log->recent);
 	log->recent = NULL;
@@ -505,13 +506,16 @@ log_first_unstable(struct log *log, int64_t high_watermark)
 int32_t
 log_latest_epoch(const struct log *log)
 {
-	struct log *own = log_lockable(log);
-	int32_t epoch;
+	return (atomic_load_explicit(&log->latest_epoch,
+	    memory_order_acquire));
+}
 
-	lock_take(&own->lock);
-	epoch = epochs_latest(&log->epochs);
-	lock_release(&own->lock);
-	return (epoch);
+/* As append_epochs() and log_finish_cut() find it. */
+bool
+log_append_syncs(const struct log *log, int32_t leader_epoch)
+{
+	return (log->cut != CUT_NONE || log->epochs_differ ||
+	    leader_epoch != log_latest_epoch(log));
 }
 
 struct log_epoch_end
@@ -583,6 +587,7 @@ log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
+	log_note_latest_epoch(log);
 	lock_release(&log->lock);
 	epochs_fini(&before);
 }

@@ -543,6 +543,7 @@ exchange(struct log *log, struct log *copy)
 	log->epochs_turn++;
 	lock_take(&copy->lock);
 	copy->segments = old;
+	atomic_store(&copy->segment_count, (int)old->count);
 	copy->dir = dir;
 	log_set_path(copy, path);
 	lock_release(&copy->lock);

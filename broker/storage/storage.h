@@ -345,6 +345,11 @@ enum error log_append_as_leader(struct log *log,
  * [append] */
 enum error log_append_as_follower(struct log *log, struct slice bytes,
     struct log_appended *out);
+/* Whether an append of batches of that leader epoch would write and sync small
+ * files before: the epoch is not the latest one, or what was changed for want
+ * of room is not in its file yet.  No loop makes such an append.  Takes no
+ * lock: of the moment, unless nobody else may change the log. [any] */
+bool log_append_syncs(const struct log *log, int32_t leader_epoch);
 
 /* All that was appended is on the disk then. [worker] */
 enum error log_flush(struct log *log);

@@ -197,6 +197,8 @@ struct log {
 	atomic_bool uncleanable; /* never taken back */
 	atomic_uint cleaning_pauses; /* how many do not want it */
 	atomic_bool unsettled; /* as producers_unsettled() */
+	atomic_int latest_epoch; /* of `epochs`, as epochs_latest() */
+	atomic_int segment_count; /* of `segments` */
 	/* Goes up under log->lock: a reader or a flush that saw one go on does
 	 * not count. */
 	atomic_uint truncations;
@@ -210,8 +212,9 @@ struct log {
 	/* The writer's.  The file has entries at or behind the end that are
 	 * cut: they must be out of it before anything is appended there.  Or
 	 * such as lie before the start, which a load cuts again: the next who
-	 * writes it takes them out, retention or the close at the latest. */
-	bool epochs_differ;
+	 * writes it takes them out, retention or the close at the latest.
+	 * (Anyone may look whether it is so: log_append_syncs().) */
+	atomic_bool epochs_differ;
 	bool epochs_below;
 	/* All that the file has too much, cut off by the load, for nothing was
 	 * ever appended in that epoch; of epoch -1: nothing, or more. */
@@ -220,8 +223,9 @@ struct log {
 	bool closed; /* the writer's */
 	/* A truncation that readers see but the files lack, or (the whole log)
 	 * nobody does yet: nothing is appended before it is through. The
-	 * writer's, changed under `closing` too. */
-	enum log_cut cut;
+	 * writer's, changed under `closing` too; anyone may look whether there
+	 * is one. */
+	_Atomic(enum log_cut) cut;
 	int64_t cut_offset;           /* CUT_ALL: where it is to begin */
 	struct segment_list *cut_off; /* CUT_END: to be renamed; or NULL */
 	/* Set by the writer and never taken back: what lies at `path` is not
@@ -353,6 +357,13 @@ bool log_set_epochs_soon(struct log *log, struct epochs *epochs);
 int log_begin_epochs(struct log *log, const struct epochs *epochs);
 void log_show_epochs(struct log *log, const struct epochs *epochs,
     bool written);
+/* Under log->lock, when `epochs` were exchanged. */
+static inline void
+log_note_latest_epoch(struct log *log)
+{
+	atomic_store_explicit(&log->latest_epoch, epochs_latest(&log->epochs),
+	    memory_order_release);
+}
 /* `epochs` was changed and the file was not. [writer] */
 static inline void
 log_epochs_changed(struct log *log)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/mem.h"
 
 #define METADATA_VERSION 8
 #define ANSWER_SECONDS 180
@@ -211,36 +212,117 @@ client_call(struct client *client, enum api_key key, int version,
 	return (true);
 }
 
-static void
-topic_judge(const struct metadata_response *answer, struct topic *topic)
-{
-	const struct metadata_response_topic *t = answer->topics;
+/* --- metadata ------------------------------------------------------------- */
 
-	*topic = (struct topic){ .error = t->error_code,
-		.count = t->partitions_count };
-	for (int32_t i = 0; i < t->partitions_count; i++)
-		for (int32_t b = 0; b < answer->brokers_count; b++)
-			topic->led += t->partitions[i].leader_id ==
-			    answer->brokers[b].node_id;
+static const struct metadata_response_broker *
+broker_of(const struct metadata_response *answer, int32_t id)
+{
+	for (int32_t i = 0; i < answer->brokers_count; i++)
+		if (answer->brokers[i].node_id == id)
+			return (&answer->brokers[i]);
+	return (NULL);
+}
+
+static struct address
+address_of(const struct metadata_response_broker *broker)
+{
+	struct address address;
+
+	(void)snprintf(address.text, sizeof(address.text), "%.*s:%d",
+	    (int)broker->host.length, (const char *)broker->host.data,
+	    (int)broker->port);
+	return (address);
+}
+
+static void
+topic_add(const struct metadata_response *answer,
+    const struct metadata_response_topic *t, struct topic *topic)
+{
+	topic->error = t->error_code;
+	topic->count += t->partitions_count;
+	for (int32_t i = 0; i < t->partitions_count; i++) {
+		const int32_t leader = t->partitions[i].leader_id;
+
+		topic->led += leader != topic->without &&
+		    broker_of(answer, leader) != NULL;
+	}
+}
+
+static bool
+metadata_ask(struct client *client, const char *name,
+    struct metadata_response *answer)
+{
+	struct metadata_request_topic named;
+	struct metadata_request request;
+
+	wire_init(&message_metadata_request, &request);
+	request.allow_auto_topic_creation = false;
+	memset(&named, 0, sizeof(named));
+	if (name == NULL || strcmp(name, "*") != 0) {
+		named.name = slice_of_text(name);
+		request.topics = &named;
+		request.topics_count = name != NULL;
+	}
+	return (client_call(client, API_METADATA, METADATA_VERSION, &request,
+	    answer));
 }
 
 int
 client_metadata(struct client *client, const char *name, struct topic *topic)
 {
-	struct metadata_request_topic named;
-	struct metadata_request request;
 	struct metadata_response answer;
 
-	wire_init(&message_metadata_request, &request);
-	request.allow_auto_topic_creation = false;
-	memset(&named, 0, sizeof(named));
-	named.name = slice_of_text(name);
-	request.topics = &named;
-	request.topics_count = name != NULL;
-	if (!client_call(client, API_METADATA, METADATA_VERSION, &request,
-	    &answer))
+	if (!metadata_ask(client, name, &answer))
 		return (-1);
-	if (topic != NULL && answer.topics_count == 1)
-		topic_judge(&answer, topic);
+	if (topic != NULL) {
+		topic->count = topic->led = topic->error = 0;
+		for (int32_t i = 0; i < answer.topics_count; i++)
+			topic_add(&answer, &answer.topics[i], topic);
+	}
 	return (answer.brokers_count);
+}
+
+bool
+client_controller(struct client *client, struct address *controller)
+{
+	const struct metadata_response_broker *broker;
+	struct metadata_response answer;
+
+	if (!metadata_ask(client, NULL, &answer))
+		return (false);
+	broker = broker_of(&answer, answer.controller_id);
+	if (broker != NULL)
+		*controller = address_of(broker);
+	return (broker != NULL);
+}
+
+struct address *
+client_leaders(const char *address, const char *name, int32_t *count)
+{
+	const struct metadata_response_topic *topic;
+	struct metadata_response answer;
+	struct address *leaders;
+	struct client client;
+
+	if (!client_open(&client, address) ||
+	    !metadata_ask(&client, name, &answer))
+		fail(address);
+	topic = answer.topics;
+	if (answer.topics_count != 1 || topic->partitions_count == 0)
+		refused(name, topic != NULL ? topic->error_code : -1);
+	*count = topic->partitions_count;
+	leaders = mem_zalloc((size_t)*count * sizeof(*leaders));
+	for (int32_t i = 0; i < *count; i++) {
+		const struct metadata_response_partition *part =
+		    &topic->partitions[i];
+		const struct metadata_response_broker *leader =
+		    broker_of(&answer, part->leader_id);
+
+		if (leader == NULL || part->partition_index < 0 ||
+		    part->partition_index >= *count)
+			refused(name, part->error_code);
+		leaders[part->partition_index] = address_of(leader);
+	}
+	client_close(&client);
+	return (leaders);
 }

@@ -17,11 +17,17 @@ struct client {
 	struct arena arena;  /* of the answer, until the next call */
 };
 
-/* What Metadata says of one topic; leaders[i] is -1 where there is none. */
+/* What Metadata says of one topic, or of all. */
 struct topic {
-	int32_t count;
-	int32_t led;
+	int32_t count; /* of partitions */
+	int32_t led;   /* by a broker that lives */
 	int32_t error;
+	int32_t without; /* set before: who leads nothing that counts, or -1 */
+};
+
+/* Of a broker. */
+struct address {
+	char text[64]; /* HOST:PORT */
 };
 
 noreturn void fail(const char *what);
@@ -49,9 +55,15 @@ void client_close(struct client *client);
 /* False: the broker closed the connection. */
 bool client_call(struct client *client, enum api_key key, int version,
     const void *request, void *response);
-/* NULL asks for the brokers alone; returns how many there are, -1 for none
- * or no connection. */
+/* NULL asks for the brokers alone, "*" for all topics; returns how many brokers
+ * there are, -1 for none or no connection. */
 int client_metadata(struct client *client, const char *name,
     struct topic *topic);
+/* False: there is none, or no connection. */
+bool client_controller(struct client *client, struct address *controller);
+/* Who leads each partition of a topic, asked of the broker at `address`; the
+ * end of the program when one is not led.  Free by mem_free(). */
+struct address *client_leaders(const char *address, const char *name,
+    int32_t *count);
 
 #endif

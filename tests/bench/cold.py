@@ -55,21 +55,21 @@ def run(broker, load, program, rep, scale):
     requests = max(1, REQUESTS * scale // 100)
     old = "bench-cold-old"
     if rep == 0:
-        load("create", old, 1)
-        load("led", old, 1)
-        load("produce", old, 1, 5, 1024, 900,
+        load("create", old, 1, 1)
+        load("led", old, 1, -1)
+        load("produce", old, 1, 1, 5, 1024, 900,
              max(1, OLD_BATCHES * scale // 100))
     row = {}
     for name in ("alone", "beside"):
         topic = f"bench-cold-{name}-{rep}"
-        load("create", topic, 1)
-        load("led", topic, 1)
+        load("create", topic, 1, 1)
+        load("led", topic, 1, -1)
         consumer = Consumer(program, broker, old)
         before = disk_bytes(broker)
         if name == "beside":
             consumer.start()
         try:
-            got = load("produce", topic, 1, 1, 100, 1, requests)
+            got = load("produce", topic, 1, 1, 1, 100, 1, requests)
         finally:
             if name == "beside":
                 consumer.stop()

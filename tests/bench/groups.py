@@ -47,8 +47,8 @@ def steady(broker, load, programs, cpu_seconds, rep, scale, warming):
     """While it warms up as fast as it goes: Java compiles what it has run some
     ten thousand times."""
     topic = f"bench-groups-{rep}"
-    load("create", topic, PARTITIONS)
-    load("led", topic, PARTITIONS)
+    load("create", topic, PARTITIONS, 1)
+    load("led", topic, PARTITIONS, -1)
     got = measured(programs / "groupload", "steady", broker, cpu_seconds,
                    topic, MEMBERS, GROUPS,
                    WARM_UP_PER_SECOND if warming else PER_SECOND,
@@ -103,13 +103,13 @@ def reload(broker, program):
 def fill(broker, load, program, scale):
     """What the broker holds before there is a committed offset."""
     for i in range(TOPICS):
-        load("create", f"{TOPIC}-{i}", PARTITIONS_EACH)
-        load("led", f"{TOPIC}-{i}", PARTITIONS_EACH)
+        load("create", f"{TOPIC}-{i}", PARTITIONS_EACH, 1)
+        load("led", f"{TOPIC}-{i}", PARTITIONS_EACH, -1)
     program("offsetload", "ready", broker.address)
     reload(broker, program)
     before = held_mib(broker)
     for i in range(TOPICS):
-        load("led", f"{TOPIC}-{i}", PARTITIONS_EACH)
+        load("led", f"{TOPIC}-{i}", PARTITIONS_EACH, -1)
     program("offsetload", "commit", *plan(broker, scale))
     return before
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *	rdload produce ADDRESS TOPIC VALUE RECORDS [CA]
+ *	rdload produce ADDRESS TOPIC ACKS VALUE RECORDS [CA]
  *	rdload fetch ADDRESS TOPIC PARTITIONS RECORDS [CA]
  *
  * What librdkafka makes of it, as fast as it can; over TLS when a certificate
  * is named that the broker's is to be checked with.  produce sends so many
- * records with acks=1 over all partitions and waits until all are acknowledged;
- * fetch reads so many of all partitions from their beginning,
+ * records with that acks (1; -1: all) over all partitions and waits until all
+ * are acknowledged; fetch reads so many of all partitions from their beginning,
  * without a group.
  */
 #include <errno.h>
@@ -34,14 +34,14 @@ set(rd_kafka_conf_t *conf, const char *name, const char *value)
 }
 
 static rd_kafka_conf_t *
-conf_new(char **words, int count)
+conf_new(const char *address, const char *authority)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
-	set(conf, "bootstrap.servers", words[0]);
-	if (count > 4) {
+	set(conf, "bootstrap.servers", address);
+	if (authority != NULL) {
 		set(conf, "security.protocol", "ssl");
-		set(conf, "ssl.ca.location", words[4]);
+		set(conf, "ssl.ca.location", authority);
 	}
 	return (conf);
 }
@@ -100,9 +100,9 @@ static void
 produce(char **words, int count)
 {
 	static uint8_t value[VALUE_MAX];
-	const struct slice sent = { value, (size_t)number_of(words[2]) };
-	const long wanted = number_of(words[3]);
-	rd_kafka_conf_t *conf = conf_new(words, count);
+	const struct slice sent = { value, (size_t)number_of(words[3]) };
+	const long wanted = number_of(words[4]);
+	rd_kafka_conf_t *conf = conf_new(words[0], count > 5 ? words[5] : NULL);
 	rd_kafka_topic_t *topic;
 	rd_kafka_t *producer;
 	int64_t began;
@@ -111,7 +111,7 @@ produce(char **words, int count)
 		number_of("too large");
 	for (size_t i = 0; i < sent.length; i++)
 		value[i] = (uint8_t)('a' + i * 7 % 26);
-	set(conf, "acks", "1");
+	set(conf, "acks", words[2]);
 	set(conf, "queue.buffering.max.messages", "500000");
 	producer = client_new(RD_KAFKA_PRODUCER, conf);
 	topic = rd_kafka_topic_new(producer, words[1], NULL);
@@ -171,7 +171,7 @@ static void
 fetch(char **words, int count)
 {
 	const long wanted = number_of(words[3]);
-	rd_kafka_conf_t *conf = conf_new(words, count);
+	rd_kafka_conf_t *conf = conf_new(words[0], count > 4 ? words[4] : NULL);
 	rd_kafka_t *consumer;
 	rd_kafka_queue_t *queue;
 	long records = 0;
@@ -202,11 +202,11 @@ fetch(char **words, int count)
 int
 main(int argc, char **argv)
 {
-	const char *command = argc < 6 || argc > 7 ? "" : argv[1];
+	const char *command = argc > 1 ? argv[1] : "";
 
-	if (strcmp(command, "produce") == 0) {
+	if (strcmp(command, "produce") == 0 && (argc == 7 || argc == 8)) {
 		produce(argv + 2, argc - 2);
-	} else if (strcmp(command, "fetch") == 0) {
+	} else if (strcmp(command, "fetch") == 0 && (argc == 6 || argc == 7)) {
 		fetch(argv + 2, argc - 2);
 	} else {
 		fprintf(stderr,

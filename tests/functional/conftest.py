@@ -100,11 +100,17 @@ def broker(make_broker):
 
 
 @pytest.fixture(scope="module")
-def shared_broker(zookeeper, tmp_path_factory):
-    """For tests that only look at topics of their own."""
+def make_shared(zookeeper, tmp_path_factory):
+    """As make_broker, for all tests of a file."""
     factory = Factory(zookeeper, tmp_path_factory.mktemp("shared"))
-    yield factory().start()
+    yield factory
     factory.end()
+
+
+@pytest.fixture(scope="module")
+def shared_broker(make_shared):
+    """For tests that only look at topics of their own."""
+    return make_shared().start()
 
 
 @pytest.fixture

@@ -103,13 +103,14 @@ def zookeeper_serves(port, host="127.0.0.1"):
 class ZooKeeper:
     """Debian's ZooKeeper, one server."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tick_ms=500):
+        """A session lasts two ticks at least, and at most twenty."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.process = None
         (self.folder / "zoo.cfg").write_text(
-            f"tickTime=500\ndataDir={self.folder}/data\n"
+            f"tickTime={tick_ms}\ndataDir={self.folder}/data\n"
             f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             "admin.enableServer=false\nmaxClientCnxns=0\n"
             "4lw.commands.whitelist=*\n")
@@ -325,6 +326,23 @@ class Broker:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+def start_cluster(make, count, prepare=None, **options):
+    """Brokers 0, 1, ... of one cluster, registered all; make(id, **options)
+    makes one.  The first one is the controller, which makes topics."""
+    brokers = [make(n, **options) for n in range(count)]
+    for broker in brokers if prepare else ():
+        prepare(broker)
+    brokers[0].start()
+    for broker in brokers[1:]:
+        broker.launch()
+    for broker in brokers:
+        broker.wait_ready()
+    with Zk(brokers[0]) as zk:
+        wait_until(lambda: len(zk.get_children("/brokers/ids")) == count,
+                   what="all are registered")
+    return brokers
 
 
 def run(*command, stdin=None, check=True, seconds=180):

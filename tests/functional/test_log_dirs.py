@@ -11,6 +11,7 @@ import time
 import pytest
 
 import disks as small_disks
+import dynamic_configs
 import harness
 import wire
 
@@ -226,6 +227,27 @@ def test_a_copy_outlives_a_stop(slow):
         wait_moved(c, "t", goal)
         assert numbers(c, "t") == list(range(200))
         assert not names(slow, "future")
+
+
+@pytest.mark.ours
+def test_the_limit_changes_at_run_time(slow):
+    slow.stop()
+    throttle(slow, 1)
+    slow.start()
+    harness.create_topic(slow, "t")
+    with wire.Client(slow.address) as c:
+        fill(c, "t", 20)
+        goal = other(slow, "t")
+        assert alter(c, (goal, "t", [0])) == {("t", 0): NONE}
+        assert len(names(slow, "future")) == 1
+        assert dynamic_configs.alter(
+            c, dynamic_configs.BROKER, str(slow.broker_id),
+            ("replica.alter.log.dirs.io.max.bytes.per.second",
+             dynamic_configs.DELETE, None))[0] == NONE
+        wait_moved(c, "t", goal)
+        assert numbers(c, "t") == list(range(20))
+        assert slow.metric(
+            "kafka_server_alterlogdirsreplication_byte_rate") > 0
 
 
 def test_a_topic_goes_while_it_moves(slow):

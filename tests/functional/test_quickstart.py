@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tools/quickstart stop: whom it ends, and whom it lets live."""
+"""tools/quickstart: a cluster of three in one command; whom `stop` ends, and
+whom it lets live."""
 
 import os
 import subprocess
@@ -30,11 +31,16 @@ def process(tmp_path):
         p.wait()
 
 
+def quickstart(folder, *arguments, **how):
+    return subprocess.run(
+        [harness.TOP / "tools" / "quickstart", *arguments],
+        capture_output=True, timeout=300, env={
+            **os.environ, "QUICKSTART_DIR": str(folder),
+            "QUICKSTART_BUILD": str(harness.BUILD)}, **how)
+
+
 def stop(folder):
-    done = subprocess.run(
-        [harness.TOP / "tools" / "quickstart", "stop"], check=True,
-        capture_output=True, timeout=60,
-        env={**os.environ, "QUICKSTART_DIR": str(folder)})
+    done = quickstart(folder, "stop", check=True)
     return (done.stdout + done.stderr).decode()
 
 
@@ -64,3 +70,30 @@ def test_nothing_there(tmp_path):
     stop(tmp_path)
     (tmp_path / "broker.pid").write_text("no number\n")
     stop(tmp_path)
+
+
+def test_usage(tmp_path):
+    for words in (["2"], ["3", "stop"], ["start"]):
+        done = quickstart(tmp_path, *words)
+        assert done.returncode == 1 and b"usage:" in done.stderr
+
+
+@pytest.mark.slow
+def test_three(tmp_path):
+    names = ["broker-1", "broker-2", "broker-3"]
+    try:
+        said = quickstart(tmp_path, "3", check=True).stdout.decode()
+        for name in names:
+            assert f"started {name}: 127.0.0.1:" in said
+        assert "sent and received:\n    " in said
+        assert "Brokers: 3\nTopics: 1, partitions: 3\n" in said
+        assert "Under-replicated partitions: 0\n" in said
+        # again: nothing is started twice
+        again = quickstart(tmp_path, "3", check=True).stdout.decode()
+        for name in ["ZooKeeper", *names]:
+            assert f"{name} runs already" in again
+    finally:
+        said = stop(tmp_path)
+    for name in [*names, "zookeeper"]:
+        assert f"stopped {name} (pid " in said
+    assert not list(tmp_path.glob("*.pid"))

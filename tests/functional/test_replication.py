@@ -22,23 +22,11 @@ QUICK = {"replica.lag.time.max.ms": 2000, "replica.fetch.backoff.ms": 50}
 def make_brokers(make_broker):
     """make(count, **options): brokers of one cluster, started."""
     def make(count, prepare=None, **options):
-        brokers = [make_broker(n, **options) for n in range(count)]
-        for broker in brokers if prepare else ():
-            prepare(broker)
-        for broker in brokers:
+        def quick(broker):
+            if prepare:
+                prepare(broker)
             broker.options.update(QUICK)
-            # the first one is the controller, which makes topics
-            if broker is brokers[0]:
-                broker.start()
-            else:
-                broker.launch()
-        for broker in brokers:
-            broker.wait_ready()
-        with harness.Zk(brokers[0]) as zk:
-            harness.wait_until(
-                lambda: len(zk.get_children("/brokers/ids")) == count,
-                what="all are registered")
-        return brokers
+        return harness.start_cluster(make_broker, count, quick, **options)
     return make
 
 
@@ -220,6 +208,46 @@ def test_min_insync_replicas(make_brokers):
     fill(leader, "t", 7, 3)
     assert numbers(leader, "t") == list(range(10))
     assert same_logs(brokers, "t")
+
+
+def delete_records(broker, topic, offset, timeout_ms=10000):
+    with wire.Client(broker.address) as client:
+        part = client.call("DeleteRecords", 2, TimeoutMs=timeout_ms, Topics=[
+            {"Name": topic, "Partitions": [
+                {"PartitionIndex": 0, "Offset": offset}]}])[
+                    "Topics"][0]["Partitions"][0]
+    return part["ErrorCode"], part["LowWatermark"]
+
+
+def test_deleted_records(make_brokers):
+    """Answered when every replica has forgotten them; who was away forgets
+    them as soon as it is back."""
+    brokers = make_brokers(3)
+    leader, (one, other) = make_topic(brokers, "t")
+    fill(leader, "t", 0, 20)
+    assert delete_records(leader, "t", 5) == (0, 5)
+    with hung(one):
+        assert delete_records(leader, "t", 12, 500) == (7, 5)
+        with wire.Client(leader.address) as client:
+            assert wire.list_offset(client, "t", -2)["Offset"] == 12
+    assert delete_records(leader, "t", 12) == (0, 12)
+    one.kill()
+    in_sync(leader, "t", [leader.broker_id, other.broker_id])
+    assert delete_records(leader, "t", 15) == (0, 15)
+    one.start()
+    in_sync(leader, "t", [0, 1, 2])
+    # in sync at the end of all, whatever its log began with
+    assert delete_records(leader, "t", 16) == (0, 16)
+    for lost in (leader, other):
+        lost.kill()
+    harness.wait_until(
+        lambda: state(one, "t")["leader"] == one.broker_id,
+        what="the last one leads")
+    harness.wait_topic(one, "t")
+    with wire.Client(one.address) as client:
+        assert wire.list_offset(client, "t", -2)["Offset"] == 16
+        assert [int(r[3]) for r in wire.read_all(client, "t", offset=16)] == \
+            list(range(16, 20))
 
 
 def test_many_partitions(make_brokers):

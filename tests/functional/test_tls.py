@@ -325,27 +325,37 @@ def test_kafka_python(shared, version):
 @pytest.mark.skipif(os.cpu_count() == 1, reason="one network thread only")
 def test_members_move_to_their_coordinators_thread(make_secure, authority,
                                                    server):
-    """Their connections' keys and the counts of both threads go along."""
+    """Their connections' keys and the counts of both threads go along.  All
+    groups are one thread's; connections are dealt to all threads in turn, so
+    that one more between them lets those of half of the groups be another's."""
     secure = make_secure({**server.pem_options(),
                           "barnabas.log.level": "info,net=debug",
+                          "offsets.topic.num.partitions": "1",
                           "group.initial.rebalance.delay.ms": "0"}).start()
     harness.create_topic(secure.broker, "moving", partitions=1)
-    members = [confluent_kafka.Consumer(
-        {"bootstrap.servers": secure.address, "security.protocol": "SSL",
-         "ssl.ca.location": str(authority.certificate), "group.id": f"g{n}",
-         "heartbeat.interval.ms": 50, "enable.auto.commit": False})
-        for n in range(12)]
-    for member in members:
-        member.subscribe(["moving"])
+    members = []
+
+    def join(count):
+        for n in range(len(members), len(members) + count):
+            members.append(confluent_kafka.Consumer({
+                "bootstrap.servers": secure.address,
+                "security.protocol": "SSL",
+                "ssl.ca.location": str(authority.certificate),
+                "group.id": f"g{n}", "heartbeat.interval.ms": 50,
+                "enable.auto.commit": False}))
+            members[-1].subscribe(["moving"])
+        wait_until(lambda: all([m.poll(0.01) is None and m.assignment()
+                                for m in members]), what="all are members")
 
     def moved():
         for member in members:
             assert member.poll(0.01) is None
         return "is with loop=" in secure.broker.log()
 
-    wait_until(lambda: all([m.poll(0.01) is None and m.assignment()
-                            for m in members]), what="all are members")
-    wait_until(moved, what="a connection moved")
+    join(6)
+    with secure.client():
+        join(6)
+        wait_until(moved, what="a connection moved")
     for n, member in enumerate(members):
         where = confluent_kafka.TopicPartition("moving", 0, n)
         member.commit(offsets=[where], asynchronous=False)

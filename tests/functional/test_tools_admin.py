@@ -357,7 +357,7 @@ class TestCompletion:
         """What --output json says of the commands is what is completed."""
         commands = json_of(harness.run(harness.TOOL, "completion", "--output",
                                        "json"))["commands"]
-        assert len(commands) == 16
+        assert len(commands) == 17
         for command in commands:
             options = ["--" + o["name"] for o in command["options"]
                        if not o["operand"]]

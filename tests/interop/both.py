@@ -37,6 +37,11 @@ class Both:
         assert self.kafka(*arguments)[0] == 1
         assert self.ours(*arguments) == (1, b"")
 
+    def described(self, *entity):
+        """What kafka-configs says of an entity."""
+        return self.java.run("kafka-configs", "--bootstrap-server",
+                             self.broker.address, "--describe", *entity)
+
 
 def served(broker, key):
     if broker.real:

@@ -53,6 +53,8 @@ MAINS = {
     "kafka-consumer-groups":
         "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "kafka-reassign-partitions":
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
     "kafka-cluster": "org.apache.kafka.tools.ClusterTool",
     "kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
     "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
@@ -61,6 +63,10 @@ MAINS = {
     "kafka-console-consumer":
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-dump-log": "kafka.tools.DumpLogSegments",
+    "kafka-reassign-partitions":
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "kafka-replica-verification":
+        "org.apache.kafka.tools.ReplicaVerificationTool",
     "kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
     "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
 }

@@ -149,16 +149,23 @@ answer_late(struct timer *timer)
 }
 
 static void
+answer_own_loop(struct rig *rig, struct request *r)
+{
+	uint8_t own = '0';
+
+	while (rig->loops[own - '0'] != r->loop)
+		own++;
+	answer(rig, r, slice_of(&own, 1));
+}
+
+static void
 answer_loop(struct timer *timer)
 {
 	struct delay *d = container_of(timer, struct delay, timer);
 	struct request *r = d->request;
-	uint8_t own = '0';
 
-	while (d->rig->loops[own - '0'] != r->loop)
-		own++;
 	request_served_by(r, d->rig->loops[r->body.data[1] - '0']);
-	answer(d->rig, r, slice_of(&own, 1));
+	answer_own_loop(d->rig, r);
 	mem_free(d);
 }
 
@@ -239,6 +246,9 @@ on_request(void *arg, struct request *r)
 		break;
 	case 'h':
 		hold(rig, r);
+		break;
+	case 'o':
+		answer_own_loop(rig, r);
 		break;
 	case 's':
 		delay_start(rig, r, 0, answer_loop);

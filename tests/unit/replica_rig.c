@@ -372,6 +372,8 @@ rig_order_fill(struct rig_ordering *o, struct rig_order *order)
 		.replicas_count = order->replica_count,
 		.isr = o->replicas,
 		.isr_count = order->isr_count,
+		.adding_replicas = &order->adding,
+		.adding_replicas_count = order->adding != 0,
 		.is_new = !order->old,
 	};
 	o->topic = (struct leader_and_isr_request_topic_state){
@@ -490,6 +492,7 @@ replica_rig_image_of(struct replica_rig *rig, const char *topic,
 	memset(brokers, 0, sizeof(brokers));
 	for (int32_t i = 0; i < 3; i++) {
 		brokers[i].id = i + 1;
+		brokers[i].rack = slice_of_text(rig->racks[i]);
 		endpoints[i] = (struct update_metadata_request_endpoint){
 			.port = 9092, .host = slice_of_text(hosts[i]),
 			.listener = SLICE_LITERAL("PLAINTEXT"),

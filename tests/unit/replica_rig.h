@@ -50,6 +50,7 @@ struct replica_rig {
 	char directory[64];
 	/* Not 0: in images from then on; all brokers listen at bN:9092. */
 	int32_t controller;
+	const char *racks[3]; /* of the brokers; in images from then on */
 	char second[72]; /* another log directory, if it has two; or "" */
 };
 
@@ -78,6 +79,7 @@ struct rig_order {
 	int32_t replica_count; /* 1, ..., count; 0: 1 */
 	int32_t isr_count;     /* likewise; 0: all */
 	int32_t first_replica; /* 0: broker 1 */
+	int32_t adding;        /* a replica that comes; 0: none */
 	bool old;              /* not is_new */
 	struct uuid topic_id;
 	int32_t controller_epoch; /* 0: 1 */

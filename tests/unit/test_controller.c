@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The controller's decisions: elections, placement, moves, states, plans. */
+#include "base/placement.h"
 #include "base/random.h"
 #include "cluster/cluster_int.h"
 #include "controller/alteration.h"
 #include "controller/controller_int.h"
 #include "controller/election.h"
-#include "controller/placement.h"
 #include "controller/plan_int.h"
 #include "unit.h"
 

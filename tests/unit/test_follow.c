@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Following and proposing in-sync replicas, towards a broker 2 that is played
- * by the test, in replay. */
-#include <errno.h>
+/* What a follower decides, and proposing in-sync replicas to a controller that
+ * is played by the test, in replay. */
+#include "follow_stage.h"
 
-#include "base/bytes.h"
 #include "base/mem.h"
-#include "net/socket.h"
-#include "replica/follow.h"
-#include "replica_rig.h"
 
 /* --- pure ----------------------------------------------------------------- */
 
@@ -168,185 +164,24 @@ test_isr_commit(void)
 	isr_fini(&isr);
 }
 
-/* --- broker 2 ------------------------------------------------------------- */
-
-struct stage {
-	struct replica_rig rig;
-	struct fabric *fabric;
-	struct work_queue *resolver;
-	struct socket *listening, *connections[8];
-	size_t connection_count;
-	/* The last request, answered by stage_answer(). */
-	struct arena arena;
-	struct buffer frame;
-	struct request_head head;
-	union {
-		struct fetch_request fetch;
-		struct alter_partition_request alter;
-		struct list_offsets_request offsets;
-	} request;
-	struct socket *from;
-	bool asked;
-	int requests;
-};
-
+/* What an older fetch told of its broker does not count for this one. */
 static void
-stage_read(struct socket *socket, unsigned ready)
+test_isr_epochs(void)
 {
-	struct stage *s = socket->owner;
-	uint8_t bytes[65536];
-	ssize_t n = socket->sockets->ops->read(socket, bytes, sizeof(bytes));
-	struct slice body;
+	struct isr_member member = { .broker = 2, .broker_epoch = -1 };
+	struct isr_fetch fetch = { .broker_epoch = 7 };
 
-	(void)ready;
-	if (n == 0 || (n < 0 && errno != EAGAIN)) {
-		for (size_t i = 0; i < s->connection_count; i++)
-			if (s->connections[i] == socket)
-				s->connections[i] =
-				    s->connections[--s->connection_count];
-		if (s->from == socket)
-			s->asked = false;
-		socket->sockets->ops->close(socket, false);
-		return;
-	}
-	if (n < 0)
-		return;
-	/* Requests are small and come one by one: whole. */
-	CU_ASSERT_EQUAL_FATAL(bytes_get_i32(bytes), n - 4);
-	buffer_fini(&s->frame);
-	buffer_append(&s->frame, bytes, (size_t)n);
-	body = slice_of(s->frame.data + 4, (size_t)n - 4);
-	arena_reset(&s->arena);
-	CU_ASSERT_EQUAL_FATAL(wire_read_request_head(&body, &s->head),
-	    WIRE_OK);
-	CU_ASSERT_EQUAL_FATAL(wire_decode(
-	    api_by_key(s->head.api_key)->request, s->head.api_version, body,
-	    &s->arena, &s->request, NULL), WIRE_OK);
-	s->from = socket;
-	s->asked = true;
-	s->requests++;
-}
-
-static void
-stage_accept(struct socket *socket, unsigned ready)
-{
-	struct stage *s = socket->owner;
-	struct socket_address peer;
-	struct socket *made;
-
-	(void)ready;
-	made = socket->sockets->ops->accept(socket, &peer);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(made);
-	made->owner = s;
-	made->on_ready = stage_read;
-	s->connections[s->connection_count++] = made;
-	made->sockets->ops->adopt(made, s->rig.loops[3]);
-	(void)made->sockets->ops->want(made, WATCH_READ);
-}
-
-static int64_t
-stage_epoch(void *arg)
-{
-	(void)arg;
-	return (77);
-}
-
-static void
-stage_init(struct stage *s)
-{
-	const struct socket_address at = { .host = "b2", .port = 9092 };
-	const struct socket_options options = { .backlog = 5,
-		.send_buffer_bytes = -1, .receive_buffer_bytes = -1 };
-	struct sockets *sockets;
-	int32_t port;
-
-	memset(s, 0, sizeof(*s));
-	replica_rig_init(&s->rig, false, NULL);
-	s->rig.controller = 2;
-	s->fabric = fabric_new(s->rig.scheduler);
-	s->resolver = work_queue_new(s->rig.scheduler, "resolver", 1);
-	arena_init(&s->arena, 0);
-	sockets = fabric_sockets(s->fabric, "b2");
-	s->listening = sockets->ops->listen(sockets, &at, &options, &port);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(s->listening);
-	s->listening->owner = s;
-	s->listening->on_ready = stage_accept;
-	sockets->ops->adopt(s->listening, s->rig.loops[3]);
-	(void)sockets->ops->want(s->listening, WATCH_READ);
-	replicas_start_following(s->rig.replicas, &(struct follow_setup){
-	    .loops = s->rig.loops,
-	    .loop_count = RIG_LOOPS,
-	    .sockets = fabric_sockets(s->fabric, "b1"),
-	    .resolver = s->resolver,
-	    .listener = "PLAINTEXT",
-	    .control_listener = "PLAINTEXT",
-	    .broker_epoch = stage_epoch,
-	});
-}
-
-static void
-stage_fini(struct stage *s)
-{
-	for (size_t i = 0; i < s->connection_count; i++)
-		s->connections[i]->sockets->ops->close(s->connections[i],
-		    true);
-	s->listening->sockets->ops->close(s->listening, false);
-	replica_rig_pass(&s->rig, 10);
-	replicas_stop(s->rig.replicas);
-	replica_rig_pass(&s->rig, 10);
-	work_queue_free(s->resolver);
-	replica_rig_fini(&s->rig);
-	fabric_free(s->fabric);
-	arena_fini(&s->arena);
-	buffer_fini(&s->frame);
-}
-
-/* Until broker 2 is asked. */
-static bool
-stage_await(struct stage *s, int api_key, int64_t ms)
-{
-	for (int64_t i = 0; i < ms && !s->asked; i++)
-		replica_rig_pass(&s->rig, 1);
-	CU_ASSERT(s->asked);
-	if (s->asked)
-		CU_ASSERT_EQUAL(s->head.api_key, api_key);
-	return (s->asked && s->head.api_key == api_key);
-}
-
-static void
-stage_answer(struct stage *s, const void *response)
-{
-	const struct api *api = api_by_key(s->head.api_key);
-	struct buffer out = BUFFER_EMPTY;
-	struct iovec part;
-
-	(void)buffer_extend(&out, 4);
-	wire_write_response_head(api, s->head.api_version,
-	    s->head.correlation_id, &out);
-	CU_ASSERT_EQUAL(wire_encode_bytes(api->response, s->head.api_version,
-	    response, &out), WIRE_OK);
-	bytes_put_u32(out.data, (uint32_t)(out.length - 4));
-	part = (struct iovec){ out.data, out.length };
-	CU_ASSERT_EQUAL(s->from->sockets->ops->write(s->from, &part, 1,
-	    false), (ssize_t)out.length);
-	buffer_fini(&out);
-	s->asked = false;
-	replica_rig_pass(&s->rig, 10);
+	CU_ASSERT(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, 7);
+	fetch.broker_epoch = 6;
+	CU_ASSERT_FALSE(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, 7);
+	fetch.broker_epoch = -1;
+	CU_ASSERT(isr_fetched(&member, &fetch));
+	CU_ASSERT_EQUAL(member.broker_epoch, -1);
 }
 
 /* --- in-sync replicas ----------------------------------------------------- */
-
-static struct replica_sight
-stage_sight(struct stage *s)
-{
-	struct replica *replica = replicas_find(s->rig.replicas,
-	    SLICE_LITERAL(RIG_TOPIC), 0);
-	struct replica_sight sight;
-
-	replica_look(replica, &sight);
-	replica_unref(replica);
-	return (sight);
-}
 
 static void
 stage_answer_alter(struct stage *s, enum error top, enum error error,
@@ -371,9 +206,18 @@ stage_answer_alter(struct stage *s, enum error top, enum error error,
 		.partitions_count = 1,
 	};
 
+	int32_t isr[8];
+
 	wire_init(&message_alter_partition_response, &response);
 	answer.isr = part->new_isr;
 	answer.isr_count = part->new_isr_count;
+	if (s->head.api_version >= 3) {
+		answer.isr = isr;
+		answer.isr_count = part->new_isr_with_epochs_count;
+		CU_ASSERT_FATAL(answer.isr_count <= (int32_t)nelems(isr));
+		for (int32_t i = 0; i < answer.isr_count; i++)
+			isr[i] = part->new_isr_with_epochs[i].broker_id;
+	}
 	response.error_code = (int16_t)top;
 	response.topics = &topic;
 	response.topics_count = top == ERR_NONE ? 1 : 0;
@@ -440,6 +284,8 @@ test_expansion_refused(void)
 		{ ERR_FENCED_LEADER_EPOCH, false, false },
 		{ ERR_NEW_LEADER_ELECTED, false, false },
 		{ ERR_UNKNOWN_SERVER_ERROR, true, true },
+		{ ERR_UNKNOWN_TOPIC_ID, true, true },
+		{ ERR_UNKNOWN_TOPIC_OR_PARTITION, true, true },
 	};
 
 	for (size_t i = 0; i < nelems(rows); i++) {
@@ -517,6 +363,81 @@ test_shrink(void)
 	stage_fini(&s);
 }
 
+/* Two topics that lag at once, of which one has an id: that one's request tells
+ * the epochs of the brokers. */
+static void
+test_shrink_ids(void)
+{
+	struct rig_order order = { .topic = "ids", .epoch = 5,
+		.replica_count = 3, .topic_id = { { 7 } } };
+	bool by_id = false, by_name = false;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 3, 3);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	for (int i = 0; i < 2; i++) {
+		const struct alter_partition_request *r = &s.request.alter;
+		const struct alter_partition_request_partition *part;
+
+		if (!stage_await(&s, API_ALTER_PARTITION, 50000))
+			break;
+		part = &r->topics[0].partitions[0];
+		CU_ASSERT_EQUAL(r->topics_count, 1);
+		CU_ASSERT_EQUAL(r->topics[0].partitions_count, 1);
+		if (s.head.api_version == 1) {
+			by_name = true;
+			CU_ASSERT_EQUAL(part->new_isr_count, 1);
+		} else {
+			by_id = true;
+			CU_ASSERT_EQUAL(s.head.api_version, 3);
+			CU_ASSERT(uuid_equal(r->topics[0].topic_id,
+			    order.topic_id));
+			CU_ASSERT_EQUAL_FATAL(part->new_isr_with_epochs_count,
+			    1);
+			CU_ASSERT_EQUAL(part->new_isr_with_epochs[0]
+			    .broker_epoch, 77);
+		}
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+	}
+	CU_ASSERT(by_id && by_name);
+	stage_fini(&s);
+}
+
+/* It is sent again after pauses that grow, by itself. */
+static void
+test_refused_waits(void)
+{
+	struct rig_order order = { .topic = "gone", .epoch = 5,
+		.replica_count = 3 };
+	int refused = 0;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_image(&s.rig, RIG_TOPIC, 4, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	for (; refused < 8; refused++) {
+		if (!stage_await(&s, API_ALTER_PARTITION, 50000))
+			break;
+		stage_answer_alter(&s, ERR_NONE,
+		    ERR_UNKNOWN_TOPIC_OR_PARTITION, 0);
+	}
+	CU_ASSERT_EQUAL(refused, 8);
+	/* It would come in two seconds: others do not wait for it. */
+	replica_rig_lead(&s.rig, 3, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&s.rig, 3, 5), ERR_NONE);
+	if (stage_await(&s, API_ALTER_PARTITION, 100)) {
+		CU_ASSERT_EQUAL(s.request.alter.topics_count, 1);
+		CU_ASSERT(slice_equal_text(s.request.alter.topics[0]
+		    .topic_name, RIG_TOPIC));
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+	}
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT(stage_await(&s, API_ALTER_PARTITION, 2000));
+	stage_fini(&s);
+}
+
 static int64_t
 end_of(struct replica_rig *rig, int32_t broker)
 {
@@ -560,302 +481,20 @@ test_epoch_missed(void)
 	replica_rig_fini(&rig);
 }
 
-/* --- following ------------------------------------------------------------ */
-
-static void
-stage_follow(struct stage *s, int32_t leader, int32_t epoch)
-{
-	struct rig_order order = { .leader = leader, .epoch = epoch,
-		.replica_count = 3, .partition_epoch = epoch };
-
-	CU_ASSERT_EQUAL_FATAL(replica_rig_order(&s->rig, &order), ERR_NONE);
-}
-
-/* The one partition of the Fetch that is asked; NULL: none is named. */
-static const struct fetch_request_partition *
-stage_fetch(struct stage *s)
-{
-	if (!stage_await(s, API_FETCH, 2000) ||
-	    s->request.fetch.topics_count == 0)
-		return (NULL);
-	return (&s->request.fetch.topics[0].partitions[0]);
-}
-
-/* Answers it, by names; the part as given, but for its number. */
-static void
-stage_answer_fetch(struct stage *s, int32_t session,
-    const struct fetch_response_partition *part)
-{
-	struct fetch_response response;
-	struct fetch_response_partition answer = { .partition_index = 0 };
-	struct fetch_response_topic topic = {
-		.topic = SLICE_LITERAL(RIG_TOPIC),
-		.partitions = &answer,
-		.partitions_count = 1,
-	};
-
-	wire_init(&message_fetch_response, &response);
-	response.session_id = session;
-	if (part != NULL) {
-		answer = *part;
-		response.responses = &topic;
-		response.responses_count = 1;
-	}
-	stage_answer(s, &response);
-}
-
-static struct fetch_response_partition
-stage_part(enum error error, int64_t high_watermark)
-{
-	return ((struct fetch_response_partition){
-	    .error_code = (int16_t)error,
-	    .high_watermark = high_watermark,
-	    .last_stable_offset = -1,
-	    .log_start_offset = 0,
-	    .diverging_epoch = { -1, -1 },
-	    .current_leader = { -1, -1 },
-	    .snapshot_id = { .end_offset = -1, .epoch = -1 },
-	    .preferred_read_replica = -1,
-	});
-}
-
-/* Three records from that offset on. */
-static void
-stage_answer_records(struct stage *s, int32_t session, int64_t offset,
-    int32_t epoch, int64_t high_watermark)
-{
-	struct fetch_response_partition part = stage_part(ERR_NONE,
-	    high_watermark);
-	struct buffer batch = BUFFER_EMPTY;
-
-	rig_batch(&batch, 3, 10);
-	batch_set_base_offset(batch.data, offset);
-	batch_set_leader_epoch(batch.data, epoch);
-	part.records.bytes = buffer_slice(&batch);
-	stage_answer_fetch(s, session, &part);
-	buffer_fini(&batch);
-}
-
-static void
-stage_begin(struct stage *s)
-{
-	stage_init(s);
-	replica_rig_image(&s->rig, RIG_TOPIC, 1, 2);
-	stage_follow(s, 2, 5);
-}
-
-static void
-test_fetches(void)
-{
-	const struct fetch_request_partition *part;
-	struct fetch_response_partition answer;
-	struct stage s;
-
-	stage_begin(&s);
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(s.request.fetch.replica_id, 1);
-	CU_ASSERT_EQUAL(s.request.fetch.session_id, 0);
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
-	CU_ASSERT_EQUAL(part->fetch_offset, 0);
-	CU_ASSERT_EQUAL(part->current_leader_epoch, 5);
-	stage_answer_records(&s, 99, 0, 5, 2);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 2);
-	/* The session goes on with what changed. */
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(s.request.fetch.session_id, 99);
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 1);
-	CU_ASSERT_EQUAL(part->fetch_offset, 3);
-	CU_ASSERT_EQUAL(part->last_fetched_epoch, 5);
-	stage_answer_fetch(&s, 99, NULL);
-	CU_ASSERT_PTR_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 2);
-	/* The high watermark goes down, too. */
-	answer = stage_part(ERR_NONE, 1);
-	stage_answer_fetch(&s, 99, &answer);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 1);
-	(void)stage_fetch(&s);
-	/* The leader had less in that epoch. */
-	answer = stage_part(ERR_NONE, 1);
-	answer.diverging_epoch.epoch = 5;
-	answer.diverging_epoch.end_offset = 0;
-	stage_answer_fetch(&s, 99, &answer);
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(part->fetch_offset, 0);
-	CU_ASSERT_EQUAL(part->last_fetched_epoch, -1);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).high_watermark, 0);
-	stage_fini(&s);
-}
-
-static void
-test_session_lost(void)
-{
-	struct fetch_response response;
-	struct stage s;
-
-	stage_begin(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
-	stage_answer_fetch(&s, 99, NULL);
-	CU_ASSERT_PTR_NULL(stage_fetch(&s));
-	wire_init(&message_fetch_response, &response);
-	response.error_code = ERR_FETCH_SESSION_ID_NOT_FOUND;
-	stage_answer(&s, &response);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(s.request.fetch.session_id, 0);
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
-	stage_answer_fetch(&s, 55, NULL);
-	(void)stage_fetch(&s);
-	/* Another error: it is closed, and a new one asked for. */
-	response.error_code = ERR_INVALID_FETCH_SESSION_EPOCH;
-	stage_answer(&s, &response);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(s.request.fetch.session_id, 55);
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
-	/* No room for sessions: all of it, each time. */
-	stage_answer_fetch(&s, 0, NULL);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(s.request.fetch.session_epoch, 0);
-	stage_fini(&s);
-}
-
-static void
-stage_answer_offset(struct stage *s, int64_t timestamp, int64_t offset)
-{
-	struct list_offsets_response response;
-	struct list_offsets_response_partition part = { .timestamp = -1,
-		.offset = offset, .leader_epoch = 5 };
-	struct list_offsets_response_topic topic = {
-		.name = SLICE_LITERAL(RIG_TOPIC), .partitions = &part,
-		.partitions_count = 1 };
-
-	if (!stage_await(s, API_LIST_OFFSETS, 2000))
-		return;
-	CU_ASSERT_EQUAL(s->request.offsets.topics[0].partitions[0].timestamp,
-	    timestamp);
-	CU_ASSERT_EQUAL(s->request.offsets.replica_id, 1);
-	wire_init(&message_list_offsets_response, &response);
-	response.topics = &topic;
-	response.topics_count = 1;
-	stage_answer(s, &response);
-}
-
-static void
-test_out_of_range(void)
-{
-	const struct fetch_request_partition *part;
-	struct fetch_response_partition answer = stage_part(
-	    ERR_OFFSET_OUT_OF_RANGE, -1);
-	struct stage s;
-
-	stage_begin(&s);
-	(void)stage_fetch(&s);
-	stage_answer_fetch(&s, 99, &answer);
-	stage_answer_offset(&s, -1, 20);
-	stage_answer_offset(&s, -2, 7);
-	/* The leader's log begins above ours. */
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(part->fetch_offset, 7);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).log_start_offset, 7);
-	/* Inside of its first batch. */
-	stage_answer_records(&s, 99, 5, 5, 8);
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(part->fetch_offset, 8);
-	/* Another leader has less than this broker. */
-	stage_answer_fetch(&s, 99, &answer);
-	stage_answer_offset(&s, -1, 6);
-	stage_answer_offset(&s, -2, 0);
-	part = stage_fetch(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
-	CU_ASSERT_EQUAL(part->fetch_offset, 6);
-	stage_fini(&s);
-}
-
-static int64_t
-stage_lag(struct stage *s)
-{
-	struct replica *replica = replicas_find(s->rig.replicas,
-	    SLICE_LITERAL(RIG_TOPIC), 0);
-	int64_t lag = atomic_load(&replica->fetch_lag);
-
-	replica_unref(replica);
-	return (lag);
-}
-
-static void
-test_fetch_errors(void)
-{
-	struct fetch_response_partition answer = stage_part(
-	    ERR_UNKNOWN_LEADER_EPOCH, -1);
-	struct stage s;
-
-	stage_begin(&s);
-	(void)stage_fetch(&s);
-	stage_answer_fetch(&s, 99, &answer);
-	/* A pause, then again. */
-	replica_rig_pass(&s.rig, 800);
-	CU_ASSERT_FALSE(s.asked);
-	replica_rig_pass(&s.rig, 400);
-	CU_ASSERT_TRUE(s.asked);
-	answer.error_code = ERR_FENCED_LEADER_EPOCH;
-	stage_answer_fetch(&s, 99, &answer);
-	replica_rig_pass(&s.rig, 5000);
-	CU_ASSERT_FALSE(s.asked);
-	CU_ASSERT_EQUAL(stage_lag(&s), FETCH_LAG_FAILED);
-	/* The next leader epoch begins anew. */
-	stage_follow(&s, 2, 6);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(stage_lag(&s), 0);
-	stage_fini(&s);
-}
-
-/* What was asked in an older role comes too late. */
-static void
-test_answer_too_late(void)
-{
-	struct stage s;
-
-	stage_begin(&s);
-	(void)stage_fetch(&s);
-	stage_follow(&s, 1, 6);
-	stage_answer_records(&s, 99, 0, 5, 3);
-	CU_ASSERT(rig_view(&s.rig).leads);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 0);
-	CU_ASSERT_EQUAL(stage_lag(&s), FETCH_LAG_NONE);
-	stage_fini(&s);
-	/* Nor for the next epoch of the same leader. */
-	stage_begin(&s);
-	(void)stage_fetch(&s);
-	stage_follow(&s, 2, 6);
-	replica_rig_pass(&s.rig, 10);
-	stage_answer_records(&s, 99, 0, 5, 3);
-	CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
-	CU_ASSERT_EQUAL(s.request.fetch.topics[0].partitions[0]
-	    .current_leader_epoch, 6);
-	stage_fini(&s);
-}
-
 static const struct unit_test tests[] = {
 	{ "decide: diverging epochs", test_decide_diverging },
 	{ "decide: errors", test_decide_errors },
 	{ "decide: out of range", test_decide_range },
 	{ "decide: batches", test_decide_bytes },
 	{ "ISR: what was written", test_isr_commit },
+	{ "ISR: a broker's epochs", test_isr_epochs },
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
 	{ "only who fetches is proposed", test_expansion_of_one },
 	{ "ISR: who lags is taken out", test_shrink },
+	{ "ISR: topics with ids and without", test_shrink_ids },
+	{ "ISR: one that is refused holds up no others", test_refused_waits },
 	{ "ISR: an epoch that was missed", test_epoch_missed },
-	{ "fetch: records, marks, a diverging epoch", test_fetches },
-	{ "fetch: sessions", test_session_lost },
-	{ "fetch: out of range", test_out_of_range },
-	{ "fetch: errors", test_fetch_errors },
-	{ "fetch: answers that come too late", test_answer_too_late },
 };
 
 int

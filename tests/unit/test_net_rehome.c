@@ -9,11 +9,14 @@
 
 #define LOOPS 3
 
-/* The loop that answered, of whom loop `by` does the work; '?': nobody. */
+#define NOBODY '-'
+
+/* The loop that answered, of whom loop `by` does the work, or nobody but
+ * itself, at once; '?': no loop answered. */
 static char
 ask(int fd, char by)
 {
-	const char body[2] = { 's', by };
+	const char body[2] = { by == NOBODY ? 'o' : 's', by };
 	struct buffer answer = BUFFER_EMPTY;
 	char loop = '?';
 	int32_t id;
@@ -67,7 +70,7 @@ test_stays(void)
 	rig_init(&rig, LOOPS);
 	rig_start(&rig);
 	fd = client_connect(&rig);
-	at = ask(fd, '0');
+	at = ask(fd, NOBODY);
 	one = another(at);
 	two = another(one);
 	for (int round = 0; round < 20; round++) {
@@ -81,6 +84,67 @@ test_stays(void)
 		CU_ASSERT_EQUAL(ask(fd, at), at);
 	}
 	close(fd);
+	rig_fini(&rig);
+}
+
+/* One connection for a group and its data: home for the data. */
+static void
+test_home_again(void)
+{
+	struct rig rig;
+	char at, to;
+	int fd;
+
+	rig_init(&rig, LOOPS);
+	rig_start(&rig);
+	fd = client_connect(&rig);
+	at = ask(fd, NOBODY);
+	to = another(at);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 3; i++)
+			CU_ASSERT_EQUAL(ask(fd, to), at);
+		CU_ASSERT_EQUAL(ask(fd, to), to);
+		for (int i = 0; i < 2; i++)
+			CU_ASSERT_EQUAL(ask(fd, NOBODY), to);
+		CU_ASSERT_EQUAL(ask(fd, to), to);
+		for (int i = 0; i < 3; i++)
+			CU_ASSERT_EQUAL(ask(fd, NOBODY), to);
+		CU_ASSERT_EQUAL(ask(fd, NOBODY), at);
+	}
+	close(fd);
+	rig_fini(&rig);
+}
+
+#define DEALT 12
+
+/* New ones are dealt evenly, wherever those before them have gone. */
+static void
+test_dealt_evenly(void)
+{
+	struct rig rig;
+	int fds[2 * DEALT];
+	int at[LOOPS] = { 0 };
+
+	rig_init(&rig, LOOPS);
+	rig_start(&rig);
+	for (size_t i = 0; i < DEALT; i++) {
+		fds[i] = client_connect(&rig);
+		for (int n = 0; n < 3; n++)
+			(void)ask(fds[i], '0');
+		CU_ASSERT_EQUAL(ask(fds[i], '0'), '0');
+	}
+	for (size_t i = DEALT; i < 2 * DEALT; i++) {
+		char loop;
+
+		fds[i] = client_connect(&rig);
+		loop = ask(fds[i], NOBODY);
+		if (loop >= '0' && loop < '0' + LOOPS)
+			at[loop - '0']++;
+	}
+	for (size_t i = 0; i < LOOPS; i++)
+		CU_ASSERT_EQUAL(at[i], DEALT / LOOPS);
+	for (size_t i = 0; i < 2 * DEALT; i++)
+		close(fds[i]);
 	rig_fini(&rig);
 }
 
@@ -149,6 +213,8 @@ test_stop(void)
 static const struct unit_test tests[] = {
 	{ "to the loop that serves it", test_moves },
 	{ "who asks for other things stays", test_stays },
+	{ "home again", test_home_again },
+	{ "dealt evenly", test_dealt_evenly },
 	{ "many requests at once", test_many_at_once },
 	{ "a stop meanwhile", test_stop },
 };

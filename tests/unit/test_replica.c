@@ -627,6 +627,39 @@ test_produce_flush(void)
 	replica_rig_fini(&rig);
 }
 
+/* The epoch's file was wanted room when it began: the first append writes it,
+ * and does so on a worker. */
+static void
+test_produce_epoch_unwritten(void)
+{
+	struct replica_rig rig;
+	struct rig_produce p;
+	size_t syncs;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	files_faulty_set(rig.files, "leader-epoch", FILE_CALL_WRITE, 0, -1,
+	    ENOSPC);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6 }), ERR_NONE);
+	files_faulty_clear(rig.files);
+	replica_rig_pass(&rig, 2000);
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	rig_produce_init(&p, &rig, 1);
+	rig_produce_start(&p);
+	CU_ASSERT_FALSE(p.at_once);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC), syncs);
+	CU_ASSERT(rig_produce_await(&p, 10));
+	CU_ASSERT_EQUAL(p.part.error, ERR_NONE);
+	CU_ASSERT(files_faulty_calls(rig.files, FILE_CALL_SYNC) > syncs);
+	rig_produce_fini(&p);
+	rig_produce_init(&p, &rig, 1);
+	rig_produce_start(&p);
+	CU_ASSERT(p.at_once);
+	rig_produce_fini(&p);
+	replica_rig_fini(&rig);
+}
+
 /* What passes is answered, and nothing else. */
 static void
 test_flush_wants(void)
@@ -779,6 +812,22 @@ test_metrics_page(void)
 	    "kafka_server_replicamanager_leadercount 1"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
 	    "kafka_server_replicamanager_underreplicatedpartitions 1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
+	    "kafka_server_replicamanager_reassigningpartitions 0"));
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .replica_count = 3, .isr_count = 2, .adding = 3 }),
+	    ERR_NONE);
+	page.length = 0;
+	metrics_expose(rig.metrics, &page);
+	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
+	    "kafka_server_replicamanager_reassigningpartitions 1"));
+	/* What goes to who comes, and to nobody else. */
+	CU_ASSERT_EQUAL(rig_follow(&rig, 2, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics,
+	    METRIC_REASSIGNMENT_BYTES_OUT), 0);
+	CU_ASSERT_EQUAL(rig_follow(&rig, 3, 0), ERR_NONE);
+	CU_ASSERT(metrics_value(rig.metrics,
+	    METRIC_REASSIGNMENT_BYTES_OUT) > 70);
 	buffer_fini(&page);
 	replica_rig_fini(&rig);
 }
@@ -850,6 +899,8 @@ static const struct unit_test tests[] = {
 	{ "produce: rules", test_produce_rules },
 	{ "produce: min.insync.replicas", test_produce_min_isr },
 	{ "produce: flush.messages", test_produce_flush },
+	{ "produce: an epoch that is not written yet",
+	    test_produce_epoch_unwritten },
 	{ "flush.messages wants a descriptor or room", test_flush_wants },
 	{ "a disk fails", test_disk_fails },
 	{ "a disk is slow", test_disk_slow },

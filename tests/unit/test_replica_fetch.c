@@ -308,6 +308,52 @@ test_fetch_of_followers(void)
 	replica_rig_fini(&rig);
 }
 
+/* A follower that waits is answered when this broker leads something more: it
+ * may have been told, too, and ask for that as well. */
+static void
+test_fetch_hastened(void)
+{
+	struct rig_order order = { .partition = 1, .epoch = 5,
+		.replica_count = 2 };
+	struct replica_rig rig;
+	struct rig_fetch f, consumer;
+	int64_t began_ns;
+	int answers = 0;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 2, 2);
+	replica_rig_pass(&rig, 10000);
+	rig_fetch_init(&f, &rig, 0);
+	rig_fetch_init(&consumer, &rig, 0);
+	f.fetch.replica_id = 2;
+	rig_fetch_start(&f);
+	rig_fetch_start(&consumer);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 400));
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	CU_ASSERT(rig_fetch_await(&f, 5));
+	CU_ASSERT_EQUAL(f.parts[0].error, ERR_NONE);
+	CU_ASSERT_FALSE(consumer.done);
+	/* And soon again, but less and less. */
+	for (began_ns = rig.clock.now_ns;
+	     rig.clock.now_ns - began_ns < 400 * NANOS_PER_MILLI; answers++) {
+		rig_fetch_again(&f);
+		rig_fetch_start(&f);
+		CU_ASSERT_FALSE(f.at_once);
+		CU_ASSERT(rig_fetch_await(&f, 500));
+	}
+	CU_ASSERT(answers > 5 && answers < 20);
+	replica_rig_pass(&rig, 1000);
+	CU_ASSERT(consumer.done);
+	rig_fetch_again(&f);
+	rig_fetch_start(&f);
+	CU_ASSERT_FALSE(rig_fetch_await(&f, 400));
+	fetch_abandon(&f.fetch);
+	CU_ASSERT(rig_fetch_await(&f, 1));
+	rig_fetch_fini(&f);
+	rig_fetch_fini(&consumer);
+	replica_rig_fini(&rig);
+}
+
 static void
 test_fetch_leadership_lost(void)
 {
@@ -780,6 +826,7 @@ static const struct unit_test tests[] = {
 	{ "fetch: diverging epochs", test_fetch_diverging },
 	{ "fetch: sizes", test_fetch_sizes },
 	{ "fetch: followers", test_fetch_of_followers },
+	{ "fetch: followers, hastened", test_fetch_hastened },
 	{ "fetch: leadership lost", test_fetch_leadership_lost },
 	{ "fetch: a roll", test_fetch_rolls },
 	{ "fetch: what is committed", test_fetch_committed },

@@ -262,15 +262,24 @@ test_other_options(void)
 	    "--all-topic-partitions", TOOL_USAGE, "go together");
 	expect(ELECTION "--election-type unclean --path-to-json-file "
 	    "/nowhere/x", TOOL_FAILED, "/nowhere/x");
-	expect("barnabas cluster", TOOL_USAGE, "cluster-id or unregister");
+	expect("barnabas cluster", TOOL_USAGE,
+	    "cluster-id, health or unregister");
 	expect("barnabas cluster list -b a:1", TOOL_USAGE,
-	    "cluster-id or unregister");
+	    "cluster-id, health or unregister");
 	expect("barnabas cluster cluster-id", TOOL_USAGE,
 	    "--bootstrap-server");
 	expect("barnabas cluster cluster-id -C a:1", TOOL_USAGE, "KRaft");
 	expect("barnabas cluster unregister -b a:1", TOOL_USAGE, "--id");
 	expect("barnabas cluster cluster-id -b a:1 -i 3", TOOL_USAGE,
 	    "unregister only");
+	expect("barnabas cluster cluster-id -b a:1 --timeout 3", TOOL_USAGE,
+	    "health only");
+	/* For who watches, nothing of this is an illness. */
+	expect("barnabas cluster health", 2, "--bootstrap-server");
+	expect("barnabas cluster health -b a:1 --free-percent 101", 2,
+	    "--free-percent");
+	expect("barnabas cluster health -b a:1 --timeout 0", 2, "--timeout");
+	expect("barnabas cluster health -b a:1 -i 3", 2, "unregister only");
 	/* A command of our own: 2 is for what was not even begun. */
 	expect("barnabas check", 2, "server.properties");
 	expect("barnabas check --no-such x", 2, "--no-such");

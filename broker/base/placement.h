@@ -4,8 +4,8 @@
  * shift, alternating racks where brokers have them.
  * Source: AdminUtils.assignReplicasToBrokers of 3.9.
  */
-#ifndef CONTROLLER_PLACEMENT_H
-#define CONTROLLER_PLACEMENT_H
+#ifndef BASE_PLACEMENT_H
+#define BASE_PLACEMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
  *	          p4  p0  p1  p2  p3   second ones
  *	          p8  p9  p5  p6  p7   ... one further, after a whole round
  */
-#include "controller/placement.h"
+#include "base/placement.h"
 
 #include <stdlib.h>
 #include <string.h>
