@@ -13,8 +13,8 @@
  * acknowledged by nobody else, and its proposals have an old epoch. Where
  * nobody else can lead, it stays what it is.
  */
+#include "base/placement.h"
 #include "controller/controller_int.h"
-#include "controller/placement.h"
 
 static bool
 is_evident(const struct controller *c, const struct live_broker *broker)
