@@ -410,6 +410,22 @@ target_fault(const struct move *move, struct arena *arena)
 	return (NULL);
 }
 
+/* Those that come; what is called off may be gone. */
+static int32_t *
+coming(const struct znode_assignment *wanted, struct arena *arena,
+    int32_t *count)
+{
+	int32_t *ids = arena_array(arena, (size_t)wanted->adding_count + 1,
+	    sizeof(*ids));
+
+	*count = 0;
+	for (int32_t i = 0; ids != NULL && i < wanted->adding_count; i++)
+		if (!numbers_hold(wanted->removing, wanted->removing_count,
+		    wanted->adding[i]))
+			ids[(*count)++] = wanted->adding[i];
+	return (ids);
+}
+
 /* Who is added must live. */
 static const char *
 added_fault(const struct controller *c, const int32_t *adding, int32_t count,
@@ -460,13 +476,16 @@ move_fault(struct controller *c, struct move *move, struct arena *arena,
     struct znode_assignment *known)
 {
 	const char *fault;
+	int32_t *adding, count;
 
 	partition_assignment(move->partition, arena, known);
 	if (!reassignment_to(known, move->target, move->target_count, arena,
 		&move->wanted))
 		return ("out of memory");
-	fault = added_fault(c, move->wanted.adding, move->wanted.adding_count,
-	    arena);
+	adding = coming(&move->wanted, arena, &count);
+	if (adding == NULL)
+		return ("out of memory");
+	fault = added_fault(c, adding, count, arena);
 	return (fault != NULL ? fault : kept_fault(c, move));
 }
 

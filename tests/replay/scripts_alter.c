@@ -489,6 +489,34 @@ controller_but(struct replay *r, int32_t not)
 	return (replay_active(r));
 }
 
+/* Who was to come is dead: the move is called off, or goes elsewhere. */
+static void
+script_reassign_dead(struct replay *r)
+{
+	bool cancels = random_below(&r->random, 2) == 0;
+	struct way way;
+
+	find_way(r, &way);
+	(void)controller_but(r, way.new[0]);
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, some_ms(r, 1000));
+	replay_kill(r, way.new[0]);
+	replay_run(r, some_ms(r, 9000));
+	if (move_until_told(r, cancels ? NULL : way.old, cancels ? 0 : 2) !=
+	    ERR_NONE)
+		replay_fault(r, "the move away from the dead was refused");
+	replay_run(r, SETTLE_MS);
+	if (cancels)
+		must_be_moved(r, (int32_t[]){ way.old[1], way.old[0] });
+	else
+		must_be_moved(r, way.old);
+	replay_start(r, way.new[0]);
+	replay_run(r, SETTLE_MS);
+	if (hash_find(&r->replicas[way.new[0]], "t0/0", 4) != NULL)
+		replay_fault(r, "b%d has t0/0 still", (int)way.new[0]);
+}
+
 /* Who loses its replica is away when the move ends; told when it is back. */
 static void
 script_reassign_away(struct replay *r)
@@ -710,6 +738,7 @@ const struct script alter_scripts[] = {
 	{ "log-back", script_log_back },
 	{ "reassign", script_reassign },
 	{ "reassign-cancelled", script_reassign_cancelled },
+	{ "reassign-dead", script_reassign_dead },
 	{ "reassign-away", script_reassign_away },
 	{ "reassign-untold", script_reassign_untold },
 	{ "reassign-overwritten", script_reassign_overwritten },
