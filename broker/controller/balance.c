@@ -20,20 +20,14 @@ balance_due(size_t preferred, size_t displaced, int32_t percentage)
 	    (int64_t)preferred * percentage);
 }
 
-bool
-balance_waits(struct task *t)
+int64_t
+balance_time(struct controller *c)
 {
-	struct controller *c = controller_of(t);
-	int64_t now_ns = loop_now_ns(task_loop(t));
-
 	if (!c->setup.options->auto_leader_rebalance_enable)
-		return (false);
+		return (0);
 	if (c->balance_ns == 0)
-		c->balance_ns = now_ns + FIRST_NS;
-	if (now_ns >= c->balance_ns)
-		return (true);
-	task_set_deadline(t, c->balance_ns);
-	return (false);
+		c->balance_ns = loop_now_ns(c->setup.loop) + FIRST_NS;
+	return (c->balance_ns);
 }
 
 /* The broker that is to lead it; NULL: it does not live, or nobody is. */

@@ -375,7 +375,8 @@ channel_take_leader_and_isr(struct channel *channel)
 }
 
 /* What was to be deleted and is not named in the answer, or in none, failed;
- * but who was to forget a replica has heard of it. */
+ * but who was to forget a replica has heard of it, unless it refused the
+ * whole. */
 static void
 channel_take_silence(struct channel *channel, int16_t error)
 {
@@ -403,6 +404,8 @@ channel_take_silence(struct channel *channel, int16_t error)
 			if (error == ERR_NONE)
 				dropped_answered(c, p, channel->broker,
 				    asked->partition_states[i].leader_epoch);
+			else
+				dropped_refused(c, p, channel->broker);
 		}
 	}
 }

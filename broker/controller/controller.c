@@ -90,7 +90,7 @@ controller_forget(struct controller *c)
 	c->deletions_moved = false;
 	c->preferred_waits = false;
 	c->moves_changed = false;
-	c->balance_ns = 0;
+	c->balance_ns = c->moves_ns = 0;
 	c->node_due = false;
 	c->seat_id = -1;
 	witnesses_keep(c, -1);
@@ -600,6 +600,33 @@ dirs_run(struct task *t)
 	return (rewrite_run(t, controller_idle));
 }
 
+/* It is the time; else the task is woken then. */
+static bool
+is_time(struct task *t, int64_t at_ns)
+{
+	if (at_ns == 0)
+		return (false);
+	if (loop_now_ns(task_loop(t)) >= at_ns)
+		return (true);
+	task_set_deadline(t, at_ns);
+	return (false);
+}
+
+static int64_t
+earlier(int64_t a_ns, int64_t b_ns)
+{
+	return (a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns);
+}
+
+static enum verdict
+timed_run(struct task *t)
+{
+	struct controller *c = controller_of(t);
+
+	return (task_next(t, c->moves_ns == 0 || (balance_time(c) != 0 &&
+	    balance_time(c) < c->moves_ns) ? balance_run : reassign_run));
+}
+
 enum verdict
 controller_idle(struct task *t)
 {
@@ -645,8 +672,8 @@ controller_idle(struct task *t)
 		return (task_next(t, moves_run));
 	if (!list_empty(&c->alterings) && alter_waits(c))
 		return (task_next(t, alterings_run));
-	if (balance_waits(t))
-		return (task_next(t, balance_run));
+	if (is_time(t, earlier(c->moves_ns, balance_time(c))))
+		return (timed_run(t));
 	controller_measure(c);
 	return (STEP_WAIT);
 }

@@ -109,6 +109,8 @@ struct dropped {
 	int32_t broker;
 	int32_t leader_epoch; /* of the order, at least */
 	int64_t broker_epoch; /* that it was sent to; 0: not yet */
+	int64_t first_ns;     /* when that was */
+	int64_t again_ns;     /* refused: when it is sent again; 0: it is not */
 	bool told;            /* it answered */
 };
 
@@ -435,6 +437,7 @@ struct controller {
 	bool dirs_changed;      /* a replica's dir_offline was set */
 	struct list moving;     /* partitions whose replicas move */
 	bool moves_changed;     /* reassign.c has something to look at */
+	int64_t moves_ns;       /* when it has in any case; 0: not set */
 	bool node_due;          /* /admin/reassign_partitions is to be read */
 	bool node_moving;       /* what it names is being begun */
 	int64_t balance_ns;     /* when balance.c looks next; 0: not set */
@@ -648,8 +651,8 @@ bool alter_waits(const struct controller *controller);
 extern task_step balance_run;
 /* Of what a broker is to lead, more than `percentage` is led by others. */
 bool balance_due(size_t preferred, size_t displaced, int32_t percentage);
-/* It is time to look; else the task is woken when it is. */
-bool balance_waits(struct task *task);
+/* When it looks next; 0: never. */
+int64_t balance_time(struct controller *controller);
 
 /* reassign.c */
 extern task_step reassign_run;
@@ -686,18 +689,25 @@ void dropped_renew(struct partition *partition);
 /* Orders StopReplica of those that live and were not told; the state does not
  * name them any more. */
 void dropped_stop(struct controller *controller, struct partition *partition);
+/* When one that was ordered is to be looked at again: for moves_ns. */
+void dropped_note_time(struct controller *controller,
+    const struct partition *partition);
 /* The move is over: who was told is forgotten. */
-void dropped_forget_told(struct partition *partition);
+void dropped_forget_told(struct controller *controller,
+    struct partition *partition);
 /* Under way to this broker. */
 bool dropped_waits(const struct controller *controller,
     const struct partition *partition, int32_t broker);
-/* None that goes and lives is still to be told. */
+/* None that goes and lives is waited for. */
 bool dropped_all_told(const struct controller *controller,
     const struct partition *partition);
 /* A broker answered a StopReplica with deletion that had this epoch. */
 void dropped_answered(struct controller *controller,
     struct partition *partition, const struct live_broker *broker,
     int32_t leader_epoch);
+/* It refused it altogether. */
+void dropped_refused(struct controller *controller,
+    struct partition *partition, const struct live_broker *broker);
 
 /* polls.c */
 extern task_step polls_run, polls_node;

@@ -12,7 +12,8 @@
  *	    |                      [closing] target alone leads and is the ISR:
  *	    |                            |   LeaderAndIsr to the target,
  *	    |                            |   StopReplica to those that go
- *	    |                            v   those that live have answered
+ *	    |                            v   those that live have answered, or
+ *	    |                            |   30 s went by
  *	    +--------------------- [node written]: target alone --> over
  *
  * Who is controller next begins again where the node says that it stands.
@@ -187,6 +188,7 @@ reassign_run(struct task *t)
 	struct controller *c = controller_of(t);
 
 	c->moves_changed = false;
+	c->moves_ns = 0;
 	LIST_EACH(element, &c->moving) {
 		struct partition *p = list_entry(element, struct partition,
 		    moving);
@@ -228,6 +230,7 @@ reassign_written(struct task *t)
 		/* What could not be written is tried with the next change. */
 		p->closing = p->closing && partition_closed(p);
 		dismiss(c, p);
+		dropped_note_time(c, p);
 		p->ending = p->closing && dropped_all_told(c, p);
 		if (p->adding_count + p->removing_count == 0) {
 			list_remove(&p->moving);
@@ -281,7 +284,7 @@ finish(struct controller *c, struct partition *p,
 	    "epoch=%d", p->topic->name, (int)p->number, (int)p->now.leader,
 	    (int)p->now.leader_epoch);
 	partition_assign(p, target);
-	dropped_forget_told(p);
+	dropped_forget_told(c, p);
 	p->closing = p->ending = false;
 	list_remove(&p->moving);
 	c->node_due = c->node_due || p->node_move == NODE_MOVE_TAKEN;

@@ -242,6 +242,10 @@ on_stop_replica(struct plane *p, struct request *request)
 	wire_init(&message_stop_replica_response, &response);
 	response.error_code = epochs_well(p, body.broker_epoch,
 	    body.controller_epoch);
+	if (p->replay->refusals > 0) {
+		p->replay->refusals--;
+		response.error_code = ERR_UNKNOWN_SERVER_ERROR;
+	}
 	for (int32_t i = 0; i < body.topic_states_count; i++)
 		count += (size_t)body.topic_states[i].partition_states_count;
 	response.partition_errors = wire_array(&request->arena,

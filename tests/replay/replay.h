@@ -70,6 +70,7 @@ struct replay {
 	/* Before a plane answers a StopReplica. */
 	void (*on_stop)(struct replay *replay, int id);
 	size_t stops;       /* StopReplicas so far */
+	size_t refusals;    /* of those that come, so many are refused whole */
 	void *script;       /* the test's own */
 };
 

@@ -9,6 +9,8 @@
 #include "controller/reassignment.h"
 
 #define ASK_NS ((int64_t)10 * 1000 * 1000000)
+/* A move waits no longer for who loses its replica. */
+#define DROPPED_MS 35000
 
 void
 see(struct replay *r, struct seen *seen, const char *topic)
@@ -579,6 +581,56 @@ script_reassign_untold(struct replay *r)
 		must_be_on(r, (int32_t[]){ way.old[1], way.old[0] }, goes);
 }
 
+/* Who is to go refuses to hear of it, for a while or for good, and is told when
+ * it comes back at the latest. */
+static void
+script_reassign_refused(struct replay *r)
+{
+	bool yields = random_below(&r->random, 2) == 0;
+	struct way way;
+
+	find_way(r, &way);
+	(void)controller_but(r, way.old[0]);
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, 1000 + some_ms(r, 1000));
+	r->refusals = yields ? 3 : 1000;
+	catch_up(r);
+	replay_run(r, yields ? SETTLE_MS : DROPPED_MS);
+	must_be_moved(r, way.new);
+	if (r->refusals == 0 && !yields)
+		replay_fault(r, "it was asked without end");
+	r->refusals = 0;
+	if (!yields) {
+		replay_kill_bounced(r, way.old[0]);
+		replay_start(r, way.old[0]);
+		replay_run(r, SETTLE_MS);
+	}
+	must_be_on(r, way.new, way.old[0]);
+}
+
+/* Who is to go is registered and silent: it is told when it hears again. */
+static void
+script_reassign_silent(struct replay *r)
+{
+	struct way way;
+	char from[8], to[8];
+
+	find_way(r, &way);
+	snprintf(from, sizeof(from), "b%d", controller_but(r, way.old[0]));
+	snprintf(to, sizeof(to), "b%d", (int)way.old[0]);
+	if (move_until_told(r, way.new, 2) != ERR_NONE)
+		replay_fault(r, "the move was refused");
+	replay_run(r, 1000 + some_ms(r, 1000));
+	fabric_cut(r->fabric, from, to, true);
+	catch_up(r);
+	replay_run(r, DROPPED_MS);
+	must_be_moved(r, way.new);
+	fabric_cut(r->fabric, from, to, false);
+	replay_run(r, DROPPED_MS + SETTLE_MS);
+	must_be_on(r, way.new, way.old[0]);
+}
+
 static void
 count_writes(struct replay *r, int id, const struct zk_op *op)
 {
@@ -741,6 +793,8 @@ const struct script alter_scripts[] = {
 	{ "reassign-dead", script_reassign_dead },
 	{ "reassign-away", script_reassign_away },
 	{ "reassign-untold", script_reassign_untold },
+	{ "reassign-refused", script_reassign_refused },
+	{ "reassign-silent", script_reassign_silent },
 	{ "reassign-overwritten", script_reassign_overwritten },
 	{ "reassign-node", script_reassign_node },
 	{ "balance", script_balance, 0,
