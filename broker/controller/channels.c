@@ -46,6 +46,7 @@ struct channel {
 	struct order_body *current;
 	struct peer_call call;
 	bool calling;
+	uint64_t suspicion; /* the controller's, when it was called */
 	struct arena arena; /* the answer's */
 	union {
 		struct leader_and_isr_response leader_and_isr;
@@ -301,6 +302,7 @@ channel_ask(struct task *t)
 	if (channel_encode(channel, t) != WIRE_OK)
 		return (channel_retry(t, "it cannot be encoded"));
 	channel->calling = true;
+	channel->suspicion = channel->controller->suspicion;
 	return (task_next(t, channel_answered));
 }
 
@@ -453,7 +455,10 @@ channel_answered(struct task *t)
 	} else {
 		error = channel->response.update_metadata.error_code;
 	}
-	if (error != ERR_NONE)
+	if (error == ERR_NONE)
+		suspects_proved(channel->controller, channel->broker,
+		    channel->suspicion);
+	else
 		diag_warn(channel->controller->setup.diag, controller,
 		    "broker=%d refused api=%s error=%s: goes on with the next",
 		    (int)channel->broker->id,

@@ -426,7 +426,15 @@ bool
 replica_live(const struct controller *controller,
     const struct partition *partition, int32_t broker)
 {
-	if (!broker_lives(controller, broker))
+	return (broker_lives(controller, broker) &&
+	    replica_registered(controller, partition, broker));
+}
+
+bool
+replica_registered(const struct controller *controller,
+    const struct partition *partition, int32_t broker)
+{
+	if (context_broker(&controller->context, broker) == NULL)
 		return (false);
 	for (int32_t i = 0; i < partition->replica_count; i++)
 		if (partition->replicas[i].broker == broker)

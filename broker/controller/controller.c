@@ -86,7 +86,7 @@ controller_forget(struct controller *c)
 	mem_free(c->walk);
 	c->walk = NULL;
 	c->walk_count = 0;
-	c->dirs_changed = false;
+	c->dirs_changed = c->proof_changed = false;
 	c->deletions_moved = false;
 	c->preferred_waits = false;
 	c->moves_changed = false;
@@ -641,6 +641,8 @@ controller_idle(struct task *t)
 		return (task_next(t, brokers_read));
 	if (c->evidence_changed)
 		return (task_next(t, suspects_run));
+	if (c->proof_changed)
+		return (task_next(t, suspects_proved_run));
 	if (c->dirs_changed)
 		return (task_next(t, dirs_run));
 	if (!list_empty(&c->reconfigured))

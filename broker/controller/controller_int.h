@@ -211,6 +211,8 @@ struct live_broker {
 	struct znode_broker node;
 	bool shutting_down;
 	bool suspect;  /* suspects.c */
+	uint64_t suspicion; /* which one of the controller's that was */
+	uint64_t proved;    /* the last one after which it answered */
 	size_t preferred; /* balance.c: partitions that it is to lead */
 	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
@@ -258,6 +260,9 @@ struct assigned *partition_replica(struct partition *partition,
     int32_t broker);
 /* Registered, and not dead by the evidence. */
 bool broker_lives(const struct controller *controller, int32_t broker);
+/* Registered, though dead by the evidence perhaps, and its log dir works. */
+bool replica_registered(const struct controller *controller,
+    const struct partition *partition, int32_t broker);
 /* It lives, and its log dir works. */
 bool replica_live(const struct controller *controller,
     const struct partition *partition, int32_t broker);
@@ -425,6 +430,8 @@ struct controller {
 	size_t ousted_count;
 	struct list witnesses;  /* witness.c */
 	bool evidence_changed;
+	uint64_t suspicion;     /* how often brokers became suspects */
+	bool proof_changed;     /* a broker answered after that */
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
@@ -551,9 +558,12 @@ void witness_moved(struct controller *controller, int32_t broker_id,
     int64_t now_ns);
 
 /* suspects.c */
-extern task_step suspects_run;
+extern task_step suspects_run, suspects_proved_run;
 /* Takes the evidence; whether there was any. */
 bool suspects_mark(struct controller *controller);
+/* It answered what was asked when there had been so many suspicions. */
+void suspects_proved(struct controller *controller,
+    struct live_broker *broker, uint64_t suspicion);
 /* Where replicas may be placed: suspects only if there are too few without
  * them. Fills `out`; how many. */
 struct placement_broker;

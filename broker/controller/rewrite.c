@@ -124,6 +124,42 @@ leaves_isr(const struct partition *p, int32_t broker)
 	return (p->bump);
 }
 
+/* Registered, so that its process may live yet. */
+static bool
+is_suspect(const struct partition_view *view, int32_t broker)
+{
+	const struct live_broker *live =
+	    context_broker(&view->controller->context, broker);
+
+	return (live != NULL && live->suspect);
+}
+
+/* Dead by the evidence, and the leader was not heard since: should that be dead
+ * unseen, who is suspected may be the only one who comes back with all. */
+static bool
+is_kept(const struct partition_view *view, int32_t broker, int32_t leader)
+{
+	const struct context *context = &view->controller->context;
+	const struct live_broker *suspect = context_broker(context, broker);
+	const struct live_broker *leads = context_broker(context, leader);
+
+	return (is_suspect(view, broker) && leads != NULL &&
+	    leads->proved < suspect->suspicion);
+}
+
+static bool
+stays_in_isr(const struct partition_view *view, int32_t broker, int32_t leader)
+{
+	const struct partition *p = view->partition;
+
+	if (broker == leader || replica_stays(view->controller, p, broker))
+		return (true);
+	/* Who may lead is suspected, and nobody else can. */
+	return (p->written &&
+	    replica_registered(view->controller, p, broker) &&
+	    (is_suspect(view, leader) || is_kept(view, broker, leader)));
+}
+
 /* The live ones of the ISR, in its order; of a partition that is new, of its
  * assignment. Who goes for a controlled shutdown leaves it, unless nobody else
  * can lead. */
@@ -140,20 +176,9 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 		if (broker != wanted->leader && leaves_isr(p, broker) &&
 		    !partition_leaves(p, wanted->leader))
 			continue;
-		if (replica_stays(view->controller, p, broker) ||
-		    broker == wanted->leader)
+		if (stays_in_isr(view, broker, wanted->leader))
 			wanted->isr[wanted->isr_count++] = broker;
 	}
-}
-
-/* Registered, so that its process may live yet. */
-static bool
-is_suspect(const struct partition_view *view, int32_t broker)
-{
-	const struct live_broker *live =
-	    context_broker(&view->controller->context, broker);
-
-	return (live != NULL && live->suspect);
 }
 
 /* Nobody leads from outside the ISR as long as one of it may live. */
@@ -213,7 +238,9 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 	    !replica_live(view->controller, p, p->now.leader)) {
 		other = elect(view, ELECTION_OFFLINE, arena);
 		return (other.leader < 0 && p->written &&
-		    is_suspect(view, p->now.leader) ? same : other);
+		    is_suspect(view, p->now.leader) &&
+		    replica_registered(view->controller, p, p->now.leader) ?
+		    same : other);
 	}
 	if (leaves_isr(p, p->now.leader)) {
 		other = elect(view, ELECTION_REASSIGNMENT, arena);
@@ -250,8 +277,7 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 		wanted->isr[0] = elected.leader;
 		wanted->isr_count = 1;
 		wanted->recovering = true;
-	} else if (wanted->isr_count == 0 || elected.leader < 0 ||
-	    is_suspect(view, elected.leader)) {
+	} else if (wanted->isr_count == 0 || elected.leader < 0) {
 		/* Who was in sync when the last one died stays a candidate: an
 		 * ISR is never emptied. */
 		wanted->isr_count = p->now.isr_count;

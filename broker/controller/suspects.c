@@ -8,6 +8,12 @@
  *	      ^                        |
  *	      +----it is reached-------+
  *
+ * Others are elected with the ISR as it is; a suspect is taken out of it when
+ * the leader answered what it was asked since.  A leader that is dead as well,
+ * but silent, would else be all that is left, and who is suspected could not
+ * lead when it is back.  Under a suspect that goes on as leader, who is gone
+ * leaves the ISR: it may come back without what it had.
+ *
  * Should the evidence be wrong, nothing that was acknowledged is lost: leaders
  * are elected from the ISR only, so what it still takes as the old leader is
  * acknowledged by nobody else, and its proposals have an old epoch. Where
@@ -49,8 +55,21 @@ suspects_mark(struct controller *c)
 		    "others lead what they can", (int)broker->id);
 		witness_moved(c, broker->id, now_ns);
 		broker->suspect = any = true;
+		broker->suspicion = c->suspicion + 1;
 	}
+	c->suspicion += any;
 	return (any);
+}
+
+void
+suspects_proved(struct controller *c, struct live_broker *broker,
+    uint64_t suspicion)
+{
+	if (suspicion <= broker->proved)
+		return;
+	broker->proved = suspicion;
+	c->proof_changed = true;
+	controller_look(c);
 }
 
 size_t
@@ -126,5 +145,21 @@ suspects_run(struct task *t)
 		return (rewrite_run(t, controller_idle));
 	/* A move may have waited for one of them. */
 	c->moves_changed = !list_empty(&c->moving);
+	/* Whatever each is told else: it shall answer. */
+	orders_brokers_changed(c);
 	return (task_next(t, brokers_gone));
+}
+
+enum verdict
+suspects_proved_run(struct task *t)
+{
+	struct controller *c = controller_of(t);
+	bool any = false;
+
+	c->proof_changed = false;
+	for (size_t i = 0; i < c->context.broker_count; i++)
+		any = any || c->context.brokers[i]->suspect;
+	if (any)
+		brokers_collect(c, false);
+	return (rewrite_run(t, controller_idle));
 }

@@ -13,6 +13,7 @@ struct script {
 	void (*run)(struct replay *replay);
 	uint64_t share; /* of the seeds: one in so many; 0: all */
 	const char *more; /* properties */
+	size_t planes;    /* 0: three */
 };
 /* Of topics' creation, deletion, partitions and configs; a row of zeros is
  * last. */

@@ -342,6 +342,90 @@ script_unclean(struct replay *r)
 }
 
 static void
+must_be_in_sync(struct replay *r, int32_t count)
+{
+	struct seen seen;
+
+	see(r, &seen, "t5");
+	if (seen.state.isr_count != count)
+		replay_fault(r, "t5/0 has %d in sync, not %d",
+		    (int)seen.state.isr_count, (int)count);
+	unsee(&seen);
+}
+
+/* A suspect leads on where nobody else can. Who was in sync with it dies, and is
+ * the first to come back, perhaps without its last records. */
+static void
+script_tail(struct replay *r)
+{
+	int active, suspect, other;
+
+	make_cluster(r);
+	active = replay_active(r);
+	suspect = some_plane(r, active);
+	do
+		other = some_plane(r, active);
+	while (other == suspect);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", suspect, other);
+	replay_run(r, 1000);
+	/* Neither is heard by the controller. */
+	silence(r, active, suspect, true);
+	refuse(r, active, other, true);
+	replay_run(r, SOON_MS);
+	must_be_in_sync(r, 2);
+	refuse(r, active, suspect, true);
+	replay_run(r, SOON_MS);
+	must_lead(r, suspect, true);
+	must_be_in_sync(r, 2);
+	replay_kill(r, other);
+	replay_run(r, SETTLE_MS);
+	must_be_in_sync(r, 1);
+	refuse(r, active, other, false);
+	replay_start(r, other);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, suspect, true);
+	refuse(r, active, suspect, false);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, suspect, true);
+}
+
+/* The host of one died, which nobody sees before its session ends; then a
+ * process dies, and comes back: it has all that was acknowledged. */
+static void
+script_silent(struct replay *r)
+{
+	bool leads = random_below(&r->random, 2) == 0;
+	int active, silent, seen_dead;
+
+	make_cluster(r);
+	active = replay_active(r);
+	silent = some_plane(r, active);
+	seen_dead = 6 - active - silent;
+	put_config(r, NULL, NULL);
+	if (leads)
+		put_topic(r, "t5", silent, seen_dead);
+	else
+		put_topic(r, "t5", seen_dead, silent);
+	replay_run(r, 1000);
+	silence(r, active, silent, true);
+	silence(r, seen_dead, silent, true);
+	zk_fake_cut(r->fake, replay_driver(r, silent), true);
+	replay_run(r, 2500);
+	replay_kill(r, seen_dead);
+	replay_run(r, 2000);
+	must_be_in_sync(r, 2);
+	must_lead(r, silent, true);
+	replay_start(r, seen_dead);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, seen_dead, true);
+	silence(r, active, silent, false);
+	silence(r, seen_dead, silent, false);
+	zk_fake_cut(r->fake, replay_driver(r, silent), false);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
 script_controller_wrong(struct replay *r)
 {
 	int active, next;
@@ -498,6 +582,12 @@ const struct script death_scripts[] = {
 	{ "evidence-alone", script_alone, 0,
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "evidence-unclean", script_unclean, 0,
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "evidence-tail", script_tail, 0,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n", 5 },
+	{ "evidence-silent", script_silent, 0,
+	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "seat-wrong", script_controller_wrong },
 	{ "half-cut", script_half_cut },

@@ -574,7 +574,8 @@ run_script(const struct script *script, uint64_t first, uint64_t seeds)
 	if (script->share != 0)
 		seeds = (seeds + script->share - 1) / script->share;
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
-		struct replay *r = replay_new(seed, 3, script->more);
+		struct replay *r = replay_new(seed,
+		    script->planes == 0 ? 3 : script->planes, script->more);
 
 		script->run(r);
 		replay_check(r);

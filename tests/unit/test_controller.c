@@ -535,6 +535,65 @@ test_decide_deaths(void)
 	arena_fini(&b.arena);
 }
 
+/* Dead by the evidence, as the n-th. */
+static void
+bench_suspect(struct bench *b, size_t at, uint64_t n)
+{
+	b->brokers[at].suspect = true;
+	b->brokers[at].suspicion = b->controller.suspicion = n;
+}
+
+static void
+test_decide_suspects(void)
+{
+	struct bench b;
+
+	/* Another leads; it stays in the ISR until that one was heard. */
+	bench_init(&b, "123", 1, "123");
+	bench_suspect(&b, 0, 2);
+	b.brokers[1].proved = 1;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT(wanted_isr(&b, "123"));
+	b.brokers[1].proved = 2;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT(wanted_isr(&b, "23"));
+	arena_fini(&b.arena);
+	/* A follower likewise. */
+	bench_init(&b, "123", 1, "123");
+	bench_suspect(&b, 2, 1);
+	CU_ASSERT(!bench_decide(&b, false));
+	b.brokers[1].proved = 1;
+	CU_ASSERT(!bench_decide(&b, false));
+	b.brokers[0].proved = 1;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT(wanted_isr(&b, "12"));
+	arena_fini(&b.arena);
+	/* It leads on where nobody else can; who is gone leaves. */
+	bench_init(&b, "13", 1, "123");
+	bench_suspect(&b, 0, 1);
+	bench_suspect(&b, 1, 2);
+	CU_ASSERT(bench_decide(&b, true));
+	CU_ASSERT_EQUAL(b.wanted.leader, 1);
+	CU_ASSERT(wanted_isr(&b, "13"));
+	b.replicas[2].dir_offline = true;
+	CU_ASSERT(bench_decide(&b, true));
+	CU_ASSERT(wanted_isr(&b, "1"));
+	/* But not without its log. */
+	b.replicas[0].dir_offline = true;
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, -1);
+	CU_ASSERT(wanted_isr(&b, "123"));
+	arena_fini(&b.arena);
+	/* A new partition is made without it. */
+	bench_init(&b, "123", -1, NULL);
+	bench_suspect(&b, 0, 1);
+	CU_ASSERT(bench_decide(&b, false));
+	CU_ASSERT_EQUAL(b.wanted.leader, 2);
+	CU_ASSERT(wanted_isr(&b, "23"));
+	arena_fini(&b.arena);
+}
+
 static void
 test_decide_log_dirs(void)
 {
@@ -916,6 +975,7 @@ static const struct unit_test tests[] = {
 	{ "moves", test_moves },
 	{ "decide: new", test_decide_new },
 	{ "decide: deaths", test_decide_deaths },
+	{ "decide: suspects", test_decide_suspects },
 	{ "decide: log dirs, shutdown", test_decide_log_dirs },
 	{ "decide: departures", test_decide_departures },
 	{ "decide: wishes", test_decide_wishes },
