@@ -544,6 +544,8 @@ void brokers_collect(struct controller *controller, bool leaders_only);
 /* There is one for this broker from now on, and it looks at once; none for
  * ourselves. */
 void witness_call(struct controller *controller, int32_t broker_id);
+/* There is one from now on, which goes on as it does. */
+void witness_begin(struct controller *controller, int32_t broker_id);
 /* All others go; -1: all. */
 void witnesses_keep(struct controller *controller, int32_t broker_id);
 /* Its word about that registration; about that session's. */
@@ -551,6 +553,15 @@ bool witness_says_dead(const struct controller *controller, int32_t broker_id,
     int64_t broker_epoch);
 bool witness_says_session_dead(const struct controller *controller,
     int32_t broker_id, int64_t owner);
+/* Who reaches nobody cannot tell others' death from its own trouble: whether of
+ * the brokers beside ourselves half, and one at least, are reached now. */
+struct reach {
+	size_t others;
+	size_t reached;
+};
+void reach_count(struct reach *reach, const struct controller *controller,
+    int32_t broker_id);
+bool reach_enough(const struct reach *reach);
 /* At most one move in 30 s on the word about one broker. */
 bool witness_may_move(const struct controller *controller, int32_t broker_id,
     int64_t now_ns);

@@ -12,8 +12,8 @@
  *	                               load.c
  *
  * While another is controller, a witness watches its broker. By the evidence
- * that this is dead /controller is removed, once in an epoch, and all stand for
- * election: its session would end only later.
+ * that this is dead, by one who reaches others, /controller is removed, once in
+ * an epoch, and all stand for election: its session would end only later.
  *
  * Nobody stands for election whose broker is not registered in this session:
  * its own replicas would count as dead.
@@ -298,11 +298,34 @@ was_ousted(const struct controller *c)
 }
 
 static bool
-may_oust(const struct controller *c)
+seat_is_dead(const struct controller *c)
 {
 	return (c->seat_id >= 0 &&
+	    witness_says_session_dead(c, c->seat_id, c->seat_owner));
+}
+
+/* Beside the controller's broker all are watched while that is dead: whether
+ * they are reached tells what the evidence is worth. */
+static bool
+seat_reach(struct controller *c)
+{
+	const struct cluster_image *image = cluster_image(c->setup.cluster);
+	struct reach reach = { 0, 0 };
+
+	if (image_broker(image, c->seat_id) == NULL)
+		reach_count(&reach, c, c->seat_id);
+	for (size_t i = 0; i < image->broker_count; i++) {
+		witness_begin(c, image->brokers[i]->id);
+		reach_count(&reach, c, image->brokers[i]->id);
+	}
+	return (reach_enough(&reach));
+}
+
+static bool
+may_oust(struct controller *c)
+{
+	return (seat_is_dead(c) && seat_reach(c) &&
 	    c->ousted_epoch != atomic_load(&c->shown_epoch) &&
-	    witness_says_session_dead(c, c->seat_id, c->seat_owner) &&
 	    !was_ousted(c));
 }
 
@@ -319,6 +342,8 @@ elect_wait(struct task *t)
 		return (controller_resign(t, "the session is lost"));
 	if (c->seat.watcher.changed || (c->seat_doubtful && task_slept(t)))
 		return (task_next(t, elect_read));
+	if (c->seat_id >= 0 && !seat_is_dead(c))
+		witnesses_keep(c, c->seat_id);
 	if (may_oust(c)) {
 		task_sleep(t, (int64_t)random_below(c->setup.random,
 		    OUST_JITTER_NS));

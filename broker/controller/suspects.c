@@ -29,6 +29,16 @@ is_evident(const struct controller *c, const struct live_broker *broker)
 }
 
 static bool
+is_corroborated(const struct controller *c)
+{
+	struct reach reach = { 0, 0 };
+
+	for (size_t i = 0; i < c->context.broker_count; i++)
+		reach_count(&reach, c, c->context.brokers[i]->id);
+	return (reach_enough(&reach));
+}
+
+static bool
 is_due(const struct controller *c, const struct live_broker *broker,
     int64_t now_ns)
 {
@@ -43,9 +53,9 @@ bool
 suspects_mark(struct controller *c)
 {
 	int64_t now_ns = loop_now_ns(c->setup.loop);
-	bool any = false;
+	bool corroborated = is_corroborated(c), any = false;
 
-	for (size_t i = 0; i < c->context.broker_count; i++) {
+	for (size_t i = 0; corroborated && i < c->context.broker_count; i++) {
 		struct live_broker *broker = c->context.brokers[i];
 
 		if (!is_due(c, broker, now_ns))

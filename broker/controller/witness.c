@@ -14,11 +14,13 @@
  *	   |      |   one is silent, the rest refused: pause -------+      |
  *	   +------+-------------------------------------------------+------+
  *
- * Silence alone is never evidence, nor a refusal by who was never reached. The
- * word may be wrong all the same (a firewall that refuses): what follows from
+ * Silence alone is never evidence, nor a refusal by who was never reached, nor
+ * does it count with one who reaches less than half of the others. The word may
+ * be wrong all the same (a firewall that refuses): what follows from
  * it is fenced, and taken back when a listener answers or the broker registers
  * anew.  The controller has a witness for each broker, others for the
- * controller's broker; who is elected keeps what it saw.
+ * controller's broker, and for all when that is dead by the evidence; who is
+ * elected keeps what it saw.
  */
 #include "controller/controller_int.h"
 
@@ -97,23 +99,31 @@ witness_find(const struct controller *c, int32_t broker_id)
 }
 
 void
-witness_call(struct controller *c, int32_t broker_id)
+witness_begin(struct controller *c, int32_t broker_id)
 {
 	struct witness *w = witness_find(c, broker_id);
 
-	if (broker_id == c->setup.broker_id)
+	if (broker_id == c->setup.broker_id || w != NULL)
 		return;
-	if (w != NULL) {
-		w->hurry = true;
-		task_wake_ref(w->task);
-		return;
-	}
 	w = mem_zalloc(sizeof(*w));
 	w->controller = c;
 	w->broker_id = broker_id;
 	list_push_tail(&c->witnesses, &w->link);
 	w->task = task_ref(task_start(c->setup.loop, &witness_class,
 	    witness_read, witness_setup, w));
+}
+
+void
+witness_call(struct controller *c, int32_t broker_id)
+{
+	struct witness *w = witness_find(c, broker_id);
+
+	if (w == NULL) {
+		witness_begin(c, broker_id);
+		return;
+	}
+	w->hurry = true;
+	task_wake_ref(w->task);
 }
 
 static void
@@ -168,6 +178,23 @@ witness_says_session_dead(const struct controller *c, int32_t broker_id,
 	const struct witness *w = witness_find(c, broker_id);
 
 	return (w != NULL && w->dead && w->owner == owner);
+}
+
+void
+reach_count(struct reach *reach, const struct controller *c, int32_t broker_id)
+{
+	const struct witness *w = witness_find(c, broker_id);
+
+	if (broker_id == c->setup.broker_id)
+		return;
+	reach->others++;
+	reach->reached += w != NULL && w->up;
+}
+
+bool
+reach_enough(const struct reach *reach)
+{
+	return (reach->reached > 0 && reach->reached * 2 >= reach->others);
 }
 
 bool
@@ -344,6 +371,9 @@ witness_line(struct task *t)
 			    "broker=%d is watched by broker=%d",
 			    (int)w->broker_id,
 			    (int)w->controller->setup.broker_id);
+			/* What is known of others may count now. */
+			w->controller->evidence_changed = true;
+			controller_look(w->controller);
 		}
 		w->up = w->held = true;
 		witness_say_alive(w);

@@ -308,36 +308,99 @@ static void
 script_unclean(struct replay *r)
 {
 	struct seen seen;
-	int active, id, dead;
+	int active, id, dead, outside = 0;
 	bool whole;
 
 	make_cluster(r);
 	active = replay_active(r);
-	id = some_plane(r, active);
-	dead = 6 - active - id;
 	put(r, "/config/topics/t1", "{\"version\":1,\"config\":"
 	    "{\"unclean.leader.election.enable\":\"true\"}}");
 	see(r, &seen, "t1");
-	if (seen.state.leader == active) {
+	id = seen.state.leader;
+	dead = seen.state.isr[seen.state.isr[0] == id];
+	for (int32_t i = 0; i < seen.state.isr_count; i++)
+		if (seen.state.isr[i] != id && seen.state.isr[i] != dead)
+			outside = seen.state.isr[i];
+	if (id == active || dead == active || outside == 0) {
 		unsee(&seen);
 		return;
 	}
 	if (alter(r, &seen, (int32_t[]){ id, dead }, 2, 0) != ERR_NONE)
-		replay_fault(r, "b%d cannot leave the ISR", active);
+		replay_fault(r, "b%d cannot leave the ISR", outside);
 	unsee(&seen);
 	refuse(r, active, id, true);
 	replay_kill(r, dead);
 	replay_run(r, SOON_MS);
 	see(r, &seen, "t1");
+	if (seen.state.leader == outside)
+		replay_fault(r, "b%d leads while all are registered", outside);
 	/* Else the living one was taken out before the other died. */
 	whole = seen.state.isr_count == 2 || seen.state.isr[0] == id;
 	unsee(&seen);
 	replay_run(r, SETTLE_MS);
 	see(r, &seen, "t1");
-	if (whole && seen.state.leader == active)
-		replay_fault(r, "b%d leads from outside the ISR", active);
+	if (whole && seen.state.leader == outside)
+		replay_fault(r, "b%d leads from outside the ISR", outside);
 	unsee(&seen);
 	refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Who reaches nobody takes nobody for dead. */
+static void
+script_outbound(struct replay *r)
+{
+	int active, id;
+	int64_t before, after;
+	int32_t epoch;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = random_below(&r->random, 2) == 0 ? active : some_plane(r, active);
+	epoch = epoch_now(r);
+	count_led(r, id, &before);
+	for (int other = 1; other <= 3; other++)
+		if (other != id)
+			refuse(r, id, other, true);
+	replay_run(r, 10000);
+	count_led(r, id, &after);
+	if (id == active && before != after)
+		replay_fault(r, "states were written by who reaches nobody");
+	if (id != active && epoch_now(r) != epoch)
+		replay_fault(r, "the controller was sent away by who reaches "
+		    "nobody");
+	for (int other = 1; other <= 3; other++)
+		if (other != id)
+			refuse(r, id, other, false);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Nor does one of two, to whom nobody tells more. */
+static void
+script_two(struct replay *r)
+{
+	struct seen seen;
+	int active, id;
+
+	replay_run(r, 3000);
+	active = replay_active(r);
+	id = 3 - active;
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", id, active);
+	replay_run(r, 1000);
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	see(r, &seen, "t5");
+	if (seen.state.leader != id || seen.state.isr_count != 2)
+		replay_fault(r, "one of two was taken for dead");
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t5");
+	if (seen.state.leader != active)
+		replay_fault(r, "t5/0 is led by b%d",
+		    (int)seen.state.leader);
+	unsee(&seen);
+	replay_start(r, id);
 	replay_run(r, SETTLE_MS);
 }
 
@@ -353,8 +416,8 @@ must_be_in_sync(struct replay *r, int32_t count)
 	unsee(&seen);
 }
 
-/* A suspect leads on where nobody else can. Who was in sync with it dies, and is
- * the first to come back, perhaps without its last records. */
+/* A suspect leads on where nobody else can. Who was in sync with it dies, and
+ * is the first to come back, perhaps without its last records. */
 static void
 script_tail(struct replay *r)
 {
@@ -582,7 +645,14 @@ const struct script death_scripts[] = {
 	{ "evidence-alone", script_alone, 0,
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "evidence-unclean", script_unclean, 0,
+	    "barnabas.evidence.controller.enable=false\n", 5 },
+	{ "evidence-outbound", script_outbound, 0,
+	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
+	{ "seat-outbound", script_outbound, 0,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.brokers.enable=false\n" },
+	{ "evidence-two", script_two, 0, NULL, 2 },
 	{ "evidence-tail", script_tail, 0,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
