@@ -392,11 +392,7 @@ struct tree_walk {
 	size_t next; /* to be listed */
 };
 
-/* A session of whose /controller we took. */
-struct ousted {
-	int64_t owner;
-	int64_t when_ns;
-};
+/* Sessions whose /controller we took, that are remembered. */
 #define OUSTED_KEPT 8
 
 #define CONTROLLER_MAGIC 0x63746c72u
@@ -426,7 +422,7 @@ struct controller {
 	int64_t seat_owner;     /* the session */
 	bool seat_doubtful;     /* to be read again */
 	int32_t ousted_epoch;   /* of whom we took it last */
-	struct ousted ousted[OUSTED_KEPT]; /* whom, and when; in turn */
+	int64_t ousted[OUSTED_KEPT]; /* sessions of those, in turn */
 	size_t ousted_count;
 	struct list witnesses;  /* witness.c */
 	bool evidence_changed;

@@ -29,7 +29,6 @@
 
 /* Those who saw the same do not all write at once. */
 #define OUST_JITTER_NS ((uint64_t)100 * 1000000)
-#define OUST_AGAIN_NS ((int64_t)30 * 1000000000)
 #define SEAT_AGAIN_NS ((int64_t)1000 * 1000000)
 
 static task_step elect_registration, elect_registered, elect_read, elect_look,
@@ -284,15 +283,13 @@ elect_vacate(struct task *t)
 	return (controller_submit(t, elect_taken));
 }
 
-/* Nor one session again and again, which may live and be elected anew. */
+/* Nor one session a second time, which may live and be elected anew: evidence
+ * that was wrong once may last. */
 static bool
 was_ousted(const struct controller *c)
 {
-	int64_t now_ns = loop_now_ns(c->setup.loop);
-
-	for (size_t i = 0; i < OUSTED_KEPT; i++)
-		if (c->ousted[i].owner == c->seat_owner &&
-		    now_ns - c->ousted[i].when_ns < OUST_AGAIN_NS)
+	for (size_t i = 0; i < OUSTED_KEPT && i < c->ousted_count; i++)
+		if (c->ousted[i] == c->seat_owner)
 			return (true);
 	return (false);
 }
@@ -373,8 +370,7 @@ elect_oust(struct task *t)
 	    (int)c->setup.broker_id, (int)c->seat_id,
 	    (int)atomic_load(&c->shown_epoch));
 	c->ousted_epoch = atomic_load(&c->shown_epoch);
-	c->ousted[c->ousted_count++ % OUSTED_KEPT] = (struct ousted){
-		.owner = c->seat_owner, .when_ns = loop_now_ns(task_loop(t)) };
+	c->ousted[c->ousted_count++ % OUSTED_KEPT] = c->seat_owner;
 	return (task_next(t, elect_vacate));
 }
 

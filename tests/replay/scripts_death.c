@@ -515,6 +515,67 @@ script_controller_wrong(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* Whoever is sent away is the first to stand for election again. */
+struct comeback {
+	int oustings;
+	bool away[4]; /* cut off from ZooKeeper for a moment */
+};
+
+static void
+come_back(struct replay *r, int id, const struct zk_op *op)
+{
+	struct comeback *back = r->script;
+	int active = seat_of(r);
+	struct slice data;
+	struct zk_stat stat;
+
+	if (op->kind != ZK_OP_MULTI || op->part_count != 2 ||
+	    op->parts[1].kind != ZK_OP_DELETE || id == active ||
+	    strcmp(op->parts[1].path, ZNODE_CONTROLLER) != 0 ||
+	    !zk_fake_get(r->fake, ZNODE_CONTROLLER_EPOCH, &data, &stat) ||
+	    op->parts[0].version != stat.version)
+		return;
+	back->oustings++;
+	for (int other = 1; other <= 3; other++)
+		if (other != active) {
+			back->away[other] = true;
+			zk_fake_cut(r->fake, replay_driver(r, other), true);
+		}
+	zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+}
+
+static void
+script_comeback(struct replay *r)
+{
+	struct comeback back = { 0 };
+	int active, other;
+	int32_t epoch;
+
+	make_cluster(r);
+	active = replay_active(r);
+	other = some_plane(r, active);
+	epoch = epoch_now(r);
+	r->script = &back;
+	r->on_write = come_back;
+	refuse(r, active, other, true);
+	for (int i = 0; i < 140; i++) {
+		replay_run(r, 500);
+		for (int id = 1; id <= 3; id++)
+			if (back.away[id])
+				zk_fake_cut(r->fake, replay_driver(r, id),
+				    false);
+		memset(back.away, 0, sizeof(back.away));
+	}
+	if (back.oustings != 1 || replay_active(r) != active ||
+	    epoch_now(r) != epoch + 1)
+		replay_fault(r, "it was sent away %d times, epoch %d is b%d's "
+		    "after %d", back.oustings, (int)epoch_now(r),
+		    replay_active(r), (int)epoch);
+	r->on_write = NULL;
+	refuse(r, active, other, false);
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- 3: half-cut ---------------------------------------------------------- */
 
 /* Silence is no evidence, whoever lives or dies behind it. */
@@ -660,6 +721,8 @@ const struct script death_scripts[] = {
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "seat-wrong", script_controller_wrong },
+	{ "seat-comeback", script_comeback, 0,
+	    "barnabas.evidence.brokers.enable=false\n" },
 	{ "half-cut", script_half_cut },
 	{ "successor", script_successor },
 	{ "belief-stale", script_stale },
