@@ -290,7 +290,9 @@ load_active(struct task *t)
 	mem_free(c->walk);
 	c->walk = NULL;
 	controller_enter(c, CONTROLLER_ACTIVE);
-	suspects_mark(c);
+	/* Who died since what was urgent was written led some of that. */
+	if (suspects_mark(c))
+		brokers_collect(c, false);
 	/* Everybody knows who lives before anybody hears of leaders. */
 	orders_brokers_changed(c);
 	orders_send(c);

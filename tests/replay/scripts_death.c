@@ -656,6 +656,66 @@ script_successor(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* --- and another dies while it loads -------------------------------------- */
+
+struct late_death {
+	int victim;
+	int id; /* who loads; 0: nobody yet */
+};
+
+/* When what the dead controller led is given to the victim, and is written. */
+static void
+die_late(struct replay *r, int id, const struct zk_op *op)
+{
+	struct late_death *late = r->script;
+
+	if (late->id != 0 || !is_state_write(op))
+		return;
+	late->id = id;
+	if (id == late->victim)
+		return;
+	replay_kill(r, late->victim);
+	zk_fake_cut(r->fake, replay_driver(r, id), true);
+}
+
+static void
+script_loading(struct replay *r)
+{
+	struct late_death late = { 0, 0 };
+	struct seen seen;
+	int32_t leader;
+
+	make_cluster(r);
+	see(r, &seen, "t1");
+	leader = seen.state.leader;
+	late.victim = seen.state.isr[1];
+	unsee(&seen);
+	for (int tries = 0; tries < 100 && replay_active(r) != leader;
+	    tries++) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+	}
+	r->script = &late;
+	r->on_write = die_late;
+	replay_kill(r, leader);
+	replay_run(r, 1500);
+	if (late.id == 0)
+		replay_fault(r, "nothing was elected");
+	else if (late.id != late.victim)
+		zk_fake_cut(r->fake, replay_driver(r, late.id), false);
+	replay_run(r, SOON_MS);
+	r->on_write = NULL;
+	see(r, &seen, "t1");
+	if (late.id != late.victim && (!is_registered(r, late.victim) ||
+	    seen.state.leader == late.victim || seen.state.leader < 0))
+		replay_fault(r, "t1/0 is led by b%d",
+		    (int)seen.state.leader);
+	unsee(&seen);
+	replay_run(r, SETTLE_MS);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- 5: what is believed is stale ----------------------------------------- */
 
 /* The dead controller wrote and told nobody: its write counts. */
@@ -725,6 +785,8 @@ const struct script death_scripts[] = {
 	    "barnabas.evidence.brokers.enable=false\n" },
 	{ "half-cut", script_half_cut },
 	{ "successor", script_successor },
+	{ "evidence-loading", script_loading, 0,
+	    "auto.leader.rebalance.enable=false\n", 5 },
 	{ "belief-stale", script_stale },
 	{ "belief-off", script_controller, 0,
 	    "barnabas.takeover.belief.enable=false\n" },
