@@ -39,14 +39,31 @@ is_corroborated(const struct controller *c)
 }
 
 static bool
+leads_something(const struct controller *c, int32_t broker)
+{
+	HASH_EACH(node, &c->context.topics) {
+		const struct topic *topic = container_of(node, struct topic,
+		    node);
+
+		for (size_t i = 0; i < topic->partition_count; i++)
+			if (topic->partitions[i]->written &&
+			    topic->partitions[i]->now.leader == broker)
+				return (true);
+	}
+	return (false);
+}
+
+static bool
 is_due(const struct controller *c, const struct live_broker *broker,
     int64_t now_ns)
 {
-	/* Who stops in an orderly way leads nothing any more. */
-	return (!broker->suspect && !broker->shutting_down &&
-	    is_evident(c, broker) &&
-	    c->setup.options->evidence_brokers_enable &&
-	    witness_may_move(c, broker->id, now_ns));
+	if (broker->suspect || !is_evident(c, broker) ||
+	    !c->setup.options->evidence_brokers_enable ||
+	    !witness_may_move(c, broker->id, now_ns))
+		return (false);
+	/* Who stops in an orderly way has left ISRs already, and most often
+	 * leads nothing any more. */
+	return (!broker->shutting_down || leads_something(c, broker->id));
 }
 
 bool
@@ -131,6 +148,8 @@ clear(struct controller *c, struct live_broker *broker)
 	diag_info(c->setup.diag, controller, "broker=%d is reached again",
 	    (int)broker->id);
 	broker->suspect = false;
+	/* A move may have waited for it, to come or to be told. */
+	c->moves_changed = c->moves_changed || !list_empty(&c->moving);
 	HASH_EACH(node, &c->context.topics) {
 		struct topic *topic = container_of(node, struct topic, node);
 
@@ -154,7 +173,7 @@ suspects_run(struct task *t)
 	if (!suspects_mark(c))
 		return (rewrite_run(t, controller_idle));
 	/* A move may have waited for one of them. */
-	c->moves_changed = !list_empty(&c->moving);
+	c->moves_changed = c->moves_changed || !list_empty(&c->moving);
 	/* Whatever each is told else: it shall answer. */
 	orders_brokers_changed(c);
 	return (task_next(t, brokers_gone));

@@ -38,6 +38,10 @@ struct deaths {
 void die_at_write(struct replay *replay, int id, const struct zk_op *op);
 bool is_state_write(const struct zk_op *op);
 
+/* ControlledShutdown of a broker: what it leads still, or -1 - error; -100:
+ * nobody answered. */
+int depart(struct replay *replay, int id, int64_t epoch);
+
 /* --- nodes, as somebody else writes them ---------------------------------- */
 
 void put(struct replay *replay, const char *path, const char *text);

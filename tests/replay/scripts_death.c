@@ -375,6 +375,39 @@ script_outbound(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* One that was let go, but leads what nobody else could, dies on the way. */
+static void
+script_leaving(struct replay *r)
+{
+	struct seen seen;
+	int active, id;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", id, active);
+	replay_run(r, 1000);
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ id }, 1, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot be alone", id);
+	unsee(&seen);
+	if (depart(r, id, -1) != 1)
+		replay_fault(r, "b%d does not lead t5/0 alone", id);
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ id, active }, 2, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot be in sync", active);
+	unsee(&seen);
+	replay_run(r, 500);
+	must_lead(r, id, true);
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	must_lead(r, id, false);
+	replay_run(r, SETTLE_MS);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+}
+
 /* Nor does one of two, to whom nobody tells more. */
 static void
 script_two(struct replay *r)
@@ -773,6 +806,8 @@ const struct script death_scripts[] = {
 	{ "seat-outbound", script_outbound, 0,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n" },
+	{ "evidence-leaving", script_leaving, 0,
+	    "auto.leader.rebalance.enable=false\n" },
 	{ "evidence-two", script_two, 0, NULL, 2 },
 	{ "evidence-tail", script_tail, 0,
 	    "auto.leader.rebalance.enable=false\n"

@@ -480,8 +480,7 @@ script_overflow(struct replay *r)
 
 /* --- 10: controlled shutdown ---------------------------------------------- */
 
-/* What remains, or -1 - error; -100: nobody answered. */
-static int
+int
 depart(struct replay *r, int id, int64_t epoch)
 {
 	struct controlled_shutdown_request request = { .broker_id = id,
