@@ -185,13 +185,27 @@ believe_prove(struct task *t)
 	return (controller_submit(t, believe_proved));
 }
 
-static void
-settle_belief(struct partition *p, bool proved)
+/* Nothing of it is left. */
+void
+belief_refuted(struct partition *p)
 {
 	if (p->belief != BELIEF_HELD)
 		return;
-	p->belief = proved ? BELIEF_PROVED : BELIEF_NONE;
-	p->written = p->announce = proved;
+	p->belief = BELIEF_NONE;
+	p->written = p->announce = false;
+	for (int32_t i = 0; i < p->replica_count; i++)
+		p->replicas[i].unconfirmed_epoch = 0;
+}
+
+static void
+settle_belief(struct partition *p, bool proved)
+{
+	if (!proved)
+		belief_refuted(p);
+	if (p->belief != BELIEF_HELD)
+		return;
+	p->belief = BELIEF_PROVED;
+	p->written = p->announce = true;
 }
 
 static enum verdict

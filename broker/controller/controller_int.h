@@ -525,6 +525,8 @@ void load_half_made(struct controller *controller,
 /* Elects leaders in place of dead ones, and proves what else it can, of those
  * in `walk`. */
 enum verdict believe_run(struct task *task, task_step *then);
+/* What was believed is not so: it is forgotten. */
+void belief_refuted(struct partition *partition);
 /* It need not be read. */
 bool belief_proved(const struct controller *controller,
     const struct partition *partition);

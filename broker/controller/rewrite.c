@@ -359,6 +359,7 @@ rewrite_done(struct controller *c, struct partition *p,
 	bool unclean = p->written && !p->now.recovering && wanted->recovering;
 
 	leadership_set(p, wanted, version);
+	p->belief = BELIEF_PROVED;
 	p->node_made = true;
 	p->bump = false;
 	if (made)
@@ -697,19 +698,24 @@ rewrite_take(struct controller *c, struct partition *p,
     struct zk_op *const *ops)
 {
 	struct znode_state state;
+	bool readable;
 
 	p->stale = false;
 	p->node_made = ops[1]->rc == ZK_OK;
 	p->lost = ops[2]->rc == ZK_NO_NODE;
 	if (!p->node_made)
 		p->topic->directory_made = false;
+	readable = ops[0]->rc == ZK_OK && znode_state_decode(ops[0]->answer,
+	    zk_batch_arena(c->batch), &state);
+	/* Our own write was made over what we believed: its answer was lost. */
+	if (!readable || state.controller_epoch != c->epoch)
+		belief_refuted(p);
 	p->belief = BELIEF_NONE;
 	if (ops[0]->rc == ZK_NO_NODE) {
 		p->written = false;
 		return (true);
 	}
-	if (!znode_state_decode(ops[0]->answer, zk_batch_arena(c->batch),
-		&state))
+	if (!readable)
 		return (false);
 	if (!p->written && state.leader_epoch == 0 && ops[0]->stat.version == 0)
 		load_half_made(c, p, ops[0]->stat.czxid);

@@ -595,6 +595,26 @@ test_decide_suspects(void)
 }
 
 static void
+test_belief(void)
+{
+	struct bench b;
+
+	bench_init(&b, "123", 1, "123");
+	b.partition.belief = BELIEF_PROVED;
+	b.replicas[1].unconfirmed_epoch = 7;
+	belief_refuted(&b.partition);
+	CU_ASSERT(b.partition.written);
+	CU_ASSERT_EQUAL(b.replicas[1].unconfirmed_epoch, 7);
+	b.partition.belief = BELIEF_HELD;
+	b.partition.announce = true;
+	belief_refuted(&b.partition);
+	CU_ASSERT(!b.partition.written && !b.partition.announce);
+	CU_ASSERT_EQUAL(b.partition.belief, BELIEF_NONE);
+	CU_ASSERT_EQUAL(b.replicas[1].unconfirmed_epoch, 0);
+	arena_fini(&b.arena);
+}
+
+static void
 test_decide_log_dirs(void)
 {
 	struct bench b;
@@ -976,6 +996,7 @@ static const struct unit_test tests[] = {
 	{ "decide: new", test_decide_new },
 	{ "decide: deaths", test_decide_deaths },
 	{ "decide: suspects", test_decide_suspects },
+	{ "belief", test_belief },
 	{ "decide: log dirs, shutdown", test_decide_log_dirs },
 	{ "decide: departures", test_decide_departures },
 	{ "decide: wishes", test_decide_wishes },
