@@ -81,6 +81,15 @@ find_read(const struct controller *c, int32_t id)
 }
 
 static void
+watch_over(struct controller *c, const struct live_broker *broker)
+{
+	if (!c->setup.options->evidence_brokers_enable)
+		return;
+	witness_call(c, broker->id, (struct registered){
+	    .epoch = broker->epoch, .mzxid = broker->mzxid });
+}
+
+static void
 broker_changed(struct controller *c, struct live_broker *broker,
     const struct zk_op *read)
 {
@@ -93,6 +102,7 @@ broker_changed(struct controller *c, struct live_broker *broker,
 	diag_info(c->setup.diag, controller,
 	    "broker=%d changed its registration", (int)broker->id);
 	channel_readdress(broker->channel);
+	watch_over(c, broker);
 	orders_brokers_changed(c);
 }
 
@@ -299,8 +309,7 @@ brokers_arrive(struct task *t)
 			continue;
 		diag_info(c->setup.diag, controller, "broker=%d came epoch=%"
 		    PRId64, (int)broker->id, broker->epoch);
-		if (c->setup.options->evidence_brokers_enable)
-			witness_call(c, broker->id);
+		watch_over(c, broker);
 		count++;
 	}
 	if (count > 0)

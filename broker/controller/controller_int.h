@@ -539,9 +539,16 @@ extern task_step brokers_gone;
 void brokers_collect(struct controller *controller, bool leaders_only);
 
 /* witness.c */
-/* There is one for this broker from now on, and it looks at once; none for
- * ourselves. */
-void witness_call(struct controller *controller, int32_t broker_id);
+/* A registration: its epoch, its session, its last change; 0: not known. */
+struct registered {
+	int64_t epoch;
+	int64_t owner;
+	int64_t mzxid;
+};
+/* There is one for this broker from now on, and it looks at once, also where
+ * its line is to another registration than `as`; none for ourselves. */
+void witness_call(struct controller *controller, int32_t broker_id,
+    struct registered as);
 /* There is one from now on, which goes on as it does. */
 void witness_begin(struct controller *controller, int32_t broker_id);
 /* All others go; -1: all. */

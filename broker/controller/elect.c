@@ -157,7 +157,8 @@ elect_note(struct task *t, const struct znode_controller *seat)
 		return;
 	}
 	witnesses_keep(c, seat->broker_id);
-	witness_call(c, seat->broker_id);
+	witness_call(c, seat->broker_id, (struct registered){
+	    .owner = c->ops[0]->stat.ephemeral_owner });
 	c->seat_id = seat->broker_id;
 	c->seat_owner = c->ops[0]->stat.ephemeral_owner;
 }

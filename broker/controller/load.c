@@ -163,7 +163,8 @@ load_broker(struct controller *c, int32_t id, const struct zk_op *read)
 {
 	context_add_broker(c, id, read);
 	if (c->setup.options->evidence_brokers_enable)
-		witness_call(c, id);
+		witness_call(c, id, (struct registered){
+		    .epoch = read->stat.czxid, .mzxid = read->stat.mzxid });
 }
 
 static enum verdict

@@ -14,11 +14,12 @@
  *	   |      |   one is silent, the rest refused: pause -------+      |
  *	   +------+-------------------------------------------------+------+
  *
- * Silence alone is never evidence, nor a refusal by who was never reached, nor
- * does it count with one who reaches less than half of the others. The word may
- * be wrong all the same (a firewall that refuses): what follows from
- * it is fenced, and taken back when a listener answers or the broker registers
- * anew.  The controller has a witness for each broker, others for the
+ * Who learns of a new registration calls: the line is given up, and the new one
+ * read.  Silence alone is never evidence, nor a refusal by who was never
+ * reached, nor does it count with one who reaches less than half of the others.
+ * The word may be wrong all the same (a firewall that refuses): what follows
+ * from it is fenced, and taken back when a listener answers or the broker
+ * registers anew.  The controller has a witness for each broker, others for the
  * controller's broker, and for all when that is dead by the evidence; who is
  * elected keeps what it saw.
  */
@@ -50,6 +51,7 @@ struct witness {
 	/* The registration; what it says is in the batch's memory. */
 	int64_t epoch; /* its czxid; 0: there is none */
 	int64_t owner; /* its session */
+	int64_t mzxid; /* of what it says */
 	struct znode_broker node;
 	struct zk_batch *batch;
 	struct zk_op *op;
@@ -60,6 +62,7 @@ struct witness {
 	int64_t up_ns;    /* since */
 	int64_t pause_ns; /* the last */
 	bool hurry;       /* no pause */
+	bool renew;       /* the line is to an earlier registration */
 	struct peer *probes[PROBES_MAX];
 	struct waitq_link probe_links[PROBES_MAX];
 	size_t probe_count;
@@ -113,8 +116,16 @@ witness_begin(struct controller *c, int32_t broker_id)
 	    witness_read, witness_setup, w));
 }
 
+static bool
+is_another(const struct witness *w, struct registered as)
+{
+	return ((as.epoch != 0 && as.epoch != w->epoch) ||
+	    (as.owner != 0 && as.owner != w->owner) ||
+	    (as.mzxid != 0 && as.mzxid != w->mzxid));
+}
+
 void
-witness_call(struct controller *c, int32_t broker_id)
+witness_call(struct controller *c, int32_t broker_id, struct registered as)
 {
 	struct witness *w = witness_find(c, broker_id);
 
@@ -123,6 +134,8 @@ witness_call(struct controller *c, int32_t broker_id)
 		return;
 	}
 	w->hurry = true;
+	/* A host that went silently and came back leaves its old line open. */
+	w->renew = w->epoch != 0 && is_another(w, as);
 	task_wake_ref(w->task);
 }
 
@@ -262,6 +275,7 @@ witness_read(struct task *t)
 {
 	struct witness *w = witness_of(t);
 
+	w->renew = false;
 	zk_batch_free(&w->batch);
 	w->batch = zk_batch_new(w->controller->setup.zk);
 	w->op = zk_batch_get(w->batch, znode_broker_path(
@@ -346,12 +360,14 @@ witness_found(struct task *t)
 		witness_say_alive(w);
 		return (witness_pause(t, PAUSE_ABSENT_NS));
 	}
-	if (read->stat.czxid != w->epoch) {
+	if (read->stat.czxid != w->epoch || read->stat.mzxid != w->mzxid) {
+		/* Other listeners, perhaps: none of them was reached. */
 		w->held = false;
 		witness_say_alive(w);
 	}
 	w->epoch = read->stat.czxid;
 	w->owner = read->stat.ephemeral_owner;
+	w->mzxid = read->stat.mzxid;
 	return (w->held ? probe_begin(t) : line_begin(t));
 }
 
@@ -364,6 +380,11 @@ witness_line(struct task *t)
 	int64_t now_ns = loop_now_ns(task_loop(t));
 
 	waitq_join(peer_changed(w->line), &w->line_link, t);
+	if (w->renew) {
+		peer_free(&w->line);
+		w->up = w->hurry = w->renew = false;
+		return (task_next(t, witness_read));
+	}
 	if (peer_connected(w->line)) {
 		if (!w->up) {
 			w->up_ns = now_ns;

@@ -105,7 +105,8 @@ void fabric_cut(struct fabric *fabric, const char *a, const char *b,
  * attempts are refused. */
 void fabric_refuse(struct fabric *fabric, const char *a, const char *b,
     bool cut);
-/* The process died: connections are reset, new ones refused. */
+/* The process died: connections are reset, new ones refused; behind a cut the
+ * other end hears nothing. */
 void fabric_kill(struct fabric *fabric, const char *name);
 void fabric_revive(struct fabric *fabric, const char *name);
 

@@ -646,7 +646,13 @@ fabric_kill(struct fabric *fabric, const char *name)
 		struct memory_socket *s = list_entry(element,
 		    struct memory_socket, link);
 
-		if (s->host == host && s->state == MEMORY_CONNECTED)
+		if (s->host != host || s->state != MEMORY_CONNECTED)
+			continue;
+		/* Behind a cut the other end is not told. */
+		if (s->other != NULL &&
+		    link_cut(fabric, host, s->other->host))
+			socket_fail(s, ECONNRESET);
+		else
 			socket_reset(s);
 	}
 }

@@ -642,6 +642,36 @@ script_half_cut(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* A host goes silently and comes back; what dies then is its new process. */
+static void
+script_back(struct replay *r)
+{
+	int active, id;
+
+	make_cluster(r);
+	active = replay_active(r);
+	id = some_plane(r, active);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", id, active);
+	replay_run(r, 1000);
+	silence(r, active, id, true);
+	replay_kill(r, id);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, id, false);
+	silence(r, active, id, false);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+	lead_again(r, id, active);
+	replay_kill(r, id);
+	replay_run(r, SOON_MS);
+	if (!is_registered(r, id))
+		replay_fault(r, "b%d's session is over", id);
+	must_lead(r, id, false);
+	replay_run(r, SETTLE_MS);
+	replay_start(r, id);
+	replay_run(r, SETTLE_MS);
+}
+
 /* --- 4: a successor is elected meanwhile ---------------------------------- */
 
 struct late_oust {
@@ -819,6 +849,9 @@ const struct script death_scripts[] = {
 	{ "seat-comeback", script_comeback, 0,
 	    "barnabas.evidence.brokers.enable=false\n" },
 	{ "half-cut", script_half_cut },
+	{ "evidence-back", script_back, 0,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n" },
 	{ "successor", script_successor },
 	{ "evidence-loading", script_loading, 0,
 	    "auto.leader.rebalance.enable=false\n", 5 },
