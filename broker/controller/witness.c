@@ -55,6 +55,8 @@ struct witness {
 	struct znode_broker node;
 	struct zk_batch *batch;
 	struct zk_op *op;
+	/* Kept as long as the registration is what it is, so that each has one
+	 * look-up of its name under way at most. */
 	struct peer *line;
 	struct waitq_link line_link;
 	bool up;          /* the line is */
@@ -139,13 +141,14 @@ witness_call(struct controller *c, int32_t broker_id, struct registered as)
 	task_wake_ref(w->task);
 }
 
+/* Other listeners are tried from now on. */
 static void
-probes_end(struct witness *w)
+peers_end(struct witness *w)
 {
-	while (w->probe_count > 0) {
-		w->probe_count--;
-		peer_free(&w->probes[w->probe_count]);
-	}
+	peer_free(&w->line);
+	w->up = false;
+	for (size_t i = 0; i < PROBES_MAX; i++)
+		peer_free(&w->probes[i]);
 }
 
 static void
@@ -155,8 +158,7 @@ witness_free(struct witness *w)
 
 	if (task != NULL)
 		task_cancel(task);
-	probes_end(w);
-	peer_free(&w->line);
+	peers_end(w);
 	zk_batch_free(&w->batch);
 	list_remove(&w->link);
 	mem_free(w);
@@ -320,7 +322,10 @@ line_begin(struct task *t)
 		if (endpoint->host == NULL ||
 		    strcmp(endpoint->listener, setup->listener) != 0)
 			continue;
-		w->line = witness_peer(w, endpoint, setup->tls);
+		if (w->line == NULL)
+			w->line = witness_peer(w, endpoint, setup->tls);
+		else
+			peer_connect(w->line);
 		return (task_next(t, witness_line));
 	}
 	return (witness_pause(t, PAUSE_ABSENT_NS));
@@ -331,17 +336,23 @@ static enum verdict
 probe_begin(struct task *t)
 {
 	struct witness *w = witness_of(t);
+	const struct znode_broker *node = &w->node;
 
-	if (w->node.endpoint_count == 0 || w->node.endpoint_count > PROBES_MAX)
+	if (node->endpoint_count == 0 || node->endpoint_count > PROBES_MAX)
 		return (line_begin(t));
-	for (size_t i = 0; i < w->node.endpoint_count; i++) {
-		const struct znode_endpoint *endpoint = &w->node.endpoints[i];
-
-		if (endpoint->host == NULL) {
-			probes_end(w);
+	for (size_t i = 0; i < node->endpoint_count; i++)
+		if (node->endpoints[i].host == NULL)
 			return (line_begin(t));
-		}
-		w->probes[w->probe_count++] = witness_peer(w, endpoint, NULL);
+	w->probe_count = node->endpoint_count;
+	for (size_t i = 0; i < w->probe_count; i++) {
+		/* One that was open says nothing of now. */
+		if (w->probes[i] != NULL && peer_connected(w->probes[i]))
+			peer_free(&w->probes[i]);
+		if (w->probes[i] == NULL)
+			w->probes[i] = witness_peer(w, &node->endpoints[i],
+			    NULL);
+		else
+			peer_connect(w->probes[i]);
 	}
 	return (task_next(t, witness_probe));
 }
@@ -356,12 +367,15 @@ witness_found(struct task *t)
 		return (STEP_WAIT);
 	if (read->rc != ZK_OK || !znode_broker_decode(read->answer,
 		zk_batch_arena(w->batch), &w->node)) {
-		w->epoch = w->owner = 0;
+		w->epoch = w->owner = w->mzxid = 0;
+		w->held = false;
+		peers_end(w);
 		witness_say_alive(w);
 		return (witness_pause(t, PAUSE_ABSENT_NS));
 	}
 	if (read->stat.czxid != w->epoch || read->stat.mzxid != w->mzxid) {
 		/* Other listeners, perhaps: none of them was reached. */
+		peers_end(w);
 		w->held = false;
 		witness_say_alive(w);
 	}
@@ -381,8 +395,8 @@ witness_line(struct task *t)
 
 	waitq_join(peer_changed(w->line), &w->line_link, t);
 	if (w->renew) {
-		peer_free(&w->line);
-		w->up = w->hurry = w->renew = false;
+		peers_end(w);
+		w->hurry = w->renew = false;
 		return (task_next(t, witness_read));
 	}
 	if (peer_connected(w->line)) {
@@ -400,10 +414,8 @@ witness_line(struct task *t)
 		witness_say_alive(w);
 		return (STEP_WAIT);
 	}
-	/* Not a word yet of the first attempt. */
-	if (peer_last_error(w->line) == PEER_OK)
+	if (peer_connecting(w->line))
 		return (STEP_WAIT);
-	peer_free(&w->line);
 	if (w->up && now_ns - w->up_ns >= CALM_NS)
 		w->pause_ns = 0;
 	w->up = w->hurry = false;
@@ -422,22 +434,22 @@ witness_probe(struct task *t)
 	bool open = false, waits = false, refused = true;
 
 	for (size_t i = 0; i < w->probe_count; i++) {
-		enum peer_error error;
+		struct peer *probe = w->probes[i];
 
-		waitq_join(peer_changed(w->probes[i]), &w->probe_links[i], t);
-		error = peer_last_error(w->probes[i]);
-		open = open || peer_connected(w->probes[i]);
-		waits = waits || error == PEER_OK;
-		refused = refused && error == PEER_REFUSED;
+		waitq_join(peer_changed(probe), &w->probe_links[i], t);
+		open = open || peer_connected(probe);
+		waits = waits || peer_connecting(probe);
+		refused = refused && peer_last_error(probe) == PEER_REFUSED;
 	}
+	if (!open && waits)
+		return (STEP_WAIT);
 	if (open) {
-		probes_end(w);
+		for (size_t i = 0; i < w->probe_count; i++)
+			if (peer_connected(w->probes[i]))
+				peer_free(&w->probes[i]);
 		witness_say_alive(w);
 		return (line_begin(t));
 	}
-	if (waits)
-		return (STEP_WAIT);
-	probes_end(w);
 	if (refused)
 		witness_say_dead(w);
 	w->hurry = false;

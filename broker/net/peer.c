@@ -198,6 +198,13 @@ peer_connected(const struct peer *peer)
 	return (peer->state == PEER_READY);
 }
 
+bool
+peer_connecting(const struct peer *peer)
+{
+	return (peer->connect_asked || (peer->state != PEER_IDLE &&
+	    peer->state != PEER_READY));
+}
+
 const char *
 peer_why(const struct peer *peer)
 {

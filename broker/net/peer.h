@@ -89,6 +89,8 @@ void peer_call_fini(struct peer_call *call);
 /* How the last attempt to connect ended; PEER_OK while connected. */
 enum peer_error peer_last_error(const struct peer *peer);
 bool peer_connected(const struct peer *peer);
+/* An attempt is under way: the last error is an earlier one's. */
+bool peer_connecting(const struct peer *peer);
 /* Why the last TLS handshake failed; "": none did. */
 const char *peer_why(const struct peer *peer);
 /* Woken when the link comes or goes. */

@@ -263,6 +263,13 @@ test_refused_and_back(void)
 	world_run(&w, 50);
 	CU_ASSERT_FALSE(peer_connected(w.peer));
 	CU_ASSERT_EQUAL(peer_last_error(w.peer), PEER_RESET);
+	/* Under way again, the word of the attempt before is an old one. */
+	CU_ASSERT_FALSE(peer_connecting(w.peer));
+	peer_connect(w.peer);
+	CU_ASSERT(peer_connecting(w.peer));
+	world_run(&w, 50);
+	CU_ASSERT_FALSE(peer_connecting(w.peer));
+	CU_ASSERT_EQUAL(peer_last_error(w.peer), PEER_REFUSED);
 	world_fini(&w);
 }
 
