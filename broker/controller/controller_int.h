@@ -211,6 +211,7 @@ struct live_broker {
 	struct znode_broker node;
 	bool shutting_down;
 	bool suspect;  /* suspects.c */
+	bool doubted;  /* said: the evidence does not count */
 	uint64_t suspicion; /* which one of the controller's that was */
 	uint64_t proved;    /* the last one after which it answered */
 	size_t preferred; /* balance.c: partitions that it is to lead */

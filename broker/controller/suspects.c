@@ -66,12 +66,31 @@ is_due(const struct controller *c, const struct live_broker *broker,
 	return (!broker->shutting_down || leads_something(c, broker->id));
 }
 
+/* Said once a registration. */
+static void
+say_doubts(struct controller *c, int64_t now_ns)
+{
+	for (size_t i = 0; i < c->context.broker_count; i++) {
+		struct live_broker *broker = c->context.brokers[i];
+
+		if (broker->doubted || !is_due(c, broker, now_ns))
+			continue;
+		diag_warn(c->setup.diag, controller, "broker=%d is dead by "
+		    "evidence that does not count: less than half of the "
+		    "others are reached; the end of its session decides",
+		    (int)broker->id);
+		broker->doubted = true;
+	}
+}
+
 bool
 suspects_mark(struct controller *c)
 {
 	int64_t now_ns = loop_now_ns(c->setup.loop);
 	bool corroborated = is_corroborated(c), any = false;
 
+	if (!corroborated)
+		say_doubts(c, now_ns);
 	for (size_t i = 0; corroborated && i < c->context.broker_count; i++) {
 		struct live_broker *broker = c->context.brokers[i];
 
