@@ -248,14 +248,36 @@ following_take(struct following *f,
 
 /* --- on workers ----------------------------------------------------------- */
 
+/* Offsets that were committed and are cut all the same: the leader was elected
+ * without being in sync, or has lost what it had. */
+static void
+following_count_lost(struct following *f, int64_t high_watermark)
+{
+	struct replicas *replicas = f->replica->replicas;
+
+	metrics_add(replicas->setup.metrics, METRIC_LOST_RECORDS,
+	    high_watermark - f->step.offset);
+	diag_error(replicas->setup.diag, replica,
+	    "partition=%s/%d leader=%d epoch=%d lost from=%lld to=%lld: they "
+	    "were committed, and the leader does not have them, as after an "
+	    "unclean election", f->replica->topic, (int)f->replica->partition,
+	    (int)f->fetcher->leader, (int)f->leader_epoch,
+	    (long long)f->step.offset, (long long)high_watermark - 1);
+}
+
 /* `lock` is held. What was fetched belongs behind the cut. */
 static enum error
 following_cut_locked(struct following *f, struct log *log)
 {
-	enum error error = f->job == JOB_CUT ?
-	    log_truncate_to(log, f->step.offset) :
-	    log_truncate_fully(log, f->step.offset);
+	struct replica_view before;
+	enum error error;
 
+	replica_view(f->replica, &before);
+	error = f->job == JOB_CUT ? log_truncate_to(log, f->step.offset) :
+				    log_truncate_fully(log, f->step.offset);
+	if (error == ERR_NONE && f->job == JOB_CUT &&
+	    f->step.offset < before.high_watermark)
+		following_count_lost(f, before.high_watermark);
 	/* One that failed may have cut all the same. */
 	replica_followed(f->replica, -1);
 	if (error == ERR_NONE && f->copy != NULL) {
