@@ -584,6 +584,7 @@ log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 
 	log->epochs_differ = !written;
 	log->epochs_below &= !written;
+	log->epochs_later = false;
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
@@ -642,10 +643,12 @@ static enum error
 assign_later(struct log *log, struct epochs *epochs, int32_t leader_epoch,
     int64_t start_offset)
 {
+	const bool alone = !log->epochs_differ || log->epochs_later;
+
 	(void)leader_epoch;
-	(void)start_offset;
 	log_epochs_changed(log);
 	log_show_epochs(log, epochs, false);
+	log->epochs_later = alone && start_offset == log_end_offset(log);
 	return (ERR_NONE);
 }
 
