@@ -11,6 +11,7 @@
  * Options, files, the order of steps and the words are those of Kafka 3.9's
  * kafka-reassign-partitions.sh (ReassignPartitionsCommand).
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -126,6 +127,17 @@ reassign_say(struct reassign *r, const char *format, ...)
 	vfprintf(r->tool->out, format, arguments);
 	va_end(arguments);
 	fflush(r->tool->out);
+}
+
+int
+reassign_told(struct reassign *r)
+{
+	if (args_json(r->args))
+		tool_print(r->tool, &r->text);
+	if (fflush(r->tool->out) != 0 || ferror(r->tool->out))
+		return (tool_fail(r->tool, "nothing is changed: what stands "
+		    "now cannot be written: %s", strerror(errno)));
+	return (TOOL_OK);
 }
 
 /* What was done is told also where a later step failed. */

@@ -219,6 +219,9 @@ int reassign_dirs_move(struct reassign *r, struct reassign_dirs *dirs);
 /* A line of text; none with --output json. */
 void reassign_say(struct reassign *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What was said stands where it belongs, with --output json too: before the
+ * first change. */
+int reassign_told(struct reassign *r);
 /* Reads --reassignment-json-file. */
 int reassign_read(struct reassign *r, struct reassign_wanted *out);
 

@@ -246,8 +246,10 @@ broker_move(struct reassign *r, struct reassign_dir *dirs, size_t count)
 	}
 }
 
+/* `why`: "Timed out before", as Kafka's tool says it. */
 static int
-dirs_late(const struct reassign *r, const struct reassign_dirs *dirs)
+dirs_not_begun(const struct reassign *r, const struct reassign_dirs *dirs,
+    const char *why)
 {
 	struct buffer names = BUFFER_EMPTY;
 	size_t count = 0;
@@ -258,9 +260,10 @@ dirs_late(const struct reassign *r, const struct reassign_dirs *dirs)
 			    count++ == 0 ? "" : ",",
 			    SLICE_ARGS(dirs->items[i].topic),
 			    dirs->items[i].partition, dirs->items[i].broker);
-	tool_fail(r->tool,
-	    "Timed out before log directory move%s could be started for: %s",
-	    count == 1 ? "" : "s", buffer_text(&names));
+	if (count > 0)
+		tool_fail(r->tool,
+		    "%s log directory move%s could be started for: %s", why,
+		    count == 1 ? "" : "s", buffer_text(&names));
 	buffer_fini(&names);
 	return (TOOL_FAILED);
 }
@@ -274,16 +277,20 @@ dirs_begun(const struct reassign_dirs *dirs)
 	return (true);
 }
 
+/* All brokers are asked, also where one refuses. */
 static int
 dirs_round(struct reassign *r, struct reassign_dirs *dirs)
 {
 	int status = TOOL_OK;
 	size_t same;
 
-	for (size_t at = 0; status == TOOL_OK && at < dirs->count;
-	     at += same) {
+	for (size_t at = 0; at < dirs->count; at += same) {
+		int one;
+
 		same = same_broker(&dirs->items[at], dirs->count - at);
-		status = broker_move(r, &dirs->items[at], same);
+		one = broker_move(r, &dirs->items[at], same);
+		if (one != TOOL_OK)
+			status = one;
 	}
 	return (status);
 }
@@ -299,11 +306,12 @@ reassign_dirs_move(struct reassign *r, struct reassign_dirs *dirs)
 		int pauses = round < ROUNDS_QUICK ? 1 : PAUSES_SLOW;
 
 		if (dirs_round(r, dirs) != TOOL_OK)
-			return (TOOL_FAILED);
+			return (dirs_not_begun(r, dirs,
+			    "A move was refused; no"));
 		if (dirs_begun(dirs))
 			return (TOOL_OK);
 		if (clock_mono_ms(clock) >= limit_ms)
-			return (dirs_late(r, dirs));
+			return (dirs_not_begun(r, dirs, "Timed out before"));
 		for (; pauses > 0 && clock_mono_ms(clock) < limit_ms;
 		     pauses--) {
 			client_begin(r->client);

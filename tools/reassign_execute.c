@@ -266,7 +266,9 @@ reassign_execute(struct reassign *r)
 	reassign_say(r, "\n\nSave this to use as the --reassignment-json-file "
 			"option during rollback\n");
 	reassign_json_parts(&r->json, "current", &before.now);
-	status = execute_throttle(r, &wanted, &before);
+	status = reassign_told(r);
+	if (status == TOOL_OK)
+		status = execute_throttle(r, &wanted, &before);
 	if (status == TOOL_OK)
 		status = execute_begin(r, &wanted.parts);
 	if (status == TOOL_OK && wanted.dirs.count != 0) {

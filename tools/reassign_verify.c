@@ -37,11 +37,13 @@ verify_look(struct reassign *r, struct reassign_wanted *wanted,
 	return (status);
 }
 
+/* What is in no directory that works may go on when one does. */
 static bool
 dirs_moving(const struct reassign_dirs *dirs)
 {
 	for (size_t i = 0; i < dirs->count; i++)
-		if (reassign_dir_moving(&dirs->items[i]))
+		if (dirs->items[i].current.data == NULL ||
+		    reassign_dir_moving(&dirs->items[i]))
 			return (true);
 	return (false);
 }

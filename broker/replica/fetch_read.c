@@ -279,10 +279,14 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 
 	part->tells_aborted = false;
 	replica_look(part->replica, &sight);
-	/* Who leads now may choose another. */
-	if (!sight.view.leads)
-		part->preferred_read_replica = -1;
 	part->error = fetch_check(f, part, &sight, log);
+	/* Who leads now may choose another. Nobody has looked whether it could
+	 * be read here, where it might wait for a disk. */
+	if (!sight.view.leads && part->preferred_read_replica >= 0) {
+		part->preferred_read_replica = -1;
+		if (part->error == ERR_NONE)
+			part->error = ERR_NOT_LEADER_OR_FOLLOWER;
+	}
 	if (part->error == ERR_NONE && part->preferred_read_replica < 0)
 		part->error = fetch_read_here(f, part, &sight, limit,
 		    at_least_one);

@@ -27,7 +27,8 @@ following_holds(const struct following *f)
 
 /* --- what came back from a worker ----------------------------------------- */
 
-/* Nothing failed: they go on as soon as there is room. */
+/* Nothing failed: they go on as soon as half of the room is free again, and not
+ * with each copy that goes, or most of what is fetched would find none. */
 static void
 following_wait_for_room(struct following *f)
 {
@@ -39,8 +40,11 @@ static void
 fetcher_has_room(struct fetcher *fetcher)
 {
 	const int64_t now_ns = loop_now_ns(fetcher->loop);
+	const struct replica_options *options =
+	    fetcher->fetchers->replicas->setup.options;
 
-	if (!fetcher->crowded)
+	if (!fetcher->crowded || fetcher->copied_bytes >
+	    (size_t)options->fetch_response_max_bytes / 2)
 		return;
 	fetcher->crowded = false;
 	HASH_EACH(node, &fetcher->table) {
@@ -59,7 +63,8 @@ following_back(struct following *f)
 	struct fetchers *fetchers = f->fetcher->fetchers;
 
 	f->fetcher->copied_bytes -= f->copy_bytes;
-	fetcher_has_room(f->fetcher);
+	if (f->copy_bytes > 0)
+		fetcher_has_room(f->fetcher);
 	mem_free(f->copy);
 	f->copy = NULL;
 	f->copy_bytes = 0;
@@ -248,14 +253,41 @@ following_take(struct following *f,
 
 /* --- on workers ----------------------------------------------------------- */
 
+/* Offsets that were committed and are cut all the same: the leader was elected
+ * without being in sync, or has lost what it had. */
+static void
+following_count_lost(struct following *f, int64_t from,
+    int64_t high_watermark)
+{
+	struct replicas *replicas = f->replica->replicas;
+
+	metrics_add(replicas->setup.metrics, METRIC_LOST_RECORDS,
+	    high_watermark - from);
+	diag_error(replicas->setup.diag, replica,
+	    "partition=%s/%d leader=%d epoch=%d lost from=%lld to=%lld: they "
+	    "were committed, and the leader does not have them, as after an "
+	    "unclean election", f->replica->topic, (int)f->replica->partition,
+	    (int)f->fetcher->leader, (int)f->leader_epoch,
+	    (long long)from, (long long)high_watermark - 1);
+}
+
 /* `lock` is held. What was fetched belongs behind the cut. */
 static enum error
 following_cut_locked(struct following *f, struct log *log)
 {
-	enum error error = f->job == JOB_CUT ?
-	    log_truncate_to(log, f->step.offset) :
-	    log_truncate_fully(log, f->step.offset);
+	struct replica_view before;
+	enum error error;
+	int64_t from;
 
+	replica_view(f->replica, &before);
+	error = f->job == JOB_CUT ? log_truncate_to(log, f->step.offset) :
+				    log_truncate_fully(log, f->step.offset);
+	/* Retention took what lies before the start; what failed half-way has
+	 * cut some. */
+	from = log_end_offset(log) > before.log_start_offset ?
+	    log_end_offset(log) : before.log_start_offset;
+	if (f->job == JOB_CUT && from < before.high_watermark)
+		following_count_lost(f, from, before.high_watermark);
 	/* One that failed may have cut all the same. */
 	replica_followed(f->replica, -1);
 	if (error == ERR_NONE && f->copy != NULL) {

@@ -243,6 +243,20 @@ build_following(struct building *b, struct following *f)
 	build_partition(b, f);
 }
 
+/* No more than may be copied, should all of it be for workers; but some. */
+static int32_t
+fetcher_room(const struct fetcher *fetcher,
+    const struct replica_options *options)
+{
+	const int32_t all = options->fetch_response_max_bytes;
+	const int32_t left = fetcher->copied_bytes < (size_t)all ?
+	    all - (int32_t)fetcher->copied_bytes : 0;
+	const int32_t least = options->fetch_max_bytes < all ?
+	    options->fetch_max_bytes : all;
+
+	return (left > least ? left : least);
+}
+
 static void
 build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
 {
@@ -259,7 +273,7 @@ build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
 	}
 	r->max_wait_ms = setup->options->fetch_wait_max_ms;
 	r->min_bytes = setup->options->fetch_min_bytes;
-	r->max_bytes = setup->options->fetch_response_max_bytes;
+	r->max_bytes = fetcher_room(fetcher, setup->options);
 	r->session_id = fetcher->session_id;
 	r->session_epoch = fetcher->session_epoch;
 }

@@ -310,6 +310,7 @@ again_done(struct work *work)
 	struct orders_again *again = container_of(work, struct orders_again,
 	    work);
 
+	waitq_wake(&container_of(again, struct replicas, again)->led);
 	if (again_count(again) > 0) {
 		again_arm(again);
 		return;

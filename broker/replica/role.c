@@ -411,6 +411,7 @@ replica_lead(struct replica *replica, const struct role *role)
 	bool led = replica->leads &&
 	    role->leader_epoch == replica->leader_epoch + 1;
 	struct isr isr, before;
+	enum error error;
 
 	if (!isr_assign(&isr, role->replicas, role->replica_count, role->isr,
 		role->isr_count, replicas->setup.broker_id))
@@ -419,8 +420,11 @@ replica_lead(struct replica *replica, const struct role *role)
 		replicas->follow->end(replicas->follow_arg, replica);
 	role_know_high_watermark(replica, log);
 	/* On disk before the first batch that carries the epoch. */
-	if (log_assign_epoch(log, role->leader_epoch, log_end_offset(log)) !=
-	    ERR_NONE) {
+	error = led ? log_assign_epoch_later(log, role->leader_epoch,
+			  log_end_offset(log)) :
+		      log_assign_epoch(log, role->leader_epoch,
+			  log_end_offset(log));
+	if (error != ERR_NONE) {
 		isr_fini(&isr);
 		if (!log_failed(log))
 			return (ORDER_WAITS);

@@ -285,8 +285,10 @@ log_close_clean(struct log *log)
 		segment_truncate(active, active->size) == 0) &&
 	    segment_write_indexes(active, true) == 0 &&
 	    snapshot_close(log);
-	/* A start that moved up has not written its epochs yet. */
-	if (good && (log->epochs_differ || log->epochs_below))
+	/* A start that moved up has not written its epochs yet. A load cuts off
+	 * an epoch that has no records. */
+	if (good && ((log->epochs_differ && !log->epochs_later) ||
+			log->epochs_below))
 		good = log_set_epochs(log, &epochs);
 	else
 		epochs_fini(&epochs);

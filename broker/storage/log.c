@@ -584,6 +584,7 @@ log_show_epochs(struct log *log, const struct epochs *epochs, bool written)
 
 	log->epochs_differ = !written;
 	log->epochs_below &= !written;
+	log->epochs_later = false;
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = *epochs;
@@ -622,8 +623,38 @@ log_set_epochs_soon(struct log *log, struct epochs *epochs)
 	return (true);
 }
 
-enum error
-log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
+/* With the entry added; takes `epochs`. [writer] */
+typedef enum error assign_epochs(struct log *log, struct epochs *epochs,
+    int32_t leader_epoch, int64_t start_offset);
+
+static enum error
+assign_now(struct log *log, struct epochs *epochs, int32_t leader_epoch,
+    int64_t start_offset)
+{
+	if (log_epochs_in_file(log, leader_epoch, start_offset) &&
+	    file_sync_directory(log->storage->files, log->path) == 0)
+		log_show_epochs(log, epochs, true);
+	else if (!log_set_epochs_soon(log, epochs))
+		return (log_fail(log, "could not write leader epochs"));
+	return (ERR_NONE);
+}
+
+static enum error
+assign_later(struct log *log, struct epochs *epochs, int32_t leader_epoch,
+    int64_t start_offset)
+{
+	const bool alone = !log->epochs_differ || log->epochs_later;
+
+	(void)leader_epoch;
+	log_epochs_changed(log);
+	log_show_epochs(log, epochs, false);
+	log->epochs_later = alone && start_offset == log_end_offset(log);
+	return (ERR_NONE);
+}
+
+static enum error
+assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset,
+    assign_epochs *assign)
 {
 	enum error error;
 	struct epochs epochs;
@@ -637,12 +668,21 @@ log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
 	    epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
-		if (log_epochs_in_file(log, leader_epoch, start_offset) &&
-		    file_sync_directory(log->storage->files, log->path) == 0)
-			log_show_epochs(log, &epochs, true);
-		else if (!log_set_epochs_soon(log, &epochs))
-			error = log_fail(log, "could not write leader epochs");
+		error = assign(log, &epochs, leader_epoch, start_offset);
 	}
 	lock_release(&log->writer);
 	return (error);
+}
+
+enum error
+log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
+{
+	return (assign_epoch(log, leader_epoch, start_offset, assign_now));
+}
+
+enum error
+log_assign_epoch_later(struct log *log, int32_t leader_epoch,
+    int64_t start_offset)
+{
+	return (assign_epoch(log, leader_epoch, start_offset, assign_later));
 }

@@ -423,6 +423,12 @@ int32_t log_latest_epoch(const struct log *log);
  * calls it when it begins. [worker, append] */
 enum error log_assign_epoch(struct log *log, int32_t leader_epoch,
     int64_t start_offset);
+/* The same for who leads already, without a wait for the disk: the first append
+ * in that epoch waits (log_append_syncs()).  When brokers die many partitions
+ * get an epoch at once, in which few get records soon.  Gone with the process
+ * that had no such append. */
+enum error log_assign_epoch_later(struct log *log, int32_t leader_epoch,
+    int64_t start_offset);
 struct log_epoch_end {
 	int32_t leader_epoch; /* -1: unknown */
 	int64_t end_offset;   /* -1: unknown */

@@ -216,6 +216,8 @@ struct log {
 	 * (Anyone may look whether it is so: log_append_syncs().) */
 	atomic_bool epochs_differ;
 	bool epochs_below;
+	/* They differ by an epoch alone in which nothing was appended. */
+	bool epochs_later;
 	/* All that the file has too much, cut off by the load, for nothing was
 	 * ever appended in that epoch; of epoch -1: nothing, or more. */
 	struct epoch_entry epochs_cut;

@@ -95,7 +95,7 @@ def test_that_cannot_be_read(given):
     (None, {"ssl.keystore.password": "secret"}),
     ({"no.such.option": "9"}, None),
     ({"advertised.listeners": "PLAINTEXT://a:1"}, None),
-    (None, {"follower.replication.throttled.rate": "1000"}),
+    (None, {"log.preallocate": "true"}),
     (None, {"listener.name.other.ssl.keystore.password": "secret"}),
     # as the file has it, too
     (None, {"broker.rack": "there"}),

@@ -162,6 +162,8 @@ def test_old_leader_truncates(make_brokers):
     harness.wait_until(lambda: same_logs(brokers, "t"),
                        what="the old leader has followed")
     assert "truncated from" in leader.log()
+    # nothing of that was committed
+    assert leader.metric("barnabas_replica_lost_records_total") == 0
     assert numbers(follower, "t") == kept
 
 
@@ -208,6 +210,32 @@ def test_min_insync_replicas(make_brokers):
     fill(leader, "t", 7, 3)
     assert numbers(leader, "t") == list(range(10))
     assert same_logs(brokers, "t")
+
+
+def test_unclean_election_is_counted(make_brokers):
+    """What it gave up was committed: whoever cuts it off says so."""
+    brokers = make_brokers(2)
+    leader, (follower,) = make_topic(
+        brokers, "t", unclean_leader_election_enable="true")
+    fill(leader, "t", 0, 10)
+    follower.kill()
+    in_sync(leader, "t", [leader.broker_id])
+    fill(leader, "t", 10, 7)
+    leader.stop()  # its high watermark is on disk then
+    follower.start()
+    harness.wait_until(
+        lambda: state(follower, "t")["leader"] == follower.broker_id,
+        what="who was not in sync leads")
+    harness.wait_topic(follower, "t")
+    fill(follower, "t", 100, 3)
+    leader.start()
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="the old leader has what there is")
+    assert numbers(follower, "t") == [*range(10), *range(100, 103)]
+    lost = "barnabas_replica_lost_records_total"
+    assert [b.metric(lost) for b in (leader, follower)] == [7, 0]
+    assert f"leader={follower.broker_id}" in leader.log().split(
+        "lost from=10 to=16")[0].rpartition("partition=t/0 ")[2]
 
 
 def delete_records(broker, topic, offset, timeout_ms=10000):

@@ -5,6 +5,7 @@ says of the same is in tests/interop/test_tools_reassign.py."""
 
 import itertools
 import json
+import subprocess
 
 import pytest
 
@@ -303,11 +304,40 @@ def test_directories(cluster, name, file_of):
         file_of(wanted(name, (0, 2), dirs=[["/no/such", disk(2, 0)]])),
         check=False)
     assert done.returncode == 1
-    assert f"Failed to alter dir for {name}-0-0: LOG_DIR_NOT_FOUND" in (
-        done.stderr.decode())
+    said = done.stderr.decode()
+    assert f"Failed to alter dir for {name}-0-0: LOG_DIR_NOT_FOUND" in said
+    assert f"move could be started for: {name}-0-0\n" in said
     told = json.loads(done.stdout)
     assert told["started"] is True
-    assert [r["begun"] for r in told["replicas"]] == [False, False]
+    # One broker's refusal is not the other's.
+    assert [r["begun"] for r in told["replicas"]] == [False, True]
+
+
+def test_directory_of_nobody(cluster, name, file_of):
+    """A replica that is in no directory may still come there: what throttles it
+    stays, as with Kafka's tool."""
+    make(cluster, name, (0,))
+    path = file_of(wanted(name, (0, 2), dirs=[
+        ["any", str(cluster[2].folder / "disk-1")]]))
+    said = text(cluster, "--verify", "--reassignment-json-file", path)
+    assert f"{name}-0 is not found in any live log dir on broker 2" in said
+    assert "Clearing" not in said
+
+
+def test_nothing_to_say_it_to(cluster, name, file_of):
+    """Who cannot write what stands now changes nothing."""
+    make(cluster, name, (0,))
+    path = file_of(wanted(name, (1,)))
+    for more in ([], ["--output", "json"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [harness.TOOL, "reassign-partitions", "--bootstrap-server",
+                 cluster[0].address, "--execute", "--reassignment-json-file",
+                 path, *more], stdout=full, stderr=subprocess.PIPE,
+                check=False)
+        assert done.returncode == 1
+        assert b"nothing is changed" in done.stderr, done.stderr
+    wait_replicas(cluster, name, (0,))
 
 
 def test_directory_of_the_silent(cluster, name, file_of, tmp_path):

@@ -796,6 +796,50 @@ test_disk_slow_once(void)
 	replica_rig_fini(&rig);
 }
 
+/* Who leads already waits for no disk to lead in another epoch, which is known
+ * at once; the first append of that epoch does. */
+static void
+test_goes_on_leading(void)
+{
+	struct rig_order order = { .epoch = 6, .partition_epoch = 1 };
+	struct replica_rig rig;
+	struct replica *replica;
+	struct log_epoch_end end;
+	size_t syncs;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 2, 10), ERR_NONE);
+	replica = replicas_find(rig.replicas, slice_of_text(RIG_TOPIC), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(replica);
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_view(&rig).leader_epoch, 6);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC), syncs);
+	end = log_epoch_end(replica_log(replica), 6);
+	CU_ASSERT_EQUAL(end.leader_epoch, 6);
+	CU_ASSERT_EQUAL(end.end_offset, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT(files_faulty_calls(rig.files, FILE_CALL_SYNC) > syncs);
+	syncs = files_faulty_calls(rig.files, FILE_CALL_SYNC);
+	CU_ASSERT_EQUAL(rig_produce_one(&rig, 1, 1, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(files_faulty_calls(rig.files, FILE_CALL_SYNC), syncs);
+	replica_unref(replica);
+	/* On the disk, as it has records. */
+	replica_rig_restart(&rig);
+	order = (struct rig_order){ .epoch = 7, .old = true,
+		.partition_epoch = 2 };
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	replica = replicas_find(rig.replicas, slice_of_text(RIG_TOPIC), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(replica);
+	end = log_epoch_end(replica_log(replica), 6);
+	CU_ASSERT_EQUAL(end.end_offset, 4);
+	end = log_epoch_end(replica_log(replica), 5);
+	CU_ASSERT_EQUAL(end.end_offset, 2);
+	replica_unref(replica);
+	replica_rig_fini(&rig);
+}
+
 static void
 test_metrics_page(void)
 {
@@ -905,6 +949,7 @@ static const struct unit_test tests[] = {
 	{ "a disk fails", test_disk_fails },
 	{ "a disk is slow", test_disk_slow },
 	{ "a disk was slow once", test_disk_slow_once },
+	{ "goes on leading", test_goes_on_leading },
 	{ "metrics", test_metrics_page },
 };
 
