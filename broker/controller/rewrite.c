@@ -220,6 +220,34 @@ elect(const struct partition_view *view, enum election_kind kind,
 	    p->wish == WISH_UNCLEAN));
 }
 
+/* Where nobody of the ISR lives but who is suspected: who leads, or else the
+ * first one who does not stop.  It has everything, and may live yet: with no
+ * leader at all the ISR would keep those whose sessions ended, and the first of
+ * them to come back would lead, perhaps without its last records.  Kafka, who
+ * has no evidence, elects it.  -1: there is none. */
+static int32_t
+suspect_to_lead(const struct partition_view *view)
+{
+	const struct partition *p = view->partition;
+	int32_t first = -1;
+
+	for (int32_t i = 0; i < p->now.isr_count; i++) {
+		int32_t broker = p->now.isr[i];
+		const struct live_broker *live =
+		    context_broker(&view->controller->context, broker);
+
+		if (!is_suspect(view, broker) ||
+		    !replica_registered(view->controller, p, broker))
+			continue;
+		if (broker == p->now.leader)
+			return (broker);
+		if (first < 0 && !live->shutting_down &&
+		    !partition_leaves(p, broker))
+			first = broker;
+	}
+	return (first);
+}
+
 /* Who is to lead: the one who does, as long as it can and stays, or is only
  * suspected and nobody else can. */
 static struct election_result
@@ -237,10 +265,9 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 	if (!p->written || p->now.leader < 0 ||
 	    !replica_live(view->controller, p, p->now.leader)) {
 		other = elect(view, ELECTION_OFFLINE, arena);
-		return (other.leader < 0 && p->written &&
-		    is_suspect(view, p->now.leader) &&
-		    replica_registered(view->controller, p, p->now.leader) ?
-		    same : other);
+		if (other.leader < 0 && p->written)
+			other.leader = suspect_to_lead(view);
+		return (other);
 	}
 	if (leaves_isr(p, p->now.leader)) {
 		other = elect(view, ELECTION_REASSIGNMENT, arena);

@@ -521,6 +521,41 @@ script_silent(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* The same, but the silent one's session ends first: who is suspected is all
+ * that is left in sync then, and leads, though it be dead.  The silent one
+ * comes back without its last records, and before it: it must not lead. */
+static void
+script_silent_first(struct replay *r)
+{
+	int active, silent, seen_dead;
+
+	make_cluster(r);
+	active = replay_active(r);
+	silent = some_plane(r, active);
+	seen_dead = 6 - active - silent;
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", seen_dead, silent);
+	replay_run(r, 1000);
+	silence(r, active, silent, true);
+	silence(r, seen_dead, silent, true);
+	zk_fake_cut(r->fake, replay_driver(r, silent), true);
+	replay_run(r, 3500);
+	replay_kill(r, seen_dead);
+	replay_run(r, 1000);
+	must_lead(r, silent, true);
+	must_be_in_sync(r, 2);
+	replay_run(r, SETTLE_MS);
+	must_be_in_sync(r, 1);
+	silence(r, active, silent, false);
+	silence(r, seen_dead, silent, false);
+	zk_fake_cut(r->fake, replay_driver(r, silent), false);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, silent, false);
+	replay_start(r, seen_dead);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, seen_dead, true);
+}
+
 static void
 script_controller_wrong(struct replay *r)
 {
@@ -843,6 +878,9 @@ const struct script death_scripts[] = {
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
 	{ "evidence-silent", script_silent, 0,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "evidence-silent-first", script_silent_first, 0,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "seat-wrong", script_controller_wrong },
