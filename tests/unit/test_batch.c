@@ -739,6 +739,41 @@ test_name_too_long(void)
 	bench_fini(&bench);
 }
 
+#define EPOCHS "t-0/leader-epoch-checkpoint"
+
+/* Known at once, in the file with the first record, in no file without. */
+static void
+test_epochs_later(void)
+{
+	struct bench bench;
+	struct log_epoch_end end;
+
+	bench_init(&bench);
+	bench_start(&bench);
+	bench_append(&bench, &(struct bench_batch){ .leader_epoch = 0 }, NULL);
+	CU_ASSERT_FALSE(log_append_syncs(bench.log, 0));
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 3, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 4, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 4);
+	end = log_epoch_end(bench.log, 3);
+	CU_ASSERT_EQUAL(end.leader_epoch, 0);
+	CU_ASSERT_EQUAL(end.end_offset, 1);
+	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n0 0\n"));
+	bench_stop(&bench);
+	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n0 0\n"));
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 5, 1), ERR_NONE);
+	CU_ASSERT(log_append_syncs(bench.log, 5));
+	bench_append(&bench, &(struct bench_batch){ .leader_epoch = 5 }, NULL);
+	CU_ASSERT(file_is(&bench, EPOCHS, "0\n2\n0 0\n5 1\n"));
+	CU_ASSERT_FALSE(log_append_syncs(bench.log, 5));
+	bench_crash(&bench);
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 5);
+	bench_fini(&bench);
+}
+
 static const struct unit_test tests[] = {
 	{ "made and led", test_made_and_led },
 	{ "the order of durability", test_order_of_durability },
@@ -751,6 +786,7 @@ static const struct unit_test tests[] = {
 	{ "epochs change meanwhile", test_epochs_change_meanwhile },
 	{ "the same epoch again", test_same_epoch_again },
 	{ "a name too long", test_name_too_long },
+	{ "epochs that are written later", test_epochs_later },
 };
 
 int
