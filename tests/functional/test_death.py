@@ -12,7 +12,9 @@ from test_replication import (  # noqa: F401
     fill, in_sync, make_brokers, make_topic, numbers, same_logs, state)
 
 PARTITIONS = 12
-SESSION = {"zookeeper_session_timeout_ms": 18000}
+SESSION = {"zookeeper_session_timeout_ms": 18000,
+           "barnabas_evidence_brokers_enable": "true",
+           "barnabas_evidence_controller_enable": "true"}
 
 
 def states(zk, topic, partitions=PARTITIONS):
@@ -96,7 +98,8 @@ def test_killed_before_its_session_ends(make_brokers, victim):  # noqa: F811
 @pytest.mark.ours
 def test_switched_off(make_brokers):  # noqa: F811
     """Nothing happens before the session ends."""
-    brokers = make_brokers(3, **SESSION, **{
+    brokers = make_brokers(3, **{
+        **SESSION,
         "barnabas_evidence_brokers_enable": "false",
         "barnabas_evidence_controller_enable": "false"})
     make_wide(brokers, "t")

@@ -29,11 +29,13 @@ replay_fault(struct replay *r, const char *format, ...)
 static void
 plane_configure(struct plane *p)
 {
-	char text[400];
+	char text[600];
 
 	snprintf(text, sizeof(text), "broker.id=%d\n"
 	    "zookeeper.connect=fake:2181\nzookeeper.session.timeout.ms=%d\n"
-	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n%s", p->id,
+	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n"
+	    "barnabas.evidence.brokers.enable=true\n"
+	    "barnabas.evidence.controller.enable=true\n%s", p->id,
 	    REPLAY_SESSION_MS, p->name, p->replay->more == NULL ? "" :
 	    p->replay->more);
 	p->config = config_new();
