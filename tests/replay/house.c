@@ -66,8 +66,9 @@ configure(struct house *b, int id)
 	    "zookeeper.session.timeout.ms=%d\nlisteners=PLAINTEXT://b%d:9092\n"
 	    "log.dirs=%s/b%d\nbackground.threads=2\n"
 	    "barnabas.evidence.brokers.enable=true\n"
-	    "barnabas.evidence.controller.enable=true\n%s", REPLAY_SESSION_MS, id,
-	    b->directory, id, b->more[id] == NULL ? "" : b->more[id]);
+	    "barnabas.evidence.controller.enable=true\n%s",
+	    REPLAY_SESSION_MS, id, b->directory, id,
+	    b->more[id] == NULL ? "" : b->more[id]);
 	p->config = config_new();
 	CHECK(config_read(p->config, slice_of_text(text)));
 	if (strstr(text, "broker.id") == NULL) {
