@@ -218,7 +218,7 @@ cut_finish(struct log *log)
 {
 	bool good = true;
 
-	switch (log->cut) {
+	switch (atomic_load(&log->cut)) {
 	case CUT_NONE:
 		break;
 	case CUT_END:
