@@ -102,10 +102,8 @@ def roll(brokers, end=harness.Broker.stop):
             what=f"all is well after broker {broker.broker_id}")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("end", (harness.Broker.stop, harness.Broker.kill),
-                         ids=("stop", "kill"))
-def test_rolling_restart(make_broker, end):
+def start_three(make_broker):
+    """With the topic; two replicas in sync are enough."""
     brokers = harness.start_cluster(
         make_broker, 3, lambda b: b.options.update(QUICK),
         offsets_topic_replication_factor=3, offsets_topic_num_partitions=3,
@@ -113,6 +111,14 @@ def test_rolling_restart(make_broker, end):
     harness.create_topic(brokers[0], TOPIC, PARTITIONS, 3)
     for broker in brokers:
         harness.wait_topic(broker, TOPIC, PARTITIONS)
+    return brokers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", (harness.Broker.stop, harness.Broker.kill),
+                         ids=("stop", "kill"))
+def test_rolling_restart(make_broker, end):
+    brokers = start_three(make_broker)
     producers = [Producer(brokers, "once", **{"enable.idempotence": True}),
                  Producer(brokers, "plain")]
     consumers = [Consumer(brokers, "g"), Consumer(brokers, "g")]

@@ -13,8 +13,7 @@ import pytest
 
 import harness
 import real_kafka
-from test_replication import QUICK
-from test_rolling import PARTITIONS, TOPIC, read, roll
+from test_rolling import PARTITIONS, TOPIC, read, roll, start_three
 
 
 class Program:
@@ -63,13 +62,7 @@ def consumed(consumers):
 
 @pytest.mark.slow
 def test_rolling_restart(make_broker, tmp_path):
-    brokers = harness.start_cluster(
-        make_broker, 3, lambda b: b.options.update(QUICK),
-        offsets_topic_replication_factor=3, offsets_topic_num_partitions=3,
-        min_insync_replicas=2)
-    harness.create_topic(brokers[0], TOPIC, PARTITIONS, 3)
-    for broker in brokers:
-        harness.wait_topic(broker, TOPIC, PARTITIONS)
+    brokers = start_three(make_broker)
     settings = tmp_path / "producer.properties"
     settings.write_text("enable.idempotence=true\nretries=2147483647\n")
     programs = [

@@ -80,24 +80,29 @@ make_cluster(struct replay *r)
 	replay_run(r, 2000);
 }
 
+/* One way or another, or not any more. */
 static void
-refuse(struct replay *r, int a, int b, bool cut)
+part(struct replay *r, int a, int b, bool apart,
+    void (*how)(struct fabric *fabric, const char *a, const char *b,
+	bool apart))
 {
 	char from[8], to[8];
 
 	snprintf(from, sizeof(from), "b%d", a);
 	snprintf(to, sizeof(to), "b%d", b);
-	fabric_refuse(r->fabric, from, to, cut);
+	how(r->fabric, from, to, apart);
+}
+
+static void
+refuse(struct replay *r, int a, int b, bool cut)
+{
+	part(r, a, b, cut, fabric_refuse);
 }
 
 static void
 silence(struct replay *r, int a, int b, bool cut)
 {
-	char from[8], to[8];
-
-	snprintf(from, sizeof(from), "b%d", a);
-	snprintf(to, sizeof(to), "b%d", b);
-	fabric_cut(r->fabric, from, to, cut);
+	part(r, a, b, cut, fabric_cut);
 }
 
 /* --- 1: they are dead ----------------------------------------------------- */

@@ -314,21 +314,28 @@ test_added(void)
 	stage_fini(&s);
 }
 
+/* By 50 bytes a second; the first fetch is asked. */
+static void
+stage_follow_throttled(struct stage *s)
+{
+	struct quota_options quota = s->rig.options->quota;
+
+	s->rig.configs.options.follower_replication_throttled_replicas = "0:1";
+	quota.follower_replication_throttled_rate = 50;
+	replicas_set_throttles(s->rig.replicas, &quota);
+	replica_rig_image(&s->rig, RIG_TOPIC, 1, 2);
+	stage_follow(s, 2, 5);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(s));
+}
+
 /* What is throttled is asked for when the limit allows it (KIP-73). */
 static void
 test_throttled(void)
 {
-	struct quota_options quota;
 	struct stage s;
 
 	stage_init(&s);
-	s.rig.configs.options.follower_replication_throttled_replicas = "0:1";
-	quota = s.rig.options->quota;
-	quota.follower_replication_throttled_rate = 50;
-	replicas_set_throttles(s.rig.replicas, &quota);
-	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
-	stage_follow(&s, 2, 5);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_follow_throttled(&s);
 	/* Some hundred bytes, and there is one record more. */
 	stage_answer_records(&s, 99, 0, 5, 4);
 	replica_rig_pass(&s.rig, 1900);
@@ -341,25 +348,17 @@ test_throttled(void)
 	stage_fini(&s);
 }
 
-/* What was asked in an older role comes too late. */
 /* Held by the limit alone, and not by a pause that is none. */
 static void
 test_throttled_without_pause(void)
 {
-	struct quota_options quota;
 	struct broker_options *options;
 	struct stage s;
 
 	stage_init(&s);
 	options = (struct broker_options *)(uintptr_t)s.rig.options;
 	options->replica.fetch_backoff_ms = 0;
-	s.rig.configs.options.follower_replication_throttled_replicas = "0:1";
-	quota = s.rig.options->quota;
-	quota.follower_replication_throttled_rate = 50;
-	replicas_set_throttles(s.rig.replicas, &quota);
-	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
-	stage_follow(&s, 2, 5);
-	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	stage_follow_throttled(&s);
 	stage_answer_records(&s, 99, 0, 5, 4);
 	replica_rig_pass(&s.rig, 1000);
 	CU_ASSERT_FALSE(s.asked);
@@ -434,6 +433,7 @@ test_beside_worker(void)
 	stage_fini(&s);
 }
 
+/* What was asked in an older role comes too late. */
 static void
 test_answer_too_late(void)
 {
