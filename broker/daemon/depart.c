@@ -86,9 +86,11 @@ broker_depart_task(struct broker *b, struct task *stop)
 	b->departed = !b->options->daemon.controlled_shutdown_enable ||
 	    !b->doors_open || b->registration == NULL ||
 	    registration_state(b->registration) != REGISTRATION_DONE;
-	if (!b->departed)
-		task_start(b->control, &depart_class, depart_attempt,
-		    depart_setup, &start);
+	if (b->departed)
+		return;
+	replicas_leave(b->replicas);
+	task_start(b->control, &depart_class, depart_attempt, depart_setup,
+	    &start);
 }
 
 static enum verdict

@@ -74,6 +74,10 @@ void replicas_set_fetchers(struct replicas *replicas, int32_t count);
 void replicas_set_throttles(struct replicas *replicas,
     const struct quota_options *quota);
 
+/* This broker is about to stop, once others lead what it leads: it follows from
+ * now on only where it is in sync, so that no leader takes it in whom it leaves
+ * waiting. Any thread. */
+void replicas_leave(struct replicas *replicas);
 /* All waiting produce and fetch end; nothing is appended after it, and no order
  * is tried again. On the setup's loop. */
 void replicas_stop(struct replicas *replicas);

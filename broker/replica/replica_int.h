@@ -231,6 +231,7 @@ struct replicas {
 	const struct clock *clock;
 	struct table_shard shards[TABLE_SHARDS];
 	atomic_bool stopped;
+	atomic_bool leaving;
 	atomic_int controller_epoch;
 	struct lock scratch_lock; /* a leaf */
 	struct record_scratch *scratch[SCRATCH_KEPT];

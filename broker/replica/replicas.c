@@ -99,6 +99,13 @@ replicas_stop(struct replicas *replicas)
 	isr_proposer_stop(replicas->proposer);
 }
 
+void
+replicas_leave(struct replicas *replicas)
+{
+	CHECK_MAGIC(replicas, REPLICAS_MAGIC);
+	atomic_store(&replicas->leaving, true);
+}
+
 bool
 replicas_stopped(const struct replicas *replicas)
 {

@@ -370,12 +370,28 @@ role_say(const struct replica *replica, const char *what)
 }
 
 static bool
-role_adds(const struct role *role, int32_t broker)
+role_lists(const int32_t *brokers, int32_t count, int32_t broker)
 {
-	for (int32_t i = 0; i < role->added_count; i++)
-		if (role->added[i] == broker)
+	for (int32_t i = 0; i < count; i++)
+		if (brokers[i] == broker)
 			return (true);
 	return (false);
+}
+
+static bool
+role_adds(const struct role *role, int32_t broker)
+{
+	return (role_lists(role->added, role->added_count, broker));
+}
+
+/* Who leaves and is not waited for would be taken in by its fetches. */
+static bool
+role_fetches(const struct replicas *replicas, const struct role *role)
+{
+	return (replicas->follow != NULL &&
+	    (!atomic_load(&replicas->leaving) ||
+		role_lists(role->isr, role->isr_count,
+		    replicas->setup.broker_id)));
 }
 
 /* `state` is held. */
@@ -474,7 +490,7 @@ replica_follow(struct replica *replica, const struct role *role)
 	role_say(replica, "became follower");
 	replica_tell_high_watermark(replica);
 	replica_wake(replica);
-	if (replicas->follow != NULL)
+	if (role_fetches(replicas, role))
 		replicas->follow->begin(replicas->follow_arg, replica,
 		    role->leader, role->leader_epoch);
 	return (ERR_NONE);

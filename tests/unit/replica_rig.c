@@ -370,7 +370,7 @@ rig_order_fill(struct rig_ordering *o, struct rig_order *order)
 		.partition_epoch = order->partition_epoch,
 		.replicas = o->replicas,
 		.replicas_count = order->replica_count,
-		.isr = o->replicas,
+		.isr = o->replicas + order->isr_from,
 		.isr_count = order->isr_count,
 		.adding_replicas = &order->adding,
 		.adding_replicas_count = order->adding != 0,

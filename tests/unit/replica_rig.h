@@ -78,6 +78,7 @@ struct rig_order {
 	int32_t partition_epoch;
 	int32_t replica_count; /* 1, ..., count; 0: 1 */
 	int32_t isr_count;     /* likewise; 0: all */
+	int32_t isr_from;      /* 0: 1, ...; 1: 2, ... */
 	int32_t first_replica; /* 0: broker 1 */
 	int32_t adding;        /* a replica that comes; 0: none */
 	bool old;              /* not is_new */

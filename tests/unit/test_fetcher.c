@@ -872,6 +872,30 @@ test_role_after_cut(void)
 	}
 }
 
+/* Only where it is waited for: see replicas_leave(). */
+static void
+test_leaving(void)
+{
+	struct rig_order order = { .leader = 2, .epoch = 6, .replica_count = 3,
+		.partition_epoch = 6 };
+	struct stage s;
+
+	stage_begin(&s);
+	replicas_leave(s.rig.replicas);
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	(void)stage_fetch(&s);
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	order.isr_count = 2;
+	order.isr_from = 1;
+	order.epoch = order.partition_epoch = 7;
+	CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order), ERR_NONE);
+	stage_answer_fetch(&s, 99, NULL);
+	replica_rig_pass(&s.rig, 2000);
+	CU_ASSERT_FALSE(s.asked);
+	stage_fini(&s);
+}
+
 static const struct unit_test tests[] = {
 	{ "records, marks, a diverging epoch", test_fetches },
 	{ "sessions", test_session_lost },
@@ -894,6 +918,7 @@ static const struct unit_test tests[] = {
 	{ "nobody is kept for a session", test_nobody_is_kept },
 	{ "a cut that fails half-way", test_cut_half_way },
 	{ "a role after a cut", test_role_after_cut },
+	{ "who leaves follows where it is in sync", test_leaving },
 };
 
 int
