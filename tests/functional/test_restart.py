@@ -620,7 +620,9 @@ def test_zookeeper_hangs(own_zookeeper, make_broker):
 def test_start_without_zookeeper(own_zookeeper, make_broker):
     """Waits for it, and stops when told to meanwhile."""
     own_zookeeper.stop()
-    broker = make_broker(zk=own_zookeeper).launch()
+    # a slow machine may take longer than a session for ZooKeeper's start
+    broker = make_broker(
+        zk=own_zookeeper, zookeeper_connection_timeout_ms=60000).launch()
     harness.wait_until(lambda: broker.http("/healthz")[0] == 200,
                        what="the admin port answers")
     assert broker.http("/readyz")[0] == 503
