@@ -458,8 +458,14 @@ fetch_encode(struct fetch_state *s, bool moved, struct wire_out *out)
 	struct fetch_response response;
 
 	wire_init(&message_fetch_response, &response);
-	response.session_id = fetch_plan_finish(s->apis->sessions, &s->plan,
-	    s->sent, loop_now_ms(s->request->loop));
+	response.error_code = (int16_t)fetch_plan_finish(s->apis->sessions,
+	    &s->plan, s->sent, loop_now_ms(s->request->loop),
+	    &response.session_id);
+	if (response.error_code != ERR_NONE) {
+		metrics_add_error(s->apis->setup.metrics, API_FETCH,
+		    response.error_code);
+		return (api_encode(s->apis, s->request, &response, out));
+	}
 	return (fetch_response_topics(s, &response) &&
 	    (!moved || s->request->head.api_version < 16 ||
 		fetch_node_endpoints(s, &response)) &&

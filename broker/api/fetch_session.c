@@ -62,6 +62,7 @@ struct session_shard {
 
 struct fetch_sessions {
 	struct metrics *metrics;
+	atomic_uint turn; /* which shard has the next new one */
 	struct session_shard shards[SHARDS];
 };
 
@@ -77,9 +78,9 @@ fetch_sessions_new(int32_t slots, uint64_t seed, struct metrics *metrics)
 		lock_init(&shard->lock, LOCK_RANK_LEAF);
 		random_seed(&shard->random, seed + i);
 		list_init(&shard->recent);
-		/* Every slot counts, however few there are. */
-		shard->slots = (size_t)slots / SHARDS +
-		    (i < (size_t)slots % SHARDS);
+		/* What is left over is no slot, as in Kafka: below one for each
+		 * shard there are no sessions. */
+		shard->slots = (size_t)slots / SHARDS;
 	}
 	return (s);
 }
@@ -310,7 +311,8 @@ static int32_t
 session_create(struct fetch_sessions *s, const struct fetch_plan *plan,
     const struct fetch_sent *sent, int64_t now_ms)
 {
-	size_t index = (size_t)now_ms % SHARDS;
+	size_t index = atomic_fetch_add_explicit(&s->turn, 1,
+	    memory_order_relaxed) % SHARDS;
 	struct session_shard *shard = &s->shards[index];
 	struct session *session = NULL;
 	int32_t id = 0;
@@ -452,6 +454,7 @@ fetch_plan_of_session(const struct session *session, struct arena *arena,
 {
 	size_t count = hash_count(&session->parts);
 	struct fetch_plan_part *to = arena_array(arena, count, sizeof(*to));
+	struct slice copied = SLICE_NULL;
 	bool ok = true;
 
 	if (to == NULL)
@@ -461,12 +464,15 @@ fetch_plan_of_session(const struct session *session, struct arena *arena,
 	LIST_EACH(e, &session->order) {
 		const struct session_part *part =
 		    list_entry(e, struct session_part, order);
+		struct slice name = part->topic == NULL ? SLICE_NULL :
+		    slice_of(part->topic, part->topic_length);
 
+		/* Neighbours are of one topic, mostly. */
+		if (name.data != NULL && !slice_equal(name, copied))
+			copied = arena_slice_copy(arena, name, &ok);
 		to->topic_id = part->topic_id;
 		to->asked = part->asked;
-		to->topic = arena_slice_copy(arena, part->topic == NULL ?
-			SLICE_NULL :
-			slice_of(part->topic, part->topic_length), &ok);
+		to->topic = name.data == NULL ? SLICE_NULL : copied;
 		to++;
 	}
 	return (ok);
@@ -585,44 +591,63 @@ session_part_news(struct session *session, struct session_part *part,
 }
 
 static void
+fetch_plan_show_all(const struct fetch_plan *plan, struct fetch_sent *sent)
+{
+	for (size_t i = 0; i < plan->part_count; i++)
+		sent[i].include = true;
+}
+
+/* In the epoch of the plan no other request has been here: the session's parts
+ * stand as they stood when the plan was made. */
+static void
+session_note(struct session_shard *shard, struct session *session,
+    const struct fetch_plan *plan, struct fetch_sent *sent, int64_t now_ms)
+{
+	struct list *at = session->order.next;
+
+	for (size_t i = 0; i < plan->part_count; i++) {
+		struct session_part *part =
+		    list_entry(at, struct session_part, order);
+
+		at = at->next;
+		session_part_name(part, plan->parts[i].topic);
+		sent[i].include = session_part_news(session, part, &sent[i]);
+	}
+	session->used_ms = now_ms;
+	list_remove(&session->recent);
+	list_push_tail(&shard->recent, &session->recent);
+}
+
+static enum error
 fetch_plan_note(struct fetch_sessions *s, const struct fetch_plan *plan,
     struct fetch_sent *sent, int64_t now_ms)
 {
 	struct session_shard *shard = session_shard_of(s, plan->session_id);
+	enum error error = ERR_NONE;
 	struct session *session;
 
 	lock_take(&shard->lock);
 	session = session_find(shard, plan->session_id);
-	for (size_t i = 0; i < plan->part_count; i++) {
-		struct session_part *part = session == NULL ? NULL :
-		    session_part_find(session, plan->parts[i].topic,
-			plan->parts[i].topic_id,
-			plan->parts[i].asked.partition);
-
-		if (part != NULL)
-			session_part_name(part, plan->parts[i].topic);
-		sent[i].include = part == NULL ||
-		    session_part_news(session, part, &sent[i]);
-	}
-	if (session != NULL) {
-		session->used_ms = now_ms;
-		list_remove(&session->recent);
-		list_push_tail(&shard->recent, &session->recent);
-	}
+	if (session == NULL)
+		fetch_plan_show_all(plan, sent);
+	else if (session->epoch != plan->session_epoch ||
+	    hash_count(&session->parts) != plan->part_count)
+		error = ERR_INVALID_FETCH_SESSION_EPOCH;
+	else
+		session_note(shard, session, plan, sent, now_ms);
 	lock_release(&shard->lock);
+	return (error);
 }
 
-int32_t
+enum error
 fetch_plan_finish(struct fetch_sessions *s, const struct fetch_plan *plan,
-    struct fetch_sent *sent, int64_t now_ms)
+    struct fetch_sent *sent, int64_t now_ms, int32_t *session_id)
 {
-	if (plan->kind == FETCH_INCREMENTAL) {
-		fetch_plan_note(s, plan, sent, now_ms);
-		return (plan->session_id);
-	}
-	for (size_t i = 0; i < plan->part_count; i++)
-		sent[i].include = true;
-	if (plan->kind == FETCH_SESSIONLESS)
-		return (0);
-	return (session_create(s, plan, sent, now_ms));
+	*session_id = plan->session_id;
+	if (plan->kind == FETCH_INCREMENTAL)
+		return (fetch_plan_note(s, plan, sent, now_ms));
+	fetch_plan_show_all(plan, sent);
+	*session_id = plan->kind == FETCH_SESSIONLESS ? 0 :
+	    session_create(s, plan, sent, now_ms);
+	return (ERR_NONE);
 }

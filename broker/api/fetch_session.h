@@ -67,9 +67,12 @@ struct fetch_sent {
 	bool include; /* out: belongs into the answer */
 };
 /* Notes what is sent and decides what belongs into an incremental answer (into
- * a full one everything does); makes the session that was asked for. Answers
- * the session id for the response: 0 when there is none. */
-int32_t fetch_plan_finish(struct fetch_sessions *sessions,
-    const struct fetch_plan *plan, struct fetch_sent *sent, int64_t now_ms);
+ * a full one everything does); makes the session that was asked for. The
+ * session id is that of the response: 0 when there is none.
+ * ERR_INVALID_FETCH_SESSION_EPOCH: another request of the session has come
+ * meanwhile; nothing was noted, and the answer is that error alone. */
+enum error fetch_plan_finish(struct fetch_sessions *sessions,
+    const struct fetch_plan *plan, struct fetch_sent *sent, int64_t now_ms,
+    int32_t *session_id);
 
 #endif

@@ -9,8 +9,10 @@
 struct fetch_part_int {
 	int32_t leader_epoch;
 	int32_t segment_count;
+	unsigned sequence; /* of the sight */
 	bool leads;
 	bool read;  /* its replica was looked at without error */
+	bool empty; /* there was nothing that the asker may see */
 };
 
 struct fetch_int {
@@ -24,6 +26,7 @@ struct fetch_int {
 	bool abandoned;
 	bool at_once;        /* found by a read: no reason to wait */
 	int64_t deadline_ns;
+	int64_t now_ms;      /* of the read that goes on */
 	struct waitq_link led; /* a follower's, while it waits */
 	int64_t read_bytes;
 };

@@ -29,13 +29,23 @@ static enum error fetch_check_offset(struct fetch_part *part,
 void
 fetch_resolve(struct fetch *f)
 {
+	const struct cluster_image *image =
+	    cluster_image(f->replicas->setup.cluster);
+	const struct cluster_topic *topic = NULL;
+	struct slice name = SLICE_NULL;
+
 	for (size_t i = 0; i < f->part_count; i++) {
 		struct fetch_part *part = &f->parts[i];
 
 		if (part->error != ERR_NONE)
 			continue;
-		if (!replicas_in_image(f->replicas, part->topic,
-			part->partition)) {
+		/* Neighbours are of one topic, mostly. */
+		if (topic == NULL || !slice_equal(name, part->topic)) {
+			name = part->topic;
+			topic = image_topic(image, name);
+		}
+		if (topic == NULL ||
+		    topic_partition(topic, part->partition) == NULL) {
 			part->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
 			continue;
 		}
@@ -140,7 +150,7 @@ fetch_record_progress(struct fetch *f, struct fetch_part *part,
 		.start_offset = part->log_start_offset,
 		.leader_end = view->end_offset,
 		.leader_epoch = view->leader_epoch,
-		.now_ms = replicas_now_ms(f->replicas),
+		.now_ms = f->state->now_ms,
 		.broker_epoch = f->replica_epoch,
 	};
 
@@ -301,12 +311,36 @@ fetch_read_part(struct fetch *f, size_t index, int64_t limit,
 	*state = (struct fetch_part_int){
 		.leader_epoch = sight.view.leader_epoch,
 		.segment_count = log_segment_count(log),
+		.sequence = sight.sequence,
 		.leads = sight.view.leads,
 		.read = true,
+		.empty = fetch_bound(f, &sight.view) <= part->fetch_offset &&
+		    !part->has_diverging && part->preferred_read_replica < 0,
 	};
 	f->state->at_once |= part->has_diverging ||
 	    part->preferred_read_replica >= 0;
 	return (part->extent.blob == NULL ? 0 : part->extent.length);
+}
+
+/*
+ * It was empty when it was read, and nothing has happened to it since: what was
+ * found then is its answer still.  So are most that a follower asks for.
+ */
+static bool
+fetch_part_rests(const struct fetch *f, size_t index)
+{
+	const struct fetch_part *part = &f->parts[index];
+	const struct fetch_part_int *state = &f->state->parts[index];
+	struct log *log;
+
+	if (!state->read || !state->empty ||
+	    replica_changed_since(part->replica, state->sequence))
+		return (false);
+	log = replica_log(part->replica);
+	return (log != NULL &&
+	    log_start_offset(log) == part->answered_log_start &&
+	    log_segment_count(log) == state->segment_count &&
+	    part->preferred_read_replica < 0 && !replicas_stopped(f->replicas));
 }
 
 void
@@ -319,16 +353,21 @@ fetch_read_all(struct fetch *f)
 	fetch_drop(f);
 	state->read_bytes = 0;
 	state->at_once = false;
+	state->now_ms = replicas_now_ms(f->replicas);
 	for (size_t i = 0; i < f->part_count; i++) {
 		struct fetch_part *part = &f->parts[i];
 		size_t got;
 
-		state->parts[i].read = false;
 		if (part->replica == NULL) {
 			state->at_once |= part->error ==
 			    ERR_NOT_LEADER_OR_FOLLOWER;
 			continue;
 		}
+		if (fetch_part_rests(f, i)) {
+			readable = true;
+			continue;
+		}
+		state->parts[i].read = false;
 		part->has_diverging = false;
 		got = fetch_read_part(f, i, left, at_least_one);
 		readable = true;
@@ -429,7 +468,7 @@ fetch_is_ready(struct fetch *f)
 		struct replica_sight sight;
 		int64_t bound, more = 0;
 
-		if (part->replica == NULL)
+		if (part->replica == NULL || fetch_part_rests(f, i))
 			continue;
 		log = replica_log(part->replica);
 		replica_look(part->replica, &sight);

@@ -40,6 +40,8 @@ struct replica_sight {
 	int32_t isr_count;         /* as the controller confirmed it */
 	int32_t maximal_isr_count; /* with those being added */
 	int32_t replica_count;
+	/* Which one it is: replica_changed_since() asks for another. */
+	unsigned sequence;
 };
 #define SIGHT_WORDS ((sizeof(struct replica_sight) + 7) / 8)
 
@@ -170,7 +172,8 @@ words_write(atomic_uint *sequence, atomic_uint_least64_t *words,
 	atomic_store_explicit(sequence, before + 2, memory_order_release);
 }
 
-static inline void
+/* Answers the sequence that they were written with. */
+static inline unsigned
 words_read(const atomic_uint *sequence, const atomic_uint_least64_t *words,
     uint64_t *to, size_t count)
 {
@@ -183,6 +186,7 @@ words_read(const atomic_uint *sequence, const atomic_uint_least64_t *words,
 			    memory_order_acquire);
 		after = atomic_load_explicit(sequence, memory_order_relaxed);
 	} while ((before & 1) != 0 || before != after);
+	return (before);
 }
 
 /* What the table knows a partition by: its number, then its topic. */
@@ -315,6 +319,14 @@ void replica_set_rules(struct replica *replica,
 /* --- role.c --------------------------------------------------------------- */
 
 void replica_look(const struct replica *replica, struct replica_sight *out);
+/* Whether anything of a sight may be another now, but for the log's start and
+ * whether its directory failed. */
+static inline bool
+replica_changed_since(const struct replica *replica, unsigned sequence)
+{
+	return (atomic_load_explicit(&replica->sight_sequence,
+		    memory_order_acquire) != sequence);
+}
 /* `state` is held: what was changed becomes visible. */
 void replica_publish(struct replica *replica);
 /* `lock` is held, `state` is not: the log's end moved. True: so did the high

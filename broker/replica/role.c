@@ -17,6 +17,7 @@ void
 replica_look(const struct replica *replica, struct replica_sight *out)
 {
 	uint64_t words[SIGHT_WORDS];
+	unsigned sequence;
 	int64_t start = -1;
 	struct log *log = atomic_load_explicit(&replica->log,
 	    memory_order_acquire);
@@ -25,9 +26,10 @@ replica_look(const struct replica *replica, struct replica_sight *out)
 	 * high watermark: read first, it is not above the one read next. */
 	if (log != NULL)
 		start = log_start_offset(log);
-	words_read(&replica->sight_sequence, replica->sight, words,
+	sequence = words_read(&replica->sight_sequence, replica->sight, words,
 	    SIGHT_WORDS);
 	memcpy(out, words, sizeof(*out));
+	out->sequence = sequence;
 	out->view.log_start_offset = start;
 	out->view.stable_offset = isr_stable_offset(start,
 	    out->view.high_watermark, out->first_unstable);
@@ -106,7 +108,8 @@ replica_advance(struct replica *replica)
 	struct isr_moment moment;
 	int64_t least;
 
-	if (!replica->leads ||
+	/* Of a leader it only rises, and never above the end. */
+	if (!replica->leads || replica->high_watermark >= replica->end_offset ||
 	    replica->isr.isr_count <
 		replica_min_isr(replica, replica->isr.replica_count))
 		return (false);
@@ -115,7 +118,6 @@ replica_advance(struct replica *replica)
 		moment = replica_moment(replica);
 		least = isr_high_watermark(&replica->isr, &moment);
 	}
-	/* Of a leader it only rises. */
 	if (least <= replica->high_watermark)
 		return (false);
 	replica->high_watermark = least;

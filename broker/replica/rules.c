@@ -67,7 +67,7 @@ replica_rules(struct replica *replica, struct replica_rules *out)
 	if (atomic_load_explicit(&replica->rules_sequence,
 		memory_order_relaxed) == 0)
 		rules_ask(replica);
-	words_read(&replica->rules_sequence, replica->rules, words,
+	(void)words_read(&replica->rules_sequence, replica->rules, words,
 	    RULES_WORDS);
 	memcpy(out, words, sizeof(*out));
 }

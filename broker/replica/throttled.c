@@ -84,9 +84,10 @@ replica_holds_back(struct replica *replica, int32_t follower)
 {
 	struct replicas *replicas = replica->replicas;
 
-	return (throttled_as_leader(replica) &&
-	    throttle_exceeded(&replicas->to_followers,
-		replicas_now_ms(replicas)) &&
+	/* Most have no limit, which is seen at once. */
+	return (throttle_exceeded(&replicas->to_followers,
+		    replicas_now_ms(replicas)) &&
+	    throttled_as_leader(replica) &&
 	    !has_in_sync(replica, follower));
 }
 

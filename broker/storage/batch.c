@@ -294,7 +294,7 @@ batch_show(struct batched *item)
 		return;
 	}
 	if (item->made) {
-		log->topic_id = item->topic_id;
+		log_keep_topic_id(log, item->topic_id);
 		log_show_epochs(log, &item->epochs, true);
 		item->epochs = (struct epochs){ 0 };
 		item->admitted = storage_admit_log(log);

@@ -380,13 +380,18 @@ log_new_segment(struct log *log, int64_t base_offset)
 struct uuid
 log_topic_id(const struct log *log)
 {
-	struct log *own = log_lockable(log);
-	struct uuid id;
+	struct uuid none = { 0 };
 
-	lock_take(&own->lock);
-	id = log->topic_id;
-	lock_release(&own->lock);
-	return (id);
+	return (atomic_load_explicit(&log->topic_id_known,
+		    memory_order_acquire) ? log->topic_id : none);
+}
+
+void
+log_keep_topic_id(struct log *log, struct uuid topic_id)
+{
+	log->topic_id = topic_id;
+	atomic_store_explicit(&log->topic_id_known, !uuid_is_zero(topic_id),
+	    memory_order_release);
 }
 
 size_t
@@ -421,9 +426,7 @@ log_set_topic_id(struct log *log, struct uuid topic_id)
 	 * is told it again. */
 	if (!log_write_metadata(log, topic_id))
 		(void)log_refuse(log, "could not write partition.metadata");
-	lock_take(&log->lock);
-	log->topic_id = topic_id;
-	lock_release(&log->lock);
+	log_keep_topic_id(log, topic_id);
 	return (true);
 }
 
@@ -432,6 +435,7 @@ bool
 log_read_metadata(struct log *log)
 {
 	char name[PATH_MAX];
+	struct uuid id = { 0 };
 	void *bytes;
 	size_t size;
 	bool good;
@@ -444,8 +448,9 @@ log_read_metadata(struct log *log)
 		log_fail(log, "could not read partition.metadata");
 		return (false);
 	}
-	good = metadata_parse(slice_of(bytes, size), &log->topic_id);
+	good = metadata_parse(slice_of(bytes, size), &id);
 	mem_free(bytes);
+	log_keep_topic_id(log, id);
 	if (!good) {
 		errno = EINVAL;
 		log_fail(log, "partition.metadata is malformed");

@@ -85,7 +85,7 @@ log_future_new(struct log *log, struct log_dir *dir, struct log_future **out)
 	}
 	copy = log_new(dir, log->topic, log->partition);
 	log_set_path(copy, path);
-	copy->topic_id = log_topic_id(log);
+	log_keep_topic_id(copy, log_topic_id(log));
 	if (!future_make(copy, base_offset)) {
 		error = log_refuse(copy, "could not make a log to move to");
 		storage_future_remove(dir, path);

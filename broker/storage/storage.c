@@ -541,7 +541,7 @@ log_create(struct storage *storage, const char *topic, int32_t partition,
 			error = ERR_REPLICA_NOT_AVAILABLE;
 		log_say_unmade(log);
 	} else {
-		log->topic_id = topic_id;
+		log_keep_topic_id(log, topic_id);
 		*out = log_ref(log); /* the first one is the table's */
 		if (storage_admit_log(log))
 			return (ERR_NONE);

@@ -177,7 +177,8 @@ struct log {
 	struct epochs epochs;
 	struct producers producers;
 	struct log_settings settings;
-	struct uuid topic_id;
+	struct uuid topic_id;       /* log_keep_topic_id() alone sets it */
+	atomic_bool topic_id_known; /* it does not change any more */
 	/* RECENT_COUNT of the active segment; NULL until the first append. */
 	struct recent *recent;
 	unsigned recent_next;
@@ -348,6 +349,8 @@ size_t log_metadata_text(struct uuid topic_id,
     char text[LOG_METADATA_TEXT_SIZE]);
 /* Nothing else. False: errno. */
 bool log_write_metadata(struct log *log, struct uuid topic_id);
+/* Of a log that has none yet; one thread at a time. */
+void log_keep_topic_id(struct log *log, struct uuid topic_id);
 /* Writes leader-epoch-checkpoint, then shows `epochs` to readers; takes
  * them. */
 bool log_set_epochs(struct log *log, struct epochs *epochs);

@@ -60,9 +60,19 @@ rig_ask(struct rig *r, int32_t id, int32_t epoch, int32_t count)
 }
 
 static int32_t
+rig_finish_with(struct rig *r, struct fetch_sent *sent)
+{
+	int32_t id;
+
+	CU_ASSERT_EQUAL(fetch_plan_finish(r->sessions, &r->plan, sent,
+	    r->now_ms, &id), ERR_NONE);
+	return (id);
+}
+
+static int32_t
 rig_finish(struct rig *r)
 {
-	return (fetch_plan_finish(r->sessions, &r->plan, r->sent, r->now_ms));
+	return (rig_finish_with(r, r->sent));
 }
 
 /* What the metrics show. */
@@ -234,6 +244,31 @@ test_errors(void)
 	rig_fini(&r);
 }
 
+/* Two requests of a session at once: the first one is answered too late. */
+static void
+test_overtaken(void)
+{
+	struct fetch_plan first;
+	struct rig r;
+	int32_t id, told;
+
+	rig_init(&r, 8);
+	rig_ask(&r, 0, 0, 2);
+	id = rig_finish(&r);
+	rig_ask(&r, id, 1, 0);
+	first = r.plan;
+	rig_ask(&r, id, 2, 0);
+	r.sent[1].high_watermark = 7;
+	CU_ASSERT_EQUAL(fetch_plan_finish(r.sessions, &first, r.sent, r.now_ms,
+	    &told), ERR_INVALID_FETCH_SESSION_EPOCH);
+	CU_ASSERT_EQUAL(told, id);
+	/* Nothing of it was noted. */
+	CU_ASSERT_EQUAL(rig_finish(&r), id);
+	CU_ASSERT_FALSE(r.sent[0].include);
+	CU_ASSERT_TRUE(r.sent[1].include);
+	rig_fini(&r);
+}
+
 static void
 test_forgetting_all_ends_it(void)
 {
@@ -289,23 +324,30 @@ static void
 test_bounded(void)
 {
 	struct rig r;
-	int32_t id, refused;
+	int32_t id = 0, refused;
 
-	rig_init(&r, 8); /* one a shard; the time picks the shard */
-	rig_ask(&r, 0, 0, 1);
-	id = rig_finish(&r);
+	rig_init(&r, 8 + 7); /* one a shard, which have their turns */
+	for (int i = 0; i < 8; i++) {
+		rig_ask(&r, 0, 0, 1);
+		id = rig_finish(&r);
+		CU_ASSERT(id > 0);
+	}
 	rig_ask(&r, 0, 0, 2);
 	refused = rig_finish(&r);
 	CU_ASSERT_EQUAL(refused, 0); /* the other one is too young to go */
 	r.now_ms += 8 * 20000;
-	rig_ask(&r, 0, 0, 1);
-	CU_ASSERT(rig_finish(&r) > 0); /* idle for long: pushed out */
+	for (int i = 1; i < 8; i++) {
+		rig_ask(&r, 0, 0, 1);
+		CU_ASSERT(rig_finish(&r) > 0); /* idle for long: pushed out */
+	}
 	rig_ask(&r, id, 1, 0);
 	CU_ASSERT_EQUAL(r.plan.error, ERR_FETCH_SESSION_ID_NOT_FOUND);
 	/* A follower pushes a young consumer out. */
 	r.request.replica_id = 3;
-	rig_ask(&r, 0, 0, 1);
-	CU_ASSERT(rig_finish(&r) > 0);
+	for (int i = 0; i < 8; i++) {
+		rig_ask(&r, 0, 0, 1);
+		CU_ASSERT(rig_finish(&r) > 0);
+	}
 	rig_fini(&r);
 }
 
@@ -317,7 +359,7 @@ test_bounded_by_partitions(void)
 	struct rig r;
 	struct fetch_request_partition *many = calloc(MANY, sizeof(*many));
 	struct fetch_sent *sent = calloc(MANY, sizeof(*sent));
-	int32_t id;
+	int32_t id = 0;
 
 	CU_ASSERT_FATAL(many != NULL && sent != NULL);
 	rig_init(&r, 80);
@@ -328,13 +370,12 @@ test_bounded_by_partitions(void)
 	r.request.session_epoch = 0;
 	CU_ASSERT_TRUE(fetch_plan_make(r.sessions, &r.request, 12, r.now_ms,
 	    &r.arena, &r.plan));
-	id = fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms);
-	CU_ASSERT(id > 0);
-	/* The same shard has no room for a second one; another has. */
-	CU_ASSERT_EQUAL(fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms),
-	    0);
-	CU_ASSERT(fetch_plan_finish(r.sessions, &r.plan, sent, r.now_ms + 1) >
-	    0);
+	for (int i = 0; i < 8; i++) {
+		id = rig_finish_with(&r, sent);
+		CU_ASSERT(id > 0);
+	}
+	/* No shard has room for a second one. */
+	CU_ASSERT_EQUAL(rig_finish_with(&r, sent), 0);
 	/* New values for what it has are no growth. */
 	r.request.session_id = id;
 	r.request.session_epoch = 1;
@@ -359,10 +400,14 @@ test_no_slots(void)
 {
 	struct rig r;
 
-	rig_init(&r, 0);
-	rig_ask(&r, 0, 0, 1);
-	CU_ASSERT_EQUAL(rig_finish(&r), 0);
-	rig_fini(&r);
+	for (int32_t slots = 0; slots < 8; slots++) {
+		rig_init(&r, slots);
+		for (int i = 0; i < 8; i++) {
+			rig_ask(&r, 0, 0, 1);
+			CU_ASSERT_EQUAL(rig_finish(&r), 0);
+		}
+		rig_fini(&r);
+	}
 }
 
 static void
@@ -386,13 +431,14 @@ static const struct unit_test tests[] = {
 	    test_incremental_shows_only_news },
 	{ "who got bytes reads last", test_who_got_bytes_reads_last },
 	{ "unknown id, wrong epoch, ids instead of names", test_errors },
+	{ "one that was overtaken", test_overtaken },
 	{ "forgetting everything ends the session",
 	    test_forgetting_all_ends_it },
 	{ "closing, and closing by making another", test_closing },
 	{ "the cache is bounded and evicts by rank", test_bounded },
 	{ "the cache is bounded by partitions too",
 	    test_bounded_by_partitions },
-	{ "no slots, no sessions", test_no_slots },
+	{ "fewer slots than shards, no sessions", test_no_slots },
 	{ "blocks of producer ids", test_producer_ids },
 };
 
