@@ -52,7 +52,7 @@ client_host_text(struct request *request)
 	const char *host = connection_peer_host(request->connection);
 	unsigned char a[16];
 
-	if (inet_pton(AF_INET6, host, a) != 1)
+	if (strchr(host, ':') == NULL || inet_pton(AF_INET6, host, a) != 1)
 		return (arena_printf(&request->arena, "/%s", host));
 	return (arena_printf(&request->arena, "/%x:%x:%x:%x:%x:%x:%x:%x",
 	    a[0] << 8 | a[1], a[2] << 8 | a[3], a[4] << 8 | a[5],
@@ -79,8 +79,8 @@ api_ask_groups(struct apis *apis, struct request *request,
 	q->apis = apis;
 	q->request = request;
 	q->plan = *plan;
-	q->client_host = client_host_text(request);
-	if (q->client_host == NULL || !question_sort(q))
+	q->client_host = plan->needs_host ? client_host_text(request) : NULL;
+	if ((plan->needs_host && q->client_host == NULL) || !question_sort(q))
 		api_refuse_memory(apis, request);
 	else if (q->visit_count == 0)
 		question_answer(q);

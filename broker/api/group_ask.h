@@ -51,6 +51,7 @@ struct group_plan {
 	 * sent. Takes memory of the request's arena. On the request's loop; may
 	 * be NULL. False: no memory. */
 	bool (*finish)(void *state);
+	bool needs_host; /* `call` reads ask->client_host; else it is NULL */
 	void *state; /* in the request's arena */
 	/* wire_init()ed, of the request's API; also ask->response. */
 	void *response;

@@ -44,5 +44,6 @@ api_join_group(struct apis *apis, struct request *request)
 	    .call = join_group_call,
 	    .state = s,
 	    .response = &s->response,
+	    .needs_host = true,
 	});
 }

@@ -71,8 +71,14 @@ hash_java_string(const char *text, size_t length)
 	uint32_t hash = 0;
 
 	while (rest.length != 0) {
-		int32_t point = text_utf8_next(&rest);
+		int32_t point;
 
+		if (rest.data[0] < 0x80) { /* as most are */
+			hash = hash * 31 + rest.data[0];
+			rest = slice_of(rest.data + 1, rest.length - 1);
+			continue;
+		}
+		point = text_utf8_next(&rest);
 		if (point < 0)
 			point = 0xfffd; /* as Java decodes what it cannot */
 		if (point > 0xffff) { /* two UTF-16 units */

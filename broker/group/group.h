@@ -69,7 +69,7 @@ struct coord *groups_coord(struct groups *groups);
 struct group_ask {
 	int version;
 	struct slice client_id;
-	const char *client_host; /* "/127.0.0.1", as Kafka writes it */
+	const char *client_host; /* a join's: "/127.0.0.1", as Kafka's */
 	struct arena *arena;
 	struct task_ref task;
 	void *response;
