@@ -239,6 +239,20 @@ map_batch(struct cleaning *cleaning, const struct batch *batch, int *found)
 	return (true);
 }
 
+/* Behind the segments that the pass takes: it filters each of them to its end,
+ * also the one in which the map ends. */
+static int64_t
+taken_end(const struct cleaning *cleaning)
+{
+	const struct segment_list *list = cleaning->list;
+	size_t slot = 0;
+
+	while (slot + 1 < list->count &&
+	    list->items[slot]->base_offset < cleaning->end_offset)
+		slot++;
+	return (list->items[slot]->base_offset);
+}
+
 static enum clean_state
 map_end(struct cleaning *cleaning)
 {
@@ -249,7 +263,7 @@ map_end(struct cleaning *cleaning)
 	cleaning->stage = CLEAN_GROUP;
 	/* From the log's start on, this time. */
 	if (!clean_txns_load(&cleaning->txns, cleaning->list, 0,
-		cleaning->end_offset))
+		taken_end(cleaning)))
 		return (refused(cleaning,
 		    "could not read an index of aborted transactions"));
 	return (CLEAN_MORE);

@@ -431,6 +431,18 @@ test_latest_stays(void)
 	rig_fini(&rig);
 }
 
+/* A pass whose map takes seven keys. */
+static struct cleaning *
+begin_small(struct rig *rig)
+{
+	struct cleaning *cleaning = begin(rig, 1);
+
+	clean_map_free(&cleaning->map);
+	cleaning->map = clean_map_new((size_t)64 * CLEAN_MAP_ENTRY * 8,
+	    7.0 / 512, &rig->bench.storage->random);
+	return (cleaning);
+}
+
 /* A map that is full ends the pass early: the next goes on there. */
 static void
 test_small_map(void)
@@ -447,11 +459,7 @@ test_small_map(void)
 	roll(&rig);
 	while (atomic_load(&rig.bench.log->cleaned_to) <
 	    log_end_offset(rig.bench.log)) {
-		/* Seven keys. */
-		cleaning = begin(&rig, 1);
-		clean_map_free(&cleaning->map);
-		cleaning->map = clean_map_new((size_t)64 * CLEAN_MAP_ENTRY * 8,
-		    7.0 / 512, &rig.bench.storage->random);
+		cleaning = begin_small(&rig);
 		CU_ASSERT_EQUAL_FATAL(finish(&rig, &cleaning), CLEAN_DONE);
 		CU_ASSERT_FATAL(atomic_load(&rig.bench.log->cleaned_to) >
 		    before);
@@ -461,6 +469,37 @@ test_small_map(void)
 	}
 	CU_ASSERT(passes >= 200 / 8);
 	CU_ASSERT_EQUAL(look(&rig).records, KEYS);
+	rig_fini(&rig);
+}
+
+/* The segment in which the map ends is filtered to its end: what was aborted
+ * behind the map is no more readable than before. */
+static void
+test_small_map_aborted(void)
+{
+	struct cleaning *cleaning;
+	struct rig rig;
+	struct seen seen;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	fill(&rig, 10);
+	for (int i = 0; i < 2; i++)
+		put_from(&rig, 3 + i, 50, (struct origin){ .producer_id = 9,
+		    .sequence = i, .attributes = BATCH_ATTR_TRANSACTIONAL });
+	end_transaction(&rig, 9, false);
+	roll(&rig);
+	cleaning = begin_small(&rig);
+	CU_ASSERT_EQUAL_FATAL(finish(&rig, &cleaning), CLEAN_DONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), 7);
+	expect_aborted(&rig);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.records, 10);
+	CU_ASSERT_EQUAL(seen.empty, 1); /* its last one */
+	CU_ASSERT_EQUAL(seen.markers, 1);
+	/* Nobody began to forget the marker. */
+	CU_ASSERT_EQUAL(seen.horizons, 0);
 	rig_fini(&rig);
 }
 
@@ -1014,6 +1053,7 @@ static const struct unit_test tests[] = {
 	{ "the map of keys", test_map },
 	{ "the latest stays", test_latest_stays },
 	{ "a map that is full", test_small_map },
+	{ "behind a map that is full", test_small_map_aborted },
 	{ "tombstones", test_tombstones },
 	{ "deaths at every call", test_deaths },
 	{ "readers", test_readers },
