@@ -122,8 +122,8 @@ count_bytes(struct log *log, const struct segment_list *list,
 		    (double)(out->clean_bytes + out->cleanable_bytes);
 }
 
-static bool
-look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
+bool
+clean_look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
     struct clean_candidate *out)
 {
 	struct log_settings settings = log_get_settings(log);
@@ -131,6 +131,7 @@ look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
 	int64_t bound = log_first_unstable(log, high_watermark);
 	int64_t active = first_unfinished(log, list);
 
+	*out = (struct clean_candidate){ .log = log };
 	out->first_dirty = first_dirty(log);
 	if (bound > high_watermark)
 		bound = high_watermark;
@@ -149,7 +150,7 @@ look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
 		out->delay_ms = overdue_ms(list, out->first_dirty,
 		    now_ms - settings.max_compaction_lag_ms);
 	count_bytes(log, list, out);
-	return (true);
+	return (out->clean_bytes + out->cleanable_bytes > 0);
 }
 
 bool
@@ -159,12 +160,11 @@ clean_look(struct log *log, int64_t now_ms, struct clean_candidate *out)
 	bool good;
 	int error;
 
-	*out = (struct clean_candidate){ .log = log };
-	good = look_at(log, list, now_ms, out);
+	good = clean_look_at(log, list, now_ms, out);
 	error = errno;
 	segment_list_unref(list);
 	errno = error;
-	return (good && out->clean_bytes + out->cleanable_bytes > 0);
+	return (good);
 }
 
 bool

@@ -25,6 +25,9 @@ struct clean_candidate {
 /* What there is to be done in a log. False: it could not be looked at, errno,
  * or there is nothing at all in it. */
 bool clean_look(struct log *log, int64_t now_ms, struct clean_candidate *out);
+/* Likewise, in a list of its segments. */
+bool clean_look_at(struct log *log, const struct segment_list *list,
+    int64_t now_ms, struct clean_candidate *out);
 /* Whether that is enough. */
 bool clean_is_due(const struct clean_candidate *candidate,
     const struct log_settings *settings);
@@ -136,8 +139,9 @@ struct cleaning {
 	struct clean_stats stats;
 	int64_t io_bytes; /* read and written since the caller took them */
 };
-/* Takes the log's reference. */
-struct cleaning *cleaning_new(const struct clean_candidate *candidate,
+/* Of a log that was chosen: takes its reference, and `cleaning`.  NULL: there is
+ * nothing to be done in it any more, and both are given back. */
+struct cleaning *cleaning_new(struct log *log,
     const struct cleaner_options *options);
 void cleaning_free(struct cleaning **cleaning);
 /* About so many bytes more. [worker] */

@@ -166,8 +166,8 @@ choose(struct cleaner *cleaner, const struct cleaner_options *options)
 	cleaners->max_delay_ms = choice.max_delay_ms;
 	lock_release(&storage->cleaner_lock);
 	if (choice.log != NULL)
-		cleaner->cleaning = cleaning_new(&choice.candidate, options);
-	return (choice.log != NULL);
+		cleaner->cleaning = cleaning_new(choice.log, options);
+	return (cleaner->cleaning != NULL);
 }
 
 /* True: it is over. */

@@ -239,7 +239,7 @@ expect_aborted(struct rig *rig)
 	struct log *log = rig->bench.log;
 	int64_t end = log_end_offset(log);
 
-	for (int64_t at = 0; at < end;) {
+	for (int64_t at = log_start_offset(log); at < end;) {
 		struct log_aborted_list aborted;
 		struct log_read part;
 		struct arena arena;
@@ -309,11 +309,13 @@ begin(struct rig *rig, int64_t map_bytes)
 		.map_bytes = map_bytes, .load_factor = 0.9,
 		.buffer_bytes = 1 << 20 };
 	struct clean_candidate candidate;
+	struct cleaning *cleaning;
 
 	CU_ASSERT_FATAL(clean_look(rig->bench.log, BENCH_NOW_MS, &candidate));
 	CU_ASSERT_FATAL(clean_is_due(&candidate, &rig->bench.settings));
-	(void)log_ref(rig->bench.log);
-	return (cleaning_new(&candidate, &options));
+	cleaning = cleaning_new(log_ref(rig->bench.log), &options);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(cleaning);
+	return (cleaning);
 }
 
 static enum clean_state
@@ -858,6 +860,92 @@ test_aborts(void)
 	}
 }
 
+/* What is chosen may be another log by the time that the pass begins: cut as a
+ * whole, cut to what is clean, or taken by retention up to the active segment.
+ */
+static void
+test_stale_choice(void)
+{
+	static const struct cleaner_options options = { .threads = 1,
+		.map_bytes = 1 << 20, .load_factor = 0.9,
+		.buffer_bytes = 1 << 20 };
+
+	for (int how = 0; how < 3; how++) {
+		struct clean_choice choice;
+		struct cleaning *cleaning;
+		struct rig rig;
+		struct log *log;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		log = rig.bench.log;
+		fill(&rig, 100);
+		roll(&rig);
+		clean_choose(rig.bench.storage, &choice);
+		CU_ASSERT_PTR_EQUAL_FATAL(choice.log, log);
+		CU_ASSERT(atomic_load(&log->cleaning));
+		if (how == 0)
+			CU_ASSERT_EQUAL(log_truncate_fully(log, 7), ERR_NONE);
+		if (how == 1)
+			CU_ASSERT_EQUAL(log_truncate_to(log, 3), ERR_NONE);
+		if (how == 2) {
+			log_advance_start(log, 100);
+			log_retain(log);
+			CU_ASSERT_EQUAL(log_segment_count(log), 1);
+		}
+		cleaning = cleaning_new(choice.log, &options);
+		CU_ASSERT_PTR_NULL(cleaning);
+		if (cleaning != NULL)
+			(void)finish(&rig, &cleaning);
+		CU_ASSERT(!atomic_load(&log->cleaning));
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		rig_fini(&rig);
+	}
+}
+
+/* Retention takes segments that a pass has not come to, and their files have
+ * other names already: in the MAP it leaves them out, later it ends. */
+static void
+test_retention_under_pass(void)
+{
+	for (int how = 0; how < 2; how++) {
+		struct cleaning *cleaning;
+		enum clean_state state = CLEAN_MORE;
+		struct rig rig;
+		struct log *log;
+
+		rig_init(&rig);
+		rig.bench.settings.segment_bytes = 700;
+		bench_start(&rig.bench);
+		log = rig.bench.log;
+		for (int i = 0; i < 8; i++) {
+			fill(&rig, 3);
+			put_from(&rig, 5, 99, (struct origin){ .producer_id = 9,
+			    .sequence = i,
+			    .attributes = BATCH_ATTR_TRANSACTIONAL });
+			end_transaction(&rig, 9, false);
+		}
+		roll(&rig);
+		CU_ASSERT(atomic_load(&log->segments->items[0]->aborted));
+		cleaning = begin(&rig, 1 << 20);
+		while (state == CLEAN_MORE && cleaning->stage !=
+		    (how == 0 ? CLEAN_MAP : CLEAN_FILTER))
+			state = cleaning_step(cleaning, 500);
+		state = cleaning_step(cleaning, 500);
+		CU_ASSERT_EQUAL_FATAL(state, CLEAN_MORE);
+		log_advance_start(log, log->segments->items[2]->base_offset);
+		log_retain(log);
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning),
+		    how == 0 ? CLEAN_DONE : CLEAN_ABORTED);
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		if (rig.bench.failed_dirs == 0)
+			expect_aborted(&rig);
+		rig_fini(&rig);
+	}
+}
+
 /* What was cut off is not taken for compacted when others come in its place. */
 static void
 test_truncation_lowers(void)
@@ -1062,6 +1150,8 @@ static const struct unit_test tests[] = {
 	{ "a producer's last batch", test_producers },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },
+	{ "changes before it", test_stale_choice },
+	{ "retention under it", test_retention_under_pass },
 	{ "a truncation", test_truncation_lowers },
 	{ "damage", test_damage },
 	{ "room and descriptors", test_wants },
