@@ -143,7 +143,7 @@ cleaning_free(struct cleaning **place)
 static bool
 taken_away(struct cleaning *cleaning)
 {
-	int64_t base_offset = cleaning->list->items[cleaning->slot]->base_offset;
+	const struct segment *at = cleaning->list->items[cleaning->slot];
 	struct log *log = cleaning->log;
 	struct segment_list *now;
 	int error = errno;
@@ -151,7 +151,7 @@ taken_away(struct cleaning *cleaning)
 
 	lock_take(&log->closing);
 	now = log_segments(log);
-	taken = now->items[0]->base_offset > base_offset ||
+	taken = now->items[0]->base_offset > at->base_offset ||
 	    log->cut != CUT_NONE || cleaning_is_stale(cleaning);
 	lock_release(&log->closing);
 	segment_list_unref(now);
@@ -439,27 +439,6 @@ filter_begin(struct cleaning *cleaning)
 	return (CLEAN_MORE);
 }
 
-/* What the new segment may take, beside the old ones and the reserve: a disk
- * that it would fill up to the brim has room for appends yet. */
-static bool
-group_has_room(struct cleaning *cleaning, int64_t bytes)
-{
-	struct storage *storage = cleaning->storage;
-	struct log_dir *dir = cleaning->log->dir;
-	int64_t total, usable;
-
-	if (!log_dir_space(dir, &total, &usable) ||
-	    usable - bytes >= atomic_load(&storage->disk_reserve_bytes)) {
-		atomic_store(&dir->clean_room_said, false);
-		return (true);
-	}
-	if (!atomic_exchange(&dir->clean_room_said, true))
-		diag_warn(storage->diag, storage, "dir=%s has no room to "
-		    "compact in, it is tried again partition=%s bytes=%lld",
-		    dir->path, cleaning->log->name, (long long)bytes);
-	return (false);
-}
-
 static enum clean_state
 group_begin(struct cleaning *cleaning)
 {
@@ -471,7 +450,7 @@ group_begin(struct cleaning *cleaning)
 		bytes = sum.log;
 	if (cleaning->group_end == cleaning->group)
 		return (CLEAN_DONE);
-	if (!group_has_room(cleaning, bytes))
+	if (!clean_has_room(cleaning->log, bytes))
 		return (CLEAN_REFUSED);
 	mem_free(cleaning->producers);
 	cleaning->producers = log_producers(cleaning->log,

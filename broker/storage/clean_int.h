@@ -19,6 +19,7 @@ struct clean_candidate {
 	int64_t first_uncleanable; /* the base of a segment */
 	int64_t clean_bytes;
 	int64_t cleanable_bytes;
+	int64_t room_bytes; /* that a new segment of it takes at most */
 	int64_t delay_ms; /* beyond max.compaction.lag.ms; 0: not overdue */
 	double ratio;     /* of cleanable bytes */
 };
@@ -31,14 +32,20 @@ bool clean_look_at(struct log *log, const struct segment_list *list,
 /* Whether that is enough. */
 bool clean_is_due(const struct clean_candidate *candidate,
     const struct log_settings *settings);
+/* Whether its directory has so many bytes to spare, beside the old segments and
+ * the reserve: a disk that they would fill up to the brim has room for appends
+ * yet.  Said now and then. */
+bool clean_has_room(struct log *log, int64_t bytes);
 struct clean_choice {
 	struct log *log; /* a reference, and `cleaning` is set; NULL: none */
 	struct clean_candidate candidate;
 	double max_ratio;
 	int64_t max_delay_ms;
 };
-/* The dirtiest of all that are due. */
+/* The dirtiest of all that are due, have room and were not refused lately. */
 void clean_choose(struct storage *storage, struct clean_choice *out);
+/* It was refused: others have their turn for some looks. */
+void clean_leave_out(struct log *log, int64_t backoff_ms);
 
 /* --- clean_txns.c --------------------------------------------------------- */
 
@@ -139,8 +146,8 @@ struct cleaning {
 	struct clean_stats stats;
 	int64_t io_bytes; /* read and written since the caller took them */
 };
-/* Of a log that was chosen: takes its reference, and `cleaning`.  NULL: there is
- * nothing to be done in it any more, and both are given back. */
+/* Of a log that was chosen: takes its reference, and `cleaning`.  NULL: there
+ * is nothing to be done in it any more, and both are given back. */
 struct cleaning *cleaning_new(struct log *log,
     const struct cleaner_options *options);
 void cleaning_free(struct cleaning **cleaning);

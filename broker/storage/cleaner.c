@@ -185,8 +185,11 @@ step(struct cleaner *cleaner, const struct cleaner_options *options)
 	case CLEAN_DAMAGED:
 		atomic_store(&cleaning->log->uncleanable, true);
 		break;
-	case CLEAN_ABORTED:
 	case CLEAN_REFUSED:
+		clean_leave_out(cleaning->log, options->backoff_ms);
+		cleaner->idle = true;
+		break;
+	case CLEAN_ABORTED:
 		/* Not at once again. */
 		cleaner->idle = true;
 		break;
