@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What expires.  A round goes over a shard's groups soon after they were loaded
- * (leadership may never stay for a whole interval), and then every
+ * (leadership may not stay for an interval), and then each
  * offsets.retention.check.interval.ms, a number of slots in one turn of the
  * loop and the rest in the next ones.
  *
