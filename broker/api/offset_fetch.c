@@ -7,6 +7,7 @@
 #include "api/group_ask.h"
 #include "api/group_rows.h"
 #include "api/offset_zk.h"
+#include "base/twins.h"
 
 struct offset_fetch_state {
 	struct apis *apis;
@@ -157,6 +158,29 @@ offset_fetch_narrow(void *state)
 
 /* --- version 0 ------------------------------------------------------------ */
 
+/* What is named twice is answered once. */
+static bool
+parts_once(struct arena *arena, struct group_part *parts, size_t *count)
+{
+	struct twin *twins = arena_array(arena, *count, sizeof(*twins));
+	const struct twin_ends *ends;
+	size_t kept = 0;
+
+	if (twins == NULL)
+		return (false);
+	for (size_t i = 0; i < *count; i++)
+		twins[i] = (struct twin){ .name = parts[i].topic,
+			.number = parts[i].partition };
+	ends = twins_find(arena, twins, *count);
+	if (ends == NULL)
+		return (false);
+	for (size_t i = 0; i < *count; i++)
+		if (ends[i].first == i)
+			parts[kept++] = parts[i];
+	*count = kept;
+	return (true);
+}
+
 static bool
 offset_fetch_zk_rows(struct offset_fetch_state *s)
 {
@@ -179,7 +203,8 @@ offset_fetch_zk_rows(struct offset_fetch_state *s)
 				    body->topics[t].partition_indexes[p],
 			};
 	s->asked.group_id = body->group_id;
-	if (!group_rows_make(&s->rows, &s->request->arena,
+	if (!parts_once(&s->request->arena, parts, &count) ||
+	    !group_rows_make(&s->rows, &s->request->arena,
 		cluster_image(s->apis->setup.cluster), parts, count))
 		return (false);
 	s->asked.parts = s->rows.parts;

@@ -57,6 +57,7 @@ chunk_read_log(struct coord_chunk *chunk, struct log *log)
 	const int64_t end = log_end_offset(log);
 	struct log_read read;
 
+	chunk->log_end = end;
 	if (chunk->from < start)
 		chunk->from = start;
 	chunk->error = ERR_NONE;
@@ -88,6 +89,7 @@ chunk_read(struct coord_chunk *chunk)
 
 	chunk_clear(chunk);
 	chunk->error = ERR_KAFKA_STORAGE_ERROR;
+	chunk->log_end = -1;
 	if (log != NULL)
 		chunk_read_log(chunk, log);
 	error = chunk->error;

@@ -149,6 +149,7 @@ struct coord_chunk {
 	/* out */
 	enum error error; /* of the read: nothing is in it */
 	bool end;      /* nothing lies at `from` */
+	int64_t log_end; /* as the read found it; -1: it found no log */
 	int64_t next;  /* to go on from */
 	struct buffer bytes;
 	struct record_reader **readers;

@@ -251,6 +251,9 @@ load_have(struct task *t)
 		return (STEP_WAIT);
 	if (load->abandoned)
 		return (STEP_DONE);
+	/* The load does not end before it has read them: they are not kept
+	 * for as long as it cannot. */
+	marks_forget_below(load->shard, load->chunk.log_end);
 	if (load->chunk.error != ERR_NONE) {
 		load_say_failure(load);
 		turn_leave(load);

@@ -7,10 +7,11 @@
  *
  * What this room wrote in front may not be replayed yet: a mark waits for all
  * writes that were under way when it arrived, but for those that turn out to
- * lie behind it.  While the shard loads it waits too, and is forgotten if the
- * load has read it by its end.  A mark of an earlier epoch than the shard's
- * lies in a log that is read, or was; one of a later epoch is of the same
- * leadership, which is no news to the shard, or comes before news that end it.
+ * lie behind it.  While the shard loads it waits too, and is forgotten as soon
+ * as the load is known to read it: what lay in the log at one of its reads.  A
+ * mark of an earlier epoch than the shard's lies in a log that is read, or was;
+ * one of a later epoch is of the same leadership, which is no news to the
+ * shard, or comes before news that end it.
  */
 #include "coord/coord_int.h"
 

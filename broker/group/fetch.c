@@ -47,22 +47,11 @@ look_fill(struct offset_look *look, const struct offset_slot *slot,
 /* --- all ------------------------------------------------------------------ */
 
 static void
-look_topic(struct offset_look *look, const struct topic_offsets *from,
+look_block(struct offset_look *look, const struct slot_block *block,
     struct offset_fetch_response_group_topic *out)
 {
-	bool ok = true;
-
-	out->name = arena_slice_copy(look->arena,
-	    group_topic_name(from->topic), &ok);
-	out->partitions = wire_array(look->arena,
-	    offset_fetch_response_group_partition_schema(),
-	    from->block->count);
-	if (!ok || out->partitions == NULL) {
-		look->refused = true;
-		return;
-	}
-	for (uint32_t i = 0; i < from->block->count; i++) {
-		const struct offset_slot *slot = &from->block->slots[i];
+	for (uint32_t i = 0; i < block->count; i++) {
+		const struct offset_slot *slot = &block->slots[i];
 
 		if (!slot->present)
 			continue;
@@ -73,21 +62,47 @@ look_topic(struct offset_look *look, const struct topic_offsets *from,
 	}
 }
 
+/* `count` entries of one topic. */
+static void
+look_topic(struct offset_look *look, const struct topic_offsets *from,
+    uint32_t count, struct offset_fetch_response_group_topic *out)
+{
+	size_t slots = 0;
+	bool ok = true;
+
+	for (uint32_t i = 0; i < count; i++)
+		slots += from[i].block->count;
+	out->name = arena_slice_copy(look->arena,
+	    group_topic_name(from->topic), &ok);
+	out->partitions = wire_array(look->arena,
+	    offset_fetch_response_group_partition_schema(), slots);
+	if (!ok || out->partitions == NULL) {
+		look->refused = true;
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		look_block(look, from[i].block, out);
+}
+
 static void
 look_all(struct offset_look *look, struct offset_fetch_response_group *out)
 {
 	const struct group_offsets *offsets = look->group == NULL ? NULL :
 	    look->group->offsets;
 	const uint32_t count = offsets == NULL ? 0 : offsets->count;
+	uint32_t n;
 
 	out->topics = wire_array(look->arena,
 	    offset_fetch_response_group_topic_schema(), count);
 	look->refused = out->topics == NULL;
-	for (uint32_t i = 0; !look->refused && i < count; i++) {
+	for (uint32_t i = 0; !look->refused && i < count; i += n) {
+		const struct topic_offsets *from = &offsets->topics[i];
 		struct offset_fetch_response_group_topic *topic =
 		    &out->topics[out->topics_count];
 
-		look_topic(look, &offsets->topics[i], topic);
+		for (n = 1; i + n < count && from[n].topic == from->topic;)
+			n++;
+		look_topic(look, from, n, topic);
 		if (topic->partitions_count > 0)
 			out->topics_count++;
 	}

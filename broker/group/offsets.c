@@ -58,16 +58,20 @@ grown(uint32_t capacity)
 	return (capacity + capacity / 2 + 1);
 }
 
-/* The first that is not below. */
+/* How many entries begin at or below a topic's partition. */
 static uint32_t
-topics_place(const struct group_offsets *offsets, uintptr_t topic)
+entries_upto(const struct group_offsets *offsets, uintptr_t topic,
+    int64_t partition)
 {
 	uint32_t low = 0, high = offsets->count;
 
 	while (low < high) {
 		const uint32_t middle = low + (high - low) / 2;
+		const struct topic_offsets *at = &offsets->topics[middle];
 
-		if ((uintptr_t)offsets->topics[middle].topic < topic)
+		if ((uintptr_t)at->topic < topic ||
+		    ((uintptr_t)at->topic == topic &&
+			at->block->slots[0].partition <= partition))
 			low = middle + 1;
 		else
 			high = middle;
@@ -75,22 +79,27 @@ topics_place(const struct group_offsets *offsets, uintptr_t topic)
 	return (low);
 }
 
-struct topic_offsets *
-group_offsets_of(const struct group *group, const struct group_topic *topic)
+/* The one that a partition is in, or would be. NULL: the group has nothing of
+ * the topic. Valid until slots come or go. */
+static struct topic_offsets *
+entry_of(const struct group *group, const struct group_topic *topic,
+    int64_t partition)
 {
 	const struct group_offsets *offsets = group->offsets;
-	const uint32_t place = topics_place(offsets, (uintptr_t)topic);
+	const uint32_t upto = entries_upto(offsets, (uintptr_t)topic,
+	    partition);
 
-	return (place < offsets->count &&
-	    offsets->topics[place].topic == topic ? &offsets->topics[place] :
-						    NULL);
+	if (upto > 0 && offsets->topics[upto - 1].topic == topic)
+		return (&offsets->topics[upto - 1]);
+	return (upto < offsets->count && offsets->topics[upto].topic == topic ?
+	    &offsets->topics[upto] : NULL);
 }
 
+/* Its block is empty yet: nobody may look for one before it has a slot. */
 static struct topic_offsets *
-topics_insert(struct group *group, struct group_topic *topic)
+entries_insert(struct group *group, uint32_t place, struct group_topic *topic)
 {
 	struct group_offsets *offsets = group->offsets;
-	const uint32_t place = topics_place(offsets, (uintptr_t)topic);
 	struct topic_offsets *at;
 
 	if (offsets->count == offsets->capacity) {
@@ -108,7 +117,7 @@ topics_insert(struct group *group, struct group_topic *topic)
 }
 
 static void
-topics_remove(struct group *group, struct topic_offsets *at)
+entries_remove(struct group *group, struct topic_offsets *at)
 {
 	struct group_offsets *offsets = group->offsets;
 	const size_t place = (size_t)(at - offsets->topics);
@@ -158,14 +167,48 @@ block_resize(struct topic_offsets *at, uint32_t capacity)
 	at->block->capacity = capacity;
 }
 
-static struct offset_slot *
-slots_insert(struct group *group, struct topic_offsets *at, int32_t partition)
+/* A full block makes room: for a slot at one of its ends by a block beside it,
+ * so that those that come in order leave full ones behind, else by half.  The
+ * entry that the slot goes to. */
+static struct topic_offsets *
+block_split(struct group *group, struct topic_offsets *at, uint32_t place)
 {
-	const uint32_t place = slots_place(at->block, partition);
+	const uint32_t index = (uint32_t)(at - group->offsets->topics);
+	const uint32_t half = at->block->count / 2;
+	struct topic_offsets *behind;
+
+	if (place == 0)
+		return (entries_insert(group, index, at->topic));
+	behind = entries_insert(group, index + 1, at->topic);
+	if (place == OFFSET_SLOTS_MAX)
+		return (behind);
+	at = behind - 1;
+	behind->block->count = at->block->count - half;
+	block_resize(behind, behind->block->count);
+	memcpy(behind->block->slots, at->block->slots + half,
+	    behind->block->count * sizeof(at->block->slots[0]));
+	at->block->count = half;
+	block_resize(at, half);
+	return (place <= half ? at : behind);
+}
+
+static struct offset_slot *
+slots_insert(struct group *group, struct topic_offsets **entry,
+    int32_t partition)
+{
+	struct topic_offsets *at = *entry;
+	uint32_t place = slots_place(at->block, partition);
+	uint32_t capacity = grown(at->block->capacity);
 	struct offset_slot *slot;
 
+	if (at->block->count == OFFSET_SLOTS_MAX) {
+		*entry = at = block_split(group, at, place);
+		place = slots_place(at->block, partition);
+		capacity = grown(at->block->capacity);
+	}
 	if (at->block->count == at->block->capacity)
-		block_resize(at, grown(at->block->capacity));
+		block_resize(at, capacity < OFFSET_SLOTS_MAX ? capacity :
+			OFFSET_SLOTS_MAX);
 	slot = &at->block->slots[place];
 	memmove(slot + 1, slot, (at->block->count - place) * sizeof(*slot));
 	at->block->count++;
@@ -185,7 +228,7 @@ slots_remove(struct group *group, struct topic_offsets *at,
 	group->offsets->slot_count--;
 	memmove(slot, slot + 1, (at->block->count - place) * sizeof(*slot));
 	if (at->block->count == 0)
-		topics_remove(group, at);
+		entries_remove(group, at);
 }
 
 struct offset_slot *
@@ -194,7 +237,7 @@ group_offset_find(const struct group *group, struct slice topic,
 {
 	const struct group_topic *name = group_topic_find(group->shard, topic);
 	struct topic_offsets *at = name == NULL ? NULL :
-						  group_offsets_of(group, name);
+	    entry_of(group, name, partition);
 
 	return (at == NULL ? NULL : slots_find(at->block, partition));
 }
@@ -208,11 +251,12 @@ slot_make(struct group *group, struct slice topic, int32_t partition,
 
 	if (name == NULL)
 		name = topic_make(group->shard, topic);
-	*at = group_offsets_of(group, name);
+	*at = entry_of(group, name, partition);
 	if (*at == NULL)
-		*at = topics_insert(group, name);
+		*at = entries_insert(group, entries_upto(group->offsets,
+		    (uintptr_t)name, partition), name);
 	slot = slots_find((*at)->block, partition);
-	return (slot != NULL ? slot : slots_insert(group, *at, partition));
+	return (slot != NULL ? slot : slots_insert(group, at, partition));
 }
 
 void
@@ -229,12 +273,15 @@ offset_place_next(struct offset_place *place, const struct group *group,
     struct group_topic **topic)
 {
 	const struct group_offsets *offsets = group->offsets;
+	uint32_t i = entries_upto(offsets, place->topic, place->partition);
 
-	for (uint32_t i = topics_place(offsets, place->topic);
-	    i < offsets->count; i++) {
+	/* The last of them may have more behind the place. */
+	for (i -= i > 0; i < offsets->count; i++) {
 		const struct topic_offsets *at = &offsets->topics[i];
 		uint32_t slot;
 
+		if ((uintptr_t)at->topic < place->topic)
+			continue;
 		if ((uintptr_t)at->topic != place->topic) {
 			place->topic = (uintptr_t)at->topic;
 			place->partition = INT64_MIN;
@@ -324,7 +371,7 @@ group_offset_drop(struct group *group, struct slice topic, int32_t partition,
 {
 	struct group_topic *name = group_topic_find(group->shard, topic);
 	struct topic_offsets *at = name == NULL ? NULL :
-						  group_offsets_of(group, name);
+	    entry_of(group, name, partition);
 	struct offset_slot *slot = at == NULL ? NULL :
 	    slots_find(at->block, partition);
 
@@ -353,7 +400,7 @@ void
 group_offset_release(struct group *group, struct group_topic *topic,
     int32_t partition)
 {
-	struct topic_offsets *at = group_offsets_of(group, topic);
+	struct topic_offsets *at = entry_of(group, topic, partition);
 	struct offset_slot *slot;
 
 	CHECK(at != NULL);

@@ -2,13 +2,17 @@
 /*
  * A group's committed offsets in memory, made to be many:
  *
- *	group -> topics, by address of the name    block, by partition
+ *	group -> topics, by address of the name,   block, by partition
+ *		 and by partition
  *	         +------+-------+                  +----------+------+------+--
  *	         | name | block |----------------->| count .. | slot | slot |
  *	         +------+-------+                  +----------+------+------+--
  *	            |
  *	            v  one a shard, however many groups name it
  *	         struct group_topic
+ *
+ * A topic has an entry for each OFFSET_SLOTS_MAX of its partitions, so that one
+ * more moves no more slots than that, in whatever order they come.
  *
  * A slot has 48 bytes; metadata, and a time of its own to expire, lie beside it
  * where there are any.  A slot is *held* while something under way will still
@@ -63,6 +67,7 @@ struct offset_slot {
 	bool present; /* there is an offset */
 };
 
+#define OFFSET_SLOTS_MAX 128
 struct slot_block {
 	uint32_t count;
 	uint32_t capacity;
@@ -75,7 +80,7 @@ struct topic_offsets {
 };
 
 struct group_offsets {
-	struct topic_offsets *topics; /* ascending by `topic` */
+	struct topic_offsets *topics; /* by `topic`, then by first partition */
 	uint32_t count;
 	uint32_t capacity;
 	uint32_t slot_count;
@@ -95,10 +100,7 @@ struct group_topic *group_topic_find(const struct group_shard *shard,
 struct group_topic *group_topic_take(struct group_shard *shard,
     struct slice name);
 void group_topic_let_go(struct group_shard *shard, struct group_topic *topic);
-/* NULL: the group has no slot of it. Valid until slots come or go. */
-struct topic_offsets *group_offsets_of(const struct group *group,
-    const struct group_topic *topic);
-/* NULL: no slot. Likewise. */
+/* NULL: no slot. Valid until slots come or go. */
 struct offset_slot *group_offset_find(const struct group *group,
     struct slice topic, int32_t partition);
 void offset_slot_read(const struct offset_slot *slot,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What expires.  A round goes over a shard's groups every
+ * What expires.  A round goes over a shard's groups soon after they were loaded
+ * (leadership may not stay for an interval), and then each
  * offsets.retention.check.interval.ms, a number of slots in one turn of the
  * loop and the rest in the next ones.
  *
@@ -18,6 +19,9 @@
 #include "config/options.h"
 #include "group/remove_int.h"
 #include "group/shard_int.h"
+
+/* From the end of a load to the first round. */
+#define FIRST_ROUND_NS ((int64_t)10 * 1000 * 1000000)
 
 static void retention_turn(struct timer *timer);
 
@@ -39,7 +43,10 @@ retention_interval_ns(const struct group_shard *shard)
 void
 group_retention_start(struct group_shard *shard)
 {
-	timer_arm_in(&shard->retention, retention_interval_ns(shard));
+	const int64_t interval_ns = retention_interval_ns(shard);
+
+	timer_arm_in(&shard->retention, interval_ns < FIRST_ROUND_NS ?
+		interval_ns : FIRST_ROUND_NS);
 }
 
 /* --- one offset, one group ------------------------------------------------ */

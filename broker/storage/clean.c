@@ -51,11 +51,24 @@ legacy_horizon(const struct cleaning *cleaning)
 	return (info.mtime_ms - cleaning->settings.delete_retention_ms);
 }
 
-struct cleaning *
-cleaning_new(const struct clean_candidate *candidate,
-    const struct cleaner_options *options)
+/* The list, and what there is to be done in that list: when the log was chosen
+ * it may have been another one.  A truncation since then ends the pass. */
+static bool
+cleaning_look(struct cleaning *cleaning)
 {
-	struct log *log = candidate->log;
+	struct log *log = cleaning->log;
+
+	cleaning->settings = log_get_settings(log);
+	cleaning->truncations = atomic_load(&log->truncations);
+	cleaning->list = log_segments(log);
+	return (clean_look_at(log, cleaning->list,
+		    storage_now_ms(log->storage), &cleaning->candidate) &&
+	    clean_is_due(&cleaning->candidate, &cleaning->settings));
+}
+
+struct cleaning *
+cleaning_new(struct log *log, const struct cleaner_options *options)
+{
 	struct storage *storage = log->storage;
 	struct cleaning *cleaning = mem_zalloc(sizeof(*cleaning));
 	int64_t threads = options->threads < 1 ? 1 : options->threads;
@@ -63,10 +76,10 @@ cleaning_new(const struct clean_candidate *candidate,
 
 	cleaning->log = log;
 	cleaning->storage = storage;
-	cleaning->settings = log_get_settings(log);
-	cleaning->candidate = *candidate;
-	cleaning->truncations = atomic_load(&log->truncations);
-	cleaning->list = log_segments(log);
+	if (!cleaning_look(cleaning)) {
+		cleaning_free(&cleaning);
+		return (NULL);
+	}
 	cleaning->now_ms = storage_steady_ms(storage);
 	cleaning->legacy_horizon_ms = legacy_horizon(cleaning);
 	lock_take(&storage->lock);
@@ -124,11 +137,33 @@ cleaning_free(struct cleaning **place)
 
 /* --- what can go wrong ---------------------------------------------------- */
 
+/* Whether the segment at hand is in the log no more: what is not found of it is
+ * no failure.  Retention and truncation rename files under the lock of closing
+ * and before the list tells of it, so they are waited for.  Keeps errno. */
+static bool
+taken_away(struct cleaning *cleaning)
+{
+	const struct segment *at = cleaning->list->items[cleaning->slot];
+	struct log *log = cleaning->log;
+	struct segment_list *now;
+	int error = errno;
+	bool taken;
+
+	lock_take(&log->closing);
+	now = log_segments(log);
+	taken = now->items[0]->base_offset > at->base_offset ||
+	    log->cut != CUT_NONE || cleaning_is_stale(cleaning);
+	lock_release(&log->closing);
+	segment_list_unref(now);
+	errno = error;
+	return (taken);
+}
+
 /* By errno: a want that passes, a disk that fails, or what nobody can index. */
 static enum clean_state
 refused(struct cleaning *cleaning, const char *what)
 {
-	if (cleaning_is_stale(cleaning))
+	if (cleaning_is_stale(cleaning) || taken_away(cleaning))
 		return (CLEAN_ABORTED);
 	if (errno == EOVERFLOW) {
 		diag_error(cleaning->storage->diag, storage,
@@ -148,7 +183,7 @@ damaged(struct cleaning *cleaning, int64_t position)
 	const struct segment *segment =
 	    cleaning->list->items[cleaning->slot];
 
-	if (cleaning_is_stale(cleaning))
+	if (cleaning_is_stale(cleaning) || taken_away(cleaning))
 		return (CLEAN_ABORTED);
 	diag_error(cleaning->storage->diag, storage,
 	    "partition=%s a batch cannot be read, the partition is not "
@@ -239,17 +274,48 @@ map_batch(struct cleaning *cleaning, const struct batch *batch, int *found)
 	return (true);
 }
 
+/* Behind the segments that the pass takes: it filters each of them to its end,
+ * also the one in which the map ends. */
+static int64_t
+taken_end(const struct cleaning *cleaning)
+{
+	const struct segment_list *list = cleaning->list;
+	size_t slot = 0;
+
+	while (slot + 1 < list->count &&
+	    list->items[slot]->base_offset < cleaning->end_offset)
+		slot++;
+	return (list->items[slot]->base_offset);
+}
+
+/* The log's start: retention may have taken segments since. */
+static size_t
+first_left(const struct cleaning *cleaning)
+{
+	struct segment_list *now = log_segments(cleaning->log);
+	const struct segment_list *list = cleaning->list;
+	size_t slot = 0;
+
+	while (slot + 1 < list->count &&
+	    list->items[slot]->base_offset < now->items[0]->base_offset)
+		slot++;
+	segment_list_unref(now);
+	return (slot);
+}
+
 static enum clean_state
 map_end(struct cleaning *cleaning)
 {
+	size_t first = first_left(cleaning);
+
 	walk_stop(cleaning);
 	cleaning->end_offset = cleaning->latest_offset + 1;
 	cleaning->stats.percent = clean_map_percent(cleaning->map);
-	cleaning->slot = cleaning->group = cleaning->group_end = 0;
+	cleaning->slot = cleaning->group = cleaning->group_end = first;
 	cleaning->stage = CLEAN_GROUP;
-	/* From the log's start on, this time. */
-	if (!clean_txns_load(&cleaning->txns, cleaning->list, 0,
-		cleaning->end_offset))
+	if (!clean_txns_load(&cleaning->txns, cleaning->list,
+		cleaning->list->items[first]->base_offset,
+		taken_end(cleaning)))
 		return (refused(cleaning,
 		    "could not read an index of aborted transactions"));
 	return (CLEAN_MORE);
@@ -262,12 +328,14 @@ map_next(struct cleaning *cleaning)
 	const struct segment_list *list = cleaning->list;
 
 	walk_stop(cleaning);
-	/* Offsets that are missing at its end are told, too. */
-	cleaning->latest_offset = list->items[cleaning->slot + 1]
-		->base_offset - 1;
+	/* first_uncleanable is the base of one behind it. */
+	CHECK(cleaning->slot + 1 < list->count);
 	cleaning->slot++;
-	if (list->items[cleaning->slot]->base_offset >=
-	    cleaning->candidate.first_uncleanable)
+	/* Offsets that are missing at its end are told, too. */
+	cleaning->latest_offset = list->items[cleaning->slot]->base_offset - 1;
+	if (cleaning->slot + 1 == list->count ||
+	    list->items[cleaning->slot]->base_offset >=
+		cleaning->candidate.first_uncleanable)
 		return (map_end(cleaning));
 	walk_begin(cleaning, 0);
 	return (CLEAN_MORE);
@@ -371,27 +439,6 @@ filter_begin(struct cleaning *cleaning)
 	return (CLEAN_MORE);
 }
 
-/* What the new segment may take, beside the old ones and the reserve: a disk
- * that it would fill up to the brim has room for appends yet. */
-static bool
-group_has_room(struct cleaning *cleaning, int64_t bytes)
-{
-	struct storage *storage = cleaning->storage;
-	struct log_dir *dir = cleaning->log->dir;
-	int64_t total, usable;
-
-	if (!log_dir_space(dir, &total, &usable) ||
-	    usable - bytes >= atomic_load(&storage->disk_reserve_bytes)) {
-		atomic_store(&dir->clean_room_said, false);
-		return (true);
-	}
-	if (!atomic_exchange(&dir->clean_room_said, true))
-		diag_warn(storage->diag, storage, "dir=%s has no room to "
-		    "compact in, it is tried again partition=%s bytes=%lld",
-		    dir->path, cleaning->log->name, (long long)bytes);
-	return (false);
-}
-
 static enum clean_state
 group_begin(struct cleaning *cleaning)
 {
@@ -403,7 +450,7 @@ group_begin(struct cleaning *cleaning)
 		bytes = sum.log;
 	if (cleaning->group_end == cleaning->group)
 		return (CLEAN_DONE);
-	if (!group_has_room(cleaning, bytes))
+	if (!clean_has_room(cleaning->log, bytes))
 		return (CLEAN_REFUSED);
 	mem_free(cleaning->producers);
 	cleaning->producers = log_producers(cleaning->log,

@@ -14,6 +14,12 @@
 
 #include "storage/clean_int.h"
 
+/* A log that was refused is left out of so many looks, and not for longer. */
+#define LEFT_OUT_LOOKS 8
+#define LEFT_OUT_LEAST_MS ((int64_t)1000)
+#define LEFT_OUT_MAX_MS ((int64_t)600000)
+#define SAY_NO_ROOM_MS ((int64_t)600000)
+
 /* Below the log's start after retention; beyond its end after a loss. */
 static int64_t
 first_dirty(struct log *log)
@@ -106,24 +112,34 @@ count_bytes(struct log *log, const struct segment_list *list,
     struct clean_candidate *out)
 {
 	size_t from = segment_list_find(list, out->first_dirty);
+	int64_t largest = 0;
 
 	lock_take(&log->lock);
 	for (size_t i = 0; i < list->count; i++) {
 		const struct segment *segment = list->items[i];
+
+		if (segment->base_offset < out->first_uncleanable &&
+		    segment->size > largest)
+			largest = segment->size;
 
 		if (segment->base_offset < out->first_dirty)
 			out->clean_bytes += segment->size;
 		if (i >= from && segment->base_offset < out->first_uncleanable)
 			out->cleanable_bytes += segment->size;
 	}
+	/* A group is no larger than a segment may be, but for a single one. */
+	out->room_bytes = largest > log->settings.segment_bytes ?
+	    largest : log->settings.segment_bytes;
 	lock_release(&log->lock);
+	if (out->room_bytes > out->clean_bytes + out->cleanable_bytes)
+		out->room_bytes = out->clean_bytes + out->cleanable_bytes;
 	if (out->clean_bytes + out->cleanable_bytes > 0)
 		out->ratio = (double)out->cleanable_bytes /
 		    (double)(out->clean_bytes + out->cleanable_bytes);
 }
 
-static bool
-look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
+bool
+clean_look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
     struct clean_candidate *out)
 {
 	struct log_settings settings = log_get_settings(log);
@@ -131,6 +147,7 @@ look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
 	int64_t bound = log_first_unstable(log, high_watermark);
 	int64_t active = first_unfinished(log, list);
 
+	*out = (struct clean_candidate){ .log = log };
 	out->first_dirty = first_dirty(log);
 	if (bound > high_watermark)
 		bound = high_watermark;
@@ -149,7 +166,7 @@ look_at(struct log *log, const struct segment_list *list, int64_t now_ms,
 		out->delay_ms = overdue_ms(list, out->first_dirty,
 		    now_ms - settings.max_compaction_lag_ms);
 	count_bytes(log, list, out);
-	return (true);
+	return (out->clean_bytes + out->cleanable_bytes > 0);
 }
 
 bool
@@ -159,12 +176,11 @@ clean_look(struct log *log, int64_t now_ms, struct clean_candidate *out)
 	bool good;
 	int error;
 
-	*out = (struct clean_candidate){ .log = log };
-	good = look_at(log, list, now_ms, out);
+	good = clean_look_at(log, list, now_ms, out);
 	error = errno;
 	segment_list_unref(list);
 	errno = error;
-	return (good && out->clean_bytes + out->cleanable_bytes > 0);
+	return (good);
 }
 
 bool
@@ -174,6 +190,41 @@ clean_is_due(const struct clean_candidate *candidate,
 	return (candidate->cleanable_bytes > 0 &&
 	    (candidate->delay_ms > 0 ||
 		candidate->ratio > settings->min_cleanable_ratio));
+}
+
+/* --- of all --------------------------------------------------------------- */
+
+bool
+clean_has_room(struct log *log, int64_t bytes)
+{
+	struct storage *storage = log->storage;
+	struct log_dir *dir = log->dir;
+	int64_t now_ms = storage_mono_ms(storage);
+	long long after_ms = atomic_load(&dir->say_no_clean_room_after_ms);
+	int64_t total, usable;
+
+	if (!log_dir_space(dir, &total, &usable) ||
+	    usable - bytes >= atomic_load(&storage->disk_reserve_bytes))
+		return (true);
+	if (now_ms >= after_ms &&
+	    atomic_compare_exchange_strong(&dir->say_no_clean_room_after_ms,
+		&after_ms, now_ms + SAY_NO_ROOM_MS))
+		diag_warn(storage->diag, storage, "dir=%s has no room to "
+		    "compact in, it is tried again partition=%s bytes=%lld",
+		    dir->path, log->name, (long long)bytes);
+	return (false);
+}
+
+void
+clean_leave_out(struct log *log, int64_t backoff_ms)
+{
+	int64_t pause_ms = backoff_ms > LEFT_OUT_MAX_MS / LEFT_OUT_LOOKS ?
+	    LEFT_OUT_MAX_MS : backoff_ms * LEFT_OUT_LOOKS;
+
+	if (pause_ms < LEFT_OUT_LEAST_MS)
+		pause_ms = LEFT_OUT_LEAST_MS;
+	atomic_store(&log->clean_after_ms,
+	    storage_mono_ms(log->storage) + pause_ms);
 }
 
 static bool
@@ -194,7 +245,10 @@ choose_look(void *arg, struct log *log)
 		choice->max_ratio = candidate.ratio;
 	if (!clean_is_due(&candidate, &settings) ||
 	    (choice->log != NULL &&
-		candidate.ratio <= choice->candidate.ratio))
+		candidate.ratio <= choice->candidate.ratio) ||
+	    storage_mono_ms(log->storage) <
+		atomic_load(&log->clean_after_ms) ||
+	    !clean_has_room(log, candidate.room_bytes))
 		return (true);
 	if (choice->log != NULL)
 		log_unref(choice->log);

@@ -19,23 +19,33 @@ struct clean_candidate {
 	int64_t first_uncleanable; /* the base of a segment */
 	int64_t clean_bytes;
 	int64_t cleanable_bytes;
+	int64_t room_bytes; /* that a new segment of it takes at most */
 	int64_t delay_ms; /* beyond max.compaction.lag.ms; 0: not overdue */
 	double ratio;     /* of cleanable bytes */
 };
 /* What there is to be done in a log. False: it could not be looked at, errno,
  * or there is nothing at all in it. */
 bool clean_look(struct log *log, int64_t now_ms, struct clean_candidate *out);
+/* Likewise, in a list of its segments. */
+bool clean_look_at(struct log *log, const struct segment_list *list,
+    int64_t now_ms, struct clean_candidate *out);
 /* Whether that is enough. */
 bool clean_is_due(const struct clean_candidate *candidate,
     const struct log_settings *settings);
+/* Whether its directory has so many bytes to spare, beside the old segments and
+ * the reserve: a disk that they would fill up to the brim has room for appends
+ * yet.  Said now and then. */
+bool clean_has_room(struct log *log, int64_t bytes);
 struct clean_choice {
 	struct log *log; /* a reference, and `cleaning` is set; NULL: none */
 	struct clean_candidate candidate;
 	double max_ratio;
 	int64_t max_delay_ms;
 };
-/* The dirtiest of all that are due. */
+/* The dirtiest of all that are due, have room and were not refused lately. */
 void clean_choose(struct storage *storage, struct clean_choice *out);
+/* It was refused: others have their turn for some looks. */
+void clean_leave_out(struct log *log, int64_t backoff_ms);
 
 /* --- clean_txns.c --------------------------------------------------------- */
 
@@ -136,8 +146,9 @@ struct cleaning {
 	struct clean_stats stats;
 	int64_t io_bytes; /* read and written since the caller took them */
 };
-/* Takes the log's reference. */
-struct cleaning *cleaning_new(const struct clean_candidate *candidate,
+/* Of a log that was chosen: takes its reference, and `cleaning`.  NULL: there
+ * is nothing to be done in it any more, and both are given back. */
+struct cleaning *cleaning_new(struct log *log,
     const struct cleaner_options *options);
 void cleaning_free(struct cleaning **cleaning);
 /* About so many bytes more. [worker] */

@@ -87,7 +87,9 @@ clean_txns_load(struct clean_txns *txns, const struct segment_list *list,
 	size_t count;
 
 	clean_txns_fini(txns);
-	for (size_t i = 0; good && !complete && i < list->count; i++) {
+	/* An entry lies where its marker lies. */
+	for (size_t i = segment_list_find(list, from);
+	     good && !complete && i < list->count; i++) {
 		size_t before = bytes.length;
 
 		good = aborted_read(list->items[i], &bytes);

@@ -166,8 +166,8 @@ choose(struct cleaner *cleaner, const struct cleaner_options *options)
 	cleaners->max_delay_ms = choice.max_delay_ms;
 	lock_release(&storage->cleaner_lock);
 	if (choice.log != NULL)
-		cleaner->cleaning = cleaning_new(&choice.candidate, options);
-	return (choice.log != NULL);
+		cleaner->cleaning = cleaning_new(choice.log, options);
+	return (cleaner->cleaning != NULL);
 }
 
 /* True: it is over. */
@@ -185,8 +185,11 @@ step(struct cleaner *cleaner, const struct cleaner_options *options)
 	case CLEAN_DAMAGED:
 		atomic_store(&cleaning->log->uncleanable, true);
 		break;
-	case CLEAN_ABORTED:
 	case CLEAN_REFUSED:
+		clean_leave_out(cleaning->log, options->backoff_ms);
+		cleaner->idle = true;
+		break;
+	case CLEAN_ABORTED:
 		/* Not at once again. */
 		cleaner->idle = true;
 		break;

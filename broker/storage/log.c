@@ -50,6 +50,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->cleaning, false);
 	atomic_init(&log->uncleanable, false);
 	atomic_init(&log->cleaning_pauses, 0);
+	atomic_init(&log->clean_after_ms, 0);
 	atomic_init(&log->unsettled, false);
 	atomic_init(&log->latest_epoch, -1);
 	atomic_init(&log->segment_count, 0);

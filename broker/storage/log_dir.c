@@ -67,7 +67,7 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 	atomic_init(&dir->full, false);
 	atomic_init(&dir->place_after_ms, 0);
 	atomic_init(&dir->leftovers, false);
-	atomic_init(&dir->clean_room_said, false);
+	atomic_init(&dir->say_no_clean_room_after_ms, 0);
 	atomic_init(&dir->check_after_bytes, 0);
 	atomic_init(&dir->check_after_ms, 0);
 	atomic_init(&dir->say_wanted_after_ms, 0);

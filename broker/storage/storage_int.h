@@ -73,7 +73,7 @@ struct log_dir {
 	atomic_llong say_wanted_after_ms; /* that descriptors are wanted */
 	/* A log found no room here: others are placed elsewhere till then. */
 	atomic_llong place_after_ms;
-	atomic_bool clean_room_said; /* that compaction has none here */
+	atomic_llong say_no_clean_room_after_ms; /* none to compact in */
 	/* Of a log that was not made something stayed; never taken back. */
 	atomic_bool leftovers;
 	/* Something that goes to a checkpoint is not in its file. */
@@ -197,6 +197,7 @@ struct log {
 	atomic_bool cleaning;    /* a cleaner has it */
 	atomic_bool uncleanable; /* never taken back */
 	atomic_uint cleaning_pauses; /* how many do not want it */
+	atomic_llong clean_after_ms; /* monotonic: it was refused; else 0 */
 	atomic_bool unsettled; /* as producers_unsettled() */
 	atomic_int latest_epoch; /* of `epochs`, as epochs_latest() */
 	atomic_int segment_count; /* of `segments` */

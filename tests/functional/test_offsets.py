@@ -233,6 +233,12 @@ def test_version_0(offsets_broker, client, group):
             rows["t", 0]["ErrorCode"]) == (6, "", NONE)
     assert rows["t", 2]["ErrorCode"] == UNKNOWN_TOPIC
     assert rows["u", 0]["CommittedOffset"] == 1
+    # what is named twice is answered once
+    answer = client.call("OffsetFetch", 0, GroupId=group, Topics=[
+        {"Name": t, "PartitionIndexes": p}
+        for t, p in (("t", [0, 0, 9]), ("u", [0]), ("t", [9, 0]))])
+    assert sorted((t["Name"], p["PartitionIndex"]) for t in answer["Topics"]
+                  for p in t["Partitions"]) == [("t", 0), ("t", 9), ("u", 0)]
     # nothing of it is the coordinator's
     assert everything(client, group) == {}
     zk.set(f"{path}/t/1", b"none")

@@ -1,350 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compaction: what is chosen, what stays, what a death in between leaves, and
  * what readers see meanwhile. */
-#include "storage_bench.h"
+#include "compaction_rig.h"
 
-#include <dirent.h>
 #include <errno.h>
-
-#include "base/loop.h"
-#include "storage/clean_int.h"
-
-#define KEYS 20
-#define RETENTION_MS INT64_C(1000000)
-
-/* --- a log of keys -------------------------------------------------------- */
-
-struct rig {
-	struct bench bench;
-	int expected[KEYS]; /* the last value; -1: deleted; 0: never there */
-	int turn;
-};
-
-static void
-rig_init(struct rig *rig)
-{
-	*rig = (struct rig){ 0 };
-	bench_init(&rig->bench);
-	rig->bench.settings.segment_bytes = 2000;
-	rig->bench.settings.index_interval_bytes = 200;
-	rig->bench.settings.file_delete_delay_ms = 60000;
-	rig->bench.settings.compacted = true;
-	rig->bench.settings.min_cleanable_ratio = 0.1;
-	rig->bench.settings.max_compaction_lag_ms = INT64_MAX;
-	rig->bench.settings.delete_retention_ms = RETENTION_MS;
-	rig->bench.files = files_faulty_new(files_system());
-}
-
-static void
-rig_fini(struct rig *rig)
-{
-	bench_fini(&rig->bench);
-	files_faulty_free(rig->bench.files);
-}
-
-struct origin {
-	int64_t producer_id; /* 0: none */
-	int32_t sequence;
-	int16_t attributes;
-	int32_t leader_epoch;
-};
-
-static enum error
-append(struct bench *bench, struct batch_builder *builder, int32_t leader_epoch)
-{
-	struct record_rules rules = { .now_ms = BENCH_NOW_MS };
-	struct record_verdict verdict = { .error = ERR_NONE };
-	struct buffer bytes = BUFFER_EMPTY;
-	struct log_appended appended;
-	struct slice rest;
-	enum error error;
-
-	CHECK(batch_builder_finish(builder, &bytes) == ERR_NONE);
-	batch_builder_fini(builder);
-	rest = buffer_slice(&bytes);
-	CHECK(batch_next(&rest, &verdict.batch) == BATCH_OK);
-	verdict.max_timestamp_ms = verdict.batch.max_timestamp_ms;
-	error = log_append_as_leader(bench->log, &rules, &verdict, bytes.data,
-	    leader_epoch, &appended);
-	buffer_fini(&bytes);
-	log_set_high_watermark(bench->log, log_end_offset(bench->log));
-	return (error);
-}
-
-static void
-put_from(struct rig *rig, int key, int value, struct origin origin)
-{
-	struct batch_builder builder;
-	char name[16], text[40];
-	struct slice body = { (const uint8_t *)text, 0 };
-
-	snprintf(name, sizeof(name), "key-%d", key);
-	body.length = (size_t)snprintf(text, sizeof(text), "%032d", value);
-	batch_builder_init(&builder, 0, CODEC_NONE);
-	builder.attributes = origin.attributes;
-	if (origin.producer_id != 0) {
-		builder.producer_id = origin.producer_id;
-		builder.producer_epoch = 0;
-		builder.base_sequence = origin.sequence;
-	}
-	batch_builder_add(&builder, BENCH_NOW_MS + rig->turn++,
-	    slice_of_text(name), value < 0 ? SLICE_NULL : body, NULL, 0);
-	CU_ASSERT_EQUAL_FATAL(append(&rig->bench, &builder,
-	    origin.leader_epoch), ERR_NONE);
-}
-
-static void
-put(struct rig *rig, int key, int value)
-{
-	put_from(rig, key, value, (struct origin){ 0 });
-	rig->expected[key] = value;
-}
-
-/* So many of keys in turn, one batch each. */
-static void
-fill(struct rig *rig, int count)
-{
-	for (int i = 0; i < count; i++)
-		put(rig, rig->turn % KEYS, rig->turn + 1);
-}
-
-static void
-end_transaction(struct rig *rig, int64_t producer_id, bool commits)
-{
-	uint8_t key[4] = { 0 }, value[6] = { 0 };
-	struct batch_builder builder;
-	struct buffer bytes = BUFFER_EMPTY;
-	struct log_appended appended;
-
-	key[3] = commits;
-	batch_builder_init(&builder, log_end_offset(rig->bench.log),
-	    CODEC_NONE);
-	builder.attributes = BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL;
-	builder.producer_id = producer_id;
-	builder.producer_epoch = 0;
-	batch_builder_add(&builder, BENCH_NOW_MS + rig->turn++,
-	    slice_of(key, 4), slice_of(value, 6), NULL, 0);
-	CHECK(batch_builder_finish(&builder, &bytes) == ERR_NONE);
-	batch_builder_fini(&builder);
-	CU_ASSERT_EQUAL_FATAL(log_append_as_follower(rig->bench.log,
-	    buffer_slice(&bytes), &appended), ERR_NONE);
-	buffer_fini(&bytes);
-	log_set_high_watermark(rig->bench.log, log_end_offset(rig->bench.log));
-}
-
-static void
-roll(struct rig *rig)
-{
-	struct log *log = rig->bench.log;
-
-	lock_take(&log->writer);
-	CU_ASSERT_EQUAL(log_roll(log, log_end_offset(log)), ERR_NONE);
-	lock_release(&log->writer);
-	CU_ASSERT(log_finish_rolls(log));
-}
-
-/* --- what can be read ----------------------------------------------------- */
-
-struct seen {
-	int values[KEYS]; /* as rig->expected */
-	int records;
-	int batches;
-	int markers;
-	int empty;
-	int tombstones;
-	int horizons; /* batches that have one */
-	int64_t end;  /* behind the last batch */
-};
-
-static void
-see_record(struct seen *seen, const struct record *record)
-{
-	char name[16] = "";
-	int key;
-
-	seen->records++;
-	memcpy(name, record->key.data, record->key.length);
-	key = (int)strtol(name + 4, NULL, 10);
-	if (record->value.data == NULL) {
-		seen->tombstones++;
-		seen->values[key] = -1;
-	} else {
-		char text[40] = "";
-
-		memcpy(text, record->value.data, record->value.length);
-		seen->values[key] = (int)strtol(text, NULL, 10);
-	}
-}
-
-static void
-see_batch(struct seen *seen, const struct batch *batch)
-{
-	struct record_reader *reader;
-	struct record record;
-	int64_t horizon_ms;
-
-	CU_ASSERT_FATAL(batch_crc_good(batch));
-	CU_ASSERT(batch->base_offset >= seen->end);
-	seen->end = batch->last_offset + 1;
-	seen->batches++;
-	seen->empty += batch->record_count == 0;
-	seen->horizons += batch_delete_horizon(batch, &horizon_ms);
-	if ((batch->attributes & BATCH_ATTR_CONTROL) != 0) {
-		seen->markers += batch->record_count > 0;
-		return;
-	}
-	CU_ASSERT_EQUAL_FATAL(record_reader_new(batch, 1 << 20, &reader),
-	    ERR_NONE);
-	while (record_reader_next(reader, &record) > 0)
-		see_record(seen, &record);
-	record_reader_free(&reader);
-}
-
-static void
-see_extent(struct seen *seen, struct extent *extent)
-{
-	uint8_t *bytes = mem_alloc(extent->length);
-	struct slice rest = slice_of(bytes, extent->length);
-	struct batch batch;
-
-	CU_ASSERT_EQUAL_FATAL(extent->blob->ops->read_at(extent->blob, bytes,
-	    extent->length, extent->position), (ssize_t)extent->length);
-	while (batch_next(&rest, &batch) == BATCH_OK)
-		see_batch(seen, &batch);
-	CU_ASSERT_EQUAL(rest.length, 0);
-	mem_free(bytes);
-	blob_unref(extent->blob);
-}
-
-static struct seen
-look(struct rig *rig)
-{
-	struct log *log = rig->bench.log;
-	struct seen seen = { .end = log_start_offset(log) };
-	struct log_read part;
-
-	for (;;) {
-		CU_ASSERT_EQUAL_FATAL(log_read(log, seen.end,
-		    log_end_offset(log), 1 << 20, true, &part), ERR_NONE);
-		if (part.extent.blob == NULL)
-			return (seen);
-		see_extent(&seen, &part.extent);
-	}
-}
-
-/* Where data of an aborted transaction is left, it is told to be aborted. */
-static void
-expect_aborted(struct rig *rig)
-{
-	struct log *log = rig->bench.log;
-	int64_t end = log_end_offset(log);
-
-	for (int64_t at = 0; at < end;) {
-		struct log_aborted_list aborted;
-		struct log_read part;
-		struct arena arena;
-		struct slice rest;
-		struct batch batch;
-		uint8_t *bytes;
-		bool data = false;
-
-		CU_ASSERT_EQUAL_FATAL(log_read(log, at, end, 1, true, &part),
-		    ERR_NONE);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
-		bytes = mem_alloc(part.extent.length);
-		CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(
-		    part.extent.blob, bytes, part.extent.length,
-		    part.extent.position), (ssize_t)part.extent.length);
-		rest = slice_of(bytes, part.extent.length);
-		CU_ASSERT_EQUAL_FATAL(batch_next(&rest, &batch), BATCH_OK);
-		data = batch.producer_id == 9 && batch.record_count > 0 &&
-		    (batch.attributes & BATCH_ATTR_CONTROL) == 0;
-		arena_init(&arena, 0);
-		CU_ASSERT_EQUAL(log_read_aborted(log, at, &part, &arena,
-		    &aborted), ERR_NONE);
-		CU_ASSERT(!data || aborted.count == 1);
-		arena_fini(&arena);
-		blob_unref(part.extent.blob);
-		at = batch.last_offset + 1;
-		mem_free(bytes);
-	}
-}
-
-/* The last value of each key is there; a tombstone may be gone. */
-static struct seen
-expect_latest(struct rig *rig)
-{
-	struct seen seen = look(rig);
-
-	for (int key = 0; key < KEYS; key++)
-		CU_ASSERT(seen.values[key] == rig->expected[key] ||
-		    (rig->expected[key] == -1 && seen.values[key] == 0));
-	return (seen);
-}
-
-/* Files whose names have a part. */
-static int
-count_files(struct rig *rig, const char *part)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	int count = 0;
-	DIR *dir;
-
-	bench_file(&rig->bench, "t-0", path);
-	dir = opendir(path);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-	while ((entry = readdir(dir)) != NULL)
-		count += strstr(entry->d_name, part) != NULL;
-	closedir(dir);
-	return (count);
-}
-
-/* --- a pass by hand ------------------------------------------------------- */
-
-static struct cleaning *
-begin(struct rig *rig, int64_t map_bytes)
-{
-	const struct cleaner_options options = { .threads = 1,
-		.map_bytes = map_bytes, .load_factor = 0.9,
-		.buffer_bytes = 1 << 20 };
-	struct clean_candidate candidate;
-
-	CU_ASSERT_FATAL(clean_look(rig->bench.log, BENCH_NOW_MS, &candidate));
-	CU_ASSERT_FATAL(clean_is_due(&candidate, &rig->bench.settings));
-	(void)log_ref(rig->bench.log);
-	return (cleaning_new(&candidate, &options));
-}
-
-static enum clean_state
-finish(struct rig *rig, struct cleaning **cleaning)
-{
-	enum clean_state state;
-
-	do
-		state = cleaning_step(*cleaning, 500);
-	while (state == CLEAN_MORE);
-	if (state == CLEAN_DONE)
-		atomic_store(&rig->bench.log->cleaned_to,
-		    (*cleaning)->end_offset);
-	cleaning_free(cleaning);
-	return (state);
-}
-
-static enum clean_state
-compact(struct rig *rig)
-{
-	struct cleaning *cleaning = begin(rig, 1 << 20);
-
-	return (finish(rig, &cleaning));
-}
-
-static void
-later(struct rig *rig, int64_t ms)
-{
-	clock_virtual_advance_to(&rig->bench.clock,
-	    clock_mono_ns(&rig->bench.clock.clock) + ms * 1000000);
-}
 
 /* --- tests ---------------------------------------------------------------- */
 
@@ -431,6 +90,18 @@ test_latest_stays(void)
 	rig_fini(&rig);
 }
 
+/* A pass whose map takes seven keys. */
+static struct cleaning *
+begin_small(struct rig *rig)
+{
+	struct cleaning *cleaning = begin(rig, 1);
+
+	clean_map_free(&cleaning->map);
+	cleaning->map = clean_map_new((size_t)64 * CLEAN_MAP_ENTRY * 8,
+	    7.0 / 512, &rig->bench.storage->random);
+	return (cleaning);
+}
+
 /* A map that is full ends the pass early: the next goes on there. */
 static void
 test_small_map(void)
@@ -447,11 +118,7 @@ test_small_map(void)
 	roll(&rig);
 	while (atomic_load(&rig.bench.log->cleaned_to) <
 	    log_end_offset(rig.bench.log)) {
-		/* Seven keys. */
-		cleaning = begin(&rig, 1);
-		clean_map_free(&cleaning->map);
-		cleaning->map = clean_map_new((size_t)64 * CLEAN_MAP_ENTRY * 8,
-		    7.0 / 512, &rig.bench.storage->random);
+		cleaning = begin_small(&rig);
 		CU_ASSERT_EQUAL_FATAL(finish(&rig, &cleaning), CLEAN_DONE);
 		CU_ASSERT_FATAL(atomic_load(&rig.bench.log->cleaned_to) >
 		    before);
@@ -461,6 +128,37 @@ test_small_map(void)
 	}
 	CU_ASSERT(passes >= 200 / 8);
 	CU_ASSERT_EQUAL(look(&rig).records, KEYS);
+	rig_fini(&rig);
+}
+
+/* The segment in which the map ends is filtered to its end: what was aborted
+ * behind the map is no more readable than before. */
+static void
+test_small_map_aborted(void)
+{
+	struct cleaning *cleaning;
+	struct rig rig;
+	struct seen seen;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	fill(&rig, 10);
+	for (int i = 0; i < 2; i++)
+		put_from(&rig, 3 + i, 50, (struct origin){ .producer_id = 9,
+		    .sequence = i, .attributes = BATCH_ATTR_TRANSACTIONAL });
+	end_transaction(&rig, 9, false);
+	roll(&rig);
+	cleaning = begin_small(&rig);
+	CU_ASSERT_EQUAL_FATAL(finish(&rig, &cleaning), CLEAN_DONE);
+	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), 7);
+	expect_aborted(&rig);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.records, 10);
+	CU_ASSERT_EQUAL(seen.empty, 1); /* its last one */
+	CU_ASSERT_EQUAL(seen.markers, 1);
+	/* Nobody began to forget the marker. */
+	CU_ASSERT_EQUAL(seen.horizons, 0);
 	rig_fini(&rig);
 }
 
@@ -819,6 +517,92 @@ test_aborts(void)
 	}
 }
 
+/* What is chosen may be another log by the time that the pass begins: cut as a
+ * whole, cut to what is clean, or taken by retention up to the active segment.
+ */
+static void
+test_stale_choice(void)
+{
+	static const struct cleaner_options options = { .threads = 1,
+		.map_bytes = 1 << 20, .load_factor = 0.9,
+		.buffer_bytes = 1 << 20 };
+
+	for (int how = 0; how < 3; how++) {
+		struct clean_choice choice;
+		struct cleaning *cleaning;
+		struct rig rig;
+		struct log *log;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		log = rig.bench.log;
+		fill(&rig, 100);
+		roll(&rig);
+		clean_choose(rig.bench.storage, &choice);
+		CU_ASSERT_PTR_EQUAL_FATAL(choice.log, log);
+		CU_ASSERT(atomic_load(&log->cleaning));
+		if (how == 0)
+			CU_ASSERT_EQUAL(log_truncate_fully(log, 7), ERR_NONE);
+		if (how == 1)
+			CU_ASSERT_EQUAL(log_truncate_to(log, 3), ERR_NONE);
+		if (how == 2) {
+			log_advance_start(log, 100);
+			log_retain(log);
+			CU_ASSERT_EQUAL(log_segment_count(log), 1);
+		}
+		cleaning = cleaning_new(choice.log, &options);
+		CU_ASSERT_PTR_NULL(cleaning);
+		if (cleaning != NULL)
+			(void)finish(&rig, &cleaning);
+		CU_ASSERT(!atomic_load(&log->cleaning));
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		rig_fini(&rig);
+	}
+}
+
+/* Retention takes segments that a pass has not come to, and their files have
+ * other names already: in the MAP it leaves them out, later it ends. */
+static void
+test_retention_under_pass(void)
+{
+	for (int how = 0; how < 2; how++) {
+		struct cleaning *cleaning;
+		enum clean_state state = CLEAN_MORE;
+		struct rig rig;
+		struct log *log;
+
+		rig_init(&rig);
+		rig.bench.settings.segment_bytes = 700;
+		bench_start(&rig.bench);
+		log = rig.bench.log;
+		for (int i = 0; i < 8; i++) {
+			fill(&rig, 3);
+			put_from(&rig, 5, 99, (struct origin){ .producer_id = 9,
+			    .sequence = i,
+			    .attributes = BATCH_ATTR_TRANSACTIONAL });
+			end_transaction(&rig, 9, false);
+		}
+		roll(&rig);
+		CU_ASSERT(atomic_load(&log->segments->items[0]->aborted));
+		cleaning = begin(&rig, 1 << 20);
+		while (state == CLEAN_MORE && cleaning->stage !=
+		    (how == 0 ? CLEAN_MAP : CLEAN_FILTER))
+			state = cleaning_step(cleaning, 500);
+		state = cleaning_step(cleaning, 500);
+		CU_ASSERT_EQUAL_FATAL(state, CLEAN_MORE);
+		log_advance_start(log, log->segments->items[2]->base_offset);
+		log_retain(log);
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning),
+		    how == 0 ? CLEAN_DONE : CLEAN_ABORTED);
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		if (rig.bench.failed_dirs == 0)
+			expect_aborted(&rig);
+		rig_fini(&rig);
+	}
+}
+
 /* What was cut off is not taken for compacted when others come in its place. */
 static void
 test_truncation_lowers(void)
@@ -933,87 +717,11 @@ test_no_room(void)
 	rig_fini(&rig);
 }
 
-/* --- by itself ------------------------------------------------------------ */
-
-static void
-run_to(struct rig *rig, int64_t ms)
-{
-	scheduler_run_until(rig->bench.scheduler, ms * 1000000);
-}
-
-/* Timers, the checkpoint, what is counted, and the limit. */
-static void
-test_cleaners(void)
-{
-	struct storage_cleaning cleaning;
-	struct loop *loop;
-	struct rig rig;
-	uint8_t *bytes;
-	char expected[64];
-	size_t size;
-
-	rig_init(&rig);
-	rig.bench.options.cleaner_enable = true;
-	rig.bench.options.cleaner_threads = 2;
-	rig.bench.options.cleaner_dedupe_buffer_bytes = 4 << 20;
-	rig.bench.options.cleaner_io_buffer_bytes = 512 << 10;
-	rig.bench.options.cleaner_io_buffer_load_factor = 0.9;
-	rig.bench.options.cleaner_io_max_bytes_per_second = 5000;
-	rig.bench.options.cleaner_backoff_ms = 15000;
-	rig.bench.options.retention_check_interval_ms = INT64_MAX;
-	rig.bench.options.flush_scheduler_interval_ms = INT64_MAX;
-	rig.bench.options.flush_offset_checkpoint_interval_ms = 60000;
-	rig.bench.options.flush_start_offset_checkpoint_interval_ms = 60000;
-	rig.bench.options.producer_id_expiration_check_interval_ms = 600000;
-	rig.bench.scheduler = scheduler_new_replay(&rig.bench.clock, 1);
-	loop = loop_new(rig.bench.scheduler, "upkeep");
-	loop_start(loop);
-	bench_start(&rig.bench);
-	fill(&rig, 200); /* about 20 KB */
-	storage_start_upkeep(rig.bench.storage, loop);
-	run_to(&rig, 2000);
-	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
-	run_to(&rig, 14000);
-	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to),
-	    log_active(rig.bench.log)->base_offset);
-	expect_latest(&rig);
-	bytes = bench_read(&rig.bench, "cleaner-offset-checkpoint", &size);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
-	snprintf(expected, sizeof(expected), "0\n1\nt 0 %" PRId64 "\n",
-	    log_active(rig.bench.log)->base_offset);
-	CU_ASSERT(slice_equal_text(slice_of(bytes, size), expected));
-	mem_free(bytes);
-	storage_cleaning(rig.bench.storage, &cleaning);
-	CU_ASSERT(cleaning.max_clean_seconds >= 4);
-	CU_ASSERT(cleaning.recopy_percent > 5);
-	CU_ASSERT(cleaning.recopy_percent < 20);
-	run_to(&rig, 29000);
-	storage_cleaning(rig.bench.storage, &cleaning);
-	CU_ASSERT_EQUAL(cleaning.max_dirty_percent, 0);
-	CU_ASSERT(cleaning.since_last_run_ms <= 15000);
-	/* The old files go. */
-	run_to(&rig, 120000);
-	CU_ASSERT_EQUAL(count_files(&rig, ".deleted"), 0);
-	/* A stop in the middle; the next start knows how far it was. */
-	fill(&rig, 200);
-	run_to(&rig, 136000);
-	storage_stop_upkeep(rig.bench.storage);
-	bench_stop(&rig.bench);
-	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
-	loop_stop(loop);
-	loop_free(loop);
-	scheduler_free(rig.bench.scheduler);
-	rig.bench.scheduler = NULL;
-	bench_start(&rig.bench);
-	CU_ASSERT(atomic_load(&rig.bench.log->cleaned_to) >= 0);
-	expect_latest(&rig);
-	rig_fini(&rig);
-}
-
 static const struct unit_test tests[] = {
 	{ "the map of keys", test_map },
 	{ "the latest stays", test_latest_stays },
 	{ "a map that is full", test_small_map },
+	{ "behind a map that is full", test_small_map_aborted },
 	{ "tombstones", test_tombstones },
 	{ "deaths at every call", test_deaths },
 	{ "readers", test_readers },
@@ -1022,11 +730,12 @@ static const struct unit_test tests[] = {
 	{ "a producer's last batch", test_producers },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },
+	{ "changes before it", test_stale_choice },
+	{ "retention under it", test_retention_under_pass },
 	{ "a truncation", test_truncation_lowers },
 	{ "damage", test_damage },
 	{ "room and descriptors", test_wants },
 	{ "a disk without room", test_no_room },
-	{ "cleaners by themselves", test_cleaners },
 };
 
 int

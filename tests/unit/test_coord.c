@@ -519,6 +519,31 @@ test_loads_at_once(void)
 	bench_fini(&b);
 }
 
+/* Of a log that cannot be read no end of a transaction is kept: a load that
+ * ends has read it. */
+static void
+test_marks_unreadable(void)
+{
+	struct bench b;
+
+	bench_init(&b, 300, NULL);
+	follow(&b, 1, 4);
+	log_many(&b, 1, 30);
+	damage(&b, 1, 20, 16);
+	coord_elected(b.coord, 1, 5);
+	replica_rig_pass(&b.rig, 3000);
+	for (int64_t offset = 20; offset < 31; offset++)
+		coord_marked(b.coord, &(struct coord_mark){ .partition = 1,
+		    .epoch = 5, .producer_id = 7, .offset = offset });
+	replica_rig_pass(&b.rig, 3000);
+	CU_ASSERT_EQUAL(bench_look(&b, 1), ERR_COORDINATOR_LOAD_IN_PROGRESS);
+	/* One lies behind the log's end yet. */
+	CU_ASSERT_FALSE(list_empty(&shard_of(b.coord, 1)->marks));
+	CU_ASSERT_PTR_EQUAL(shard_of(b.coord, 1)->marks.next,
+	    shard_of(b.coord, 1)->marks.prev);
+	bench_fini(&b);
+}
+
 static void
 test_read_errors(void)
 {
@@ -800,6 +825,7 @@ static const struct unit_test tests[] = {
 	{ "damaged batches are passed over", test_damaged_batches },
 	{ "a log without an end to be found", test_damaged_frame },
 	{ "reads that fail are tried again", test_read_errors },
+	{ "ends of transactions meanwhile", test_marks_unreadable },
 	{ "writes are replayed in the log's order", test_writes_in_order },
 	{ "tombstones; acks 0", test_tombstones_and_acks },
 	{ "writes wait for replicas, or not", test_writes_that_wait },

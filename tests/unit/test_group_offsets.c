@@ -561,6 +561,102 @@ test_long_transaction(void)
 	rig_fini(&rig);
 }
 
+/* --- many of one topic ---------------------------------------------------- */
+
+#define OF_ONE_TOPIC 3001 /* a prime */
+
+/* Blocks, in order and none too large; partitions of the step and its multiples
+ * only.  How many blocks. */
+static uint32_t
+expect_slots(struct rig *rig, int32_t step)
+{
+	struct group *group = rig_group(rig, "g");
+	const struct group_offsets *offsets = group->offsets;
+	const struct offset_slot *slot;
+	struct group_topic *topic;
+	struct offset_place place;
+	int32_t next = 0, met = 0;
+
+	for (uint32_t i = 0; i < offsets->count; i++) {
+		const struct slot_block *block = offsets->topics[i].block;
+
+		CU_ASSERT(block->count > 0);
+		CU_ASSERT(block->count <= OFFSET_SLOTS_MAX);
+		for (uint32_t j = 0; j < block->count; j++, next += step)
+			CU_ASSERT_EQUAL(block->slots[j].partition, next);
+	}
+	CU_ASSERT(next >= OF_ONE_TOPIC);
+	offset_place_begin(&place, rig_shard(rig));
+	for (; (slot = offset_place_next(&place, group, &topic)) != NULL;
+	     met += step)
+		CU_ASSERT_EQUAL(slot->partition, met);
+	CU_ASSERT_EQUAL(met, next);
+	return (offsets->count);
+}
+
+static int32_t
+fetch_all_of_one(struct rig *rig)
+{
+	const struct offset_fetch_request_group request = {
+		.group_id = SLICE_LITERAL("g") };
+	struct offset_fetch_response_group out = { 0 };
+
+	CU_ASSERT_TRUE(group_fetch_offsets(rig->groups, &request, false, &out,
+	    rig_ask(rig)));
+	CU_ASSERT_EQUAL_FATAL(out.topics_count, 1);
+	return (out.topics[0].partitions_count);
+}
+
+/* Upwards, downwards, and here and there. */
+static int32_t
+order_at(int order, int32_t i)
+{
+	return (order == 0 ? i : order == 1 ? OF_ONE_TOPIC - 1 - i :
+		(int32_t)((int64_t)i * 1237 % OF_ONE_TOPIC));
+}
+
+/* In whatever order the partitions come and go, no more than a block is moved
+ * for one of them: a commit of very many does not hold the loop. */
+static void
+test_orders(void)
+{
+	struct group_offset offset = { .metadata = SLICE_EMPTY,
+		.leader_epoch = -1, .expire_ms = -1 };
+	const struct slice t = SLICE_LITERAL("t");
+
+	for (int order = 0; order < 3; order++) {
+		struct group *group;
+		struct rig rig;
+		uint32_t blocks;
+
+		rig_init(&rig);
+		group = group_make(rig_shard(&rig), SLICE_LITERAL("g"));
+		for (int32_t i = 0; i < OF_ONE_TOPIC; i++) {
+			const int32_t p = order_at(order, i);
+
+			offset.offset = p;
+			group_offset_put(group, t, p, &offset, i);
+		}
+		blocks = expect_slots(&rig, 1);
+		CU_ASSERT(blocks <= (order < 2 ? 1 : 2) *
+		    (OF_ONE_TOPIC / OFFSET_SLOTS_MAX + 1) + 1);
+		CU_ASSERT_EQUAL(fetch_all_of_one(&rig), OF_ONE_TOPIC);
+		for (int32_t p = 0; p < OF_ONE_TOPIC; p += 37)
+			CU_ASSERT_EQUAL(fetch(&rig, "g", "t", p), p);
+		for (int32_t i = 0; i < OF_ONE_TOPIC; i++) {
+			const int32_t p = order_at(order, i);
+
+			if (p % 500 != 0)
+				group_offset_drop(group, t, p,
+				    OF_ONE_TOPIC + i);
+		}
+		CU_ASSERT(expect_slots(&rig, 500) <= 7);
+		CU_ASSERT_EQUAL(fetch_all_of_one(&rig), 7);
+		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 499), -1);
+		rig_fini(&rig);
+	}
+}
+
 /* --- size ----------------------------------------------------------------- */
 
 #define MANY_GROUPS 2000
@@ -632,6 +728,7 @@ static const struct unit_test tests[] = {
 	{ "a log is loaded", test_load },
 	{ "offsets of transactions", test_transactions },
 	{ "a long transaction", test_long_transaction },
+	{ "partitions in any order", test_orders },
 	{ "memory of many", test_many },
 };
 
