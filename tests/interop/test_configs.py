@@ -371,6 +371,33 @@ def test_described(pair, version):
         assert ours == real
 
 
+def test_described_strangers(pair, java):
+    """Of what a topic's node holds and nobody knows, the name is told."""
+    for broker, nodes in zip(pair.brokers, pair.nodes):
+        harness.create_topic(broker, "s")
+        harness.wait_topic(broker, "s")
+        nodes.set("/config/topics/s", json.dumps({"version": 1, "config": {
+            "no.such": "1", "retention.ms": "5", "my.password": ""}})
+            .encode())
+        nodes.create("/config/changes/config_change_", json.dumps(
+            {"version": 2, "entity_path": "topics/s"}).encode(),
+            sequence=True)
+    harness.wait_until(lambda: all(
+        told["Configs"]["retention.ms"]["Value"] == "5"
+        for told in shown(pair, TOPIC, "s")))
+    for version in range(5):
+        for keys in ((), ("no.such", "nor.this"), ("retention.ms",)):
+            ours, real = shown(pair, TOPIC, "s", *keys, version=version,
+                               docs=True)
+            assert ours == real
+            assert ("no.such" in ours["Configs"]) == (
+                keys != ("retention.ms",))
+    ours, real = (java.run(
+        "kafka-configs", "--bootstrap-server", broker.address, "--describe",
+        "--topic", "s")[1].splitlines() for broker in pair.brokers)
+    assert sorted(ours) == sorted(real) and len(ours) == 4
+
+
 def test_described_loggers(pair):
     equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "ERROR")]),
                 validate=False))
