@@ -6,6 +6,7 @@ that are left, are equal."""
 import json
 import pathlib
 import subprocess
+import zipfile
 
 import pytest
 
@@ -231,6 +232,11 @@ LOGGER_CHANGES = [
     [("", SET, "INFO")], [("root", SET, "INFO"), ("no.such", SET, "INFO")],
     [("root", SET, None)], [("root", SET, "INFO"), ("root", SET, "WARN")],
     [("root", SET, "INFO")], [],
+    [("kafka.controller.KafkaController", SET, "DEBUG")],
+    [("kafka.controller.KafkaController", DELETE, None)],
+    [("kafka.controller.KafkaController", SET, "OFF")],
+    [("kafka.controller.Kafka", SET, "DEBUG")],
+    [("kafka.server", SET, "DEBUG")], [("Kafka.server", DELETE, None)],
 ]
 
 
@@ -399,13 +405,38 @@ def test_described_strangers(pair, java):
 
 
 def test_described_loggers(pair):
-    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "ERROR")]),
+    names = ("root", "kafka.network.Processor")
+    equal(alter(pair, 1, (LOGGER, "0", [(names[0], SET, "ERROR"),
+                                        (names[1], SET, "WARN")]),
                 validate=False))
     for version in range(5):
-        ours, real = shown(pair, LOGGER, "0", "root", version=version)
-        assert ours == real
-    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "INFO")]),
+        ours, real = shown(pair, LOGGER, "0", *names, "no.such",
+                           version=version)
+        assert ours == real and set(ours["Configs"]) == set(names)
+    equal(alter(pair, 1, (LOGGER, "0", [(names[0], SET, "INFO"),
+                                        (names[1], DELETE, None)]),
                 validate=False))
+    ours, real = shown(pair, LOGGER, "0", *names)
+    assert ours == real
+
+
+# What its log4j.properties name beside classes.
+NO_CLASSES = {"kafka.controller", "org.apache.kafka", "org.apache.zookeeper",
+              "state.change.logger", "kafka.request.logger",
+              "kafka.authorizer.logger"}
+
+
+def test_loggers_of_kafka(pair):
+    """Kafka has them all."""
+    classes = set()
+    for jar in real_kafka.jars().glob("*.jar"):
+        if jar.name.startswith(("kafka", "zookeeper")):
+            classes.update(zipfile.ZipFile(jar).namelist())
+    ours, real = shown(pair, LOGGER, "0")
+    for name in set(ours["Configs"]) - set(real["Configs"]) - NO_CLASSES:
+        assert ("." not in name or
+                name.replace(".", "/") + ".class" in classes), name
+    assert len(set(ours["Configs"]) & set(real["Configs"])) > 40
 
 
 def test_described_otherwise(pair):
@@ -538,6 +569,10 @@ COMMANDS = [
     ("--alter", *LOGGERS, "--add-config", "root=LOUD"),
     ("--alter", *LOGGERS, "--add-config", "no.such=WARN"),
     ("--alter", *LOGGERS, "--delete-config", "root"),
+    ("--alter", *LOGGERS, "--add-config",
+     "kafka.controller.KafkaController=DEBUG,kafka.request.logger=TRACE"),
+    ("--alter", *LOGGERS, "--delete-config",
+     "kafka.controller.KafkaController,kafka.request.logger"),
 ]
 
 
