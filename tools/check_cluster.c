@@ -248,10 +248,9 @@ check_brokers(struct check *check, const struct zk_read *ids)
 	}
 	if (others != 0)
 		check_say(check, FINDING_WARN, ZNODE_BROKER_IDS, "",
-		    "%zu other brokers run: this version copies no partitions "
-		    "from them, and serves those alone that have one replica; "
-		    "their inter.broker.protocol.version must be 3.9, which "
-		    "cannot be seen here",
+		    "%zu other brokers run: their "
+		    "inter.broker.protocol.version must be 3.9, which cannot "
+		    "be seen here",
 		    others);
 }
 
@@ -266,12 +265,12 @@ check_under_way(struct check *check, const struct zk_read *reads)
 
 	if (there(moves) &&
 	    !znode_partitions_decode(moves->data, &check->arena, &partitions))
-		check_say(check, FINDING_ERROR, moves->path, "",
-		    "it cannot be understood");
+		check_say(check, FINDING_WARN, moves->path, "",
+		    "it cannot be understood: the controller deletes it");
 	else if (there(moves))
-		check_say(check, FINDING_ERROR, moves->path, "",
+		check_say(check, FINDING_WARN, moves->path, "",
 		    "%zu partitions are being reassigned: wait until that is "
-		    "done, or cancel it",
+		    "done, or whoever is the controller then goes on with it",
 		    partitions.count);
 	for (size_t i = 0; there(deletions) && i < deletions->child_count; i++)
 		check_say(check, FINDING_WARN,

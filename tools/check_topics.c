@@ -13,8 +13,7 @@
 /* How a topic concerns the broker. */
 struct share {
 	size_t partitions; /* of which it has a replica */
-	size_t replicated; /* of those: that others have, too */
-	size_t moving;     /* of all */
+	size_t moving;     /* of those */
 };
 
 static bool
@@ -34,31 +33,23 @@ share_of(const struct znode_topic *topic, int32_t broker_id,
 	for (size_t i = 0; i < topic->partition_count; i++) {
 		const struct znode_assignment *p = &topic->partitions[i];
 
-		if (p->adding_count + p->removing_count > 0)
-			out->moving++;
 		if (!holds(p->replicas, p->replica_count, broker_id))
 			continue;
 		out->partitions++;
-		out->replicated += p->replica_count > 1;
+		out->moving += p->adding_count + p->removing_count > 0;
 	}
 }
 
-/* What this version cannot do for the topic at all. */
+/* What waits for the replacement, and what this version cannot serve. */
 static void
 check_share(struct check *check, const char *path, const char *topic,
     const struct share *share)
 {
 	if (share->moving != 0)
-		check_say(check, FINDING_ERROR, path, "",
-		    "%zu partitions are being reassigned: wait until that is "
-		    "done, or cancel it",
-		    share->moving);
-	if (share->replicated != 0)
-		check_say(check, FINDING_ERROR, path, "",
-		    "%zu partitions have other replicas than broker %d's: "
-		    "this version does not replicate; leave it one replica "
-		    "each, or take the broker off them",
-		    share->replicated, check->broker_id);
+		check_say(check, FINDING_WARN, path, "",
+		    "%zu partitions of broker %d's are being reassigned: that "
+		    "waits while it is away",
+		    share->moving, check->broker_id);
 	if (share->partitions != 0 && strcmp(topic, TRANSACTIONS_TOPIC) == 0)
 		check_say(check, FINDING_ERROR, path, "",
 		    "%zu partitions are on broker %d: this version has "

@@ -114,6 +114,38 @@ describe_rows(struct describe_state *s, size_t count,
 	return (out->configs != NULL);
 }
 
+/* All options, and whatever else is set. */
+static void
+describe_topic_values(struct describe_state *s,
+    const struct describe_configs_request_resource *asked,
+    const struct config_map *overrides,
+    struct describe_configs_response_result *out)
+{
+	struct config_value value;
+
+	if (!describe_rows(s, topic_option_count() +
+		config_map_count(overrides), out))
+		return;
+	for (size_t i = 0; i < topic_option_count(); i++) {
+		const struct option *option = topic_option_at(i);
+
+		if (!describe_wanted(asked, option->name))
+			continue;
+		config_describe_topic(apis_config(s->apis), overrides, option,
+		    &value);
+		describe_value(s, &value,
+		    &out->configs[out->configs_count++]);
+	}
+	CONFIG_MAP_EACH(entry, overrides) {
+		if (topic_option_find(entry->name) != NULL ||
+		    !describe_wanted(asked, entry->name))
+			continue;
+		config_describe_stranger(entry, &value);
+		describe_value(s, &value,
+		    &out->configs[out->configs_count++]);
+	}
+}
+
 static void
 describe_topic(struct describe_state *s, int32_t index,
     struct describe_configs_response_result *out)
@@ -125,7 +157,6 @@ describe_topic(struct describe_state *s, int32_t index,
 	const struct cluster_topic *topic = image_topic(image,
 	    asked->resource_name);
 	const struct topic_config *overrides;
-	struct config_value value;
 	const char *why;
 
 	if (!topic_name_valid(asked->resource_name, &why)) {
@@ -153,20 +184,7 @@ describe_topic(struct describe_state *s, int32_t index,
 		topic_config_unref(overrides);
 		return;
 	}
-	if (!describe_rows(s, topic_option_count(), out)) {
-		topic_config_unref(overrides);
-		return;
-	}
-	for (size_t i = 0; i < topic_option_count(); i++) {
-		const struct option *option = topic_option_at(i);
-
-		if (!describe_wanted(asked, option->name))
-			continue;
-		config_describe_topic(apis_config(s->apis), overrides->map,
-		    option, &value);
-		describe_value(s, &value,
-		    &out->configs[out->configs_count++]);
-	}
+	describe_topic_values(s, asked, overrides->map, out);
 	topic_config_unref(overrides);
 }
 

@@ -1,30 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BROKER_LOGGER: the rooms' levels in the operator's log, and "root", which
- * rooms without a level of their own follow.  They change at once, and last
- * until the next start or SIGHUP, when barnabas.log.level counts again.
+ * rooms without a level of their own follow; both under Kafka's names, too,
+ * each of which has the level of what it stands for.  They change at once, and
+ * last until the next start or SIGHUP, when barnabas.log.level counts again.
  * Source: RuntimeLoggerManager of 3.9.
  */
 #include "api/config_alter.h"
 
 #include <stdio.h>
 
+#include "base/check.h"
+
 #define LOGGER_ROOT "root"
 
-/* The room of that name; DIAG_ROOM_COUNT is the root.  Kafka minds case. */
-static bool
-logger_find(struct slice name, enum diag_room *out)
+struct logger {
+	const char *name;
+	enum diag_room room; /* DIAG_ROOM_COUNT: the root */
+};
+
+static const struct logger loggers[] = {
+	{ LOGGER_ROOT, DIAG_ROOM_COUNT },
+#define X(room) { #room, DIAG_ROOM_##room },
+	DIAG_ROOMS(X)
+#undef X
+#define LOGGER(room, name) { name, DIAG_ROOM_##room },
+#define LOGGER_OF_ALL(name) { name, DIAG_ROOM_COUNT },
+#include "api/loggers.def"
+#undef LOGGER
+#undef LOGGER_OF_ALL
+};
+
+/* NULL: nobody's. Kafka minds case. */
+static const struct logger *
+logger_find(struct slice name)
 {
-	*out = DIAG_ROOM_COUNT;
-	if (slice_equal_text(name, LOGGER_ROOT))
-		return (true);
-	for (int r = 0; r < DIAG_ROOM_COUNT; r++)
-		if (slice_equal_text(name,
-			diag_room_name((enum diag_room)r))) {
-			*out = (enum diag_room)r;
-			return (true);
-		}
-	return (false);
+	for (size_t i = 0; i < nelems(loggers); i++)
+		if (slice_equal_text(name, loggers[i].name))
+			return (&loggers[i]);
+	return (NULL);
 }
 
 static bool
@@ -42,19 +56,18 @@ level_find(struct slice name, enum diag_level *out)
 const struct logger_row *
 loggers_rows(struct apis *apis, struct arena *arena, size_t *count)
 {
-	struct logger_row *rows = arena_array(arena, DIAG_ROOM_COUNT + 1,
+	struct logger_row *rows = arena_array(arena, nelems(loggers),
 	    sizeof(*rows));
 	const struct diag *diag = apis->setup.diag;
 
-	*count = 0;
-	if (rows == NULL)
-		return (NULL);
-	rows[(*count)++] = (struct logger_row){ LOGGER_ROOT,
-		diag_level_name(diag_root_level(diag)) };
-	for (int r = 0; r < DIAG_ROOM_COUNT; r++)
-		rows[(*count)++] = (struct logger_row){
-			diag_room_name((enum diag_room)r),
-			diag_level_name(diag_level(diag, (enum diag_room)r)) };
+	*count = rows == NULL ? 0 : nelems(loggers);
+	for (size_t i = 0; i < *count; i++) {
+		const enum diag_room room = loggers[i].room;
+
+		rows[i] = (struct logger_row){ loggers[i].name,
+			diag_level_name(room == DIAG_ROOM_COUNT ?
+			    diag_root_level(diag) : diag_level(diag, room)) };
+	}
 	return (rows);
 }
 
@@ -64,19 +77,19 @@ static bool
 check_logger(struct alter *alter, struct alter_resource *resource,
     const struct config_change *change)
 {
-	enum diag_room room;
+	const struct logger *logger = logger_find(change->name);
 	enum diag_level level;
 
-	if (!logger_find(change->name, &room)) {
+	if (logger == NULL) {
 		alter_fail(alter, resource, ERR_INVALID_CONFIG,
 		    "Logger %.*s does not exist!", SLICE_ARGS(change->name));
 		return (false);
 	}
 	if (change->operation == ALTER_DELETE) {
-		if (room != DIAG_ROOM_COUNT)
+		if (logger->room != DIAG_ROOM_COUNT)
 			return (true);
 		alter_fail(alter, resource, ERR_INVALID_REQUEST, "Removing the "
-		    "log level of the " LOGGER_ROOT " logger is not allowed");
+		    "log level of the %s logger is not allowed", logger->name);
 		return (false);
 	}
 	if (level_find(change->value, &level))
@@ -111,17 +124,18 @@ check_change(struct alter *alter, struct alter_resource *resource,
 static void
 apply_change(struct diag *diag, const struct config_change *change)
 {
-	enum diag_room room;
+	const struct logger *logger = logger_find(change->name);
 	enum diag_level level = DIAG_INFO;
 
-	if (!logger_find(change->name, &room))
+	if (logger == NULL)
 		return;
 	if (change->operation == ALTER_DELETE)
-		diag_unset_level(diag, room);
-	else if (level_find(change->value, &level) && room == DIAG_ROOM_COUNT)
+		diag_unset_level(diag, logger->room);
+	else if (level_find(change->value, &level) &&
+	    logger->room == DIAG_ROOM_COUNT)
 		diag_set_root_level(diag, level);
 	else
-		diag_set_level(diag, room, level);
+		diag_set_level(diag, logger->room, level);
 	diag_warn(diag, api, "logger=%.*s level=%s by a client's wish",
 	    SLICE_ARGS(change->name), change->operation == ALTER_DELETE ?
 	    "the root's" : diag_level_name(level));

@@ -135,6 +135,9 @@ void config_describe_default(const struct config *config, const char *name,
 void config_describe_topic(const struct config *config,
     const struct config_map *overrides, const struct option *option,
     struct config_value *out);
+/* One of its overrides that no row has. */
+void config_describe_stranger(const struct config_entry *override,
+    struct config_value *out);
 /* The value as it is shown: numbers, flags and lists as they were read; from
  * the arena.  NULL: it refused, or the value is NULL. */
 const char *config_value_text(const struct config_value *value,

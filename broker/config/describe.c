@@ -226,6 +226,17 @@ config_describe_topic(const struct config *config,
 	describe_source(out);
 }
 
+/* Nobody knows what it holds. */
+void
+config_describe_stranger(const struct config_entry *override,
+    struct config_value *out)
+{
+	*out = (struct config_value){ .name = override->name,
+		.sensitive = true, .as_set = true };
+	add_synonym(out, override->name, override->value, CONFIG_SOURCE_TOPIC);
+	describe_source(out);
+}
+
 /* --- as it was read ------------------------------------------------------- */
 
 /* "a , b" is "a,b". */

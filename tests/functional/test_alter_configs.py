@@ -360,6 +360,43 @@ def test_loggers(make_broker):
             "root": ("WARN", 6), "net": ("ERROR", 6), "storage": ("WARN", 6)}
 
 
+def test_loggers_of_kafka(make_broker):
+    """Kafka's names stand for rooms, or for the root."""
+    broker = make_broker().start()
+
+    def told_by_the_controller(topic):
+        before = broker.log().count("(controller)")
+        harness.create_topic(broker, topic)
+        harness.wait_topic(broker, topic)
+        return broker.log().count("(controller)") - before
+
+    one, other = "kafka.controller.KafkaController", "state.change.logger"
+    with wire.Client(broker.address) as c:
+        told = shown(c, LOGGER, "0")
+        assert set(told.values()) == {("INFO", 6)}
+        assert {one, other, "kafka", "kafka.cluster.Partition",
+                "kafka.request.logger", "org.apache.zookeeper"} <= set(told)
+        assert told_by_the_controller("a") > 0
+        assert alter(c, LOGGER, "0", (one, SET, "ERROR")) == (NONE, None)
+        told = shown(c, LOGGER, "0")
+        assert {n for n, t in told.items() if t[0] == "ERROR"} == {
+            "controller", other, *(
+                n for n in told if n.startswith("kafka.controller"))}
+        assert told_by_the_controller("b") == 0
+        assert alter(c, LOGGER, "0", (other, DELETE, None)) == (NONE, None)
+        assert shown(c, LOGGER, "0", one) == {one: ("INFO", 6)}
+        assert told_by_the_controller("c") > 0
+        for name in ("kafka.server", "kafka.controller.Kafka", "Kafka"):
+            assert alter(c, LOGGER, "0", (name, SET, "INFO")) == (
+                INVALID_CONFIG, f"Logger {name} does not exist!")
+        assert alter(c, LOGGER, "0", ("kafka", SET, "WARN")) == (NONE, None)
+        told = shown(c, LOGGER, "0")
+        assert set(told.values()) == {("WARN", 6)}
+        assert alter(c, LOGGER, "0", ("kafka", DELETE, None)) == (
+            INVALID_REQUEST, "Removing the log level of the kafka logger is "
+            "not allowed")
+
+
 # --- when ZooKeeper is away --------------------------------------------------
 
 def test_zookeeper_hangs(own_zookeeper, make_broker):

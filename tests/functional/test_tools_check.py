@@ -323,12 +323,14 @@ class TestCluster:
         assert patient.check()["/brokers/ids", ""][2] == message
 
     def test_reassignment(self, patient):
-        patient.node("/admin/reassign_partitions", {
+        node = "/admin/reassign_partitions"
+        patient.node(node, {
             "version": 1, "partitions": [
                 {"topic": "t", "partition": 0, "replicas": [1]}]})
-        (where, _), message = patient.grave()
-        assert where == "/admin/reassign_partitions"
-        assert message.startswith("1 partitions")
+        severity, _, message = patient.check()[node, ""]
+        assert severity == "WARN" and message.startswith("1 partitions")
+        patient.zk.set(node, b"nonsense")
+        assert patient.check()[node, ""][0] == "WARN"
 
     def test_deletion_and_election(self, patient):
         patient.zk.create("/admin/delete_topics/gone", b"")
@@ -466,16 +468,21 @@ class TestTopics:
         assert patient.grave()[0][0] == "/brokers/topics/t"
 
     def test_replicas(self, patient):
+        patient.broker(2, port=1234)
         patient.topic("t", [[1], [1, 2], [2, 1], [2]])
-        (where, _), message = patient.grave()
-        assert where == "/brokers/topics/t"
-        assert message.startswith("2 partitions")
+        found = patient.check()
+        assert list(found) == [("/brokers/ids", "")]
+        assert "replica" not in found["/brokers/ids", ""][2]
 
     def test_moves(self, patient):
-        patient.topic("t", [[2], [2]], adding={"1": [3]})
-        (where, _), message = patient.grave()
-        assert where == "/brokers/topics/t"
-        assert message.startswith("1 partitions") and "reassigned" in message
+        """Of the broker's own partitions."""
+        patient.topic("t", [[2], [2, 3]], adding={"1": [3]})
+        assert patient.check() == {}
+        patient.topic("u", [[1, 3], [2, 1], [1]],
+                      adding={"0": [3], "1": [1]})
+        [(where, (severity, _, message))] = patient.check().items()
+        assert where == ("/brokers/topics/u", "") and severity == "WARN"
+        assert message.startswith("2 partitions") and "reassigned" in message
 
     def test_groups(self, patient):
         patient.topic("__consumer_offsets", [[1], [2]],

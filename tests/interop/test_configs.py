@@ -6,6 +6,7 @@ that are left, are equal."""
 import json
 import pathlib
 import subprocess
+import zipfile
 
 import pytest
 
@@ -231,6 +232,11 @@ LOGGER_CHANGES = [
     [("", SET, "INFO")], [("root", SET, "INFO"), ("no.such", SET, "INFO")],
     [("root", SET, None)], [("root", SET, "INFO"), ("root", SET, "WARN")],
     [("root", SET, "INFO")], [],
+    [("kafka.controller.KafkaController", SET, "DEBUG")],
+    [("kafka.controller.KafkaController", DELETE, None)],
+    [("kafka.controller.KafkaController", SET, "OFF")],
+    [("kafka.controller.Kafka", SET, "DEBUG")],
+    [("kafka.server", SET, "DEBUG")], [("Kafka.server", DELETE, None)],
 ]
 
 
@@ -371,14 +377,66 @@ def test_described(pair, version):
         assert ours == real
 
 
+def test_described_strangers(pair, java):
+    """Of what a topic's node holds and nobody knows, the name is told."""
+    for broker, nodes in zip(pair.brokers, pair.nodes):
+        harness.create_topic(broker, "s")
+        harness.wait_topic(broker, "s")
+        nodes.set("/config/topics/s", json.dumps({"version": 1, "config": {
+            "no.such": "1", "retention.ms": "5", "my.password": ""}})
+            .encode())
+        nodes.create("/config/changes/config_change_", json.dumps(
+            {"version": 2, "entity_path": "topics/s"}).encode(),
+            sequence=True)
+    harness.wait_until(lambda: all(
+        told["Configs"]["retention.ms"]["Value"] == "5"
+        for told in shown(pair, TOPIC, "s")))
+    for version in range(5):
+        for keys in ((), ("no.such", "nor.this"), ("retention.ms",)):
+            ours, real = shown(pair, TOPIC, "s", *keys, version=version,
+                               docs=True)
+            assert ours == real
+            assert ("no.such" in ours["Configs"]) == (
+                keys != ("retention.ms",))
+    ours, real = (java.run(
+        "kafka-configs", "--bootstrap-server", broker.address, "--describe",
+        "--topic", "s")[1].splitlines() for broker in pair.brokers)
+    assert sorted(ours) == sorted(real) and len(ours) == 4
+
+
 def test_described_loggers(pair):
-    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "ERROR")]),
+    names = ("root", "kafka.network.Processor")
+    equal(alter(pair, 1, (LOGGER, "0", [(names[0], SET, "ERROR"),
+                                        (names[1], SET, "WARN")]),
                 validate=False))
     for version in range(5):
-        ours, real = shown(pair, LOGGER, "0", "root", version=version)
-        assert ours == real
-    equal(alter(pair, 1, (LOGGER, "0", [("root", SET, "INFO")]),
+        ours, real = shown(pair, LOGGER, "0", *names, "no.such",
+                           version=version)
+        assert ours == real and set(ours["Configs"]) == set(names)
+    equal(alter(pair, 1, (LOGGER, "0", [(names[0], SET, "INFO"),
+                                        (names[1], DELETE, None)]),
                 validate=False))
+    ours, real = shown(pair, LOGGER, "0", *names)
+    assert ours == real
+
+
+# What its log4j.properties name beside classes.
+NO_CLASSES = {"kafka.controller", "org.apache.kafka", "org.apache.zookeeper",
+              "state.change.logger", "kafka.request.logger",
+              "kafka.authorizer.logger"}
+
+
+def test_loggers_of_kafka(pair):
+    """Kafka has them all."""
+    classes = set()
+    for jar in real_kafka.jars().glob("*.jar"):
+        if jar.name.startswith(("kafka", "zookeeper")):
+            classes.update(zipfile.ZipFile(jar).namelist())
+    ours, real = shown(pair, LOGGER, "0")
+    for name in set(ours["Configs"]) - set(real["Configs"]) - NO_CLASSES:
+        assert ("." not in name or
+                name.replace(".", "/") + ".class" in classes), name
+    assert len(set(ours["Configs"]) & set(real["Configs"])) > 40
 
 
 def test_described_otherwise(pair):
@@ -511,6 +569,10 @@ COMMANDS = [
     ("--alter", *LOGGERS, "--add-config", "root=LOUD"),
     ("--alter", *LOGGERS, "--add-config", "no.such=WARN"),
     ("--alter", *LOGGERS, "--delete-config", "root"),
+    ("--alter", *LOGGERS, "--add-config",
+     "kafka.controller.KafkaController=DEBUG,kafka.request.logger=TRACE"),
+    ("--alter", *LOGGERS, "--delete-config",
+     "kafka.controller.KafkaController,kafka.request.logger"),
 ]
 
 

@@ -2,6 +2,7 @@
 """TLS with Java at the other end: Kafka's own tools as clients, and Kafka's
 brokers beside ours."""
 
+import json
 import subprocess
 
 import pytest
@@ -12,6 +13,7 @@ import real_kafka
 import wire
 from harness import wait_until
 
+SECURED = "kafka_server_socket_successful_authentication_total"
 LINES = b"".join(b"line %d\n" % n for n in range(5000))
 
 
@@ -42,6 +44,16 @@ def client_of(broker, authority, own):
     context.load_verify_locations(authority.certificate)
     context.load_cert_chain(own.certificate, own.key)
     return wire.Client(broker.address, secure=context)
+
+
+def told_of(broker, authority, own):
+    """How many brokers it tells of; 0: it does not answer yet."""
+    assert broker.process.poll() is None, broker.log()[-4000:]
+    try:
+        with client_of(broker, authority, own) as client:
+            return len(client.call("Metadata", 7, Topics=[])["Brokers"])
+    except (OSError, wire.Closed):
+        return 0
 
 
 def jks(authority, tmp_path):
@@ -113,6 +125,50 @@ def test_java_resumes(make_broker, authority, server, tmp_path):
     assert broker.metric("barnabas_tls_resumed_total") >= 1
 
 
+def test_java_tools(make_broker, authority, server, java, tmp_path):
+    """Each of them once, with a broker that has no other listener."""
+    port = harness.free_port()
+    broker = between_brokers(make_broker(), server, authority, port).launch()
+    wait_until(lambda: told_of(broker, authority, server) == 1, 60,
+               "the broker serves")
+    config = tmp_path / "client.properties"
+    config.write_text(certificates.text_of({
+        "security.protocol": "SSL",
+        **authority.issue("tools").p12_options(), **authority.p12_options()}))
+    offsets = tmp_path / "offsets.json"
+    offsets.write_text(json.dumps({"version": 1, "partitions": [
+        {"topic": "t", "partition": 0, "offset": 3}]}))
+
+    def run(name, *arguments, by="--command-config",
+            where=("--bootstrap-server", broker.address)):
+        before = broker.metric(SECURED)
+        status, out = java.run(name, *where, by, config, *arguments)
+        assert status == 0, java.err.decode()
+        assert broker.metric(SECURED) > before
+        return out.decode()
+
+    run("kafka-topics", "--create", "--topic", "t")
+    assert run("kafka-producer-perf-test", "--topic", "t", "--num-records",
+               10, "--record-size", 20, "--throughput", -1,
+               "--producer-props", "bootstrap.servers=" + broker.address,
+               by="--producer.config", where=()).startswith("10 records sent")
+    assert run("kafka-get-offsets", "--topic", "t") == "t:0:10\n"
+    assert "low_watermark: 3" in run(
+        "kafka-delete-records", "--offset-json-file", offsets)
+    assert run("kafka-get-offsets", "--topic", "t", "--time", -2) == "t:0:3\n"
+    assert '"partition":"t-0"' in run(
+        "kafka-log-dirs", "--describe", "--topic-list", "t")
+    assert run("kafka-configs", "--alter", "--topic", "t", "--add-config",
+               "retention.ms=-1").startswith("Completed updating config")
+    assert "retention.ms=-1 " in run("kafka-configs", "--describe", "--topic",
+                                     "t")
+    assert "Valid replica already elected" in run(
+        "kafka-leader-election", "--election-type", "preferred", "--topic",
+        "t", "--partition", 0, by="--admin.config")
+    assert f"{broker.address} (id: 0 rack: null) -> (" in run(
+        "kafka-broker-api-versions")
+
+
 @pytest.mark.parametrize("first", ("kafka", "barnabas"))
 def test_one_cluster(make_broker, make_kafka, authority, server, first):
     """Whoever is controller orders the other one by TLS."""
@@ -125,12 +181,5 @@ def test_one_cluster(make_broker, make_kafka, authority, server, first):
         broker.launch()
         brokers.append(broker)
 
-        def told():
-            assert broker.process.poll() is None, broker.log()[-4000:]
-            try:
-                with client_of(broker, authority, server) as client:
-                    answer = client.call("Metadata", 7, Topics=[])
-            except (OSError, wire.Closed):
-                return False
-            return len(answer["Brokers"]) == number + 1
-        wait_until(told, 180, f"{kind} is told of the brokers")
+        wait_until(lambda: told_of(broker, authority, server) == number + 1,
+                   180, f"{kind} is told of the brokers")

@@ -696,6 +696,14 @@ test_describe(void)
 	    &v);
 	CU_ASSERT_STRING_EQUAL(v.value, "delete");
 	CU_ASSERT_EQUAL(v.source, CONFIG_SOURCE_DEFAULT);
+	config_map_set_text(&map, "no.such", "secret");
+	config_describe_stranger(config_map_find(&map, "no.such"), &v);
+	CU_ASSERT_STRING_EQUAL(v.name, "no.such");
+	CU_ASSERT_TRUE(v.sensitive);
+	CU_ASSERT_PTR_NULL(v.value);
+	CU_ASSERT_EQUAL(v.source, CONFIG_SOURCE_TOPIC);
+	CU_ASSERT_EQUAL_FATAL(v.synonym_count, 1);
+	CU_ASSERT_PTR_NULL(v.synonyms[0].value);
 	config_map_fini(&map);
 	config_free(&config);
 }
