@@ -475,6 +475,9 @@ struct patient {
 	struct metadata_response_topic topic;
 	struct metadata_response metadata;
 	struct describe_log_dirs_response_result dirs[2];
+	const struct topics_counts *before; /* of a first look; may be NULL */
+	const char *broker_why;
+	bool broker_refused;
 	struct health_facts facts;
 	struct arena arena;
 };
@@ -515,11 +518,14 @@ patient_judge(struct patient *p)
 	const struct topics_facts from = { .metadata = &p->metadata };
 
 	health_brokers(&p->facts, &p->arena);
-	for (size_t i = 0; i < p->facts.broker_count; i++)
+	for (size_t i = 0; i < p->facts.broker_count; i++) {
+		p->facts.brokers[i].why = p->broker_why;
 		p->facts.brokers[i].dirs =
-		    (struct log_dirs_answer) { .response = {
-			.results = p->dirs, .results_count = 2 } };
-	topics_count(&from, topics, 1, &p->facts.counts);
+		    (struct log_dirs_answer) { .refused = p->broker_refused,
+			.response = { .results = p->dirs,
+			    .results_count = 2 } };
+	}
+	topics_count(&from, topics, 1, p->before, &p->facts.counts);
 	return (health_judge(&p->facts, &p->arena));
 }
 
@@ -552,6 +558,7 @@ test_health_good(void)
 	    "                                  /bb      0 B   488.3 KiB "
 	    "(50 %)\n"
 	    "\nHealthy.\n");
+	topics_counts_fini(&p.facts.counts);
 	arena_fini(&p.arena);
 }
 
@@ -574,6 +581,7 @@ diagnose(struct patient *p, enum health health, const char *said)
 		? "{\"healthy\":false,"
 		: "{\"healthy\":null,") != NULL);
 	buffer_fini(&out);
+	topics_counts_fini(&p->facts.counts);
 	arena_fini(&p->arena);
 	patient_init(p);
 }
@@ -603,10 +611,24 @@ test_health_bad(void)
 	    "less than 10 % of the file system of /a are free");
 	p.dirs[0].total_bytes = INT64_MAX;
 	diagnose(&p, HEALTH_BAD, "less than 10 %");
+	p.broker_why = "no answer in time";
+	diagnose(&p, HEALTH_BAD,
+	    "broker 1 does not tell of its directories: no answer in time");
 	/* Nobody could tell. */
+	p.broker_why = "not to you";
+	p.broker_refused = true;
+	diagnose(&p, HEALTH_UNKNOWN,
+	    "broker 1 does not tell of its directories: not to you");
 	p.facts.moving_why = "why";
 	diagnose(&p, HEALTH_UNKNOWN,
 	    "nobody tells which partitions move: why");
+	p.facts.moving_why = "why";
+	p.partitions[1].isr_nodes_count = 1;
+	diagnose(&p, HEALTH_UNKNOWN,
+	    "1 partitions have replicas that are not in sync, or move");
+	p.facts.moving_why = "why";
+	p.partitions[1].leader_id = -1;
+	diagnose(&p, HEALTH_BAD, "1 partitions have no leader");
 	p.facts.min_isr_why = "why not";
 	diagnose(&p, HEALTH_UNKNOWN,
 	    "nobody tells min.insync.replicas: why not");
@@ -614,6 +636,36 @@ test_health_bad(void)
 	diagnose(&p, HEALTH_UNKNOWN, "CLUSTER_AUTHORIZATION_FAILED");
 	p.topic.error_code = ERR_UNKNOWN_SERVER_ERROR;
 	diagnose(&p, HEALTH_UNKNOWN, "topic t: UNKNOWN_SERVER_ERROR");
+	arena_fini(&p.arena);
+}
+
+/* What the first look did not see is not believed yet. */
+static void
+test_health_twice(void)
+{
+	static const struct topics_counts well = { .partitions = 2 };
+	struct topics_ill second = { SLICE_LITERAL("t"), 1 };
+	const struct topics_counts ill = { .ill = &second,
+		.ill_count = 1 };
+	struct patient p;
+
+	patient_init(&p);
+	p.before = &ill;
+	p.partitions[0].isr_nodes_count = 1;
+	p.partitions[1].leader_id = -1;
+	diagnose(&p, HEALTH_BAD, "1 partitions have no leader");
+	p.before = &ill;
+	p.partitions[0].isr_nodes_count = 1;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_GOOD);
+	topics_counts_fini(&p.facts.counts);
+	p.before = &well;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_GOOD);
+	topics_counts_fini(&p.facts.counts);
+	p.before = NULL;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_BAD);
+	CU_ASSERT_EQUAL(p.facts.counts.ill_count, 1);
+	CU_ASSERT_EQUAL(p.facts.counts.ill[0].partition, 0);
+	topics_counts_fini(&p.facts.counts);
 	arena_fini(&p.arena);
 }
 
@@ -628,6 +680,7 @@ static const struct unit_test tests[] = {
 	{ "log directories", test_dirs },
 	{ "good health", test_health_good },
 	{ "bad health", test_health_bad },
+	{ "ill twice", test_health_twice },
 };
 
 int
