@@ -121,6 +121,47 @@ test_parse(void)
 	buffer_fini(&got);
 }
 
+/* A file of one partition with `count` replicas, or of as many partitions. */
+static void
+large_parsed(size_t count, bool one, struct buffer *out)
+{
+	struct buffer text = BUFFER_EMPTY;
+
+	buffer_append_text(&text, "{\"partitions\":[");
+	if (one)
+		buffer_append_text(&text,
+		    "{\"topic\":\"t\",\"partition\":0,\"replicas\":[");
+	for (size_t i = 0; i < count; i++)
+		buffer_printf(&text, one ? "%s%zu"
+			: "%s{\"topic\":\"t\",\"partition\":%zu,"
+			  "\"replicas\":[1]}", i == 0 ? "" : ",", i);
+	buffer_append_text(&text, one ? "]}]}" : "]}");
+	parsed(buffer_text(&text), true, out);
+	buffer_fini(&text);
+}
+
+/* What is beyond all measure is refused, and what is large takes no more than
+ * its time. */
+static void
+test_parse_large(void)
+{
+	struct buffer got = BUFFER_EMPTY;
+
+	large_parsed(1000000, true, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "t-0:0,1,2,", 10) == 0);
+	large_parsed(2000001, true, &got);
+	CU_ASSERT_STRING_EQUAL(buffer_text(&got),
+	    "!it has 2000001 replicas, of which 2000000 at once are possible; "
+	    "cut it into several files");
+	large_parsed(400001, false, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "!it has 400001 partitions",
+	    25) == 0);
+	/* Beyond what this arena holds. */
+	large_parsed(390000, false, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "!it is too large", 16) == 0);
+	buffer_fini(&got);
+}
+
 static void
 test_parse_generate(void)
 {
@@ -145,6 +186,12 @@ test_parse_generate(void)
 	CU_ASSERT_EQUAL(brokers.count, 3);
 	CU_ASSERT_EQUAL(brokers.ids[0], 0);
 	CU_ASSERT_EQUAL(brokers.ids[2], 12);
+	CU_ASSERT_FATAL(reassign_parse_brokers("3,12,,", &arena, &brokers,
+	    &why));
+	CU_ASSERT_EQUAL(brokers.count, 2);
+	CU_ASSERT(!reassign_parse_brokers("", &arena, &brokers, &why));
+	CU_ASSERT(!reassign_parse_brokers(",", &arena, &brokers, &why));
+	CU_ASSERT(!reassign_parse_brokers(",1", &arena, &brokers, &why));
 	CU_ASSERT(!reassign_parse_brokers("1,,2", &arena, &brokers, &why));
 	CU_ASSERT(!reassign_parse_brokers("1,x", &arena, &brokers, &why));
 	why.length = 0;
@@ -671,6 +718,7 @@ test_health_twice(void)
 
 static const struct unit_test tests[] = {
 	{ "files", test_parse },
+	{ "large files", test_parse_large },
 	{ "files of --generate", test_parse_generate },
 	{ "options", test_options },
 	{ "moves and throttles", test_moves },
