@@ -343,6 +343,32 @@ def test_metrics_page(broker):
             what=f"{name}{labels} is {least}")
 
 
+def test_metrics_of_logs(broker):
+    harness.create_topic(broker, "t", flush_messages=1)
+    harness.kcat(broker, "-P", "-t", "t", "-X", "enable.idempotence=true",
+                 stdin=b"one\n")
+    assert broker.metric(
+        "kafka_server_replicamanager_produceridcount") == 1
+    assert broker.metric("kafka_log_flush_seconds_count") >= 1
+
+
+def test_metrics_of_loops(broker):
+    """A process that stood still ran its timers late, each time once."""
+    def loops(name):
+        return set(re.findall(name + r'\{loop="([^"]+)"\}',
+                              broker.http("/metrics")[1]))
+    assert loops("barnabas_loop_lag_ms") == loops("barnabas_loop_turns_total")
+    with wire.Client(broker.address):
+        with harness.Bystander(broker) as b:
+            b.still_served()
+        broker.process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        broker.process.send_signal(signal.SIGCONT)
+        harness.wait_until(
+            lambda: broker.metric("barnabas_loop_lag_ms") >= 500,
+            what="the timers were late")
+
+
 def test_metrics_under_load(broker):
     """Pages while everything moves, and while it stops."""
     import threading
