@@ -38,6 +38,7 @@ struct client {
 	struct list frames;
 	struct buffer why;
 	int64_t deadline_ns;
+	int64_t answer_ms; /* of each in this span; 0: as the peers have it */
 	int spans; /* begun and not ended */
 	bool repeated;
 	bool noticed;
@@ -334,6 +335,12 @@ exchange_run(struct exchange *x)
 	pthread_mutex_unlock(&client->mutex);
 }
 
+static int64_t
+client_now_ns(const struct client *client)
+{
+	return (clock_mono_ns(scheduler_clock(client->scheduler)));
+}
+
 static enum client_status
 node_ask(struct client *client, struct node *node, int api_key,
     const void *request, void *response)
@@ -344,8 +351,12 @@ node_ask(struct client *client, struct node *node, int api_key,
 		.api_key = api_key,
 		.request = request,
 		.response = response,
+		.limit_ns = INT64_MAX,
 	};
 
+	if (client->answer_ms > 0)
+		x.limit_ns = clock_after_ms(client_now_ns(client),
+		    client->answer_ms);
 	exchange_run(&x);
 	if (x.status == CLIENT_OK)
 		client->usual = node;
@@ -355,12 +366,6 @@ node_ask(struct client *client, struct node *node, int api_key,
 }
 
 /* --- spans ---------------------------------------------------------------- */
-
-static int64_t
-client_now_ns(const struct client *client)
-{
-	return (clock_mono_ns(scheduler_clock(client->scheduler)));
-}
 
 void
 client_limit(struct client *client, int64_t ms)
@@ -383,10 +388,21 @@ client_begin(struct client *client)
 }
 
 void
+client_begin_within(struct client *client, int64_t ms, int64_t answer_ms)
+{
+	CHECK_MAGIC(client, CLIENT_MAGIC);
+	CHECK(client->spans == 0 && ms > 0 && answer_ms > 0);
+	client_begin(client);
+	client->deadline_ns = clock_after_ms(client_now_ns(client), ms);
+	client->answer_ms = answer_ms;
+}
+
+void
 client_end(struct client *client)
 {
 	CHECK(client->spans > 0);
-	client->spans--;
+	if (--client->spans == 0)
+		client->answer_ms = 0;
 }
 
 bool

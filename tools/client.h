@@ -78,6 +78,10 @@ void client_limit(struct client *client, int64_t ms);
 /* Begins a span of setup.deadline_ms; each of the calls above does, too, unless
  * one is under way. */
 void client_begin(struct client *client);
+/* The same with a length of its own, while no other span is under way; no
+ * answer in it is waited for longer than answer_ms. Both are positive. */
+void client_begin_within(struct client *client, int64_t ms,
+    int64_t answer_ms);
 void client_end(struct client *client);
 /* Waits for the back-off; false: the span is over. */
 bool client_pause(struct client *client);

@@ -10,6 +10,7 @@
 #include "tools/client_int.h"
 
 #define CLIENT_SOFTWARE "barnabas"
+#define NS_PER_MS ((int64_t)1000000)
 
 static enum verdict exchange_send(struct task *task);
 
@@ -26,6 +27,18 @@ static struct exchange *
 exchange_of(struct task *task)
 {
 	return (((struct exchange_state *)task_state(task))->exchange);
+}
+
+/* What is left for the next request. */
+static void
+exchange_limit(struct task *task, struct exchange *x)
+{
+	const int64_t left_ns = x->limit_ns - loop_now_ns(task_loop(task));
+
+	x->call.timeout_ms = 0;
+	if (x->limit_ns != INT64_MAX)
+		x->call.timeout_ms = left_ns > NS_PER_MS ? left_ns / NS_PER_MS
+							 : 1;
 }
 
 static enum verdict
@@ -126,6 +139,7 @@ exchange_ask_versions(struct task *task)
 	x->call.task = task_ref(task);
 	x->call.arena = client_arena(x->client);
 	x->call.response = &x->versions;
+	exchange_limit(task, x);
 	/* Version 3 is Kafka 2.4's; older brokers are none of ours. */
 	CHECK(peer_send(peer, &x->call, API_API_VERSIONS, 3, &request) ==
 	    WIRE_OK);
@@ -178,6 +192,7 @@ exchange_send(struct task *task)
 	x->call.task = task_ref(task);
 	x->call.arena = client_arena(x->client);
 	x->call.response = x->response;
+	exchange_limit(task, x);
 	if (peer_send(client_peer(x->client, x->node), &x->call, x->api_key,
 		version, x->request) != WIRE_OK) {
 		client_set_why(x->client,

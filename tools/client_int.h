@@ -36,6 +36,7 @@ struct exchange {
 	const void *request;
 	void *response;
 	struct peer_call call;
+	int64_t limit_ns; /* of the whole; INT64_MAX: what the peer has */
 	struct api_versions_response versions;
 	bool paused;
 	enum client_status status;

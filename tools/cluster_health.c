@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * barnabas cluster health: what any broker knows of the cluster, what the
- * controller moves, what each broker says of its directories; and whether that
- * is well.
+ * barnabas cluster health: what the controller moves, what any broker knows of
+ * the cluster, what each broker says of its directories; and whether that is
+ * well.
  *
  *	a trouble is seen           -> 1
  *	none, but something that    -> 2
  *	    nobody could tell
  *	else                        -> 0
+ *
+ * Two brokers that are asked one after the other do not speak of one moment:
+ *
+ *	moves, metadata --all well--> directories --> judged
+ *	   |  something is ill             ^
+ *	   +--> a pause --> moves, metadata: what is ill both times
+ *
+ * Moves come first: one that ends in between leaves a partition that has all
+ * that it should have.  One that begins in between, and a broker that has not
+ * heard yet, are seen through the second time.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -154,7 +164,8 @@ judge_broker(struct health_facts *facts, const struct health_broker *broker,
 		return;
 	}
 	if (broker->why != NULL)
-		list_add(&facts->troubles, arena,
+		list_add(broker->dirs.refused ? &facts->unknown
+					      : &facts->troubles, arena,
 		    "broker %d does not tell of its directories: %s",
 		    broker->id, broker->why);
 	for (int32_t i = 0; broker->why == NULL &&
@@ -180,7 +191,13 @@ judge_partitions(struct health_facts *facts, struct arena *arena)
 		    "min.insync.replicas (%s --under-min-isr-partitions names "
 		    "them)",
 		    counts->under_min_isr, names);
-	if (counts->under_replicated != 0)
+	/* What moves has more replicas than it should have in sync. */
+	if (counts->under_replicated != 0 && facts->moving_why != NULL)
+		list_add(&facts->unknown, arena,
+		    "%zu partitions have replicas that are not in sync, or "
+		    "move (%s --under-replicated-partitions names them)",
+		    counts->under_replicated, names);
+	else if (counts->under_replicated != 0)
 		list_add(&facts->troubles, arena,
 		    "%zu partitions have replicas that are not in sync (%s "
 		    "--under-replicated-partitions names them)",
@@ -219,35 +236,102 @@ health_judge(struct health_facts *facts, struct arena *arena)
 
 /* --- asking --------------------------------------------------------------- */
 
+/* How many pauses before the second look: brokers hear soon after the
+ * controller has decided. */
+#define LOOK_AGAIN_PAUSES 5
+
+/* False: nobody tells. */
+static bool
+ask_moves(struct client *client, struct health_facts *facts,
+    struct list_partition_reassignments_response *moves)
+{
+	facts->moving = 0;
+	facts->moving_why = NULL;
+	if (moves_ask(client, moves) != CLIENT_OK)
+		facts->moving_why = arena_strdup(client_arena(client),
+		    client_why(client));
+	else if (moves->error_code != ERR_NONE)
+		facts->moving_why = error_name(moves->error_code);
+	for (int32_t i = 0;
+	     facts->moving_why == NULL && i < moves->topics_count; i++)
+		facts->moving += (size_t)moves->topics[i].partitions_count;
+	return (facts->moving_why == NULL);
+}
+
 static void
-ask_partitions(struct client *client, struct health_facts *facts)
+ask_partitions(struct client *client,
+    const struct list_partition_reassignments_response *moves,
+    const struct topics_counts *before, struct health_facts *facts)
 {
 	const struct metadata_response *metadata = facts->metadata;
 	const size_t count = (size_t)metadata->topics_count;
 	const struct metadata_response_topic **topics =
 	    mem_zalloc((count + 1) * sizeof(*topics));
-	struct list_partition_reassignments_response moves;
 	struct describe_configs_response configs;
-	struct topics_facts from = { .metadata = metadata };
+	struct topics_facts from = { .metadata = metadata, .moves = moves };
 
 	for (size_t i = 0; i < count; i++)
 		topics[i] = &metadata->topics[i];
+	facts->min_isr_why = NULL;
 	if (count != 0)
 		facts->min_isr_why = topics_ask_configs(client, topics, count,
 		    SLICE_LITERAL("min.insync.replicas"), &configs);
 	if (count != 0 && facts->min_isr_why == NULL)
 		from.configs = &configs;
-	if (moves_ask(client, &moves) != CLIENT_OK)
-		facts->moving_why = arena_strdup(client_arena(client),
-		    client_why(client));
-	else if (moves.error_code != ERR_NONE)
-		facts->moving_why = error_name(moves.error_code);
-	else
-		from.moves = &moves;
-	for (int32_t i = 0; from.moves != NULL && i < moves.topics_count; i++)
-		facts->moving += (size_t)moves.topics[i].partitions_count;
-	topics_count(&from, topics, count, &facts->counts);
+	topics_count(&from, topics, count, before, &facts->counts);
 	mem_free(topics);
+}
+
+/* False: there is no answer. `before`: the first look, NULL in it. */
+static bool
+look(struct client *client, const struct topics_counts *before,
+    struct metadata_response *metadata, struct health_facts *facts)
+{
+	struct list_partition_reassignments_response moves;
+	const bool told = ask_moves(client, facts, &moves);
+
+	if (client_metadata(client, metadata) != CLIENT_OK)
+		return (false);
+	facts->metadata = metadata;
+	facts->brokers = NULL;
+	facts->broker_count = 0;
+	health_brokers(facts, client_arena(client));
+	ask_partitions(client, told ? &moves : NULL, before, facts);
+	return (true);
+}
+
+static bool
+looks_well(const struct health_facts *facts)
+{
+	const struct health_broker *controller =
+	    broker_find(facts, facts->metadata->controller_id);
+
+	for (size_t i = 0; i < facts->broker_count; i++)
+		if (facts->brokers[i].facts == NULL)
+			return (false);
+	return (controller != NULL && facts->counts.ill_count == 0);
+}
+
+static bool
+look_twice(struct client *client, struct metadata_response *metadata,
+    struct health_facts *facts)
+{
+	struct topics_counts first;
+	bool good;
+
+	if (!look(client, NULL, metadata, facts))
+		return (false);
+	if (looks_well(facts))
+		return (true);
+	client_begin(client);
+	for (int i = 0; i < LOOK_AGAIN_PAUSES; i++)
+		(void)client_pause(client);
+	client_end(client);
+	first = facts->counts;
+	facts->counts = (struct topics_counts) { 0 };
+	good = look(client, &first, metadata, facts);
+	topics_counts_fini(&first);
+	return (good);
 }
 
 static void
@@ -275,19 +359,16 @@ cluster_health(struct tool *tool, const struct args *args,
 	struct arena *arena = client_arena(client);
 	struct metadata_response metadata;
 	struct health_facts facts = {
-		.metadata = &metadata,
 		.free_percent = args_number(args, "free-percent"),
 	};
 	struct buffer out = BUFFER_EMPTY;
 	enum health health;
 
 	client_limit(client, args_number(args, "timeout"));
-	if (client_metadata(client, &metadata) != CLIENT_OK) {
+	if (!look_twice(client, &metadata, &facts)) {
 		tool_fail(tool, "%s", client_why(client));
 		return (HEALTH_UNKNOWN);
 	}
-	health_brokers(&facts, arena);
-	ask_partitions(client, &facts);
 	ask_brokers(tool, client, &facts);
 	health = health_judge(&facts, arena);
 	if (args_json(args))
@@ -296,5 +377,6 @@ cluster_health(struct tool *tool, const struct args *args,
 		health_text(&facts, &out);
 	tool_print(tool, &out);
 	buffer_fini(&out);
+	topics_counts_fini(&facts.counts);
 	return ((int)health);
 }

@@ -254,6 +254,7 @@ log_dirs_ask(struct client *client, struct log_dirs_answer *answer)
 	wire_init(&message_describe_log_dirs_request, &request);
 	/* Null: all topics. */
 	request.topics = NULL;
+	answer->refused = false;
 	client_begin(client);
 	do {
 		status = client_ask_node(client, answer->broker,
@@ -267,10 +268,10 @@ log_dirs_ask(struct client *client, struct log_dirs_answer *answer)
 	error = answer->response.error_code;
 	if (error == ERR_NONE)
 		return (NULL);
+	answer->refused = error == ERR_CLUSTER_AUTHORIZATION_FAILED;
 	return (arena_printf(client_arena(client), "%s%s", error_name(error),
-	    error == ERR_CLUSTER_AUTHORIZATION_FAILED
-		? "; this user may not describe the cluster"
-		: ""));
+	    answer->refused ? "; this user may not describe the cluster"
+			    : ""));
 }
 
 static int

@@ -9,6 +9,7 @@ struct client;
 
 struct log_dirs_answer {
 	int32_t broker;
+	bool refused; /* it answers, but not to whom asks */
 	struct describe_log_dirs_response response;
 };
 

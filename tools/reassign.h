@@ -180,10 +180,11 @@ int reassign_now_all(struct reassign *r,
 int reassign_now_topics(struct reassign *r,
     const struct metadata_response *metadata,
     const struct reassign_topics *topics, struct reassign_parts *out);
-/* Begins these moves, or (`cancel`) takes them back.  Of partitions that were
- * refused, one line each in *refused. */
+/* Begins these moves, or (`ended` not NULL) takes them back: those of which
+ * nothing moves any more are in *ended.  Of partitions that were refused, one
+ * line each in *refused. */
 int reassign_alter(struct reassign *r, const struct reassign_parts *parts,
-    bool cancel, struct buffer *refused);
+    struct reassign_parts *ended, struct buffer *refused);
 
 /* --- throttles (reassign_throttle.c) -------------------------------------- */
 

@@ -222,36 +222,48 @@ alter_ask(struct reassign *r,
 	return (status);
 }
 
-/* How many partitions it is about. `gone`: that nothing moves is no refusal. */
-static size_t
-alter_refused(const struct alter_partition_reassignments_response *response,
-    bool gone, struct buffer *refused)
+typedef struct alter_partition_reassignments_response_partition alter_facts;
+
+static void
+put_refused(struct slice topic, const alter_facts *facts,
+    struct buffer *refused)
 {
+	buffer_printf(refused, "%s%.*s-%d: ", refused->length == 0 ? "" : "\n",
+	    SLICE_ARGS(topic), facts->partition_index);
+	if (facts->error_message.length != 0)
+		buffer_append_slice(refused, facts->error_message);
+	else
+		buffer_append_text(refused, error_name(facts->error_code));
+}
+
+/* How many partitions it is about; `ended` may be NULL. */
+static size_t
+alter_take(const struct alter_partition_reassignments_response *response,
+    const struct reassign_parts *parts, struct reassign_parts *ended,
+    struct buffer *refused)
+{
+	const struct reassign_part *part;
 	size_t count = 0;
 
 	for (int32_t t = 0; t < response->responses_count; t++) {
 		const struct alter_partition_reassignments_response_topic
 		    *topic = &response->responses[t];
 
+		count += (size_t)topic->partitions_count;
 		for (int32_t p = 0; p < topic->partitions_count; p++) {
-			const struct
-			    alter_partition_reassignments_response_partition
-				*part = &topic->partitions[p];
+			const alter_facts *facts = &topic->partitions[p];
 
-			count++;
-			if (part->error_code == ERR_NONE ||
-			    (gone && part->error_code ==
-				    ERR_NO_REASSIGNMENT_IN_PROGRESS))
+			if (facts->error_code == ERR_NONE)
 				continue;
-			buffer_printf(refused, "%s%.*s-%d: ",
-			    refused->length == 0 ? "" : "\n",
-			    SLICE_ARGS(topic->name), part->partition_index);
-			if (part->error_message.length != 0)
-				buffer_append_slice(refused,
-				    part->error_message);
+			part = reassign_part_find(parts, topic->name,
+			    facts->partition_index);
+			if (ended != NULL && part != NULL &&
+			    facts->error_code ==
+				ERR_NO_REASSIGNMENT_IN_PROGRESS &&
+			    ended->count < parts->count)
+				ended->items[ended->count++] = *part;
 			else
-				buffer_append_text(refused,
-				    error_name(part->error_code));
+				put_refused(topic->name, facts, refused);
 		}
 	}
 	return (count);
@@ -259,14 +271,20 @@ alter_refused(const struct alter_partition_reassignments_response *response,
 
 int
 reassign_alter(struct reassign *r, const struct reassign_parts *parts,
-    bool cancel, struct buffer *refused)
+    struct reassign_parts *ended, struct buffer *refused)
 {
 	struct alter_partition_reassignments_request request;
 	struct alter_partition_reassignments_response response;
 	bool repeated;
 	size_t count;
 
-	alter_request(r, parts, cancel, &request);
+	if (ended != NULL) {
+		*ended = (struct reassign_parts) { 0 };
+		ended->items = arena_array(r->arena, parts->count,
+		    sizeof(*ended->items));
+		CHECK(ended->items != NULL);
+	}
+	alter_request(r, parts, ended != NULL, &request);
 	if (alter_ask(r, &request, &response, &repeated) != CLIENT_OK)
 		return (tool_fail(r->tool,
 		    "%s; barnabas reassign-partitions --list shows what moves",
@@ -276,12 +294,17 @@ reassign_alter(struct reassign *r, const struct reassign_parts *parts,
 		    error_name(response.error_code),
 		    response.error_message.length != 0 ? ": " : "",
 		    SLICE_ARGS(response.error_message)));
-	/* What was sent twice may have been taken back the first time. */
-	count = alter_refused(&response, cancel && repeated, refused);
+	count = alter_take(&response, parts, ended, refused);
 	if (count != parts->count)
 		return (tool_fail(r->tool,
 		    "the controller's answer is about %zu partitions instead "
 		    "of %zu; --list shows what moves",
 		    count, parts->count));
+	if (ended != NULL) {
+		reassign_parts_sort(ended);
+		/* They may have been taken back the first time. */
+		if (repeated)
+			ended->count = 0;
+	}
 	return (TOOL_OK);
 }

@@ -3,20 +3,24 @@
  * Moves between log directories, each a matter of its broker:
  *
  *	[not there yet] --the replica has come--> [begun] --> current, future
- *	      |                                                   |
- *	      +-- --timeout: a failure                            v
- *	                                                  current is wanted
+ *	      |       ^                                           |
+ *	      |       +-- its broker is silent: where is it now?  v
+ *	      +-- --timeout: a failure                    current is wanted
  */
 #include "base/check.h"
 #include "base/clock.h"
 #include "tools/log_dirs.h"
 #include "tools/reassign.h"
 
+#define NS_PER_MS ((int64_t)1000000)
 #define MOVES_BYTES_MAX ((size_t)1 << 30)
 /* So often it is asked again at once, then ever so many pauses later: what
  * answers hold stays in memory. */
 #define ROUNDS_QUICK 50
 #define PAUSES_SLOW 50
+/* Of --timeout each broker that is left to be asked has its share; a busy one
+ * is given so long in any case. */
+#define SHARE_MS_MIN 2000
 
 /* How many from the first on are of its broker. */
 static size_t
@@ -169,21 +173,21 @@ move_request(const struct reassign_dir *dirs, size_t count,
 	}
 }
 
-/* Of a broker that does not answer nothing has begun. */
 static enum client_status
 move_ask(struct reassign *r, const struct reassign_dir *dirs, size_t count,
-    struct alter_replica_log_dirs_response *response)
+    int64_t within_ms, struct alter_replica_log_dirs_response *response)
 {
 	struct alter_replica_log_dirs_request request;
-	enum client_status status = CLIENT_UNREACHABLE;
+	enum client_status status;
 	struct arena arena;
 
 	/* One of its own: there may be many rounds. */
 	arena_init(&arena, MOVES_BYTES_MAX);
 	move_request(dirs, count, &arena, &request);
-	if (request.dirs_count != 0)
-		status = client_ask_node(r->client, dirs->broker,
-		    API_ALTER_REPLICA_LOG_DIRS, &request, response);
+	client_begin_within(r->client, within_ms, within_ms);
+	status = client_ask_node(r->client, dirs->broker,
+	    API_ALTER_REPLICA_LOG_DIRS, &request, response);
+	client_end(r->client);
 	arena_fini(&arena);
 	return (status);
 }
@@ -230,15 +234,18 @@ move_take(struct reassign *r, struct reassign_dir *dirs, size_t count,
 	return (status);
 }
 
+/* Of a broker that does not answer nothing has begun. */
 static int
-broker_move(struct reassign *r, struct reassign_dir *dirs, size_t count)
+broker_move(struct reassign *r, struct reassign_dir *dirs, size_t count,
+    int64_t within_ms, bool *silent)
 {
 	struct alter_replica_log_dirs_response response;
 
-	switch (move_ask(r, dirs, count, &response)) {
+	switch (move_ask(r, dirs, count, within_ms, &response)) {
 	case CLIENT_OK:
 		return (move_take(r, dirs, count, &response));
 	case CLIENT_UNREACHABLE:
+		*silent = true;
 		return (TOOL_OK); /* it may come back in time */
 	default:
 		return (tool_fail(r->tool, "broker %d: %s", dirs->broker,
@@ -269,49 +276,92 @@ dirs_not_begun(const struct reassign *r, const struct reassign_dirs *dirs,
 }
 
 static bool
-dirs_begun(const struct reassign_dirs *dirs)
+all_begun(const struct reassign_dir *dirs, size_t count)
 {
-	for (size_t i = 0; i < dirs->count; i++)
-		if (!dirs->items[i].begun)
+	for (size_t i = 0; i < count; i++)
+		if (!dirs[i].begun)
 			return (false);
 	return (true);
 }
 
-/* All brokers are asked, also where one refuses. */
-static int
-dirs_round(struct reassign *r, struct reassign_dirs *dirs)
+/* How many brokers have moves to begin. */
+static size_t
+brokers_left(const struct reassign_dirs *dirs)
 {
+	size_t count = 0;
+	size_t same;
+
+	for (size_t at = 0; at < dirs->count; at += same) {
+		same = same_broker(&dirs->items[at], dirs->count - at);
+		count += !all_begun(&dirs->items[at], same);
+	}
+	return (count);
+}
+
+static int64_t
+share_ms(int64_t limit_ms, size_t brokers)
+{
+	const int64_t left_ms = limit_ms - clock_mono_ms(clock_system());
+	const int64_t share = left_ms / (int64_t)brokers;
+
+	return (share > SHARE_MS_MIN ? share : SHARE_MS_MIN);
+}
+
+/* All brokers are asked, also where one refuses or is silent. */
+static int
+dirs_round(struct reassign *r, struct reassign_dirs *dirs, int64_t limit_ms,
+    bool *silent)
+{
+	size_t left = brokers_left(dirs);
 	int status = TOOL_OK;
 	size_t same;
 
 	for (size_t at = 0; at < dirs->count; at += same) {
-		int one;
+		struct reassign_dir *first = &dirs->items[at];
 
-		same = same_broker(&dirs->items[at], dirs->count - at);
-		one = broker_move(r, &dirs->items[at], same);
-		if (one != TOOL_OK)
-			status = one;
+		same = same_broker(first, dirs->count - at);
+		if (all_begun(first, same))
+			continue;
+		if (broker_move(r, first, same, share_ms(limit_ms, left--),
+			silent) != TOOL_OK)
+			status = TOOL_FAILED;
 	}
 	return (status);
+}
+
+/* Who is silent may be elsewhere by now.  That nobody tells is no failure: it
+ * is asked again. */
+static void
+brokers_learn(struct reassign *r, int64_t limit_ms)
+{
+	struct metadata_response metadata;
+	const int64_t within_ms = share_ms(limit_ms, 2);
+
+	client_begin_within(r->client, within_ms, within_ms);
+	(void)client_brokers(r->client, &metadata);
+	client_end(r->client);
 }
 
 int
 reassign_dirs_move(struct reassign *r, struct reassign_dirs *dirs)
 {
 	const struct clock *clock = clock_system();
-	const int64_t limit_ms =
-	    clock_mono_ms(clock) + args_number(r->args, "timeout");
+	const int64_t limit_ms = clock_after_ms(clock_mono_ns(clock),
+	    args_number(r->args, "timeout")) / NS_PER_MS;
 
 	for (int round = 0;; round++) {
 		int pauses = round < ROUNDS_QUICK ? 1 : PAUSES_SLOW;
+		bool silent = false;
 
-		if (dirs_round(r, dirs) != TOOL_OK)
+		if (dirs_round(r, dirs, limit_ms, &silent) != TOOL_OK)
 			return (dirs_not_begun(r, dirs,
 			    "A move was refused; no"));
-		if (dirs_begun(dirs))
+		if (all_begun(dirs->items, dirs->count))
 			return (TOOL_OK);
 		if (clock_mono_ms(clock) >= limit_ms)
 			return (dirs_not_begun(r, dirs, "Timed out before"));
+		if (silent)
+			brokers_learn(r, limit_ms);
 		for (; pauses > 0 && clock_mono_ms(clock) < limit_ms;
 		     pauses--) {
 			client_begin(r->client);

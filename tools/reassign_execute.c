@@ -231,7 +231,7 @@ execute_begin(struct reassign *r, const struct reassign_parts *parts)
 {
 	struct buffer refused = BUFFER_EMPTY;
 	struct buffer names = BUFFER_EMPTY;
-	int status = reassign_alter(r, parts, false, &refused);
+	int status = reassign_alter(r, parts, NULL, &refused);
 
 	if (status == TOOL_OK && refused.length != 0)
 		status = tool_fail(r->tool,

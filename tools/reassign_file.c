@@ -11,10 +11,16 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "tools/reassign.h"
 
 #define ANY_DIR "any"
+#define NO_TOPIC "no \"topic\" that is a text"
+/* Twice what a cluster with ZooKeeper carries; all that is made of so much
+ * fits into the arena of a client. */
+#define PARTITIONS_MAX ((size_t)400000)
+#define REPLICAS_MAX ((size_t)2000000)
 
 /* --- order ---------------------------------------------------------------- */
 
@@ -123,16 +129,24 @@ int_of(const json_t *value, int32_t *out)
 	    number <= INT32_MAX);
 }
 
-static bool
-text_of(const json_t *value, struct arena *arena, struct slice *out)
-{
-	bool good = json_is_string(value);
+#define TOO_LARGE "it is too large"
 
-	if (good)
-		*out = arena_slice_copy(arena,
-		    slice_of(json_string_value(value),
-			json_string_length(value)),
-		    &good);
+/* False: *why; `none` when it is no text. */
+static bool
+text_of(const json_t *value, const char *none, struct arena *arena,
+    struct slice *out, struct buffer *why)
+{
+	bool good = true;
+
+	if (!json_is_string(value)) {
+		buffer_append_text(why, none);
+		return (false);
+	}
+	*out = arena_slice_copy(arena,
+	    slice_of(json_string_value(value), json_string_length(value)),
+	    &good);
+	if (!good)
+		buffer_append_text(why, TOO_LARGE);
 	return (good);
 }
 
@@ -162,6 +176,28 @@ list_of(const json_t *root, const char *name, const json_t *empty,
 		return (NULL);
 	}
 	return (list);
+}
+
+/* False: *why. */
+static bool
+count_fits(const char *what, size_t count, size_t most, struct buffer *why)
+{
+	if (count > most)
+		buffer_printf(why, "it has %zu %s, of which %zu at once are "
+				   "possible; cut it into several files",
+		    count, what, most);
+	return (count <= most);
+}
+
+/* NULL: *why. */
+static void *
+room_for(struct arena *arena, size_t count, size_t size, struct buffer *why)
+{
+	void *room = arena_array(arena, count, size);
+
+	if (room == NULL)
+		buffer_append_text(why, TOO_LARGE);
+	return (room);
 }
 
 /* A root of JSON and what is made of it. */
@@ -195,17 +231,22 @@ root_read(struct slice text, const char *name, root_reader *reader,
 
 static bool
 replicas_read(const json_t *list, struct arena *arena,
-    struct reassign_part *part)
+    struct reassign_part *part, struct buffer *why)
 {
 	const size_t count = json_array_size(list);
+	bool good = json_is_array(list);
 
-	part->replicas = arena_array(arena, count, sizeof(*part->replicas));
-	CHECK(part->replicas != NULL);
+	part->replicas =
+	    room_for(arena, count, sizeof(*part->replicas), why);
+	if (part->replicas == NULL)
+		return (false);
 	part->replica_count = (int32_t)count;
-	for (size_t i = 0; i < count; i++)
-		if (!int_of(json_array_get(list, i), &part->replicas[i]))
-			return (false);
-	return (json_is_array(list));
+	for (size_t i = 0; good && i < count; i++)
+		good = int_of(json_array_get(list, i), &part->replicas[i]);
+	if (!good)
+		buffer_append_text(why,
+		    "no \"replicas\" that are a list of brokers' ids");
+	return (good);
 }
 
 /* One for each replica; "any" is none. False: *why. */
@@ -233,12 +274,10 @@ dirs_read(const json_t *list, const struct reassign_part *part,
 			.partition = part->partition,
 			.broker = part->replicas[i],
 		};
-		if (!text_of(json_array_get(list, (size_t)i), arena,
-			&dir->wanted)) {
-			buffer_append_text(why,
-			    "\"log_dirs\" has what is no text");
+		if (!text_of(json_array_get(list, (size_t)i),
+			"\"log_dirs\" has what is no text", arena,
+			&dir->wanted, why))
 			return (false);
-		}
 		dirs->count += !slice_equal_text(dir->wanted, ANY_DIR);
 	}
 	return (true);
@@ -248,31 +287,26 @@ static bool
 part_read(const json_t *object, struct arena *arena, struct reassign_part *part,
     struct buffer *why)
 {
-	if (!text_of(json_object_get(object, "topic"), arena, &part->topic)) {
-		buffer_append_text(why, "no \"topic\" that is a text");
+	if (!text_of(json_object_get(object, "topic"), NO_TOPIC, arena,
+		&part->topic, why))
 		return (false);
-	}
 	if (!int_of(json_object_get(object, "partition"), &part->partition)) {
 		buffer_append_text(why, "no \"partition\" that is a number");
 		return (false);
 	}
-	if (!replicas_read(json_object_get(object, "replicas"), arena, part)) {
-		buffer_append_text(why,
-		    "no \"replicas\" that are a list of brokers' ids");
-		return (false);
-	}
-	return (true);
+	return (replicas_read(json_object_get(object, "replicas"), arena, part,
+	    why));
 }
 
-/* How many places all lists of replicas have. */
+/* How many places all lists of that name have. */
 static size_t
-replicas_counted(const json_t *list)
+places_counted(const json_t *list, const char *name)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < json_array_size(list); i++)
 		count += json_array_size(json_object_get(
-		    json_array_get(list, i), "replicas"));
+		    json_array_get(list, i), name));
 	return (count);
 }
 
@@ -292,6 +326,29 @@ parts_twice(const struct reassign_parts *parts, struct buffer *why)
 	return (false);
 }
 
+/* Room for all: as many directories as there are replicas, else dirs_read()
+ * refuses them. */
+static bool
+wanted_fits(const json_t *list, struct arena *arena,
+    struct reassign_wanted *out, struct buffer *why)
+{
+	const size_t count = json_array_size(list);
+	const size_t dirs = places_counted(list, "log_dirs");
+
+	if (!count_fits("partitions", count, PARTITIONS_MAX, why) ||
+	    !count_fits("replicas", places_counted(list, "replicas"),
+		REPLICAS_MAX, why) ||
+	    !count_fits("log directories", dirs, REPLICAS_MAX, why))
+		return (false);
+	out->parts.items =
+	    room_for(arena, count, sizeof(*out->parts.items), why);
+	if (out->parts.items == NULL)
+		return (false);
+	out->dirs.items =
+	    room_for(arena, dirs + 1, sizeof(*out->dirs.items), why);
+	return (out->dirs.items != NULL);
+}
+
 static bool
 wanted_read(const json_t *list, struct arena *arena, void *result,
     struct buffer *why)
@@ -299,11 +356,8 @@ wanted_read(const json_t *list, struct arena *arena, void *result,
 	struct reassign_wanted *out = result;
 	const size_t count = json_array_size(list);
 
-	out->parts.items = arena_array(arena, count,
-	    sizeof(*out->parts.items));
-	out->dirs.items = arena_array(arena, replicas_counted(list) + 1,
-	    sizeof(*out->dirs.items));
-	CHECK(out->parts.items != NULL && out->dirs.items != NULL);
+	if (!wanted_fits(list, arena, out, why))
+		return (false);
 	for (size_t i = 0; i < count; i++) {
 		const json_t *object = json_array_get(list, i);
 		const json_t *dirs = json_object_get(object, "log_dirs");
@@ -333,13 +387,20 @@ reassign_parse(struct slice text, struct arena *arena,
 static bool
 replica_twice(const struct reassign_part *part, int32_t *id)
 {
-	for (int32_t k = 1; k < part->replica_count; k++)
-		for (int32_t j = 0; j < k; j++)
-			if (part->replicas[j] == part->replicas[k]) {
-				*id = part->replicas[k];
-				return (true);
-			}
-	return (false);
+	const size_t count = (size_t)part->replica_count;
+	int32_t *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+	bool twice = false;
+
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = part->replicas[i];
+	if (count > 1)
+		qsort(sorted, count, sizeof(*sorted), id_compare);
+	for (size_t i = 1; !twice && i < count; i++) {
+		twice = sorted[i - 1] == sorted[i];
+		*id = sorted[i];
+	}
+	mem_free(sorted);
+	return (twice);
 }
 
 bool
@@ -375,13 +436,15 @@ topics_read(const json_t *list, struct arena *arena, void *result,
 	struct reassign_topics *out = result;
 	const size_t count = json_array_size(list);
 
-	out->items = arena_array(arena, count, sizeof(*out->items));
-	CHECK(out->items != NULL);
+	if (!count_fits("topics", count, PARTITIONS_MAX, why))
+		return (false);
+	out->items = room_for(arena, count, sizeof(*out->items), why);
+	if (out->items == NULL)
+		return (false);
 	for (size_t i = 0; i < count; i++) {
 		if (!text_of(json_object_get(json_array_get(list, i), "topic"),
-			arena, &out->items[i])) {
-			buffer_printf(why,
-			    "no \"topic\" that is a text (entry %zu)", i + 1);
+			NO_TOPIC, arena, &out->items[i], why)) {
+			buffer_printf(why, " (entry %zu)", i + 1);
 			return (false);
 		}
 		out->count++;
@@ -413,6 +476,9 @@ reassign_parse_brokers(const char *text, struct arena *arena,
 	struct slice rest = slice_of_text(text);
 	size_t count;
 
+	/* Java's split() drops what is empty at the end. */
+	while (rest.length > 1 && rest.data[rest.length - 1] == ',')
+		rest.length--;
 	*out = (struct reassign_brokers) { 0 };
 	out->ids = arena_array(arena, rest.length + 1, sizeof(*out->ids));
 	CHECK(out->ids != NULL);

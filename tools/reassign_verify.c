@@ -92,26 +92,58 @@ cancel_choose(struct reassign *r, const struct reassign_parts *wanted,
 	return (out);
 }
 
+/* Without those; the memory is that of `parts`. */
+static void
+parts_without(struct reassign_parts *parts, const struct reassign_parts *those)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < parts->count; i++)
+		if (reassign_part_find(those, parts->items[i].topic,
+			parts->items[i].partition) == NULL)
+			parts->items[kept++] = parts->items[i];
+	parts->count = kept;
+}
+
+static void
+cancel_say(struct reassign *r, const struct reassign_parts *parts,
+    const char *one, const char *many)
+{
+	struct buffer names = BUFFER_EMPTY;
+
+	reassign_put_names(parts, &names);
+	if (parts->count != 0)
+		reassign_say(r, "%s: %s\n", parts->count == 1 ? one : many,
+		    buffer_text(&names));
+	buffer_fini(&names);
+}
+
+/* Kafka's tool fails when a move has ended since it was listed: nothing of it
+ * is left to be taken back, and here that is told. */
 static int
-cancel_parts(struct reassign *r, const struct reassign_parts *parts)
+cancel_parts(struct reassign *r, struct reassign_parts *parts)
 {
 	struct buffer refused = BUFFER_EMPTY;
-	struct buffer names = BUFFER_EMPTY;
-	int status = reassign_alter(r, parts, true, &refused);
+	struct reassign_parts ended;
+	int status = reassign_alter(r, parts, &ended, &refused);
 
 	if (status == TOOL_OK && refused.length != 0)
 		status = tool_fail(r->tool,
 		    "Error cancelling partition reassignment(s) for:\n%s",
 		    buffer_text(&refused));
 	if (status == TOOL_OK) {
-		reassign_put_names(parts, &names);
-		reassign_say(r, "Successfully cancelled partition "
-				"reassignment%s for: %s\n",
-		    parts->count == 1 ? "" : "s", buffer_text(&names));
+		parts_without(parts, &ended);
+		cancel_say(r, parts,
+		    "Successfully cancelled partition reassignment for",
+		    "Successfully cancelled partition reassignments for");
+		cancel_say(r, &ended,
+		    "This partition reassignment had ended before",
+		    "These partition reassignments had ended before");
 		reassign_json_parts(&r->json, "cancelled", parts);
+		if (ended.count != 0)
+			reassign_json_parts(&r->json, "ended", &ended);
 	}
 	buffer_fini(&refused);
-	buffer_fini(&names);
 	return (status);
 }
 

@@ -39,10 +39,22 @@ struct topics_counts {
 	size_t under_replicated;
 	size_t unavailable;
 	size_t under_min_isr; /* without those that are unavailable */
+	struct topics_ill *ill; /* that are any of these; by topic, number */
+	size_t ill_count;
 };
+
+/* A partition; its name lives as long as the metadata. */
+struct topics_ill {
+	struct slice topic;
+	int32_t partition;
+};
+
+/* `before` may be NULL; else only what was ill then is told to be ill.
+ * topics_counts_fini() in any case. */
 void topics_count(const struct topics_facts *facts,
     const struct metadata_response_topic *const *topics, size_t count,
-    struct topics_counts *out);
+    const struct topics_counts *before, struct topics_counts *out);
+void topics_counts_fini(struct topics_counts *counts);
 /* The options of these topics, which are not none; `only` that one, null: all.
  * NULL, or why there is no answer, in the client's arena. */
 const char *topics_ask_configs(struct client *client,

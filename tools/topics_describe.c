@@ -208,30 +208,69 @@ is_one_of(struct described *d, const struct topics_wanted *wanted,
 	return (is_shown(d, partition));
 }
 
+static int
+ill_compare(const void *a, const void *b)
+{
+	const struct topics_ill *x = a;
+	const struct topics_ill *y = b;
+	const int order = slice_compare(x->topic, y->topic);
+
+	return (order != 0 ? order
+			   : (x->partition > y->partition) -
+		    (x->partition < y->partition));
+}
+
+static void
+count_partition(struct described *d, const partition_facts *partition,
+    const struct topics_counts *before, struct topics_counts *out)
+{
+	const struct topics_ill key = { .topic = d->topic->name,
+		.partition = partition->partition_index };
+	const bool gone = is_one_of(d, &wanted_unavailable, partition);
+	const bool fewer = is_one_of(d, &wanted_under_replicated, partition);
+	const bool under =
+	    !gone && is_one_of(d, &wanted_under_min_isr, partition);
+
+	if ((!gone && !fewer && !under) ||
+	    (before != NULL &&
+		(before->ill_count == 0 ||
+		    bsearch(&key, before->ill, before->ill_count, sizeof(key),
+			ill_compare) == NULL)))
+		return;
+	out->unavailable += gone;
+	out->under_replicated += fewer;
+	out->under_min_isr += under;
+	out->ill[out->ill_count++] = key;
+}
+
 void
 topics_count(const struct topics_facts *facts,
     const struct metadata_response_topic *const *topics, size_t count,
-    struct topics_counts *out)
+    const struct topics_counts *before, struct topics_counts *out)
 {
 	struct described d;
 
 	*out = (struct topics_counts) { 0 };
+	for (size_t i = 0; i < count; i++)
+		out->partitions += (size_t)topics[i]->partitions_count;
+	out->ill = mem_zalloc((out->partitions + 1) * sizeof(*out->ill));
 	for (size_t i = 0; i < count; i++) {
 		described_init(&d, facts, &wanted_unavailable, topics, i);
-		for (int32_t p = 0; p < topics[i]->partitions_count; p++) {
-			const partition_facts *part = d.partitions[p];
-			const bool gone =
-			    is_one_of(&d, &wanted_unavailable, part);
-
-			out->partitions++;
-			out->unavailable += gone;
-			out->under_replicated +=
-			    is_one_of(&d, &wanted_under_replicated, part);
-			out->under_min_isr += !gone &&
-			    is_one_of(&d, &wanted_under_min_isr, part);
-		}
+		for (int32_t p = 0; p < topics[i]->partitions_count; p++)
+			count_partition(&d, d.partitions[p], before, out);
 		described_fini(&d);
 	}
+	if (out->ill_count > 1)
+		qsort(out->ill, out->ill_count, sizeof(*out->ill),
+		    ill_compare);
+}
+
+void
+topics_counts_fini(struct topics_counts *counts)
+{
+	mem_free(counts->ill);
+	counts->ill = NULL;
+	counts->ill_count = 0;
 }
 
 /* --- text ----------------------------------------------------------------- */

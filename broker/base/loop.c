@@ -136,6 +136,7 @@ loop_start(struct loop *loop)
 {
 	CHECK_MAGIC(loop, LOOP_MAGIC);
 	CHECK(atomic_load(&loop->state) == LOOP_NEW);
+	loop->began_ns = clock_mono_ns(loop->scheduler->clock);
 	atomic_store(&loop->state, LOOP_RUNNING);
 	loop->scheduler->ops->loop_start(loop);
 }
@@ -229,6 +230,13 @@ uint64_t
 loop_turns(const struct loop *loop)
 {
 	return (atomic_load_explicit(&loop->turns, memory_order_relaxed));
+}
+
+int64_t
+loop_take_lag_ns(struct loop *loop)
+{
+	return (atomic_exchange_explicit(&loop->lag_ns, 0,
+	    memory_order_relaxed));
 }
 
 /* --- time ----------------------------------------------------------------- */

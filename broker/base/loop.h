@@ -86,6 +86,8 @@ int64_t loop_now_ms(struct loop *loop);
 int64_t loop_wall_ms(struct loop *loop);
 /* Counts turns; a watchdog on another thread reads it. */
 uint64_t loop_turns(const struct loop *loop);
+/* How late a timer ran, at most, since this was asked last. Any thread. */
+int64_t loop_take_lag_ns(struct loop *loop);
 
 /* --- posts ---------------------------------------------------------------- */
 
@@ -105,6 +107,7 @@ struct timer {
 	struct loop *loop;
 	void (*run)(struct timer *timer);
 	int64_t due_ns;
+	int64_t earliest_ns; /* due then, or armed later: for the lag */
 	size_t slot; /* in the heap, + 1; 0: not armed */
 };
 void timer_init(struct timer *timer, struct loop *loop,

@@ -147,6 +147,7 @@ struct loop {
 	_Atomic pthread_t owner; /* whose callback runs; 0: nobody's */
 	atomic_bool stopping;
 	_Atomic uint64_t turns;
+	_Atomic int64_t lag_ns; /* of timers; the greatest since it was taken */
 	/* Work whose home this is, and threads about to rouse it. */
 	atomic_uint pins;
 
@@ -162,6 +163,7 @@ struct loop {
 	struct wake_list wakes_taken;
 	struct list calls_spent;
 	unsigned calls_spent_count;
+	int64_t began_ns; /* what is due before was not late yet */
 	bool now_known;
 	bool wall_known;
 	int64_t now_ns;

@@ -102,6 +102,21 @@ timer_heap_fini(struct timer_heap *heap)
 	heap->count = heap->capacity = 0;
 }
 
+/* Only the loop writes it, but for whoever takes it: what is lost between the
+ * look and the store was taken. */
+static void
+note_lag(struct loop *loop, const struct timer *timer, int64_t now_ns)
+{
+	const int64_t from_ns = timer->earliest_ns > loop->began_ns
+	    ? timer->earliest_ns
+	    : loop->began_ns;
+
+	if (now_ns - from_ns >
+	    atomic_load_explicit(&loop->lag_ns, memory_order_relaxed))
+		atomic_store_explicit(&loop->lag_ns, now_ns - from_ns,
+		    memory_order_relaxed);
+}
+
 bool
 loop_run_timer(struct loop *loop, int64_t now_ns)
 {
@@ -112,6 +127,7 @@ loop_run_timer(struct loop *loop, int64_t now_ns)
 		return (false);
 	timer = heap->entries[0].timer;
 	heap_remove(heap, 0);
+	note_lag(loop, timer, now_ns);
 	timer->run(timer);
 	return (true);
 }
@@ -123,7 +139,7 @@ timer_init(struct timer *timer, struct loop *loop,
 	CHECK_MAGIC(loop, LOOP_MAGIC);
 	timer->loop = loop;
 	timer->run = run;
-	timer->due_ns = 0;
+	timer->due_ns = timer->earliest_ns = 0;
 	timer->slot = 0;
 }
 
@@ -135,7 +151,10 @@ timer_arm_at(struct timer *timer, int64_t due_ns)
 	struct timer_entry entry = { due_ns, heap->sequence++, timer };
 
 	CHECK(loop_is_current(loop));
-	timer->due_ns = due_ns;
+	timer->due_ns = timer->earliest_ns = due_ns;
+	/* The past is due from now on: it is late by what comes after. */
+	if (due_ns < loop_now_ns(loop))
+		timer->earliest_ns = loop_now_ns(loop);
 	if (heap->running && due_ns <= loop->now_ns)
 		entry.due_ns = loop->now_ns + 1;
 	if (timer->slot != 0)

@@ -159,6 +159,7 @@ altering_fini(struct task *task)
 	list_remove(&a->link);
 	if (a->controller->altering == a)
 		a->controller->altering = NULL;
+	controller_call_gone(a->controller, &a->hook);
 	altering_answer(a, ERR_NOT_CONTROLLER);
 }
 
@@ -307,7 +308,7 @@ alter_begin(struct task *t)
 		return (altering_over(t, ERR_NOT_CONTROLLER));
 	if (!take_request(t, a->hook.call->request))
 		return (altering_over(t, ERR_UNKNOWN_SERVER_ERROR));
-	controller_look(a->controller);
+	controller_call_asked(a->controller, &a->hook);
 	return (task_next(t, alter_wait));
 }
 
@@ -469,6 +470,7 @@ alterings_run(struct task *t)
 	enum error error = judge_broker(c, a);
 
 	a->state = ALTERING_TAKEN;
+	controller_call_taken(c, &a->hook);
 	if (error != ERR_NONE)
 		return (alter_over(t, error));
 	controller_batch(c);

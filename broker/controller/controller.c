@@ -101,6 +101,7 @@ controller_forget(struct controller *c)
 	alterings_cancel(c);
 	movings_cancel(c);
 	polls_cancel(c, false);
+	events_forget(c);
 	/* What is watched will be read anew, by whoever is elected. */
 	for (size_t i = 0; i < WATCH_COUNT; i++) {
 		waitq_leave(&c->watches[i].watcher.woken, &c->watches[i].link);
@@ -345,6 +346,8 @@ controller_answered(struct task *t, enum verdict *verdict)
 		*verdict = controller_resign(t, "the session is lost");
 		return (false);
 	}
+	/* Whatever woke it. */
+	events_note(c);
 	*verdict = STEP_WAIT;
 	return (zk_batch_done(c->batch));
 }
@@ -412,12 +415,12 @@ controller_enter(struct controller *c, enum controller_state state)
 	    state == CONTROLLER_ACTIVE);
 }
 
-static void
+void
 controller_measure(struct controller *c)
 {
 	struct metrics *m = c->setup.metrics;
 	bool active = c->state == CONTROLLER_ACTIVE;
-	int64_t offline = 0, imbalanced = 0;
+	int64_t offline = 0, imbalanced = 0, doomed = 0;
 
 	if (m == NULL || !c->context.unmeasured)
 		return;
@@ -426,6 +429,7 @@ controller_measure(struct controller *c)
 		const struct topic *topic = container_of(node, struct topic,
 		    node);
 
+		doomed += topic_doomed(topic);
 		if (topic_doomed(topic))
 			continue;
 		for (size_t i = 0; i < topic->partition_count; i++) {
@@ -438,6 +442,7 @@ controller_measure(struct controller *c)
 	}
 	metrics_set(m, METRIC_OFFLINE_PARTITIONS_COUNT, offline);
 	metrics_set(m, METRIC_PREFERRED_REPLICA_IMBALANCE_COUNT, imbalanced);
+	metrics_set(m, METRIC_TOPICS_TO_DELETE_COUNT, doomed);
 	metrics_set(m, METRIC_GLOBAL_TOPIC_COUNT,
 	    active ? (int64_t)hash_count(&c->context.topics) : 0);
 	metrics_set(m, METRIC_GLOBAL_PARTITION_COUNT,
@@ -491,7 +496,7 @@ controller_pause(struct task *t)
 	return (task_slept(t) ? task_next(t, elect_session) : STEP_WAIT);
 }
 
-/* --- the next event ------------------------------------------------------- */
+/* --- what changed --------------------------------------------------------- */
 
 void
 controller_look(struct controller *c)
@@ -499,42 +504,9 @@ controller_look(struct controller *c)
 	struct task *task = c->main.loop == NULL ? NULL :
 	    task_of_ref(c->main);
 
+	events_note(c);
 	if (task != NULL)
 		task_wake(task);
-}
-
-static bool
-broker_data_changed(const struct controller *c)
-{
-	for (size_t i = 0; i < c->context.broker_count; i++)
-		if (c->context.brokers[i]->watcher.changed)
-			return (true);
-	return (false);
-}
-
-/* Joins all queues that can bring an event, before looking. */
-static void
-controller_listen(struct task *t)
-{
-	struct controller *c = controller_of(t);
-
-	waitq_join(zk_state_changed(c->setup.zk), &c->session, t);
-	waitq_join(&c->seat.watcher.woken, &c->seat.link, t);
-	for (size_t i = 0; i < WATCH_COUNT; i++)
-		waitq_join(&c->watches[i].watcher.woken, &c->watches[i].link,
-		    t);
-	for (size_t i = 0; i < c->context.broker_count; i++) {
-		struct live_broker *broker = c->context.brokers[i];
-
-		waitq_join(&broker->watcher.woken, &broker->watched, t);
-	}
-	waitq_join(&c->topic_watches.woken, &c->topics_link, t);
-}
-
-static bool
-watch_changed(const struct controller *c, enum controller_watch watch)
-{
-	return (c->watches[watch].watcher.changed);
 }
 
 void
@@ -570,112 +542,4 @@ controller_set_config(struct controller *c, const struct config *config,
 			list_push_tail(&c->reconfigured, &topic->reconfigured);
 	}
 	controller_look(c);
-}
-
-/* Whoever waits for a leader may be allowed one now. */
-static enum verdict
-configs_run(struct task *t)
-{
-	struct controller *c = controller_of(t);
-	struct list *link;
-
-	while ((link = list_pop_head(&c->reconfigured)) != NULL) {
-		struct topic *topic = list_entry(link, struct topic,
-		    reconfigured);
-
-		for (size_t i = 0; i < topic->partition_count; i++)
-			if (topic->partitions[i]->state == PARTITION_OFFLINE)
-				rewrite_add(c, topic->partitions[i]);
-	}
-	return (rewrite_run(t, controller_idle));
-}
-
-static enum verdict
-dirs_run(struct task *t)
-{
-	struct controller *c = controller_of(t);
-
-	c->dirs_changed = false;
-	brokers_collect(c, false);
-	return (rewrite_run(t, controller_idle));
-}
-
-/* It is the time; else the task is woken then. */
-static bool
-is_time(struct task *t, int64_t at_ns)
-{
-	if (at_ns == 0)
-		return (false);
-	if (loop_now_ns(task_loop(t)) >= at_ns)
-		return (true);
-	task_set_deadline(t, at_ns);
-	return (false);
-}
-
-static int64_t
-earlier(int64_t a_ns, int64_t b_ns)
-{
-	return (a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns);
-}
-
-static enum verdict
-timed_run(struct task *t)
-{
-	struct controller *c = controller_of(t);
-
-	return (task_next(t, c->moves_ns == 0 || (balance_time(c) != 0 &&
-	    balance_time(c) < c->moves_ns) ? balance_run : reassign_run));
-}
-
-enum verdict
-controller_idle(struct task *t)
-{
-	struct controller *c = controller_of(t);
-
-	controller_listen(t);
-	if (controller_session_lost(c))
-		return (controller_resign(t, "the session is lost"));
-	if (c->seat.watcher.changed)
-		return (task_next(t, seat_read));
-	if (watch_changed(c, WATCH_BROKERS) || broker_data_changed(c))
-		return (task_next(t, brokers_read));
-	if (c->evidence_changed)
-		return (task_next(t, suspects_run));
-	if (c->proof_changed)
-		return (task_next(t, suspects_proved_run));
-	if (c->dirs_changed)
-		return (task_next(t, dirs_run));
-	if (!list_empty(&c->reconfigured))
-		return (task_next(t, configs_run));
-	if (watch_changed(c, WATCH_LOG_DIRS))
-		return (task_next(t, notices_log_dirs));
-	if (watch_changed(c, WATCH_TOPICS))
-		return (task_next(t, topics_read));
-	if (topics_data_changed(c))
-		return (task_next(t, topics_data_read));
-	if (watch_changed(c, WATCH_DELETIONS))
-		return (task_next(t, deletions_read));
-	if (c->deletions_moved)
-		return (task_next(t, deletions_run));
-	if (!list_empty(&c->departures) && departure_waits(c))
-		return (task_next(t, departure_run));
-	if (c->moves_changed)
-		return (task_next(t, reassign_run));
-	if (watch_changed(c, WATCH_ISR_CHANGES))
-		return (task_next(t, notices_isr));
-	if (!list_empty(&c->polls) && poll_waits(c))
-		return (task_next(t, polls_run));
-	if (watch_changed(c, WATCH_PREFERRED) || c->preferred_waits)
-		return (task_next(t, polls_node));
-	if ((watch_changed(c, WATCH_REASSIGNMENTS) || c->node_due) &&
-	    !c->node_moving)
-		return (task_next(t, moves_node));
-	if (!list_empty(&c->movings) && move_waits(c))
-		return (task_next(t, moves_run));
-	if (!list_empty(&c->alterings) && alter_waits(c))
-		return (task_next(t, alterings_run));
-	if (is_time(t, earlier(c->moves_ns, balance_time(c))))
-		return (timed_run(t));
-	controller_measure(c);
-	return (STEP_WAIT);
 }

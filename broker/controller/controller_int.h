@@ -3,7 +3,8 @@
  * The insides of the controller.  Everything here belongs to the controller
  * loop but for the atomics.
  *
- *	controller.c   life, the idle step that picks the next event, resigning
+ *	controller.c   life, batches, resigning
+ *	events.c       what waits, and the idle step that picks the next event
  *	elect.c        through /controller
  *	load.c         what a new controller reads and does first
  *	believe.c      and what it takes from its own broker
@@ -396,6 +397,9 @@ struct tree_walk {
 /* Sessions whose /controller we took, that are remembered. */
 #define OUSTED_KEPT 8
 
+/* Kinds of events. */
+#define EVENTS_MAX 24
+
 #define CONTROLLER_MAGIC 0x63746c72u
 
 struct controller {
@@ -450,6 +454,9 @@ struct controller {
 	struct list reconfigured; /* topics whose config changed */
 	struct waitq deleted;   /* woken when a deletion ended or halted */
 	struct waitq quiet;     /* woken when a channel has nothing to do */
+	/* events.c: since when each kind waits; 0: it does not. */
+	int64_t event_since_ns[EVENTS_MAX];
+	size_t calls_waiting;   /* of those in the lists below */
 
 	/* The step at hand. */
 	struct zk_batch *batch;
@@ -508,7 +515,15 @@ void controller_look(struct controller *controller);
 const char *controller_watch_path(enum controller_watch watch);
 struct zk_op *controller_watch_read(struct controller *controller,
     enum controller_watch watch);
+/* Sets the gauges of what there is, if it changed. */
+void controller_measure(struct controller *controller);
+
+/* events.c */
 extern task_step controller_idle;
+/* Something may wait, or wait no more. */
+void events_note(struct controller *controller);
+/* Nothing does: a term of office ends. */
+void events_forget(struct controller *controller);
 
 /* elect.c */
 extern task_step elect_session;
@@ -751,7 +766,17 @@ bool poll_needed(const struct controller *controller,
 struct controller_call_int {
 	struct controller_call *call; /* NULL: the asker is gone */
 	int64_t began_ns; /* to wait for ZooKeeper; 0: not yet */
+	int64_t asked_ns; /* events.c: to be an event */
+	bool waits;
 };
+/* Of those that are an event of `main`: it may be taken from now on; it is; or
+ * its task ends, whether it was or not. */
+void controller_call_asked(struct controller *controller,
+    struct controller_call_int *hook);
+void controller_call_taken(struct controller *controller,
+    struct controller_call_int *hook);
+void controller_call_gone(struct controller *controller,
+    struct controller_call_int *hook);
 /* Of a step that waits for a batch: whether it shall wait on.  False when the
  * call's time is up, but not before five seconds; then, too, when ZooKeeper is
  * away.  The task's deadline is used for it. */

@@ -54,6 +54,7 @@ departure_fini(struct task *task)
 	struct departure *d = task_state(task);
 
 	list_remove(&d->link);
+	controller_call_gone(d->controller, &d->hook);
 	waitq_leave(&d->controller->quiet, &d->quiet);
 	departure_answer(d, ERR_STALE_CONTROLLER_EPOCH);
 }
@@ -126,7 +127,7 @@ depart_begin(struct task *t)
 		    ERR_BROKER_NOT_AVAILABLE : ERR_UNKNOWN_SERVER_ERROR));
 	if (d->broker_epoch != -1 && d->broker_epoch < broker->epoch)
 		return (departure_over(t, ERR_STALE_BROKER_EPOCH));
-	controller_look(d->controller);
+	controller_call_asked(d->controller, &d->hook);
 	return (task_next(t, depart_wait));
 }
 
@@ -278,6 +279,7 @@ departure_run(struct task *t)
 		if (d->state != DEPARTURE_ASKED)
 			continue;
 		d->state = DEPARTURE_TAKEN;
+		controller_call_taken(c, &d->hook);
 		/* Gone meanwhile: it leads nothing. */
 		if (broker != NULL)
 			relieve(c, broker);

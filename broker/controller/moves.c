@@ -130,6 +130,7 @@ moving_fini(struct task *task)
 		m->controller->at_hand = NULL;
 	if (m->by_node)
 		m->controller->node_moving = false;
+	controller_call_gone(m->controller, &m->hook);
 	moving_answer(m, ERR_NOT_CONTROLLER);
 }
 
@@ -212,6 +213,7 @@ moves_start(struct controller *c, const struct znode_topic_partition *items,
 	for (size_t i = 0; i < count; i++)
 		take_item(m, &items[i]);
 	m->by_node = m->taken = c->node_moving = true;
+	controller_call_asked(c, &m->hook);
 }
 
 void
@@ -336,7 +338,7 @@ move_begin(struct task *t)
 		return (moving_over(t, ERR_NOT_CONTROLLER));
 	if (!take_request(m, m->hook.call->request))
 		return (moving_over(t, ERR_UNKNOWN_SERVER_ERROR));
-	controller_look(m->controller);
+	controller_call_asked(m->controller, &m->hook);
 	return (task_next(t, move_wait));
 }
 
@@ -550,6 +552,7 @@ moves_run(struct task *t)
 	struct moving *m = c->at_hand = next_moving(c);
 
 	m->state = TAKEN;
+	controller_call_taken(c, &m->hook);
 	for (size_t i = 0; i < m->topic_count; i++)
 		for (size_t j = 0; j < m->topics[i].count; j++)
 			judge(c, &m->topics[i], &m->topics[i].moves[j],

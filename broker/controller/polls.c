@@ -133,6 +133,7 @@ poll_fini(struct task *task)
 	struct poll *p = task_state(task);
 
 	list_remove(&p->link);
+	controller_call_gone(p->controller, &p->hook);
 	waitq_leave(cluster_changed(p->controller->setup.cluster),
 	    &p->changed);
 	/* Cut short: the next controller may be asked. */
@@ -334,7 +335,7 @@ poll_begin(struct task *t)
 		return (poll_refuse(t, ERR_NOT_CONTROLLER));
 	left_ns = p->hook.call->deadline_ns - loop_now_ns(task_loop(t));
 	task_sleep(t, (left_ns > 0 ? left_ns : 0) + POLL_WRITE_NS);
-	controller_look(p->controller);
+	controller_call_asked(p->controller, &p->hook);
 	return (task_next(t, poll_wait));
 }
 
@@ -498,6 +499,7 @@ polls_run(struct task *t)
 			continue;
 		wish = p->wish;
 		p->state = POLL_TAKEN;
+		controller_call_taken(c, &p->hook);
 		for (size_t i = 0; i < p->count; i++)
 			row_take(c, &p->rows[i], wish);
 	}

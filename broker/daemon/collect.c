@@ -8,14 +8,22 @@
 #include "daemon/collect.h"
 #include "metrics/metrics.h"
 
+#define NS_PER_MS ((int64_t)1000000)
+
 /* KafkaServer's BrokerState. */
 enum { STATE_NOT_RUNNING = 0, STATE_STARTING = 1, STATE_RUNNING = 3,
 	STATE_SHUTTING_DOWN = 7 };
 
+struct collect_logs {
+	struct metrics_scrape *scrape;
+	int64_t producers;
+};
+
 static bool
 collect_log(void *arg, struct log *log)
 {
-	struct metrics_scrape *scrape = arg;
+	struct collect_logs *logs = arg;
+	struct metrics_scrape *scrape = logs->scrape;
 	const char *topic = log_topic(log);
 	int32_t partition = log_partition(log);
 
@@ -27,7 +35,18 @@ collect_log(void *arg, struct log *log)
 	    partition, log_start_offset(log));
 	metrics_sample_partition(scrape, METRIC_LOG_END_OFFSET, topic,
 	    partition, log_end_offset(log));
+	logs->producers += (int64_t)log_producer_count(log);
 	return (true);
+}
+
+static void
+collect_logs(struct broker *b, struct metrics_scrape *scrape)
+{
+	struct collect_logs logs = { .scrape = scrape };
+
+	storage_each_log(b->storage, collect_log, &logs);
+	metrics_set(b->setup.metrics, METRIC_PRODUCER_ID_COUNT,
+	    logs.producers);
 }
 
 struct collect_dirs {
@@ -146,10 +165,14 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	metrics_set(m, METRIC_BROKER_STATE, collect_state(b));
 	metrics_set(m, METRIC_LOG_LINES_LOST,
 	    (int64_t)diag_lost_count(b->setup.seams.diag));
-	for (size_t i = 0; i <= b->loop_count; i++)
-		metrics_sample(scrape, METRIC_LOOP_TURNS,
-		    METRICS_VALUES(loop_name(b->loops[i])),
+	for (size_t i = 0; i <= b->loop_count; i++) {
+		const char *name = loop_name(b->loops[i]);
+
+		metrics_sample(scrape, METRIC_LOOP_TURNS, METRICS_VALUES(name),
 		    (int64_t)loop_turns(b->loops[i]));
+		metrics_sample(scrape, METRIC_LOOP_LAG, METRICS_VALUES(name),
+		    loop_take_lag_ns(b->loops[i]) / NS_PER_MS);
+	}
 	metrics_sample(scrape, METRIC_WORK_QUEUE_LENGTH, METRICS_VALUES("disk"),
 	    (int64_t)work_queue_length(b->disk));
 	metrics_sample(scrape, METRIC_WORK_QUEUE_LENGTH,
@@ -162,7 +185,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 	collect_files(b, m);
 	collect_cleaning(b, m);
 	collect_dirs(b, scrape);
-	storage_each_log(b->storage, collect_log, scrape);
+	collect_logs(b, scrape);
 }
 
 void

@@ -272,7 +272,8 @@ peer_send(struct peer *peer, struct peer_call *call, int api_key, int version,
 	/* Never negative: Java's clients keep those for themselves. */
 	peer->next_correlation_id = (peer->next_correlation_id + 1) & INT32_MAX;
 	t->deadline_ns = clock_after_ms(loop_now_ns(peer->setup.loop),
-	    peer->setup.request_timeout_ms);
+	    call->timeout_ms > 0 ? call->timeout_ms
+				 : peer->setup.request_timeout_ms);
 	t->call = call;
 	call->api = api;
 	call->version = version;

@@ -63,6 +63,9 @@ struct peer_call {
 	struct list link;
 	struct ticket *ticket; /* the peer's, while under way */
 	struct task_ref task; /* woken at the end */
+	/* The caller's; 0: the peer's request_timeout_ms.  A shorter one than
+	 * that of calls before it counts once these have ended. */
+	int64_t timeout_ms;
 	const struct api *api;
 	int version;
 	int32_t correlation_id;

@@ -368,7 +368,7 @@ append_note_producers(struct log *log, struct slice rest,
 		    (*count + 1) * sizeof(**aborted));
 		(*aborted)[(*count)++] = ended;
 	}
-	log_note_unsettled(log);
+	log_note_producers(log);
 }
 
 /* No reader of committed records comes here before what was aborted has its

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "metrics/metrics.h"
 #include "storage/storage_int.h"
 
 struct flush_work {
@@ -59,12 +60,17 @@ sync_descriptor(const struct sync *sync, int descriptor)
 static bool
 sync_segment(const struct sync *sync, struct segment *segment)
 {
+	const struct storage_setup *setup = &sync->log->storage->setup;
 	int descriptor = segment_pin(segment);
+	int64_t began_ns;
 	bool good;
 
 	if (descriptor < 0)
 		return (false);
+	began_ns = clock_mono_ns(setup->clock);
 	good = sync_descriptor(sync, descriptor);
+	metrics_observe(setup->metrics, METRIC_LOG_FLUSH_TIME,
+	    clock_mono_ns(setup->clock) - began_ns);
 	segment_unpin(segment);
 	return (good);
 }

@@ -616,7 +616,7 @@ load_end(struct log *log, struct segment **items, size_t *count, bool clean)
 	    clean || point > end ? end : point);
 	if (!load_producers(log, clean))
 		return (false);
-	log_note_unsettled(log);
+	log_note_producers(log);
 	if (log->producers.oldest != NULL)
 		diag_info(log->storage->diag, storage,
 		    "partition=%s a transaction is open, committed records are "

@@ -155,6 +155,13 @@ log_size_bytes(const struct log *log)
 	return (atomic_load_explicit(&log->size_bytes, memory_order_relaxed));
 }
 
+size_t
+log_producer_count(const struct log *log)
+{
+	return (atomic_load_explicit(&log->producer_count,
+	    memory_order_relaxed));
+}
+
 /* The lock is not part of what a reader may see. */
 static struct log *
 log_lockable(const struct log *log)
@@ -501,7 +508,7 @@ log_first_unstable(struct log *log, int64_t high_watermark)
 		return (INT64_MAX);
 	lock_take(&log->lock);
 	producers_settle(&log->producers, high_watermark);
-	log_note_unsettled(log);
+	log_note_producers(log);
 	first = producers_first_unstable(&log->producers);
 	lock_release(&log->lock);
 	return (first);

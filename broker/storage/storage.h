@@ -263,6 +263,8 @@ int64_t log_start_offset(const struct log *log); /* [any] */
 int64_t log_end_offset(const struct log *log);   /* [any] */
 int64_t log_size_bytes(const struct log *log);   /* [any] */
 int32_t log_segment_count(const struct log *log);
+/* Producers remembered. [any] */
+size_t log_producer_count(const struct log *log);
 
 /* --- moves between directories -------------------------------------------- */
 

@@ -199,6 +199,7 @@ struct log {
 	atomic_uint cleaning_pauses; /* how many do not want it */
 	atomic_llong clean_after_ms; /* monotonic: it was refused; else 0 */
 	atomic_bool unsettled; /* as producers_unsettled() */
+	atomic_size_t producer_count; /* of `producers` */
 	atomic_int latest_epoch; /* of `epochs`, as epochs_latest() */
 	atomic_int segment_count; /* of `segments` */
 	/* Goes up under log->lock: a reader or a flush that saw one go on does
@@ -239,8 +240,10 @@ struct log {
 
 /* Under log->lock, after a change of its producers. */
 static inline void
-log_note_unsettled(struct log *log)
+log_note_producers(struct log *log)
 {
+	atomic_store_explicit(&log->producer_count,
+	    hash_count(&log->producers.by_id), memory_order_relaxed);
 	atomic_store_explicit(&log->unsettled,
 	    producers_unsettled(&log->producers), memory_order_release);
 }

@@ -269,7 +269,7 @@ cut_state(struct log *log, int64_t offset)
 	lock_take(&log->lock);
 	old = log->producers;
 	log->producers = producers;
-	log_note_unsettled(log);
+	log_note_producers(log);
 	lock_release(&log->lock);
 	producers_fini(&old);
 	/* Before anything is appended below the old recovery point. */
@@ -340,7 +340,7 @@ cut_whole(struct log *log, int64_t offset)
 	producers_clear(&log->producers);
 	log->producers.end_offset = offset;
 	log->producers.snapshot_offset = 0;
-	log_note_unsettled(log);
+	log_note_producers(log);
 	atomic_store(&log->aborted_last, -1);
 	atomic_store(&log->start_offset, offset);
 	atomic_store(&log->high_watermark, offset);

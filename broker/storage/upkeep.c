@@ -133,6 +133,7 @@ expire_one(void *arg, struct log *log)
 	producers_expire(&log->producers, now_ms,
 	    atomic_load_explicit(&storage->producer_id_expiration_ms,
 		memory_order_relaxed));
+	log_note_producers(log);
 	lock_release(&log->lock);
 	lock_release(&log->writer);
 	return (true);

@@ -12,13 +12,14 @@ import wire
 
 
 class FakeBroker:
-    """Listens at `address`; registered in ZooKeeper as broker_id until stop().
+    """Listens at `address`; registered in ZooKeeper, that of `broker`, as
+    broker_id from start() until stop().
     `orders` are (api, version, body) in the order in which they came;
     `stop_errors` answers StopReplica: {(topic, partition): error}."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
-        self.connect = broker.options["zookeeper.connect"]
+        self.connect = broker and broker.options["zookeeper.connect"]
         self.orders, self.stop_errors = [], {}
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
@@ -32,7 +33,7 @@ class FakeBroker:
 
     def __exit__(self, *_):
         self.stop()
-        self.server.close()
+        self.close()
 
     def start(self):
         self.zk = harness.connect_zk(self.connect)
@@ -45,6 +46,10 @@ class FakeBroker:
         }).encode(), ephemeral=True)
         self.epoch = self.zk.get(path)[1].czxid
         return self
+
+    def close(self):
+        """Nobody connects any more."""
+        self.server.close()
 
     def stop(self):
         """Its node goes at once."""

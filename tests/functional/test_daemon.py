@@ -343,6 +343,64 @@ def test_metrics_page(broker):
             what=f"{name}{labels} is {least}")
 
 
+def test_metrics_of_logs(broker):
+    harness.create_topic(broker, "t", flush_messages=1)
+    harness.kcat(broker, "-P", "-t", "t", "-X", "enable.idempotence=true",
+                 stdin=b"one\n")
+    assert broker.metric(
+        "kafka_server_replicamanager_produceridcount") == 1
+    assert broker.metric("kafka_log_flush_seconds_count") >= 1
+
+
+def test_metrics_of_loops(broker):
+    """A process that stood still ran its timers late, each time once."""
+    def loops(name):
+        return set(re.findall(name + r'\{loop="([^"]+)"\}',
+                              broker.http("/metrics")[1]))
+    assert loops("barnabas_loop_lag_ms") == loops("barnabas_loop_turns_total")
+    with wire.Client(broker.address):
+        with harness.Bystander(broker) as b:
+            b.still_served()
+        broker.process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        broker.process.send_signal(signal.SIGCONT)
+        harness.wait_until(
+            lambda: broker.metric("barnabas_loop_lag_ms") >= 500,
+            what="the timers were late")
+
+
+def test_metrics_of_the_controller(own_zookeeper, make_broker):
+    """What is asked for while it waits for ZooKeeper waits for it."""
+    def size():
+        return broker.metric("kafka_controller_eventqueue_size")
+
+    def waited():
+        return broker.metric("kafka_controller_eventqueue_time_ms_count")
+    broker = make_broker(zk=own_zookeeper,
+                         zookeeper_session_timeout_ms=40000).start()
+    clients = [wire.Client(broker.address) for _ in range(4)]
+    told = clients[0].call("CreateTopics", 5, timeoutMs=20000, Topics=[{
+        "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,
+        "Assignments": [{"PartitionIndex": n, "BrokerIds": [0, 77]}
+                        for n in range(4)]}])
+    assert told["Topics"][0]["ErrorCode"] == 0, told
+    harness.wait_until(lambda: waited() >= 1 and size() == 0,
+                       what="it has nothing to do")
+    before = waited()
+    own_zookeeper.pause()
+    for n, client in enumerate(clients):
+        client.send("AlterPartitionReassignments", 0, TimeoutMs=60000,
+                    Topics=[{"Name": "t", "Partitions": [
+                        {"PartitionIndex": n, "Replicas": [0]}]}])
+    # one is at hand
+    harness.wait_until(lambda: size() == 3, what="three wait")
+    own_zookeeper.resume()
+    harness.wait_until(lambda: waited() >= before + 4 and size() == 0,
+                       what="all were taken")
+    for client in clients:
+        client.close()
+
+
 def test_metrics_under_load(broker):
     """Pages while everything moves, and while it stops."""
     import threading

@@ -240,6 +240,29 @@ def test_failed_replica_holds_deletion_up(client, zk, fake):
 
 
 @pytest.mark.ours
+def test_topics_to_delete_are_counted(broker, client, zk, fake):
+    def told(count):
+        harness.wait_until(
+            lambda: broker.metric(
+                "kafka_controller_topicstodeletecount") == count,
+            what=f"{count} are being deleted")
+    told(0)
+    names = name_of(), name_of()
+    for name in names:
+        create_on(client, name, [FAKE])
+        fake.stop_errors[(name, 0)] = STORAGE_ERROR
+    for n, name in enumerate(names):
+        assert errors(delete(client, name)) == [NONE]
+        told(n + 1)
+    fake.stop_errors.clear()
+    fake.stop()
+    harness.wait_until(lambda: not zk.exists(f"/brokers/ids/{FAKE}"))
+    fake.start()
+    told(0)
+    assert all(is_gone(zk, name) for name in names)
+
+
+@pytest.mark.ours
 def test_deletion_survives_the_controller(client, broker, zk, fake):
     # A killed Kafka cannot start before its old session has ended.
     name = name_of()

@@ -32,6 +32,7 @@ struct bench {
 	struct scheduler *scheduler; /* NULL: no workers */
 	struct random *random;       /* NULL: always the same */
 	struct diag *diag;           /* NULL: silence */
+	struct metrics *metrics;     /* NULL: nothing is counted */
 	size_t descriptors;          /* 0: as storage likes */
 	int cores;
 	struct storage *storage;
@@ -87,6 +88,7 @@ bench_open(struct bench *bench)
 		.scheduler = bench->scheduler,
 		.random = bench->random,
 		.diag = bench->diag,
+		.metrics = bench->metrics,
 		.descriptors = bench->descriptors,
 		.cores = bench->cores,
 		.broker_id = -1,

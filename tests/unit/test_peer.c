@@ -105,8 +105,9 @@ struct asked {
 	struct metadata_response response;
 };
 
+/* timeout_ms 0: the peer's. */
 static void
-ask(struct world *w, struct asked *a)
+ask_within(struct world *w, struct asked *a, int64_t timeout_ms)
 {
 	struct metadata_request request;
 
@@ -115,8 +116,15 @@ ask(struct world *w, struct asked *a)
 	arena_init(&a->arena, 0);
 	a->call.arena = &a->arena;
 	a->call.response = &a->response;
+	a->call.timeout_ms = timeout_ms;
 	CU_ASSERT_EQUAL(peer_send(w->peer, &a->call, API_METADATA, 1, &request),
 	    WIRE_OK);
+}
+
+static void
+ask(struct world *w, struct asked *a)
+{
+	ask_within(w, a, 0);
 }
 
 static void
@@ -308,6 +316,33 @@ test_timeouts(void)
 		ask_fini(&asked[i]);
 	}
 	CU_ASSERT_FALSE(peer_connected(w.peer));
+	world_fini(&w);
+}
+
+/* A call's own is shorter than the peer's. */
+static void
+test_own_timeout(void)
+{
+	struct world w;
+	struct asked a;
+
+	world_init(&w, 1);
+	fake_start(&w);
+	ask_within(&w, &a, 300);
+	world_run(&w, 250);
+	CU_ASSERT(peer_connected(w.peer));
+	CU_ASSERT_FALSE(a.call.done);
+	world_run(&w, 100);
+	CU_ASSERT(a.call.done);
+	CU_ASSERT_EQUAL(a.call.error, PEER_TIMED_OUT);
+	ask_fini(&a);
+	/* Before it is connected, too. */
+	fabric_cut(w.fabric, "a", "b", true);
+	ask_within(&w, &a, 300);
+	world_run(&w, 350);
+	CU_ASSERT(a.call.done);
+	CU_ASSERT_EQUAL(a.call.error, PEER_TIMED_OUT);
+	ask_fini(&a);
 	world_fini(&w);
 }
 
@@ -598,6 +633,7 @@ static const struct unit_test tests[] = {
 	{ "refused, and back", test_refused_and_back },
 	{ "nobody listens", test_unknown_host },
 	{ "timeouts", test_timeouts },
+	{ "a call's own time-out", test_own_timeout },
 	{ "patience grows", test_patience_grows },
 	{ "patience without end", test_patience_without_end },
 	{ "reset", test_reset },

@@ -221,9 +221,51 @@ test_replay_time(void)
 	mem_free(r);
 }
 
+/* A callback that takes its time. */
+static void
+on_slow(struct timer *timer)
+{
+	struct replay *r = container_of(timer, struct replay, timers[0]);
+
+	clock_virtual_advance_to(&r->clock, r->clock.now_ns + 50 * MS);
+}
+
+static void
+on_late(struct timer *timer)
+{
+	container_of(timer, struct replay, timers[1])->ticks++;
+}
+
+static void
+test_replay_lag(void)
+{
+	struct replay *r = mem_alloc(sizeof(*r));
+
+	replay_init(r, 1);
+	timer_init(&r->timers[0], r->loops[0], on_slow);
+	timer_init(&r->timers[1], r->loops[0], on_late);
+	timer_arm_in(&r->timers[0], 1000 * MS);
+	timer_arm_in(&r->timers[1], 1010 * MS);
+	scheduler_run_until(r->scheduler, 2000 * MS);
+	CU_ASSERT_EQUAL(r->ticks, 1);
+	CU_ASSERT_EQUAL(loop_take_lag_ns(r->loops[0]), 40 * MS);
+	CU_ASSERT_EQUAL(loop_take_lag_ns(r->loops[0]), 0);
+	CU_ASSERT_EQUAL(loop_take_lag_ns(r->loops[1]), 0);
+	/* What is in time, or was late when it was armed. */
+	timer_arm_in(&r->timers[1], 10 * MS);
+	scheduler_run_until(r->scheduler, 3000 * MS);
+	timer_arm_at(&r->timers[1], 0);
+	scheduler_run_until(r->scheduler, 4000 * MS);
+	CU_ASSERT_EQUAL(r->ticks, 3);
+	CU_ASSERT_EQUAL(loop_take_lag_ns(r->loops[0]), 0);
+	replay_fini(r);
+	mem_free(r);
+}
+
 static const struct unit_test tests[] = {
 	{ "replay: a seed is a history", test_replay_seeds },
 	{ "replay: time jumps", test_replay_time },
+	{ "replay: timers that run late", test_replay_lag },
 };
 
 int

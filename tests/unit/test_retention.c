@@ -539,12 +539,15 @@ test_producers_expire(void)
 	rig.bench.settings.retention_ms = -1;
 	rig.bench.options.producer_id_expiration_ms = 2 * HOUR_MS;
 	rig_start(&rig);
+	CU_ASSERT_EQUAL(log_producer_count(rig.bench.log), 0);
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
 	run_to(&rig, 2 * HOUR_MS - 600000);
 	batch.sequence = 99;
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL),
 	    ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	CU_ASSERT_EQUAL(log_producer_count(rig.bench.log), 1);
 	run_to(&rig, 2 * HOUR_MS + 660000);
+	CU_ASSERT_EQUAL(log_producer_count(rig.bench.log), 0);
 	CU_ASSERT_EQUAL(bench_append(&rig.bench, &batch, NULL), ERR_NONE);
 	rig_fini(&rig);
 }

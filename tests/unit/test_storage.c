@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "base/loop.h"
+#include "metrics/metrics.h"
 #include "storage/scan.h"
 
 #define LOG0 "t-0/00000000000000000000.log"
@@ -771,6 +772,30 @@ test_roll_syncs_indexes(void)
 	files_faulty_free(bench.files);
 }
 
+/* Segments of which something was synced, not their indexes. */
+static void
+test_flush_time(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	bench.metrics = metrics_new();
+	bench.settings.segment_bytes = 3000;
+	bench_start(&bench);
+	bench_fill(&bench, 3, 1000);
+	CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+	CU_ASSERT_EQUAL(metrics_value(bench.metrics, METRIC_LOG_FLUSH_TIME),
+	    1);
+	CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+	CU_ASSERT_EQUAL(metrics_value(bench.metrics, METRIC_LOG_FLUSH_TIME),
+	    2);
+	CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+	CU_ASSERT_EQUAL(metrics_value(bench.metrics, METRIC_LOG_FLUSH_TIME),
+	    2);
+	bench_fini(&bench);
+	metrics_free(bench.metrics);
+}
+
 static void
 test_failing_disk(void)
 {
@@ -1147,6 +1172,7 @@ static const struct unit_test tests[] = {
 	{ "a full disk", test_full_disk },
 	{ "a roll on a full disk", test_roll_on_a_full_disk },
 	{ "a roll syncs its indexes", test_roll_syncs_indexes },
+	{ "syncs are timed", test_flush_time },
 	{ "a failing disk", test_failing_disk },
 	{ "every file call fails once", test_every_call_fails },
 	{ "one write an append", test_one_write_an_append },

@@ -121,6 +121,47 @@ test_parse(void)
 	buffer_fini(&got);
 }
 
+/* A file of one partition with `count` replicas, or of as many partitions. */
+static void
+large_parsed(size_t count, bool one, struct buffer *out)
+{
+	struct buffer text = BUFFER_EMPTY;
+
+	buffer_append_text(&text, "{\"partitions\":[");
+	if (one)
+		buffer_append_text(&text,
+		    "{\"topic\":\"t\",\"partition\":0,\"replicas\":[");
+	for (size_t i = 0; i < count; i++)
+		buffer_printf(&text, one ? "%s%zu"
+			: "%s{\"topic\":\"t\",\"partition\":%zu,"
+			  "\"replicas\":[1]}", i == 0 ? "" : ",", i);
+	buffer_append_text(&text, one ? "]}]}" : "]}");
+	parsed(buffer_text(&text), true, out);
+	buffer_fini(&text);
+}
+
+/* What is beyond all measure is refused, and what is large takes no more than
+ * its time. */
+static void
+test_parse_large(void)
+{
+	struct buffer got = BUFFER_EMPTY;
+
+	large_parsed(1000000, true, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "t-0:0,1,2,", 10) == 0);
+	large_parsed(2000001, true, &got);
+	CU_ASSERT_STRING_EQUAL(buffer_text(&got),
+	    "!it has 2000001 replicas, of which 2000000 at once are possible; "
+	    "cut it into several files");
+	large_parsed(400001, false, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "!it has 400001 partitions",
+	    25) == 0);
+	/* Beyond what this arena holds. */
+	large_parsed(390000, false, &got);
+	CU_ASSERT(strncmp(buffer_text(&got), "!it is too large", 16) == 0);
+	buffer_fini(&got);
+}
+
 static void
 test_parse_generate(void)
 {
@@ -145,6 +186,12 @@ test_parse_generate(void)
 	CU_ASSERT_EQUAL(brokers.count, 3);
 	CU_ASSERT_EQUAL(brokers.ids[0], 0);
 	CU_ASSERT_EQUAL(brokers.ids[2], 12);
+	CU_ASSERT_FATAL(reassign_parse_brokers("3,12,,", &arena, &brokers,
+	    &why));
+	CU_ASSERT_EQUAL(brokers.count, 2);
+	CU_ASSERT(!reassign_parse_brokers("", &arena, &brokers, &why));
+	CU_ASSERT(!reassign_parse_brokers(",", &arena, &brokers, &why));
+	CU_ASSERT(!reassign_parse_brokers(",1", &arena, &brokers, &why));
 	CU_ASSERT(!reassign_parse_brokers("1,,2", &arena, &brokers, &why));
 	CU_ASSERT(!reassign_parse_brokers("1,x", &arena, &brokers, &why));
 	why.length = 0;
@@ -475,6 +522,9 @@ struct patient {
 	struct metadata_response_topic topic;
 	struct metadata_response metadata;
 	struct describe_log_dirs_response_result dirs[2];
+	const struct topics_counts *before; /* of a first look; may be NULL */
+	const char *broker_why;
+	bool broker_refused;
 	struct health_facts facts;
 	struct arena arena;
 };
@@ -515,11 +565,14 @@ patient_judge(struct patient *p)
 	const struct topics_facts from = { .metadata = &p->metadata };
 
 	health_brokers(&p->facts, &p->arena);
-	for (size_t i = 0; i < p->facts.broker_count; i++)
+	for (size_t i = 0; i < p->facts.broker_count; i++) {
+		p->facts.brokers[i].why = p->broker_why;
 		p->facts.brokers[i].dirs =
-		    (struct log_dirs_answer) { .response = {
-			.results = p->dirs, .results_count = 2 } };
-	topics_count(&from, topics, 1, &p->facts.counts);
+		    (struct log_dirs_answer) { .refused = p->broker_refused,
+			.response = { .results = p->dirs,
+			    .results_count = 2 } };
+	}
+	topics_count(&from, topics, 1, p->before, &p->facts.counts);
 	return (health_judge(&p->facts, &p->arena));
 }
 
@@ -552,6 +605,7 @@ test_health_good(void)
 	    "                                  /bb      0 B   488.3 KiB "
 	    "(50 %)\n"
 	    "\nHealthy.\n");
+	topics_counts_fini(&p.facts.counts);
 	arena_fini(&p.arena);
 }
 
@@ -574,6 +628,7 @@ diagnose(struct patient *p, enum health health, const char *said)
 		? "{\"healthy\":false,"
 		: "{\"healthy\":null,") != NULL);
 	buffer_fini(&out);
+	topics_counts_fini(&p->facts.counts);
 	arena_fini(&p->arena);
 	patient_init(p);
 }
@@ -603,10 +658,24 @@ test_health_bad(void)
 	    "less than 10 % of the file system of /a are free");
 	p.dirs[0].total_bytes = INT64_MAX;
 	diagnose(&p, HEALTH_BAD, "less than 10 %");
+	p.broker_why = "no answer in time";
+	diagnose(&p, HEALTH_BAD,
+	    "broker 1 does not tell of its directories: no answer in time");
 	/* Nobody could tell. */
+	p.broker_why = "not to you";
+	p.broker_refused = true;
+	diagnose(&p, HEALTH_UNKNOWN,
+	    "broker 1 does not tell of its directories: not to you");
 	p.facts.moving_why = "why";
 	diagnose(&p, HEALTH_UNKNOWN,
 	    "nobody tells which partitions move: why");
+	p.facts.moving_why = "why";
+	p.partitions[1].isr_nodes_count = 1;
+	diagnose(&p, HEALTH_UNKNOWN,
+	    "1 partitions have replicas that are not in sync, or move");
+	p.facts.moving_why = "why";
+	p.partitions[1].leader_id = -1;
+	diagnose(&p, HEALTH_BAD, "1 partitions have no leader");
 	p.facts.min_isr_why = "why not";
 	diagnose(&p, HEALTH_UNKNOWN,
 	    "nobody tells min.insync.replicas: why not");
@@ -617,8 +686,39 @@ test_health_bad(void)
 	arena_fini(&p.arena);
 }
 
+/* What the first look did not see is not believed yet. */
+static void
+test_health_twice(void)
+{
+	static const struct topics_counts well = { .partitions = 2 };
+	struct topics_ill second = { SLICE_LITERAL("t"), 1 };
+	const struct topics_counts ill = { .ill = &second,
+		.ill_count = 1 };
+	struct patient p;
+
+	patient_init(&p);
+	p.before = &ill;
+	p.partitions[0].isr_nodes_count = 1;
+	p.partitions[1].leader_id = -1;
+	diagnose(&p, HEALTH_BAD, "1 partitions have no leader");
+	p.before = &ill;
+	p.partitions[0].isr_nodes_count = 1;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_GOOD);
+	topics_counts_fini(&p.facts.counts);
+	p.before = &well;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_GOOD);
+	topics_counts_fini(&p.facts.counts);
+	p.before = NULL;
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_BAD);
+	CU_ASSERT_EQUAL(p.facts.counts.ill_count, 1);
+	CU_ASSERT_EQUAL(p.facts.counts.ill[0].partition, 0);
+	topics_counts_fini(&p.facts.counts);
+	arena_fini(&p.arena);
+}
+
 static const struct unit_test tests[] = {
 	{ "files", test_parse },
+	{ "large files", test_parse_large },
 	{ "files of --generate", test_parse_generate },
 	{ "options", test_options },
 	{ "moves and throttles", test_moves },
@@ -628,6 +728,7 @@ static const struct unit_test tests[] = {
 	{ "log directories", test_dirs },
 	{ "good health", test_health_good },
 	{ "bad health", test_health_bad },
+	{ "ill twice", test_health_twice },
 };
 
 int
