@@ -4,6 +4,7 @@ goes on, what was cut is mended, what was killed starts again.  Who is struck is
 chosen by what he is at the moment."""
 
 import contextlib
+import json
 import time
 
 import cluster as clusters
@@ -133,19 +134,56 @@ class Wipe(Fault):
     be the last that has something."""
 
     needs_replicas = True
+    wiped = False
 
     def begin(self):
         self.broker.kill()
 
     def end(self):
         states = self.cluster.states()
-        if all(set(s["isr"]) - {self.broker.broker_id}
-               for s in states.values()):
+        self.wiped = all(set(s["isr"]) - {self.broker.broker_id}
+                         for s in states.values())
+        if self.wiped:
             self.broker.wipe()
             self.where = " wiped"
         else:
             self.where = " not wiped: the last of an ISR"
         self.broker.launch()
+
+
+class Heir(Wipe):
+    """Wiped; it fetches slowly, and as soon as it is in sync with anybody the
+    others are killed: it has all that was acknowledged, or it is lost."""
+
+    alone = True
+
+    def end(self):
+        pairs = net.both_ways([self.host], self.peers)
+        self.cluster.links.slow(pairs, 0.1, 0)
+        super().end()
+        if not self.wiped:
+            return
+        with contextlib.suppress(*clusters.UNAVAILABLE):
+            self._await_in_sync()
+        others = [b for b in self.cluster.brokers if b is not self.broker]
+        for b in others:
+            b.kill()
+        self.cluster.links.mend(pairs)
+        # back before their sessions end, or behind
+        time.sleep(self.rng.choice((0, clusters.SESSION_MS / 1000 + 2)))
+        for b in others:
+            b.launch()
+
+    def _await_in_sync(self):
+        """In some partition; each state is looked at often."""
+        states = [f"/brokers/topics/{topic}/partitions/{p}/state"
+                  for topic, count in self.cluster.topics.items()
+                  for p in range(count)]
+        with self.cluster.zk(clusters.CHROOT) as zk:
+            harness.wait_until(
+                lambda: any(self.broker.broker_id in json.loads(
+                    zk.get(state)[0])["isr"] for state in states),
+                what="it is in sync")
 
 
 # --- links -------------------------------------------------------------------
@@ -320,7 +358,7 @@ class Leap(Fault):
         self.broker.clock.set(0)
 
 
-KINDS = (Kill, Stop, Sleep, Wipe, Cut, HalfCut, Slow, Seat, Session,
+KINDS = (Kill, Stop, Sleep, Wipe, Heir, Cut, HalfCut, Slow, Seat, Session,
          ZooKeeper, Ensemble, Full, Leap)
 
 

@@ -140,7 +140,7 @@ class Storm:
         kinds = [k for k in kinds if k.alone][:1] or kinds
         for kind in kinds:
             self.counts[kind.__name__] += 1
-        if faults.Wipe in kinds:
+        if any(issubclass(k, faults.Wipe) for k in kinds):
             self.checker.alike.clear()
         try:
             faults.strike(self.cluster, self.rng, kinds, self.say)
