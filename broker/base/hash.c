@@ -1,13 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/random.h"
+#include "base/siphash.h"
 
 #include <stdint.h>
+
+/*
+ * Peers choose keys: ids in sessions, names, group ids.  uthash's own hash has
+ * no key, so that many that share a chain are soon made.
+ */
+static unsigned
+hash_of(const void *key, size_t key_length)
+{
+	uint64_t secret[2];
+
+	random_of_process(secret);
+	return ((unsigned)siphash(secret, key, key_length));
+}
 
 /* Before uthash.h: its own answer to a refused allocation is exit(). */
 #define uthash_malloc(size) mem_alloc(size)
 #define uthash_free(memory, size) mem_free(memory)
 #define uthash_fatal(what) UNREACHABLE()
+#define HASH_FUNCTION(key, length, value) ((value) = hash_of(key, length))
 #include "base/hash.h"
 #include "base/text.h"
 

@@ -2,7 +2,8 @@
 /*
  * Hash tables of bytes to elements; the links live inside the elements, whose
  * owner keeps the key's bytes unchanged while they are in.  A thin coat over
- * uthash, which stays inside this room.
+ * uthash, which stays inside this room, and under a hash whose key is the
+ * process's own (base/siphash.h): who chooses keys cannot choose chains.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H

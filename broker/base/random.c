@@ -4,15 +4,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 
 #include "base/check.h"
-
-static uint64_t
-rotate_left(uint64_t value, unsigned bits)
-{
-	return (value << bits | value >> (64 - bits));
-}
+#include "base/rotate.h"
 
 /* splitmix64 never gives four zeros in a row, the one state that is stuck. */
 void
@@ -85,4 +81,14 @@ random_bytes(struct random *random, void *out, size_t size)
 		place += part;
 		size -= part;
 	}
+}
+
+/* They lie beside the arguments of main(); Linux gives them since 2.6.29. */
+void
+random_of_process(uint64_t out[2])
+{
+	const void *bytes = (const void *)getauxval(AT_RANDOM);
+
+	CHECK(bytes != NULL);
+	memcpy(out, bytes, 2 * sizeof(*out));
 }

@@ -21,4 +21,13 @@ uint64_t random_u64(struct random *random);
 uint64_t random_below(struct random *random, uint64_t bound);
 void random_bytes(struct random *random, void *out, size_t size);
 
+/*
+ * 128 bits that the kernel gave this process at its start (AT_RANDOM), always
+ * the same ones: a key for hash tables, which the house, as it has no mutable
+ * globals, could keep nowhere else.  The C library makes its stack guard of
+ * them: they are shown to nobody.  In a replay nothing may depend on them.
+ * [any]
+ */
+void random_of_process(uint64_t out[2]);
+
 #endif

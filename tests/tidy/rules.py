@@ -48,7 +48,7 @@ SYSTEM_HEADERS = set("""
     stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h
     stdlib.h stdnoreturn.h string.h strings.h sys/epoll.h sys/eventfd.h
     sys/signalfd.h sys/timerfd.h libgen.h
-    sys/file.h sys/mman.h sys/random.h sys/resource.h sys/sendfile.h
+    sys/auxv.h sys/file.h sys/mman.h sys/random.h sys/resource.h sys/sendfile.h
     sys/socket.h sys/stat.h sys/statvfs.h sys/time.h sys/types.h sys/uio.h
     sys/un.h sys/utsname.h sys/vfs.h sys/wait.h syslog.h time.h unistd.h
     malloc.h regex.h getopt.h grp.h pwd.h sched.h sys/prctl.h linux/magic.h
@@ -78,7 +78,7 @@ SEAMS = [
         nanosleep usleep sleep"""),
      ["broker/base/clock.c", "broker/base/loop_threads.c"]),
     ("random", _calls("""rand random rand_r srand srandom drand48 getrandom
-        getentropy arc4random"""),
+        getentropy arc4random getauxval"""),
      ["broker/base/random.c"]),
     ("net", _calls("""socket socketpair bind connect accept accept4 listen
         recv recvfrom recvmsg send sendto sendmsg setsockopt getsockopt

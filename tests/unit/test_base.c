@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/siphash.h"
 #include "base/text.h"
 #include "base/twins.h"
 #include "base/uuid.h"
@@ -337,6 +338,116 @@ static void
 test_hash_refuses_a_second(void)
 {
 	CU_ASSERT(aborts(insert_twice));
+}
+
+/* Message and key are 00 01 02 ...; as `openssl mac ... c-rounds:1 d-rounds:3`
+ * answers, the first byte lowest. */
+static void
+test_siphash(void)
+{
+	static const struct {
+		size_t length;
+		uint64_t expected;
+	} vectors[] = {
+		{ 0, 0xabac0158050fc4dc },
+		{ 1, 0xc9f49bf37d57ca93 },
+		{ 7, 0xd3927d989bb11140 },
+		{ 8, 0x369095118d299a8e },
+		{ 9, 0x25a48eb36c063de4 },
+		{ 15, 0xd320d86d2a519956 },
+		{ 16, 0xcc4fdd1a7d908b66 },
+		{ 20, 0xc0dc2f46a6cce040 },
+		{ 63, 0x9d199062b7bbb3a8 },
+	};
+	const uint64_t key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
+	const uint64_t other[2] = { 0x0706050403020101, 0x0f0e0d0c0b0a0908 };
+	uint8_t bytes[64];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	for (size_t i = 0; i < nelems(vectors); i++)
+		CU_ASSERT_EQUAL(siphash(key, bytes, vectors[i].length),
+		    vectors[i].expected);
+	CU_ASSERT_EQUAL(siphash(key, NULL, 0), vectors[0].expected);
+	CU_ASSERT_NOT_EQUAL(siphash(other, bytes, 8), vectors[3].expected);
+}
+
+/* As uthash's own hash works: 12 bytes are added to three words, which are
+ * stirred in a way that goes backwards, too. */
+static void
+jenkins_unmix(uint32_t w[3])
+{
+	uint32_t a = w[0], b = w[1], c = w[2];
+
+	c ^= b >> 15, c += a + b;
+	b ^= a << 10, b += c + a;
+	a ^= c >> 3, a += b + c;
+	c ^= b >> 5, c += a + b;
+	b ^= a << 16, b += c + a;
+	a ^= c >> 12, a += b + c;
+	c ^= b >> 13, c += a + b;
+	b ^= a << 8, b += c + a;
+	a ^= c >> 13, a += b + c;
+	w[0] = a, w[1] = b, w[2] = c;
+}
+
+/* A topic's id and partition 0, of which uthash's own hash is `value`. */
+static void
+jenkins_collide(uint32_t value, struct random *random, uint8_t key[20])
+{
+	uint32_t w[3] = { (uint32_t)random_u64(random),
+		(uint32_t)random_u64(random), value };
+
+	memset(key, 0, 20);
+	memcpy(&key[12], "\1\2\3\4", 4);
+	jenkins_unmix(w);
+	w[0] -= 0x04030201;
+	w[2] -= 20;
+	jenkins_unmix(w);
+	w[0] -= 0x9e3779b9, w[1] -= 0x9e3779b9, w[2] -= 0xfeedbeef;
+	for (size_t i = 0; i < 12; i++)
+		key[i] = (uint8_t)(w[i / 4] >> i % 4 * 8);
+}
+
+static unsigned
+longest_chain(const struct hash *hash)
+{
+	const UT_hash_table *table = hash->first->hh.tbl;
+	unsigned longest = 0;
+
+	for (unsigned i = 0; i < table->num_buckets; i++)
+		if (table->buckets[i].count > longest)
+			longest = table->buckets[i].count;
+	return (longest);
+}
+
+/* uthash doubles a table at ten in a chain, so that a few share one, and 40 do
+ * by chance in no lifetime. */
+static void
+test_hash_chains(void)
+{
+	static struct {
+		struct hash_node node;
+		uint8_t key[20];
+	} items[5000];
+	struct hash hash = { NULL };
+	struct random random;
+	unsigned old;
+
+	random_seed(&random, 5);
+	for (size_t i = 0; i < nelems(items); i++) {
+		jenkins_collide(0x12345678, &random, items[i].key);
+		HASH_JEN(items[i].key, sizeof(items[i].key), old);
+		CU_ASSERT_EQUAL_FATAL(old, 0x12345678);
+		hash_insert(&hash, &items[i].node, items[i].key,
+		    sizeof(items[i].key));
+	}
+	CU_ASSERT_EQUAL(hash_count(&hash), nelems(items));
+	CU_ASSERT(longest_chain(&hash) < 40);
+	for (size_t i = 0; i < nelems(items); i++)
+		CU_ASSERT_PTR_EQUAL(hash_find(&hash, items[i].key,
+			sizeof(items[i].key)), &items[i].node);
+	hash_clear(&hash);
 }
 
 static int32_t
@@ -655,6 +766,7 @@ test_random(void)
 	struct random one, same, other;
 	uint8_t bytes[13] = { 0 };
 	int drawn[5] = { 0 };
+	uint64_t key[2], again[2];
 
 	random_seed(&one, 42);
 	random_seed(&same, 42);
@@ -677,6 +789,12 @@ test_random(void)
 	random_seed_system(&other);
 	CU_ASSERT_NOT_EQUAL(random_u64(&one), random_u64(&other));
 	/* The reference generator's first draws from state 1 2 3 4. */
+	random_of_process(key);
+	random_of_process(again);
+	CU_ASSERT_EQUAL(key[0], again[0]);
+	CU_ASSERT_EQUAL(key[1], again[1]);
+	CU_ASSERT_NOT_EQUAL(key[0], key[1]);
+
 	one = (struct random){ { 1, 2, 3, 4 } };
 	CU_ASSERT_EQUAL(random_u64(&one), 11520);
 	CU_ASSERT_EQUAL(random_u64(&one), 0);
@@ -1006,6 +1124,8 @@ static const struct unit_test tests[] = {
 	{ "slice", test_slice },
 	{ "hash", test_hash },
 	{ "hash: a second of a key is a bug", test_hash_refuses_a_second },
+	{ "hash: siphash", test_siphash },
+	{ "hash: keys that peers choose share no chain", test_hash_chains },
 	{ "hash: java strings", test_hash_java_string },
 	{ "list", test_list },
 	{ "twins", test_twins },
