@@ -492,7 +492,8 @@ move_fault(struct controller *c, struct move *move, struct arena *arena,
 }
 
 /* In Kafka's order: where nothing moves nothing is called off, and a target is
- * looked at before it is known whether the partition is there. */
+ * looked at before it is known whether the partition is there. Who is sent to
+ * where it is begins a new leader epoch, as there; not so who is on its way. */
 static void
 judge(struct controller *c, const struct moved_topic *topic,
     struct move *move, struct arena *arena)
@@ -522,7 +523,8 @@ judge(struct controller *c, const struct moved_topic *topic,
 		refuse(move, ERR_UNKNOWN_TOPIC_OR_PARTITION,
 		    "The partition does not exist.");
 	else
-		move->open = !assignment_equal(&known, &move->wanted);
+		move->open = !assignment_equal(&known, &move->wanted) ||
+		    !assignment_moves(&known);
 }
 
 /* --- the event ------------------------------------------------------------ */

@@ -102,6 +102,27 @@ def test_refused(client, zk, fake):
         assert move(client, bad) == BAD_ASSIGNMENT, bad
     assert move(client, [FAKE], "no") == UNKNOWN_TOPIC
     assert move(client, [FAKE], partition=7) == UNKNOWN_TOPIC
-    # Nothing to do.
+
+
+def test_to_where_it_is(broker, client, zk, fake):
+    """A new leader epoch begins, and nothing else changes; but not for who is
+    on the way there."""
+    make(client, zk)
+    before, version = state(zk)
     assert move(client, [FAKE, 0]) == NONE
+    harness.wait_until(lambda: state(zk)[1] > version, what="a new epoch")
+    assert state(zk) == ({**before, "leader_epoch":
+                          before["leader_epoch"] + 1}, version + 1)
     assert node(zk) == ([FAKE, 0], [], [])
+    assert moving(client) == {}
+    harness.wait_until(lambda: [
+        t for _, t in fake.told("LeaderAndIsr", "t") if t["LeaderEpoch"] ==
+        before["leader_epoch"] + 1], what="LeaderAndIsr")
+    with FakeBroker(broker, OTHER) as other:
+        other.wait_known()
+        for _ in range(2):
+            assert move(client, [FAKE, 0, OTHER]) == NONE
+            harness.wait_until(lambda: state(zk)[1] > version + 1)
+            assert state(zk)[0]["leader_epoch"] == before["leader_epoch"] + 2
+            assert node(zk) == ([FAKE, 0, OTHER], [OTHER], [])
+        assert move(client, None) == NONE

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of AlterPartition and of reassignments, as far as one broker goes."""
 
+import harness
 from answers import GHOST, SERVED, script, topic
 
 STALE_EPOCH = 1         # a broker's epoch is a zxid, and later
@@ -61,12 +62,26 @@ def move(side, what, *parts, name="moved", **more):
         **more})
 
 
+def epochs(side, *wanted):
+    """That the leaders of "moved" have, in a moment at the latest."""
+    def told():
+        found, = side.connect().call("Metadata", 7, Topics=[
+            {"Name": "moved"}])["Topics"]
+        return [p["LeaderEpoch"] for p in sorted(
+            found["Partitions"], key=lambda p: p["PartitionIndex"])]
+    harness.wait_until(lambda: told() >= list(wanted), 20,
+                       f"leader epochs {wanted}")
+    assert told() == list(wanted)
+
+
 if "AlterPartitionReassignments" in SERVED:
     @script
     def AlterPartitionReassignments(side):
         side.make(topic("moved", 2))
         move(side, "to where it is", (0, [0]))
+        epochs(side, 1, 0)
         move(side, "both", (0, [0]), (1, [0]))
+        epochs(side, 2, 1)
         move(side, "nothing is under way", (0, None))
         move(side, "unknown broker", (0, [7]))
         move(side, "one more that is unknown", (0, [0, 7]))
@@ -77,6 +92,7 @@ if "AlterPartitionReassignments" in SERVED:
         move(side, "unknown partition, cancelled", (9, None))
         move(side, "negative partition", (-1, [0]))
         move(side, "good and bad", (0, [0]), (9, [0]), (1, []))
+        epochs(side, 3, 1)
         move(side, "unknown topic", (0, [0]), name="nowhere")
         move(side, "unknown topic, cancelled", (0, None), name="nowhere")
         move(side, "empty name", (0, [0]), name="")
@@ -84,8 +100,6 @@ if "AlterPartitionReassignments" in SERVED:
         move(side, "no topics", Topics=[])
         for ms in (0, -1):
             move(side, f"within {ms} ms", (0, [0]), TimeoutMs=ms)
-
-
         for what, topics in {
                 "all": None, "none": [],
                 "one": [{"Name": "moved", "PartitionIndexes": [0, 1]}],
@@ -95,6 +109,5 @@ if "AlterPartitionReassignments" in SERVED:
                                    "PartitionIndexes": []}]}.items():
             side.ask(what, "ListPartitionReassignments", 0, TimeoutMs=20000,
                      Topics=topics)
-        # Kafka's leaders have new epochs, though nothing moved; ours do not
         side.connect().call("DeleteTopics", 5, TimeoutMs=20000,
                             TopicNames=["moved"])
