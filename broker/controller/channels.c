@@ -34,11 +34,13 @@ struct queued {
 };
 
 struct channel {
+	struct list link; /* controller's channels */
+	int32_t broker_id;
 	struct controller *controller;
 	struct live_broker *broker;
 	struct task_ref task;
 	struct list queue;
-	size_t length;
+	atomic_size_t length; /* the loop's, read by any thread */
 	bool resync;      /* the queue overflowed */
 	bool readdress;
 	bool complained;  /* of the failure at hand */
@@ -81,10 +83,15 @@ channel_new(struct controller *controller, struct live_broker *broker)
 
 	channel->controller = controller;
 	channel->broker = broker;
+	channel->broker_id = broker->id;
 	list_init(&channel->queue);
 	arena_init(&channel->arena, 0);
 	channel->task = task_ref(task_start(controller->setup.loop,
 	    &channel_class, channel_next, channel_setup, channel));
+	lock_take(&controller->channels_lock);
+	list_push_tail(&controller->channels, &channel->link);
+	controller->channel_count++;
+	lock_release(&controller->channels_lock);
 	return (channel);
 }
 
@@ -119,6 +126,10 @@ channel_free(struct channel **place)
 
 	if (channel == NULL)
 		return;
+	lock_take(&channel->controller->channels_lock);
+	list_remove(&channel->link);
+	channel->controller->channel_count--;
+	lock_release(&channel->controller->channels_lock);
 	task = task_of_ref(channel->task);
 	if (task != NULL)
 		task_cancel(task);
@@ -129,6 +140,33 @@ channel_free(struct channel **place)
 	arena_fini(&channel->arena);
 	mem_free(channel);
 	*place = NULL;
+}
+
+/* Nobody is called under the lock: the loop may wait for it. */
+void
+controller_each_channel(struct controller *c,
+    void (*each)(void *arg, int32_t broker_id, size_t waiting), void *arg)
+{
+	struct waiting {
+		int32_t broker_id;
+		size_t count;
+	} *all;
+	size_t count = 0;
+
+	CHECK_MAGIC(c, CONTROLLER_MAGIC);
+	lock_take(&c->channels_lock);
+	all = mem_alloc((c->channel_count + 1) * sizeof(*all));
+	LIST_EACH(element, &c->channels) {
+		struct channel *channel = list_entry(element, struct channel,
+		    link);
+
+		all[count++] = (struct waiting){ channel->broker_id,
+			atomic_load(&channel->length) };
+	}
+	lock_release(&c->channels_lock);
+	for (size_t i = 0; i < count; i++)
+		each(arg, all[i].broker_id, all[i].count);
+	mem_free(all);
 }
 
 static void

@@ -52,6 +52,8 @@ controller_new(const struct controller_setup *setup)
 	zk_watch_group_init(&c->topic_watches);
 	waitq_init(&c->deleted);
 	waitq_init(&c->quiet);
+	lock_init(&c->channels_lock, LOCK_RANK_LEAF);
+	list_init(&c->channels);
 	context_init(&c->context);
 	rewrite_init(&c->rewrite);
 	list_init(&c->reconfigured);
@@ -232,6 +234,8 @@ controller_free(struct controller **place)
 	zk_watch_group_fini(&c->topic_watches);
 	waitq_fini(&c->deleted);
 	waitq_fini(&c->quiet);
+	CHECK(list_empty(&c->channels));
+	lock_fini(&c->channels_lock);
 	c->magic = 0;
 	mem_free(c);
 	*place = NULL;

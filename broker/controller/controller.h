@@ -66,6 +66,10 @@ void controller_set_config(struct controller *controller,
 
 /* Any thread. */
 bool controller_active(const struct controller *controller);
+/* Each broker that is told of things by this controller, and how many requests
+ * wait to be sent to it. Any thread. */
+void controller_each_channel(struct controller *controller,
+    void (*each)(void *arg, int32_t broker_id, size_t waiting), void *arg);
 /* 0 before the first election is seen. */
 int32_t controller_epoch(const struct controller *controller);
 /* The broker that holds /controller as last read, -1: none. Any thread. */

@@ -43,6 +43,7 @@
 
 #include "base/diag.h"
 #include "base/hash.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "config/config.h"
 #include "controller/controller.h"
@@ -457,6 +458,9 @@ struct controller {
 	/* events.c: since when each kind waits; 0: it does not. */
 	int64_t event_since_ns[EVENTS_MAX];
 	size_t calls_waiting;   /* of those in the lists below */
+	struct lock channels_lock; /* a leaf; over the list, for any thread: */
+	struct list channels;
+	size_t channel_count;
 
 	/* The step at hand. */
 	struct zk_batch *batch;

@@ -3,6 +3,8 @@
  * Samples that are counted over when a page is made: the sizes of logs, the
  * loops' turns, the queues' lengths, the broker's state.
  */
+#include <stdio.h>
+
 #include "daemon/broker_int.h"
 
 #include "daemon/collect.h"
@@ -139,6 +141,16 @@ collect_listener(void *arg, const char *name, size_t connections)
 }
 
 static void
+collect_channel(void *arg, int32_t broker_id, size_t waiting)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "%d", (int)broker_id);
+	metrics_sample(arg, METRIC_CONTROLLER_CHANNEL_QUEUE_SIZE,
+	    METRICS_VALUES(id), (int64_t)waiting);
+}
+
+static void
 collect_cleaning(struct broker *b, struct metrics *m)
 {
 	struct storage_cleaning cleaning;
@@ -182,6 +194,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 		return;
 	net_each_listener(b->net, collect_listener, scrape);
 	metrics_set(m, METRIC_MEMORY_USED, (int64_t)net_frame_bytes(b->net));
+	controller_each_channel(b->controller, collect_channel, scrape);
 	collect_files(b, m);
 	collect_cleaning(b, m);
 	collect_dirs(b, scrape);

@@ -28,6 +28,7 @@ struct conversion {
 	int32_t count;         /* of outer messages, then of inner ones */
 	struct slice messages; /* what is to be converted */
 	struct buffer plain;   /* where they lie, when inflated */
+	enum record_flaw flaw; /* with an error */
 };
 
 static enum error convert_survey(struct conversion *c, struct slice bytes);
@@ -54,6 +55,7 @@ record_convert(const struct record_rules *rules, struct slice bytes,
 		verdict->error = convert_check_inner(&c);
 	if (verdict->error == ERR_NONE)
 		verdict->error = convert_build(&c, out, verdict);
+	verdict->flaw = c.flaw;
 	buffer_fini(&c.plain);
 }
 
@@ -70,8 +72,10 @@ convert_survey(struct conversion *c, struct slice bytes)
 			return (ERR_INVALID_RECORD);
 		if (message.size > c->rules->max_message_bytes)
 			return (ERR_MESSAGE_TOO_LARGE);
-		if (!batch_crc_good(&message))
+		if (!batch_crc_good(&message)) {
+			c->flaw = RECORD_FLAW_CRC;
 			return (ERR_CORRUPT_MESSAGE);
+		}
 		if (batch_codec(&message) >= CODEC_COUNT)
 			return (ERR_UNKNOWN_SERVER_ERROR);
 		if (batch_codec(&message) != CODEC_NONE)
@@ -212,8 +216,10 @@ convert_check_plain(struct conversion *c)
 			return (ERR_UNKNOWN_SERVER_ERROR);
 	rest = c->messages;
 	while (batch_next(&rest, &message) == BATCH_OK) {
-		if (message.magic != c->first.magic)
+		if (message.magic != c->first.magic) {
+			c->flaw = RECORD_FLAW_MAGIC;
 			return (ERR_INVALID_RECORD);
+		}
 		if (c->rules->compacted && !message_has_key(&message))
 			return (ERR_INVALID_RECORD);
 		if (!timestamp_good(c->rules, message.base_timestamp_ms,
@@ -242,11 +248,14 @@ convert_check_inner(struct conversion *c)
 			return (codec < CODEC_COUNT ? ERR_INVALID_RECORD
 						    : ERR_UNKNOWN_SERVER_ERROR);
 		if (message.magic != c->first.magic) {
+			c->flaw = RECORD_FLAW_MAGIC;
 			bad_record = true;
 			continue;
 		}
-		if (!batch_crc_good(&message))
+		if (!batch_crc_good(&message)) {
+			c->flaw = RECORD_FLAW_CRC;
 			return (ERR_CORRUPT_MESSAGE);
+		}
 		if (c->rules->compacted && !message_has_key(&message))
 			bad_record = true;
 		else if (!timestamp_good(c->rules,

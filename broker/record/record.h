@@ -250,11 +250,20 @@ struct record_fault {
 	int32_t batch_index; /* of the record in its batch */
 	const char *message;
 };
+/* What Kafka counts apart of what it refuses (LogValidator's metrics). */
+enum record_flaw {
+	RECORD_FLAW_OTHER,
+	RECORD_FLAW_MAGIC,   /* messages of several */
+	RECORD_FLAW_CRC,
+	RECORD_FLAW_OFFSET   /* or the count, the sequence */
+};
+
 /* What was found. `faults` comes from the arena. */
 struct record_verdict {
 	enum batch_walk first;  /* what the bytes begin with: `batch` */
 	enum batch_walk second; /* what comes behind it */
 	enum error error;
+	enum record_flaw flaw; /* with an error */
 	const char *message; /* Produce v8's global message, or NULL */
 	struct record_fault *faults;
 	int32_t fault_count;

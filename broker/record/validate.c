@@ -32,7 +32,7 @@ struct check {
 static enum error check_request(const struct record_rules *rules,
     const struct record_verdict *verdict);
 static enum error check_batch(const struct record_rules *rules,
-    const struct batch *batch);
+    struct record_verdict *verdict);
 static enum error check_records(struct check *check);
 static enum error check_source(struct check *check,
     struct record_source *source);
@@ -91,6 +91,7 @@ record_check(const struct record_rules *rules, struct arena *arena,
 {
 	struct check check = { .rules = rules, .arena = arena, .verdict = out };
 
+	out->flaw = RECORD_FLAW_OTHER;
 	out->message = NULL;
 	out->faults = NULL;
 	out->fault_count = 0;
@@ -99,7 +100,7 @@ record_check(const struct record_rules *rules, struct arena *arena,
 	out->offset_of_max_timestamp = 0;
 	out->error = check_request(rules, out);
 	if (out->error == ERR_NONE)
-		out->error = check_batch(rules, &out->batch);
+		out->error = check_batch(rules, out);
 	if (out->error == ERR_NONE) {
 		out->rebuild = rules->codec_fixed &&
 		    rules->codec != batch_codec(&out->batch);
@@ -170,8 +171,17 @@ check_request(const struct record_rules *rules,
 }
 
 static enum error
-check_batch(const struct record_rules *rules, const struct batch *batch)
+check_flawed(struct record_verdict *verdict, enum record_flaw flaw,
+    enum error error)
 {
+	verdict->flaw = flaw;
+	return (error);
+}
+
+static enum error
+check_batch(const struct record_rules *rules, struct record_verdict *verdict)
+{
+	const struct batch *batch = &verdict->batch;
 	int64_t count = (int64_t)batch->last_offset_delta + 1;
 
 	if (batch->base_offset != 0)
@@ -179,17 +189,18 @@ check_batch(const struct record_rules *rules, const struct batch *batch)
 	if (batch->size > rules->max_message_bytes)
 		return (ERR_MESSAGE_TOO_LARGE);
 	if (!batch_crc_good(batch))
-		return (ERR_CORRUPT_MESSAGE);
+		return (check_flawed(verdict, RECORD_FLAW_CRC,
+		    ERR_CORRUPT_MESSAGE));
 	/* Kafka names no better error for what its libraries throw. */
 	if (batch_codec(batch) >= CODEC_COUNT)
 		return (ERR_UNKNOWN_SERVER_ERROR);
+	/* Kafka counts what clients may not control among these. */
 	if (count <= 0 || batch->record_count <= 0 ||
-	    count != batch->record_count)
-		return (ERR_INVALID_RECORD);
-	if ((batch->attributes & BATCH_ATTR_CONTROL) != 0)
-		return (ERR_INVALID_RECORD);
-	if (batch->producer_id > -1 && batch->base_sequence < 0)
-		return (ERR_INVALID_RECORD);
+	    count != batch->record_count ||
+	    (batch->attributes & BATCH_ATTR_CONTROL) != 0 ||
+	    (batch->producer_id > -1 && batch->base_sequence < 0))
+		return (check_flawed(verdict, RECORD_FLAW_OFFSET,
+		    ERR_INVALID_RECORD));
 	return (ERR_NONE);
 }
 

@@ -554,6 +554,25 @@ produce_await_acks(struct task *t)
 
 /* --- the answer ----------------------------------------------------------- */
 
+/* As far as records were looked at. */
+static void
+produce_count_flaw(const struct produce *p, const struct produce_part *part)
+{
+	static const enum metric metrics[] = {
+		[RECORD_FLAW_MAGIC] = METRIC_INVALID_MAGIC_RECORDS,
+		[RECORD_FLAW_CRC] = METRIC_INVALID_CRC_RECORDS,
+		[RECORD_FLAW_OFFSET] =
+		    METRIC_INVALID_OFFSET_OR_SEQUENCE_RECORDS,
+	};
+	enum record_flaw flaw = RECORD_FLAW_OTHER;
+
+	if (part->state != NULL &&
+	    part->error == part->state->append.verdict.error)
+		flaw = part->state->append.verdict.flaw;
+	if (flaw != RECORD_FLAW_OTHER)
+		metrics_add(p->replicas->setup.metrics, metrics[flaw], 1);
+}
+
 static void
 produce_count(struct produce *p)
 {
@@ -585,6 +604,9 @@ produce_count(struct produce *p)
 	metrics_add(metrics, METRIC_PRODUCE_REQUESTS, (int64_t)p->part_count);
 	if (failed > 0)
 		metrics_add(metrics, METRIC_FAILED_PRODUCE_REQUESTS, failed);
+	for (size_t i = 0; failed > 0 && i < p->part_count; i++)
+		if (p->parts[i].error != ERR_NONE)
+			produce_count_flaw(p, &p->parts[i]);
 	metrics_add(metrics, METRIC_MESSAGES_IN, messages);
 	metrics_add(metrics, METRIC_BYTES_IN, bytes);
 	if (rejected > 0)

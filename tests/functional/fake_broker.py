@@ -15,7 +15,8 @@ class FakeBroker:
     """Listens at `address`; registered in ZooKeeper, that of `broker`, as
     broker_id from start() until stop().
     `orders` are (api, version, body) in the order in which they came;
-    `stop_errors` answers StopReplica: {(topic, partition): error}."""
+    `stop_errors` answers StopReplica: {(topic, partition): error}.  Nothing is
+    answered while `hold` is not set."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
@@ -26,6 +27,8 @@ class FakeBroker:
         self.address = f"127.0.0.1:{self.port}"
         self.zk = None
         self.epoch = -1
+        self.hold = threading.Event()
+        self.hold.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
@@ -110,6 +113,7 @@ class FakeBroker:
             assert r.uvarint() == 0
         body = wire.decode(wire.REQUESTS[name], version, r)
         self.orders.append((name, version, body))
+        self.hold.wait()
         tags = b"\0" if flexible and name != "ApiVersions" else b""  # KIP-511
         return (struct.pack(">i", correlation) + tags
                 + wire.encode(wire.RESPONSES[name], version,

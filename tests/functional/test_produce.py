@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 import harness
+import legacy
 import wire
 from wire import batch, produce, read_all
 
@@ -501,6 +502,37 @@ def test_sequences_outlive_a_restart(broker, clean):
                        TransactionTimeoutMs=60000)
         if fresh["ErrorCode"] == 0:
             assert fresh["ProducerId"] != p
+
+
+@pytest.mark.ours
+def test_refused_records_are_counted(shared_broker, client, topic):
+    """By what is wrong with them, where Kafka tells; as many as there are
+    batches."""
+    prefix = "kafka_server_brokertopicmetrics_"
+    names = ("invalidmagicnumberrecords", "invalidmessagecrcrecords",
+             "invalidoffsetorsequencerecords")
+
+    def counts():
+        return [shared_broker.metric(f"{prefix}{name}_total")
+                for name in names]
+    before = counts()
+    expected = [0, 0, 0]
+    for nth, error, data, version in (
+            (1, CORRUPT, corrupt_crc(), 9),
+            (1, CORRUPT, legacy.message(b"x", crc=7), 2),
+            (0, INVALID_RECORD, legacy.message(b"x", magic=1)
+             + legacy.message(b"x", magic=0), 2),
+            (2, INVALID_RECORD, batch([b"x"], count=2), 9),
+            (2, INVALID_RECORD,
+             batch([b"x"], producer_id=5, producer_epoch=0), 9),
+            (None, INVALID_RECORD, batch([b"x"], base_offset=5), 9),
+            (None, NONE, batch([b"x"]), 9)):
+        assert produce(client, topic, data,
+                       version=version)["ErrorCode"] == error
+        if nth is not None:
+            expected[nth] += 1
+        # they are counted a moment before the answer
+        assert [n - b for n, b in zip(counts(), before)] == expected
 
 
 def test_concurrent_producers(shared_broker, topic):

@@ -263,6 +263,25 @@ def test_topics_to_delete_are_counted(broker, client, zk, fake):
 
 
 @pytest.mark.ours
+def test_orders_that_wait_are_counted(broker, client, zk, fake):
+    """The fake broker takes none while its answer is awaited."""
+    def waiting(broker_id):
+        return broker.metric("kafka_controller_channel_queue_size",
+                             broker_id=broker_id)
+
+    fake.hold.clear()
+    try:
+        for _ in range(4):
+            create_on(client, name_of(), [0])
+        # one is under way; UpdateMetadata is sent to all
+        harness.wait_until(lambda: waiting(FAKE) >= 3, what="orders wait")
+        assert waiting(0) == 0
+    finally:
+        fake.hold.set()
+    harness.wait_until(lambda: waiting(FAKE) == 0, what="all were taken")
+
+
+@pytest.mark.ours
 def test_deletion_survives_the_controller(client, broker, zk, fake):
     # A killed Kafka cannot start before its old session has ended.
     name = name_of()
