@@ -57,6 +57,7 @@ controller_new(const struct controller_setup *setup)
 	list_init(&c->reconfigured);
 	list_init(&c->witnesses);
 	list_init(&c->moving);
+	list_init(&c->kept);
 	list_init(&c->creations);
 	list_init(&c->deletings);
 	list_init(&c->expansions);

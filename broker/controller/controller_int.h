@@ -168,6 +168,7 @@ struct partition {
 	enum leader_wish wish;
 	bool bump;       /* written with a later epoch in any case */
 	bool altering;   /* in the request that alter.c works at */
+	struct list kept; /* suspects.c: suspects are in its ISR */
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
 	uint64_t shown;
@@ -214,6 +215,7 @@ struct live_broker {
 	bool doubted;  /* said: the evidence does not count */
 	uint64_t suspicion; /* which one of the controller's that was */
 	uint64_t proved;    /* the last one after which it answered */
+	bool answered;      /* that is news */
 	size_t preferred; /* balance.c: partitions that it is to lead */
 	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
@@ -429,6 +431,7 @@ struct controller {
 	bool evidence_changed;
 	uint64_t suspicion;     /* how often brokers became suspects */
 	bool proof_changed;     /* a broker answered after that */
+	struct list kept;       /* partitions with suspects in their ISRs */
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
@@ -581,6 +584,9 @@ bool suspects_mark(struct controller *controller);
 /* It answered what was asked when there had been so many suspicions. */
 void suspects_proved(struct controller *controller,
     struct live_broker *broker, uint64_t suspicion);
+/* Before its state is decided: whether it is to be looked at when its leader
+ * answers. */
+void suspects_note(struct controller *controller, struct partition *partition);
 /* Where replicas may be placed: suspects only if there are too few without
  * them. Fills `out`; how many. */
 struct placement_broker;

@@ -423,6 +423,7 @@ rewrite_gather(struct controller *c)
 			p->topic->config_read == r->number &&
 			p->topic->unclean_allowed };
 
+		suspects_note(c, p);
 		if (hangs_on_config(c, p, arena))
 			list_push_tail(&r->undecided, &p->pending);
 		else if (rewrite_decide(&view, arena,
