@@ -58,6 +58,7 @@ controller_new(const struct controller_setup *setup)
 	list_init(&c->witnesses);
 	list_init(&c->moving);
 	list_init(&c->kept);
+	list_init(&c->departed);
 	list_init(&c->creations);
 	list_init(&c->deletings);
 	list_init(&c->expansions);
@@ -95,6 +96,7 @@ controller_forget(struct controller *c)
 	c->node_due = false;
 	c->seat_id = -1;
 	witnesses_keep(c, -1);
+	returns_clear(c);
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);
@@ -644,6 +646,8 @@ controller_idle(struct task *t)
 		return (task_next(t, suspects_run));
 	if (c->proof_changed)
 		return (task_next(t, suspects_proved_run));
+	if (returns_due(c))
+		return (task_next(t, returns_run));
 	if (c->dirs_changed)
 		return (task_next(t, dirs_run));
 	if (!list_empty(&c->reconfigured))

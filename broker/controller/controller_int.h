@@ -10,6 +10,7 @@
  *	brokers.c      brokers that came, went, bounced
  *	witness.c      the evidence that a broker is dead
  *	suspects.c     brokers that are registered and dead by it
+ *	returns.c      and those that come back before it is known who else is
  *	topics.c       topics and partitions that came and went
  *	deletion.c     topics that are being deleted
  *	sweep.c        their nodes, at the end
@@ -83,6 +84,7 @@ struct assigned {
 	enum replica_state state;
 	bool dir_offline; /* LeaderAndIsr was answered KAFKA_STORAGE_ERROR */
 	bool stopped;     /* its broker goes: told to follow no more */
+	bool has_log;     /* said when it came back, asked by returns.c */
 	/* The epoch of the broker that was there when the partition was made
 	 * and has not said yet that it has a log: it is told isNew until it
 	 * does. A broker that came later is not: its disk may be another
@@ -432,6 +434,7 @@ struct controller {
 	uint64_t suspicion;     /* how often brokers became suspects */
 	bool proof_changed;     /* a broker answered after that */
 	struct list kept;       /* partitions with suspects in their ISRs */
+	struct list departed;   /* returns.c: who died and is in some of them */
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
@@ -593,6 +596,32 @@ struct placement_broker;
 size_t suspects_avoid(const struct controller *controller,
     const struct cluster_image *image, size_t replication_factor,
     struct placement_broker *out);
+
+/* returns.c */
+extern task_step returns_run;
+void returns_clear(struct controller *controller);
+/* Its registration went. */
+void returns_gone(struct controller *controller,
+    const struct live_broker *broker);
+/* Of whom is gone: under a leader that has not answered since this suspicion it
+ * stays in an ISR; 0: it does not. */
+uint64_t returns_suspicion(const struct controller *controller,
+    int32_t broker);
+/* It went while it was in sync. */
+bool returns_knows(const struct controller *controller, int32_t broker);
+/* It leaves all ISRs, also those that nobody leads: its logs are not what they
+ * were. */
+bool returns_lacks(const struct controller *controller, int32_t broker);
+/* It is back, and may turn out to have everything. */
+bool returns_may_lead(const struct controller *controller, int32_t broker);
+/* Who is registered was read: what `find` answers, NULL: it is not. */
+void returns_listed(struct controller *controller, const struct zk_op *(*find)(
+    const struct controller *controller, int32_t broker));
+/* It has come, and is not let in yet. */
+bool returns_holds(struct controller *controller, int32_t broker,
+    const struct zk_op *read);
+/* For returns_run. */
+bool returns_due(const struct controller *controller);
 
 /* topics.c */
 extern task_step topics_read, topics_data_read;

@@ -126,7 +126,8 @@ holds_suspect(const struct controller *c, const struct partition *p)
 		const struct live_broker *broker = context_broker(&c->context,
 		    p->now.isr[i]);
 
-		if (broker != NULL && broker->suspect)
+		if (broker == NULL ? returns_knows(c, p->now.isr[i]) :
+		    broker->suspect)
 			return (true);
 	}
 	return (false);
