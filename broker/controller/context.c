@@ -255,6 +255,7 @@ partition_free(struct partition *partition)
 {
 	list_remove(&partition->pending);
 	list_remove(&partition->moving);
+	list_remove(&partition->kept);
 	mem_free(partition->dropped);
 	mem_free(partition->now.isr);
 	mem_free(partition->adding);
@@ -349,6 +350,7 @@ topic_add_partition(struct topic *topic,
 	p->number = assignment->partition;
 	list_init(&p->pending);
 	list_init(&p->moving);
+	list_init(&p->kept);
 	p->replica_count = assignment->replica_count;
 	p->replicas = mem_zalloc(((size_t)p->replica_count + 1) *
 	    sizeof(*p->replicas));

@@ -59,6 +59,8 @@ controller_new(const struct controller_setup *setup)
 	list_init(&c->reconfigured);
 	list_init(&c->witnesses);
 	list_init(&c->moving);
+	list_init(&c->kept);
+	list_init(&c->departed);
 	list_init(&c->creations);
 	list_init(&c->deletings);
 	list_init(&c->expansions);
@@ -96,6 +98,7 @@ controller_forget(struct controller *c)
 	c->node_due = false;
 	c->seat_id = -1;
 	witnesses_keep(c, -1);
+	returns_clear(c);
 	context_fini(&c->context);
 	/* Who waits for a deletion, or to be told, is told no more by us. */
 	waitq_wake(&c->deleted);

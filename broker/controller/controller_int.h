@@ -11,6 +11,7 @@
  *	brokers.c      brokers that came, went, bounced
  *	witness.c      the evidence that a broker is dead
  *	suspects.c     brokers that are registered and dead by it
+ *	returns.c      and those that come back before it is known who else is
  *	topics.c       topics and partitions that came and went
  *	deletion.c     topics that are being deleted
  *	sweep.c        their nodes, at the end
@@ -85,6 +86,7 @@ struct assigned {
 	enum replica_state state;
 	bool dir_offline; /* LeaderAndIsr was answered KAFKA_STORAGE_ERROR */
 	bool stopped;     /* its broker goes: told to follow no more */
+	bool has_log;     /* said when it came back, asked by returns.c */
 	/* The epoch of the broker that was there when the partition was made
 	 * and has not said yet that it has a log: it is told isNew until it
 	 * does. A broker that came later is not: its disk may be another
@@ -170,6 +172,7 @@ struct partition {
 	enum leader_wish wish;
 	bool bump;       /* written with a later epoch in any case */
 	bool altering;   /* in the request that alter.c works at */
+	struct list kept; /* suspects.c: suspects are in its ISR */
 	/* orders.c: the last batches in which it was. */
 	uint64_t told;
 	uint64_t shown;
@@ -216,6 +219,7 @@ struct live_broker {
 	bool doubted;  /* said: the evidence does not count */
 	uint64_t suspicion; /* which one of the controller's that was */
 	uint64_t proved;    /* the last one after which it answered */
+	bool answered;      /* that is news */
 	size_t preferred; /* balance.c: partitions that it is to lead */
 	size_t displaced; /* and those of them that it does not */
 	struct channel *channel;
@@ -434,6 +438,8 @@ struct controller {
 	bool evidence_changed;
 	uint64_t suspicion;     /* how often brokers became suspects */
 	bool proof_changed;     /* a broker answered after that */
+	struct list kept;       /* partitions with suspects in their ISRs */
+	struct list departed;   /* returns.c: who died and is in some of them */
 	struct waitq_link session;
 
 	struct watched watches[WATCH_COUNT];
@@ -600,12 +606,41 @@ bool suspects_mark(struct controller *controller);
 /* It answered what was asked when there had been so many suspicions. */
 void suspects_proved(struct controller *controller,
     struct live_broker *broker, uint64_t suspicion);
+/* Before its state is decided: whether it is to be looked at when its leader
+ * answers. */
+void suspects_note(struct controller *controller, struct partition *partition);
 /* Where replicas may be placed: suspects only if there are too few without
  * them. Fills `out`; how many. */
 struct placement_broker;
 size_t suspects_avoid(const struct controller *controller,
     const struct cluster_image *image, size_t replication_factor,
     struct placement_broker *out);
+
+/* returns.c */
+extern task_step returns_run;
+void returns_clear(struct controller *controller);
+/* Its registration went. */
+void returns_gone(struct controller *controller,
+    const struct live_broker *broker);
+/* Of whom is gone: under a leader that has not answered since this suspicion it
+ * stays in an ISR; 0: it does not. */
+uint64_t returns_suspicion(const struct controller *controller,
+    int32_t broker);
+/* It went while it was in sync. */
+bool returns_knows(const struct controller *controller, int32_t broker);
+/* It leaves all ISRs, also those that nobody leads: its logs are not what they
+ * were. */
+bool returns_lacks(const struct controller *controller, int32_t broker);
+/* It is back, and may turn out to have everything. */
+bool returns_may_lead(const struct controller *controller, int32_t broker);
+/* Who is registered was read: what `find` answers, NULL: it is not. */
+void returns_listed(struct controller *controller, const struct zk_op *(*find)(
+    const struct controller *controller, int32_t broker));
+/* It has come, and is not let in yet. */
+bool returns_holds(struct controller *controller, int32_t broker,
+    const struct zk_op *read);
+/* For returns_run. */
+bool returns_due(const struct controller *controller);
 
 /* topics.c */
 extern task_step topics_read, topics_data_read;

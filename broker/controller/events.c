@@ -203,6 +203,7 @@ static const struct event_row {
 	{ brokers_wait, brokers_read, false },
 	{ evidence_waits, suspects_run, false },
 	{ proof_waits, suspects_proved_run, false },
+	{ returns_due, returns_run, false },
 	{ dirs_wait, dirs_run, false },
 	{ configs_wait, configs_run, false },
 	{ log_dirs_wait, notices_log_dirs, false },

@@ -139,12 +139,13 @@ is_suspect(const struct partition_view *view, int32_t broker)
 static bool
 is_kept(const struct partition_view *view, int32_t broker, int32_t leader)
 {
-	const struct context *context = &view->controller->context;
-	const struct live_broker *suspect = context_broker(context, broker);
-	const struct live_broker *leads = context_broker(context, leader);
+	const struct controller *c = view->controller;
+	const struct live_broker *suspect = context_broker(&c->context, broker);
+	const struct live_broker *leads = context_broker(&c->context, leader);
+	uint64_t suspicion = suspect == NULL ? returns_suspicion(c, broker) :
+	    suspect->suspect ? suspect->suspicion : 0;
 
-	return (is_suspect(view, broker) && leads != NULL &&
-	    leads->proved < suspect->suspicion);
+	return (leads != NULL && leads->proved < suspicion);
 }
 
 static bool
@@ -154,9 +155,13 @@ stays_in_isr(const struct partition_view *view, int32_t broker, int32_t leader)
 
 	if (broker == leader || replica_stays(view->controller, p, broker))
 		return (true);
+	if (!p->written)
+		return (false);
+	if (context_broker(&view->controller->context, broker) == NULL)
+		return (!is_suspect(view, leader) &&
+		    is_kept(view, broker, leader));
 	/* Who may lead is suspected, and nobody else can. */
-	return (p->written &&
-	    replica_registered(view->controller, p, broker) &&
+	return (replica_registered(view->controller, p, broker) &&
 	    (is_suspect(view, leader) || is_kept(view, broker, leader)));
 }
 
@@ -181,6 +186,24 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 	}
 }
 
+/* Who was in sync when the last one died stays a candidate, unless it lost what
+ * it had: an ISR is never emptied. */
+static void
+isr_whole(const struct partition_view *view, struct znode_state *wanted)
+{
+	const struct partition *p = view->partition;
+
+	wanted->isr_count = 0;
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (!returns_lacks(view->controller, p->now.isr[i]))
+			wanted->isr[wanted->isr_count++] = p->now.isr[i];
+	if (wanted->isr_count > 0)
+		return;
+	wanted->isr_count = p->now.isr_count;
+	memcpy(wanted->isr, p->now.isr,
+	    (size_t)p->now.isr_count * sizeof(*wanted->isr));
+}
+
 /* Nobody leads from outside the ISR as long as one of it may live. */
 static bool
 isr_suspect(const struct partition_view *view)
@@ -188,7 +211,8 @@ isr_suspect(const struct partition_view *view)
 	const struct partition *p = view->partition;
 
 	for (int32_t i = 0; i < p->now.isr_count; i++)
-		if (is_suspect(view, p->now.isr[i]))
+		if (is_suspect(view, p->now.isr[i]) ||
+		    returns_may_lead(view->controller, p->now.isr[i]))
 			return (true);
 	return (false);
 }
@@ -305,11 +329,7 @@ rewrite_decide(const struct partition_view *view, struct arena *arena,
 		wanted->isr_count = 1;
 		wanted->recovering = true;
 	} else if (wanted->isr_count == 0 || elected.leader < 0) {
-		/* Who was in sync when the last one died stays a candidate: an
-		 * ISR is never emptied. */
-		wanted->isr_count = p->now.isr_count;
-		memcpy(wanted->isr, p->now.isr,
-		    (size_t)p->now.isr_count * sizeof(*wanted->isr));
+		isr_whole(view, wanted);
 	}
 	return (p->bump || wanted->leader != p->now.leader ||
 	    wanted->isr_count != p->now.isr_count);
@@ -423,6 +443,7 @@ rewrite_gather(struct controller *c)
 			p->topic->config_read == r->number &&
 			p->topic->unclean_allowed };
 
+		suspects_note(c, p);
 		if (hangs_on_config(c, p, arena))
 			list_push_tail(&r->undecided, &p->pending);
 		else if (rewrite_decide(&view, arena,

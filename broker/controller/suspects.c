@@ -114,8 +114,30 @@ suspects_proved(struct controller *c, struct live_broker *broker,
 	if (suspicion <= broker->proved)
 		return;
 	broker->proved = suspicion;
+	broker->answered = true;
 	c->proof_changed = true;
 	controller_look(c);
+}
+
+static bool
+holds_suspect(const struct controller *c, const struct partition *p)
+{
+	for (int32_t i = 0; i < p->now.isr_count; i++) {
+		const struct live_broker *broker = context_broker(&c->context,
+		    p->now.isr[i]);
+
+		if (broker == NULL ? returns_knows(c, p->now.isr[i]) :
+		    broker->suspect)
+			return (true);
+	}
+	return (false);
+}
+
+void
+suspects_note(struct controller *c, struct partition *p)
+{
+	if (p->written && !list_linked(&p->kept) && holds_suspect(c, p))
+		list_push_tail(&c->kept, &p->kept);
 }
 
 size_t
@@ -198,16 +220,25 @@ suspects_run(struct task *t)
 	return (task_next(t, brokers_gone));
 }
 
+/* Of those that have suspects in sync, what is led by who answered. */
 enum verdict
 suspects_proved_run(struct task *t)
 {
 	struct controller *c = controller_of(t);
-	bool any = false;
 
 	c->proof_changed = false;
+	LIST_EACH(element, &c->kept) {
+		struct partition *p = list_entry(element, struct partition,
+		    kept);
+		const struct live_broker *leader = context_broker(&c->context,
+		    p->now.leader);
+
+		if (!holds_suspect(c, p))
+			list_remove(&p->kept);
+		else if (leader != NULL && leader->answered)
+			rewrite_add(c, p);
+	}
 	for (size_t i = 0; i < c->context.broker_count; i++)
-		any = any || c->context.brokers[i]->suspect;
-	if (any)
-		brokers_collect(c, false);
+		c->context.brokers[i]->answered = false;
 	return (rewrite_run(t, controller_idle));
 }

@@ -3,6 +3,10 @@
 
 #include "base/mem.h"
 
+/* Of one that was refused, and twice as long after each time more. */
+#define PAUSE_MS_FIRST 50
+#define PAUSE_MS_MAX 2000
+
 static bool
 listed(const int32_t *ids, int32_t count, int32_t id)
 {
@@ -147,6 +151,7 @@ isr_may_join(const struct isr_member *member, const struct isr_moment *moment)
 	/* The high watermark alone is not enough: after an election it may lag
 	 * behind what the new leader had. */
 	return (!member->in_isr && !member->joining &&
+	    moment->now_ms >= member->again_ms &&
 	    member->end_offset >= moment->high_watermark &&
 	    member->end_offset >= moment->leader_epoch_start);
 }
@@ -196,9 +201,13 @@ isr_commit(struct isr *isr, const int32_t *in_sync, int32_t count,
 			isr_member(isr, in_sync[i]) == NULL))
 			return (false);
 	isr_revert(isr);
-	for (int32_t i = 0; i < isr->member_count; i++)
-		isr->members[i].in_isr = listed(in_sync, count,
-		    isr->members[i].broker);
+	for (int32_t i = 0; i < isr->member_count; i++) {
+		struct isr_member *member = &isr->members[i];
+
+		member->in_isr = listed(in_sync, count, member->broker);
+		if (member->in_isr)
+			member->again_ms = member->pause_ms = 0;
+	}
 	isr->isr_count = count;
 	return (true);
 }
@@ -209,4 +218,20 @@ isr_revert(struct isr *isr)
 	for (int32_t i = 0; i < isr->member_count; i++)
 		isr->members[i].joining = false;
 	isr->joining_count = 0;
+}
+
+void
+isr_refuse(struct isr *isr, int64_t now_ms)
+{
+	for (int32_t i = 0; i < isr->member_count; i++) {
+		struct isr_member *member = &isr->members[i];
+
+		if (!member->joining)
+			continue;
+		member->pause_ms = member->pause_ms == 0 ? PAUSE_MS_FIRST :
+		    member->pause_ms < PAUSE_MS_MAX / 2 ?
+			2 * member->pause_ms : PAUSE_MS_MAX;
+		member->again_ms = now_ms + member->pause_ms;
+	}
+	isr_revert(isr);
 }

@@ -32,6 +32,9 @@ struct isr_member {
 	int64_t fetched_ms;   /* its latest fetch, and our end offset then */
 	int64_t fetched_leader_end;
 	int64_t broker_epoch; /* -1: not told */
+	/* It was refused: not proposed before, and how long that is. */
+	int64_t again_ms;
+	int64_t pause_ms; /* 0: it was not */
 };
 
 struct isr {
@@ -98,6 +101,9 @@ bool isr_commit(struct isr *isr, const int32_t *in_sync, int32_t count,
     int32_t self);
 /* Nobody joins any more. */
 void isr_revert(struct isr *isr);
+/* Nor is one of those who were refused proposed for a while, longer with each
+ * time. */
+void isr_refuse(struct isr *isr, int64_t now_ms);
 /* Members to take out; answers how many. out: room for member_count. */
 int32_t isr_lagging(const struct isr *isr, const struct isr_moment *moment,
     int32_t *out);

@@ -6,7 +6,8 @@
  *	 COMMITTED --------------------------> PROPOSED (queued, sent, again)
  *	     ^                                    |   |
  *	     +--confirmed: as it was written------+   | refused for good, or
- *	     +--this member is not eligible-------+   | another epoch is known
+ *	     +--this member is not eligible,------+   | another epoch is known
+ *	     ^  and pauses: isr_refuse()              |
  *	     ^                                        v
  *	     +---- new leader epoch --------------- GIVEN UP
  *
@@ -30,6 +31,8 @@
  * as long. */
 #define AGAIN_NS_FIRST ((int64_t)50 * NANOS_PER_MILLI)
 #define AGAIN_NS_MAX ((int64_t)2000 * NANOS_PER_MILLI)
+/* Between two lines about the same refusal. */
+#define SAY_MS 60000
 
 static void proposer_look(struct post *post);
 static void proposer_tick(struct timer *timer);
@@ -350,7 +353,8 @@ proposal_apply(struct proposal *p)
 	if (outcome == ISR_COMMIT && !proposal_commit(p))
 		outcome = ISR_GIVE_UP;
 	if (outcome == ISR_REVERT) {
-		isr_revert(&replica->isr);
+		isr_refuse(&replica->isr,
+		    replicas_now_ms(replica->replicas));
 		replica->proposed = PROPOSED_NOTHING;
 	}
 	if (outcome == ISR_GIVE_UP)
@@ -359,6 +363,24 @@ proposal_apply(struct proposal *p)
 		metrics_add(replica->replicas->setup.metrics,
 		    METRIC_FAILED_ISR_UPDATES, 1);
 	return (replica_advance(replica));
+}
+
+/* `state` is held. Who is refused now may be for long: once a minute, or when
+ * the error is another. */
+static bool
+proposal_is_news(const struct proposal *p)
+{
+	struct replica *replica = p->replica;
+	int64_t now_ms = replicas_now_ms(replica->replicas);
+
+	if (isr_judge(p->answer.error_code) != ISR_REVERT)
+		return (true);
+	if (replica->refusal_said == (enum error)p->answer.error_code &&
+	    now_ms - replica->refusal_said_ms < SAY_MS)
+		return (false);
+	replica->refusal_said = (enum error)p->answer.error_code;
+	replica->refusal_said_ms = now_ms;
+	return (true);
 }
 
 static void
@@ -391,19 +413,21 @@ proposal_run(struct work *work)
 	struct proposal *p = container_of(work, struct proposal, work);
 	struct replica *replica = p->replica;
 	int32_t isr_count;
-	bool counts;
+	bool counts, news;
 
 	replica_lock(replica);
 	lock_take(&replica->state);
 	counts = replica->proposed == p->id;
 	(void)proposal_apply(p);
 	isr_count = replica->isr.isr_count;
+	news = counts && proposal_is_news(p);
 	replica_publish(replica);
 	lock_release(&replica->state);
 	replica_unlock(replica);
 	if (!counts)
 		return;
-	proposal_say(p, isr_count);
+	if (news)
+		proposal_say(p, isr_count);
 	replica_tell_high_watermark(replica);
 	replica_wake(replica);
 }

@@ -120,6 +120,9 @@ struct replica {
 	uint64_t proposed;         /* a change of it, by its id, or: */
 #define PROPOSED_NOTHING 0
 #define PROPOSED_GIVEN_UP UINT64_MAX /* until the next leader epoch */
+	/* Of the last refusal that was said; `state`. */
+	enum error refusal_said;
+	int64_t refusal_said_ms;
 	atomic_bool wished;        /* that the proposer looks at it */
 	struct list wish_link;     /* the proposer's lock */
 	atomic_int min_insync;     /* min.insync.replicas, last seen */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 struct replay_replica *
 plane_replica(struct plane *p, const char *key, bool make)
@@ -275,6 +276,40 @@ on_stop_replica(struct plane *p, struct request *request)
 	reply(request, &response);
 }
 
+/* All that it has, in one directory. */
+static void
+on_describe_log_dirs(struct plane *p, struct request *request)
+{
+	struct hash *table = &p->replay->replicas[p->id];
+	struct describe_log_dirs_response response;
+	struct describe_log_dirs_response_result *dir;
+	size_t count = hash_count(table);
+
+	wire_init(&message_describe_log_dirs_response, &response);
+	response.results = dir = wire_array(&request->arena,
+	    describe_log_dirs_response_result_schema(), 1);
+	response.results_count = 1;
+	dir->log_dir = SLICE_LITERAL("/nowhere");
+	dir->topics = wire_array(&request->arena,
+	    describe_log_dirs_response_topic_schema(), count);
+	HASH_EACH(node, table) {
+		const struct replay_replica *replica = container_of(node,
+		    struct replay_replica, node);
+		const char *slash = strchr(replica->key, '/');
+		struct describe_log_dirs_response_topic *topic =
+		    &dir->topics[dir->topics_count++];
+
+		topic->name = (struct slice){ (const uint8_t *)replica->key,
+			(size_t)(slash - replica->key) };
+		topic->partitions = wire_array(&request->arena,
+		    describe_log_dirs_response_partition_schema(), 1);
+		topic->partitions_count = 1;
+		CHECK(text_to_int32(slice_of_text(slash + 1),
+		    &topic->partitions[0].partition_index));
+	}
+	reply(request, &response);
+}
+
 struct updating {
 	struct request *request;
 	struct cluster_update *update;
@@ -346,6 +381,8 @@ plane_request(void *arg, struct request *request)
 		on_update_metadata(p, request);
 	else if (request->api->key == API_STOP_REPLICA)
 		on_stop_replica(p, request);
+	else if (request->api->key == API_DESCRIBE_LOG_DIRS)
+		on_describe_log_dirs(p, request);
 	else
 		request_close(request, "malformed");
 }
@@ -357,5 +394,6 @@ plane_serves(void *arg, int api_key, int version)
 	(void)version;
 	return (api_key == API_LEADER_AND_ISR ||
 	    api_key == API_STOP_REPLICA ||
+	    api_key == API_DESCRIBE_LOG_DIRS ||
 	    api_key == API_UPDATE_METADATA);
 }

@@ -185,6 +185,23 @@ replay_kill(struct replay *r, int id)
 	r->doomed[id] = true;
 }
 
+/* What lies in a table of replicas or epochs. */
+static void
+table_clear(struct hash *table)
+{
+	HASH_EACH(node, table) {
+		hash_remove(table, node);
+		mem_free(container_of(node, struct replay_replica, node));
+	}
+	hash_clear(table);
+}
+
+void
+replay_wipe(struct replay *r, int id)
+{
+	table_clear(&r->replicas[id]);
+}
+
 void
 replay_kill_bounced(struct replay *r, int id)
 {
@@ -346,17 +363,6 @@ replay_new(uint64_t seed, size_t planes, const char *more)
 	for (size_t i = 1; i <= planes; i++)
 		replay_start(r, (int)i);
 	return (r);
-}
-
-/* What lies in a table of replicas or epochs. */
-static void
-table_clear(struct hash *table)
-{
-	HASH_EACH(node, table) {
-		hash_remove(table, node);
-		mem_free(container_of(node, struct replay_replica, node));
-	}
-	hash_clear(table);
 }
 
 void

@@ -80,6 +80,8 @@ void replay_free(struct replay **replay);
 void replay_run(struct replay *replay, int64_t ms);
 /* Starts a plane that is not there. */
 void replay_start(struct replay *replay, int id);
+/* Its disk is another one; while it is dead. */
+void replay_wipe(struct replay *replay, int id);
 /* At once also from a hook; its session ends by time-out. */
 void replay_kill(struct replay *replay, int id);
 /* As above, and its nodes go at once. */

@@ -561,6 +561,142 @@ script_silent_first(struct replay *r)
 	must_lead(r, seen_dead, true);
 }
 
+/* --- and comes back sooner than that -------------------------------------- */
+
+struct pair {
+	int silent; /* its host died, and nobody sees it */
+	int back;   /* died seen, and is back in another session */
+};
+
+/* It cannot be reached by anybody, nor does it reach ZooKeeper, if so. */
+static void
+fall_silent(struct replay *r, int id, bool silent, bool session)
+{
+	for (int other = 1; other <= (int)r->plane_count; other++)
+		if (other != id)
+			silence(r, other, id, silent);
+	if (session)
+		zk_fake_cut(r->fake, replay_driver(r, id), silent);
+}
+
+static struct pair
+die_and_come_back(struct replay *r, bool session, bool wiped)
+{
+	struct pair pair;
+	char path[64];
+	int active;
+
+	make_cluster(r);
+	active = replay_active(r);
+	pair.silent = some_plane(r, active);
+	do
+		pair.back = some_plane(r, active);
+	while (pair.back == pair.silent);
+	put_config(r, NULL, NULL);
+	if (random_below(&r->random, 2) == 0)
+		put_topic(r, "t5", pair.silent, pair.back);
+	else
+		put_topic(r, "t5", pair.back, pair.silent);
+	replay_run(r, 1000);
+	fall_silent(r, pair.silent, true, session);
+	replay_run(r, 1000);
+	replay_kill(r, pair.back);
+	replay_run(r, 500);
+	must_lead(r, pair.silent, true);
+	/* Its next process closes the session first of all. */
+	snprintf(path, sizeof(path), ZNODE_BROKER_IDS "/%d", pair.back);
+	zk_fake_delete(r->fake, path);
+	replay_run(r, some_ms(r, 300));
+	if (wiped)
+		replay_wipe(r, pair.back);
+	replay_start(r, pair.back);
+	replay_run(r, 1000);
+	if (!is_registered(r, pair.silent))
+		replay_fault(r, "b%d's session is over", pair.silent);
+	return (pair);
+}
+
+/* It has all that was acknowledged, and leads as soon as nobody else can. */
+static void
+script_return(struct replay *r)
+{
+	struct pair pair = die_and_come_back(r, true, false);
+
+	must_be_in_sync(r, 2);
+	must_lead(r, pair.silent, true);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, pair.back, true);
+	must_be_in_sync(r, 1);
+	fall_silent(r, pair.silent, false, true);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Who leads lives and answers: it must be in sync anew. */
+static void
+script_return_answered(struct replay *r)
+{
+	struct pair pair = die_and_come_back(r, true, false);
+
+	fall_silent(r, pair.silent, false, true);
+	replay_run(r, 1500);
+	must_be_in_sync(r, 1);
+	must_lead(r, pair.silent, true);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, pair.silent, true);
+}
+
+/* Who leads neither answers nor goes: nobody waits for that without end. */
+static void
+script_return_late(struct replay *r)
+{
+	struct pair pair = die_and_come_back(r, false, false);
+
+	must_be_in_sync(r, 2);
+	replay_run(r, 40000);
+	must_be_in_sync(r, 1);
+	must_lead(r, pair.silent, true);
+	fall_silent(r, pair.silent, false, false);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Its disk is another one: it leads nothing, and who had all comes back. */
+static void
+script_return_wiped(struct replay *r)
+{
+	struct pair pair = die_and_come_back(r, true, true);
+
+	must_be_in_sync(r, 1);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, pair.back, false);
+	fall_silent(r, pair.silent, false, true);
+	replay_run(r, SETTLE_MS);
+	must_lead(r, pair.silent, true);
+}
+
+/* And dies once more while it waits: the first one back leads. */
+static void
+script_return_twice(struct replay *r)
+{
+	struct pair pair = die_and_come_back(r, true, false);
+
+	replay_kill_bounced(r, pair.back);
+	replay_run(r, SETTLE_MS);
+	must_be_in_sync(r, 2);
+	must_lead(r, -1, true);
+	if (random_below(&r->random, 2) == 0) {
+		replay_start(r, pair.back);
+		replay_run(r, 3000);
+		must_lead(r, pair.back, true);
+		fall_silent(r, pair.silent, false, true);
+	} else {
+		fall_silent(r, pair.silent, false, true);
+		replay_run(r, 3000);
+		must_lead(r, pair.silent, true);
+		replay_start(r, pair.back);
+	}
+	replay_run(r, SETTLE_MS);
+}
+
 static void
 script_controller_wrong(struct replay *r)
 {
@@ -855,6 +991,10 @@ script_stale(struct replay *r)
 	unsee(&seen);
 }
 
+#define RETURN_OPTIONS                                                       \
+	"auto.leader.rebalance.enable=false\n"                               \
+	"barnabas.evidence.controller.enable=false\n"
+
 const struct script death_scripts[] = {
 	{ "evidence-broker", script_broker },
 	{ "evidence-seat", script_controller },
@@ -888,6 +1028,11 @@ const struct script death_scripts[] = {
 	{ "evidence-silent-first", script_silent_first, 0,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
+	{ "return", script_return, 0, RETURN_OPTIONS, 5 },
+	{ "return-answered", script_return_answered, 0, RETURN_OPTIONS, 5 },
+	{ "return-late", script_return_late, 0, RETURN_OPTIONS, 5 },
+	{ "return-wiped", script_return_wiped, 0, RETURN_OPTIONS, 5 },
+	{ "return-twice", script_return_twice, 0, RETURN_OPTIONS, 5 },
 	{ "seat-wrong", script_controller_wrong },
 	{ "seat-comeback", script_comeback, 0,
 	    "barnabas.evidence.brokers.enable=false\n" },

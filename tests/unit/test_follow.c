@@ -308,6 +308,37 @@ test_expansion_refused(void)
 	}
 }
 
+/* Who is refused each time is proposed seldom, and taken in when it may be. */
+static void
+test_expansion_refused_often(void)
+{
+	struct stage s;
+	int asked = 0;
+
+	stage_init(&s);
+	if (stage_propose(&s)) {
+		for (int i = 0; i < 400; i++) {
+			if (s.asked) {
+				stage_answer_alter(&s, ERR_NONE,
+				    ERR_INELIGIBLE_REPLICA, 9);
+				asked++;
+			}
+			(void)rig_follow(&s.rig, 3, 5);
+			replica_rig_pass(&s.rig, 25);
+		}
+		/* In 10 s: after 50 ms, 100, ... 1.6 s, then each 2 s. */
+		CU_ASSERT(asked >= 8 && asked <= 12);
+		for (int i = 0; i < 100 && !s.asked; i++) {
+			(void)rig_follow(&s.rig, 3, 5);
+			replica_rig_pass(&s.rig, 25);
+		}
+		CU_ASSERT(s.asked);
+		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 3);
+	}
+	stage_fini(&s);
+}
+
 /* Who reached it once is not proposed by another one's fetch. */
 static void
 test_expansion_of_one(void)
@@ -490,6 +521,7 @@ static const struct unit_test tests[] = {
 	{ "ISR: a broker's epochs", test_isr_epochs },
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
+	{ "ISR: refused often", test_expansion_refused_often },
 	{ "only who fetches is proposed", test_expansion_of_one },
 	{ "ISR: who lags is taken out", test_shrink },
 	{ "ISR: topics with ids and without", test_shrink_ids },
