@@ -3,7 +3,6 @@
  * their transactions are open (KIP-664). */
 #include "api/api_int.h"
 
-#include "base/mem.h"
 #include "replica/describe.h"
 
 static task_step describe_producers_look, describe_producers_found;
@@ -14,6 +13,7 @@ struct describe_producers_state {
 	struct describe_producers_request body;
 	const char **complaints; /* of topics' names; NULL: none */
 	struct producers_lookup lookup;
+	bool abandoned;
 };
 
 static bool describe_producers_queries(struct describe_producers_state *s);
@@ -27,6 +27,15 @@ static void
 describe_producers_setup(struct task *task, void *arg)
 {
 	*(struct describe_producers_state **)task_state(task) = arg;
+}
+
+static void
+describe_producers_abandoned(struct request *request)
+{
+	struct describe_producers_state *s = request->owner;
+
+	s->abandoned = true;
+	producers_lookup_abandon(&s->lookup);
 }
 
 void
@@ -48,6 +57,8 @@ api_describe_producers(struct apis *apis, struct request *request)
 		api_refuse_memory(apis, request);
 		return;
 	}
+	request->owner = s;
+	request->abandoned = describe_producers_abandoned;
 	task_start(request->loop, &describe_producers_class,
 	    describe_producers_look, describe_producers_setup, s);
 }
@@ -112,36 +123,22 @@ describe_producers_look(struct task *t)
 	    *(struct describe_producers_state **)task_state(t);
 
 	s->lookup.replicas = s->apis->setup.replicas;
+	s->lookup.arena = &s->request->arena;
 	s->lookup.task = task_ref(t);
 	producers_lookup_start(&s->lookup, task_loop(t));
 	return (task_next(t, describe_producers_found));
 }
 
-static bool
-describe_producers_partition(struct arena *arena,
-    const struct producers_query *q,
-    struct describe_producers_response_partition *out)
+static void
+describe_producers_partition(const struct producers_query *q,
+    const char *complaint, struct describe_producers_response_partition *out)
 {
 	out->partition_index = q->partition;
 	out->error_code = (int16_t)q->error;
-	out->active_producers = wire_array(arena,
-	    describe_producers_response_active_producer_schema(), q->count);
-	if (out->active_producers == NULL)
-		return (false);
+	out->active_producers = q->rows;
 	out->active_producers_count = (int32_t)q->count;
-	for (size_t i = 0; i < q->count; i++) {
-		const struct log_producer *producer = &q->producers[i];
-		struct describe_producers_response_active_producer *row =
-		    &out->active_producers[i];
-
-		row->producer_id = producer->id;
-		row->producer_epoch = producer->epoch;
-		row->last_sequence = producer->last_sequence;
-		row->last_timestamp = producer->last_timestamp_ms;
-		row->coordinator_epoch = producer->coordinator_epoch;
-		row->current_txn_start_offset = producer->txn_first_offset;
-	}
-	return (true);
+	if (complaint != NULL)
+		out->error_message = slice_of_text(complaint);
 }
 
 static bool
@@ -169,14 +166,9 @@ describe_producers_fill(struct describe_producers_state *s,
 		if (out->partitions == NULL)
 			return (false);
 		out->partitions_count = count;
-		for (int32_t j = 0; j < count; j++, q++) {
-			if (!describe_producers_partition(arena, q,
-				&out->partitions[j]))
-				return (false);
-			if (s->complaints[i] != NULL)
-				out->partitions[j].error_message =
-				    slice_of_text(s->complaints[i]);
-		}
+		for (int32_t j = 0; j < count; j++)
+			describe_producers_partition(q++, s->complaints[i],
+			    &out->partitions[j]);
 	}
 	return (true);
 }
@@ -187,15 +179,14 @@ describe_producers_found(struct task *t)
 	struct describe_producers_state *s =
 	    *(struct describe_producers_state **)task_state(t);
 	struct describe_producers_response response;
-	bool good;
 
 	if (!s->lookup.done)
 		return (STEP_WAIT);
+	s->request->abandoned = NULL;
 	wire_init(&message_describe_producers_response, &response);
-	good = describe_producers_fill(s, &response);
-	for (size_t i = 0; i < s->lookup.count; i++)
-		mem_free(s->lookup.queries[i].producers);
-	if (good)
+	if (s->abandoned)
+		request_no_reply(s->request);
+	else if (!s->lookup.refused && describe_producers_fill(s, &response))
 		api_reply(s->apis, s->request, &response);
 	else
 		api_refuse_memory(s->apis, s->request);

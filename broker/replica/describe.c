@@ -9,12 +9,46 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/twins.h"
 #include "replica/move_int.h"
 
 /* --- producers ------------------------------------------------------------ */
 
+static bool
+producers_query_rows(struct producers_lookup *lookup, struct producers_query *q,
+    size_t count)
+{
+	q->rows = wire_array(lookup->arena,
+	    describe_producers_response_active_producer_schema(), count);
+	q->count = q->rows == NULL ? 0 : count;
+	lookup->refused |= q->rows == NULL;
+	return (q->rows != NULL);
+}
+
+/* The log's list is held for one partition at a time. */
 static void
-producers_query_run(struct replicas *replicas, struct producers_query *q)
+producers_query_list(struct producers_lookup *lookup, struct producers_query *q,
+    struct log *log)
+{
+	size_t count;
+	struct log_producer *list = log_producers(log, &count);
+
+	if (producers_query_rows(lookup, q, count))
+		for (size_t i = 0; i < count; i++) {
+			q->rows[i].producer_id = list[i].id;
+			q->rows[i].producer_epoch = list[i].epoch;
+			q->rows[i].last_sequence = list[i].last_sequence;
+			q->rows[i].last_timestamp = list[i].last_timestamp_ms;
+			q->rows[i].coordinator_epoch =
+			    list[i].coordinator_epoch;
+			q->rows[i].current_txn_start_offset =
+			    list[i].txn_first_offset;
+		}
+	mem_free(list);
+}
+
+static void
+producers_query_run(struct producers_lookup *lookup, struct producers_query *q)
 {
 	struct replica *replica;
 	struct replica_sight sight;
@@ -22,7 +56,7 @@ producers_query_run(struct replicas *replicas, struct producers_query *q)
 
 	if (q->error != ERR_NONE)
 		return;
-	replica = replicas_find(replicas, q->topic, q->partition);
+	replica = replicas_find(lookup->replicas, q->topic, q->partition);
 	if (replica == NULL) {
 		q->error = ERR_NOT_LEADER_OR_FOLLOWER;
 		return;
@@ -35,8 +69,32 @@ producers_query_run(struct replicas *replicas, struct producers_query *q)
 	else if (log == NULL || sight.view.leader_epoch < 0)
 		q->error = ERR_NOT_LEADER_OR_FOLLOWER;
 	else
-		q->producers = log_producers(log, &q->count);
+		producers_query_list(lookup, q, log);
 	replica_unref(replica);
+}
+
+static void
+producers_query_copy(struct producers_lookup *lookup, struct producers_query *q,
+    const struct producers_query *twin)
+{
+	q->error = twin->error;
+	if (twin->count > 0 && producers_query_rows(lookup, q, twin->count))
+		memcpy(q->rows, twin->rows, q->count * sizeof(*q->rows));
+}
+
+/* NULL: no memory. */
+static const struct twin_ends *
+producers_lookup_twins(const struct producers_lookup *lookup)
+{
+	struct twin *twins = arena_array(lookup->arena, lookup->count,
+	    sizeof(*twins));
+
+	if (twins == NULL)
+		return (NULL);
+	for (size_t i = 0; i < lookup->count; i++)
+		twins[i] = (struct twin){ .name = lookup->queries[i].topic,
+			.number = lookup->queries[i].partition };
+	return (twins_find(lookup->arena, twins, lookup->count));
 }
 
 static void
@@ -44,9 +102,20 @@ producers_lookup_run(struct work *work)
 {
 	struct producers_lookup *lookup = container_of(work,
 	    struct producers_lookup, work);
+	const struct twin_ends *ends = producers_lookup_twins(lookup);
 
-	for (size_t i = 0; i < lookup->count; i++)
-		producers_query_run(lookup->replicas, &lookup->queries[i]);
+	lookup->refused = ends == NULL;
+	for (size_t i = 0; i < lookup->count && !lookup->refused &&
+	     !atomic_load(&lookup->abandoned); i++) {
+		struct producers_query *q = &lookup->queries[i];
+		size_t first = ends[i].first;
+
+		if (first == i)
+			producers_query_run(lookup, q);
+		else
+			producers_query_copy(lookup, q,
+			    &lookup->queries[first]);
+	}
 }
 
 static void
@@ -67,7 +136,7 @@ producers_lookup_start(struct producers_lookup *lookup, struct loop *home)
 		struct replica *replica = replicas_find(lookup->replicas,
 		    q->topic, q->partition);
 
-		q->producers = NULL;
+		q->rows = NULL;
 		q->count = 0;
 		if (replica != NULL)
 			replica_unref(replica);
@@ -81,6 +150,12 @@ producers_lookup_start(struct producers_lookup *lookup, struct loop *home)
 	lookup->work.done = producers_lookup_done;
 	lookup->work.home = home;
 	work_submit(lookup->replicas->setup.workers, &lookup->work);
+}
+
+void
+producers_lookup_abandon(struct producers_lookup *lookup)
+{
+	atomic_store(&lookup->abandoned, true);
 }
 
 /* --- log directories ------------------------------------------------------ */

@@ -3,6 +3,8 @@
 #ifndef REPLICA_DESCRIBE_H
 #define REPLICA_DESCRIBE_H
 
+#include <stdatomic.h>
+
 #include "replica/replica.h"
 
 /* DescribeProducers for one partition. */
@@ -10,20 +12,29 @@ struct producers_query {
 	struct slice topic;
 	int32_t partition;
 	enum error error; /* set by the asker before: not looked up */
-	/* the answer; its memory is the asker's (mem_free) */
-	struct log_producer *producers;
+	/* the answer, ascending by id; the arena's */
+	struct describe_producers_response_active_producer *rows;
 	size_t count;
 };
+/*
+ * Who is named twice is looked up once, but has rows of his own: what the arena
+ * may have bounds the answer, too, and `refused` says that it was not enough.
+ */
 struct producers_lookup {
 	struct work work; /* hidden */
 	struct replicas *replicas;
+	struct arena *arena; /* a worker's until it is done */
 	struct producers_query *queries;
 	size_t count;
 	struct task_ref task;
+	atomic_bool abandoned; /* hidden; false before the start */
+	bool refused;
 	bool done;
 };
 void producers_lookup_start(struct producers_lookup *lookup,
     struct loop *home);
+/* Nobody waits for the answer: it is done soon, and answers nothing. */
+void producers_lookup_abandon(struct producers_lookup *lookup);
 
 /* DescribeLogDirs: all directories, and all logs that lie there. */
 struct described_dir {

@@ -166,6 +166,30 @@ def test_producers(client, topic, shared_broker):
              "CurrentTxnStartOffset": -1}}
 
 
+def test_producers_of_twins(client, topic, shared_broker):
+    """A partition that is named again and again is told of each time, but in
+    no more memory than one request may have."""
+    harness.wait_topic(shared_broker, topic)
+    for producer in range(100):
+        part = wire.produce(client, topic, wire.batch(
+            [b"a"], producer_id=producer, producer_epoch=0, base_sequence=0))
+        assert part["ErrorCode"] == NONE, part
+    parts = client.call("DescribeProducers", 0, Topics=[
+        {"Name": topic, "PartitionIndexes": [0, 7, 0]},
+        {"Name": topic, "PartitionIndexes": [0]}])["Topics"]
+    first, absent, second = parts[0]["Partitions"]
+    assert [p["ProducerId"] for p in first["ActiveProducers"]] == list(
+        range(100))
+    assert first == second == parts[1]["Partitions"][0]
+    assert (absent["ErrorCode"], absent["ActiveProducers"]) == (
+        UNKNOWN_TOPIC, [])
+    with wire.Client(shared_broker.address) as greedy:
+        greedy.send("DescribeProducers", 0, Topics=[
+            {"Name": topic, "PartitionIndexes": [0] * 20000}])
+        assert greedy.ended()
+    assert producers(client, topic)["ErrorCode"] == NONE
+
+
 def test_producers_refused(client, topic, shared_broker):
     harness.wait_topic(shared_broker, topic)
     assert producers(client, "no-such")["ErrorCode"] == UNKNOWN_TOPIC

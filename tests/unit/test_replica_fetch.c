@@ -3,6 +3,7 @@
 #include "replica_rig.h"
 
 #include "base/bytes.h"
+#include "replica/describe.h"
 
 /* --- fetch ---------------------------------------------------------------- */
 
@@ -493,9 +494,9 @@ test_disk_cold(void)
 
 /* --- transactions --------------------------------------------------------- */
 
-/* A batch of producer 7, or a marker of it (0: abort, 1: commit). */
+/* A batch of a producer, or a marker of it (0: abort, 1: commit). */
 static void
-transact(struct replica_rig *rig, int marker)
+transact_as(struct replica_rig *rig, int64_t producer, int marker)
 {
 	struct replica *replica = replicas_find(rig->replicas,
 	    SLICE_LITERAL(RIG_TOPIC), 0);
@@ -507,7 +508,7 @@ transact(struct replica_rig *rig, int marker)
 
 	batch_builder_init(&builder, 0, CODEC_NONE);
 	builder.leader_epoch = log_latest_epoch(log);
-	builder.producer_id = 7;
+	builder.producer_id = producer;
 	builder.producer_epoch = 0;
 	builder.base_sequence = marker < 0 ? 0 : -1;
 	builder.attributes = BATCH_ATTR_TRANSACTIONAL;
@@ -527,6 +528,12 @@ transact(struct replica_rig *rig, int marker)
 	replica_unlock(replica);
 	buffer_fini(&bytes);
 	replica_unref(replica);
+}
+
+static void
+transact(struct replica_rig *rig, int marker)
+{
+	transact_as(rig, 7, marker);
 }
 
 static void
@@ -819,6 +826,135 @@ test_offsets_committed(void)
 	replica_rig_fini(&rig);
 }
 
+/* --- producers ------------------------------------------------------------ */
+
+#define ASKED 1000 /* partitions that are named */
+#define KNOWN 20   /* producers of each */
+
+struct asking {
+	struct replica_rig *rig;
+	struct arena arena;
+	struct producers_query queries[ASKED];
+	struct producers_lookup lookup;
+	bool abandons;
+	bool answered;
+};
+
+static task_step asking_start, asking_done;
+
+static const struct task_class asking_class = {
+	.name = "asking",
+	.state_size = sizeof(struct asking *),
+};
+
+static void
+asking_setup(struct task *task, void *arg)
+{
+	*(struct asking **)task_state(task) = arg;
+}
+
+static enum verdict
+asking_start(struct task *t)
+{
+	struct asking *a = *(struct asking **)task_state(t);
+
+	a->lookup.task = task_ref(t);
+	producers_lookup_start(&a->lookup, task_loop(t));
+	if (a->abandons)
+		producers_lookup_abandon(&a->lookup);
+	return (task_next(t, asking_done));
+}
+
+static enum verdict
+asking_done(struct task *t)
+{
+	struct asking *a = *(struct asking **)task_state(t);
+
+	a->answered = a->lookup.done;
+	return (a->answered ? STEP_DONE : STEP_WAIT);
+}
+
+static void
+asking_begin(void *arg)
+{
+	task_start(((struct asking *)arg)->rig->loops[0], &asking_class,
+	    asking_start, asking_setup, arg);
+}
+
+/* Partition 0 again and again, and once, in the middle, one that is not. */
+static void
+ask_producers(struct replica_rig *rig, struct asking *a, size_t limit_bytes,
+    bool abandons)
+{
+	memset(a, 0, sizeof(*a));
+	a->rig = rig;
+	a->abandons = abandons;
+	arena_init(&a->arena, limit_bytes);
+	for (size_t i = 0; i < ASKED; i++)
+		a->queries[i] = (struct producers_query){
+			.topic = SLICE_LITERAL(RIG_TOPIC),
+			.partition = i == ASKED / 2 ? 9 : 0,
+		};
+	a->lookup.replicas = rig->replicas;
+	a->lookup.arena = &a->arena;
+	a->lookup.queries = a->queries;
+	a->lookup.count = ASKED;
+	loop_post_call(rig->loops[0], asking_begin, a);
+	CU_ASSERT_FATAL(scheduler_run_while_not(rig->scheduler, &a->answered,
+	    INT64_MAX / 4));
+}
+
+static void
+check_producers(const struct asking *a)
+{
+	for (size_t i = 0; i < ASKED; i++) {
+		const struct producers_query *q = &a->queries[i];
+
+		if (i == ASKED / 2) {
+			CU_ASSERT_EQUAL(q->error,
+			    ERR_UNKNOWN_TOPIC_OR_PARTITION);
+			CU_ASSERT_EQUAL(q->count, 0);
+			continue;
+		}
+		CU_ASSERT_EQUAL(q->error, ERR_NONE);
+		CU_ASSERT_EQUAL_FATAL(q->count, KNOWN);
+		for (int64_t j = 0; j < KNOWN; j++) {
+			CU_ASSERT_EQUAL(q->rows[j].producer_id, 100 + j);
+			CU_ASSERT_EQUAL(q->rows[j].current_txn_start_offset,
+			    KNOWN - 1 - j);
+		}
+	}
+}
+
+/* Whose memory is bounded, how often a partition is named. */
+static void
+test_producers(void)
+{
+	struct replica_rig rig;
+	static struct asking a;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	for (int64_t i = KNOWN - 1; i >= 0; i--)
+		transact_as(&rig, 100 + i, -1);
+	ask_producers(&rig, &a, 0, false);
+	CU_ASSERT_FALSE(a.lookup.refused);
+	check_producers(&a);
+	arena_fini(&a.arena);
+	/* There is not enough for all, for one, for the twins' table. */
+	for (size_t limit = 1 << 19; limit > 1024; limit /= 4) {
+		ask_producers(&rig, &a, limit, false);
+		CU_ASSERT(a.lookup.refused);
+		CU_ASSERT(a.arena.used <= limit);
+		arena_fini(&a.arena);
+	}
+	ask_producers(&rig, &a, 0, true);
+	CU_ASSERT_FALSE(a.lookup.refused);
+	CU_ASSERT_EQUAL(a.queries[0].count, 0);
+	arena_fini(&a.arena);
+	replica_rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{ "fetch: waits for bytes", test_fetch_waits },
 	{ "fetch: does not wait", test_fetch_at_once },
@@ -837,6 +973,7 @@ static const struct unit_test tests[] = {
 	{ "offsets", test_offsets },
 	{ "offsets: isolation", test_offsets_isolation },
 	{ "offsets: what is committed", test_offsets_committed },
+	{ "producers, of who is named twice", test_producers },
 };
 
 int
