@@ -672,8 +672,9 @@ log_future_finish(struct log_future **place)
 /* Somebody may name partitions that never come. */
 #define PREFERRED_MAX ((size_t)10000)
 
+/* In a table that is walked in the order of insertion. */
 struct preferred {
-	struct list link;
+	struct hash_node node;
 	struct log_dir *dir;
 	char name[]; /* "topic-partition" */
 };
@@ -687,21 +688,21 @@ storage_dir_named(const struct storage *storage, struct slice path)
 	return (NULL);
 }
 
-/* The lock of deletions is held. */
+/* The lock of deletions is held, here and below. NULL: there is none. */
+static struct preferred *
+preferred_remove(struct storage *storage, struct hash_node *node)
+{
+	if (node == NULL)
+		return (NULL);
+	hash_remove(&storage->preferred, node);
+	return (container_of(node, struct preferred, node));
+}
+
 static struct preferred *
 preferred_take(struct storage *storage, const char *name)
 {
-	LIST_EACH(element, &storage->preferred) {
-		struct preferred *preferred = list_entry(element,
-		    struct preferred, link);
-
-		if (strcmp(preferred->name, name) != 0)
-			continue;
-		list_remove(element);
-		storage->preferred_count--;
-		return (preferred);
-	}
-	return (NULL);
+	return (preferred_remove(storage, hash_find(&storage->preferred, name,
+	    strlen(name))));
 }
 
 void
@@ -718,13 +719,10 @@ storage_prefer_dir(struct storage *storage, const char *topic,
 	lock_take(&storage->deletions_lock);
 	before = preferred_take(storage, name);
 	/* The one of long ago makes room. */
-	if (before == NULL && storage->preferred_count >= PREFERRED_MAX) {
-		before = list_entry(list_pop_head(&storage->preferred),
-		    struct preferred, link);
-		storage->preferred_count--;
-	}
-	list_push_tail(&storage->preferred, &preferred->link);
-	storage->preferred_count++;
+	if (before == NULL && hash_count(&storage->preferred) >= PREFERRED_MAX)
+		before = preferred_remove(storage, storage->preferred.first);
+	hash_insert(&storage->preferred, &preferred->node, preferred->name,
+	    strlen(preferred->name));
 	lock_release(&storage->deletions_lock);
 	mem_free(before);
 }
@@ -746,8 +744,6 @@ storage_take_preferred(struct storage *storage, const char *name)
 void
 storage_forget_preferred(struct storage *storage)
 {
-	struct list *link;
-
-	while ((link = list_pop_head(&storage->preferred)) != NULL)
-		mem_free(list_entry(link, struct preferred, link));
+	HASH_EACH(node, &storage->preferred)
+		mem_free(preferred_remove(storage, node));
 }

@@ -151,7 +151,6 @@ storage_open(const struct storage_setup *setup)
 	list_init(&storage->doomed);
 	list_init(&storage->futures);
 	list_init(&storage->withheld);
-	list_init(&storage->preferred);
 	storage->cache = index_cache_new();
 	random_seed(&storage->random,
 	    setup->random == NULL ? 1 : random_u64(setup->random));

@@ -142,8 +142,7 @@ struct storage {
 	struct list doomed; /* directories of deleted logs; likewise guarded */
 	struct list futures; /* -future directories; likewise */
 	struct list withheld; /* logs that a start may not serve; likewise */
-	struct list preferred; /* where logs are to be made; likewise */
-	size_t preferred_count;
+	struct hash preferred; /* where logs are to be made; likewise */
 };
 
 /* Where one of the last appends lies. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "move_bench.h"
+#include "storage/storage_int.h"
 
 static void
 test_move(void)
@@ -117,6 +118,41 @@ test_given_up(void)
 	CU_ASSERT_PTR_NULL(storage_found_future(p.bench.storage, "t", 0));
 	CU_ASSERT_EQUAL(count_both(&p, "t-0.", "-future"), 0);
 	check_whole(&p, 20);
+	pair_fini(&p);
+}
+
+/* Where logs are to be made that may never come: the last 10,000. */
+static void
+test_preferred(void)
+{
+	struct pair p;
+	struct storage *storage;
+	struct log_dir *dirs[2];
+	char name[16];
+	int kept = 0;
+
+	pair_init(&p, NULL);
+	storage = p.bench.storage;
+	dirs[0] = storage_dir_at(storage, 0);
+	dirs[1] = storage_dir_at(storage, 1);
+	for (int32_t i = 0; i < 10000; i++)
+		storage_prefer_dir(storage, "p", i, dirs[i % 2]);
+	/* Said anew it takes no other's place, and is the youngest. */
+	storage_prefer_dir(storage, "p", 1, dirs[0]);
+	/* These two do: of 0 and 2. */
+	storage_prefer_dir(storage, "p", 10000, dirs[1]);
+	storage_prefer_dir(storage, "q", 0, dirs[1]);
+	CU_ASSERT_PTR_NULL(storage_take_preferred(storage, "p-0"));
+	CU_ASSERT_PTR_NULL(storage_take_preferred(storage, "p-2"));
+	CU_ASSERT_PTR_EQUAL(storage_take_preferred(storage, "p-1"), dirs[0]);
+	CU_ASSERT_PTR_NULL(storage_take_preferred(storage, "p-1"));
+	CU_ASSERT_PTR_EQUAL(storage_take_preferred(storage, "q-0"), dirs[1]);
+	for (int32_t i = 0; i <= 5000; i++) {
+		snprintf(name, sizeof(name), "p-%d", (int)i);
+		kept += storage_take_preferred(storage, name) == dirs[i % 2];
+	}
+	CU_ASSERT_EQUAL(kept, 4998);
+	/* The rest goes with the storage. */
 	pair_fini(&p);
 }
 
@@ -247,6 +283,7 @@ static const struct unit_test tests[] = {
 	{ "readers go on", test_readers_go_on },
 	{ "empty", test_empty },
 	{ "given up", test_given_up },
+	{ "where logs are to be made", test_preferred },
 	{ "changes underneath", test_changes_underneath },
 	{ "refused", test_refused },
 	{ "killed at every call", test_killed_at_every_call },
