@@ -5,6 +5,7 @@
  * that are not known here are read first: any broker answers the same.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/config_alter.h"
 #include "base/text.h"
@@ -26,17 +27,35 @@ struct describe_state {
 	struct configs_fetch *fetch;
 };
 
+static int
+describe_key_order(const void *a, const void *b)
+{
+	return (slice_compare(*(const struct slice *)a,
+	    *(const struct slice *)b));
+}
+
+/* All options are held against them: they may be many. */
+static void
+describe_sort_keys(const struct describe_configs_request_resource *asked)
+{
+	if (asked->configuration_keys_count > 1)
+		qsort(asked->configuration_keys,
+		    (size_t)asked->configuration_keys_count,
+		    sizeof(asked->configuration_keys[0]), describe_key_order);
+}
+
+/* The keys are sorted. */
 static bool
 describe_wanted(const struct describe_configs_request_resource *asked,
     const char *name)
 {
+	const struct slice key = slice_of_text(name);
+
 	/* Null or empty: all of them. */
-	if (asked->configuration_keys_count == 0)
-		return (true);
-	for (int32_t i = 0; i < asked->configuration_keys_count; i++)
-		if (slice_equal_text(asked->configuration_keys[i], name))
-			return (true);
-	return (false);
+	return (asked->configuration_keys_count == 0 ||
+	    bsearch(&key, asked->configuration_keys,
+		(size_t)asked->configuration_keys_count, sizeof(key),
+		describe_key_order) != NULL);
 }
 
 static struct slice
@@ -270,6 +289,7 @@ describe_resource(struct describe_state *s, int32_t index,
 	out->resource_type = asked->resource_type;
 	out->resource_name = asked->resource_name;
 	out->error_message = SLICE_EMPTY;
+	describe_sort_keys(asked);
 	switch (asked->resource_type) {
 	case RESOURCE_TOPIC:
 		describe_topic(s, index, out);

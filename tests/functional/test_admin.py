@@ -467,6 +467,21 @@ def test_describe_configs(shared_broker, client, version):
     assert rows["log.dirs"]["Value"] == str(shared_broker.data)
 
 
+def test_describe_configs_of_many_keys(shared_broker, client):
+    """In the order of the options, once, whatever the keys' is."""
+    name = name_of()
+    harness.create_topic(shared_broker, name)
+    some = ("segment.ms", "cleanup.policy", "retention.ms", "delete", "",
+            "segment.m", "segment.mss", "preallocate", "compression.type")
+    keys = [k for i in range(10000) for k in (some[i % len(some)], f"k{i}")]
+    for kind, of in ((2, name), (4, "0"), (4, ""), (8, "0")):
+        every = [c["Name"] for c in
+                 describe_configs(client, kind, of)["Configs"]]
+        found = describe_configs(client, kind, of, keys=keys + every[::-3])
+        assert [c["Name"] for c in found["Configs"]] == [
+            n for n in every if n in some or n in every[::-3]]
+
+
 def test_describe_some_configs(shared_broker, client):
     name = name_of()
     harness.create_topic(shared_broker, name)
