@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "config/listener.h"
 
@@ -124,7 +125,8 @@ image_copy(const struct image *old)
 
 /* --- buckets -------------------------------------------------------------- */
 
-/* FNV-1a; names come from an authorized controller, not from clients. */
+/* FNV-1a, as the order of topics must not change from process to process.  Who
+ * names topics may find names that share a bucket: it is searched in halves. */
 static size_t
 bucket_of(const void *bytes, size_t length)
 {
@@ -181,18 +183,54 @@ bucket_remove(struct image *image, struct image_bucket **place,
 	for (size_t i = 0; i < bucket->count; i++)
 		if (bucket->topics[i] == topic) {
 			topic_unref(bucket->topics[i]);
-			bucket->topics[i] = bucket->topics[--bucket->count];
+			bucket->count--;
+			memmove(&bucket->topics[i], &bucket->topics[i + 1],
+			    (bucket->count - i) * sizeof(bucket->topics[0]));
 			return;
 		}
 }
 
 static void
-bucket_add(struct image *image, struct image_bucket **place,
+bucket_add(struct image *image, struct image_bucket **place, size_t at,
     struct image_topic *topic)
 {
 	struct image_bucket *bucket = bucket_own(image, place);
 
-	bucket->topics[bucket->count++] = topic_ref(topic);
+	CHECK(at <= bucket->count);
+	memmove(&bucket->topics[at + 1], &bucket->topics[at],
+	    (bucket->count - at) * sizeof(bucket->topics[0]));
+	bucket->topics[at] = topic_ref(topic);
+	bucket->count++;
+}
+
+static size_t
+bucket_count(const struct image_bucket *bucket)
+{
+	return (bucket == NULL ? 0 : bucket->count);
+}
+
+static struct slice
+topic_name(const struct image_topic *topic)
+{
+	return (slice_of(topic->topic.name, topic->topic.name_length));
+}
+
+/* In a bucket by name, which ascends: the first that is not before `name`. */
+static size_t
+bucket_search(const struct image_bucket *bucket, struct slice name)
+{
+	size_t low = 0, high = bucket_count(bucket);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (slice_compare(topic_name(bucket->topics[middle]),
+			name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (low);
 }
 
 static struct image_topic *
@@ -200,15 +238,11 @@ image_find(const struct image *image, struct slice name)
 {
 	const struct image_bucket *bucket =
 	    image->buckets.by_name[bucket_of(name.data, name.length)];
+	size_t at = bucket_search(bucket, name);
 
-	for (size_t i = 0; bucket != NULL && i < bucket->count; i++) {
-		struct image_topic *t = bucket->topics[i];
-
-		if (t->topic.name_length == name.length &&
-		    memcmp(t->topic.name, name.data, name.length) == 0)
-			return (t);
-	}
-	return (NULL);
+	return (at < bucket_count(bucket) &&
+	    slice_compare(topic_name(bucket->topics[at]), name) == 0 ?
+	    bucket->topics[at] : NULL);
 }
 
 static void
@@ -228,12 +262,17 @@ image_remove(struct image *image, struct image_topic *old)
 static void
 image_add(struct image *image, struct image_topic *topic)
 {
+	struct image_bucket **by_name = bucket_by_name(image,
+	    topic->topic.name, topic->topic.name_length), **by_id;
+
 	image->image.topic_count++;
 	image->image.partition_count += (size_t)topic->topic.partition_count;
-	bucket_add(image, bucket_by_name(image, topic->topic.name,
-	    topic->topic.name_length), topic);
-	if (!uuid_is_zero(topic->topic.id))
-		bucket_add(image, bucket_by_id(image, topic->topic.id), topic);
+	bucket_add(image, by_name, bucket_search(*by_name, topic_name(topic)),
+	    topic);
+	if (!uuid_is_zero(topic->topic.id)) {
+		by_id = bucket_by_id(image, topic->topic.id);
+		bucket_add(image, by_id, bucket_count(*by_id), topic);
+	}
 	topic_unref(topic);
 }
 

@@ -306,6 +306,22 @@ count_topic(void *arg, const struct cluster_topic *topic)
 	return (++*(size_t *)arg != 300);
 }
 
+/* Buckets by name ascend: who names topics may choose whose bucket they come
+ * into, and each look-up would walk it. */
+static bool
+buckets_ascend(const struct image *image)
+{
+	for (size_t b = 0; b < IMAGE_BUCKETS; b++) {
+		const struct image_bucket *bucket = image->buckets.by_name[b];
+
+		for (size_t i = 1; bucket != NULL && i < bucket->count; i++)
+			if (strcmp(bucket->topics[i - 1]->topic.name,
+				bucket->topics[i]->topic.name) >= 0)
+				return (false);
+	}
+	return (true);
+}
+
 /* More topics than buckets; then every second one goes. */
 static void
 test_many(void)
@@ -328,11 +344,13 @@ test_many(void)
 	}
 	image = next(image, &request, &deleted);
 	CU_ASSERT_EQUAL(image->image.topic_count, TOPICS);
+	CU_ASSERT(buckets_ascend(image));
 	for (int i = 0; i < TOPICS; i += 2)
 		topics[i].partition_states = &gone;
 	image = next(image, &request, &deleted);
 	CU_ASSERT_EQUAL(deleted, TOPICS / 2);
 	CU_ASSERT_EQUAL(image->image.topic_count, TOPICS / 2);
+	CU_ASSERT(buckets_ascend(image));
 	for (int i = 0; i < TOPICS; i++) {
 		bool there = image_topic(&image->image,
 		    slice_of_text(names[i])) != NULL;
