@@ -10,7 +10,7 @@
  *
  *	[away] --registers--> [asked] for its logs --> [waits] for the leaders
  *	   ^                    |  |                     |  |
- *	   +--its session ends--+--|---------------------+  |  answered: it is out
+ *	   +--its session ends--+--|---------------------+  |  answered: out
  *	                           |                     |  |  gone: it may lead
  *	       a log is missing, or no answer in 10 s    |  v
  *	                           |           30 s      | let in
