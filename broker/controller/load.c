@@ -297,7 +297,10 @@ load_active(struct task *t)
 	/* Everybody knows who lives before anybody hears of leaders. */
 	orders_brokers_changed(c);
 	orders_send(c);
-	rewrite_defer(c, is_urgent);
+	/* A broker that has just started takes the topics that it is told of
+	 * first for all that there are: ours may be one. */
+	if (!cluster_image(c->setup.cluster)->untold)
+		rewrite_defer(c, is_urgent);
 	return (rewrite_run(t, load_rest));
 }
 

@@ -25,9 +25,9 @@ class Fault:
     needs_replicas = False
 
     def __init__(self, cluster, rng, struck):
-        """struck: brokers that another fault has under way; they are left
-        alone where it would undo this one."""
-        self.cluster, self.rng = cluster, rng
+        """struck: brokers that another fault has under way, or will have;
+        they are left alone where it would undo this one."""
+        self.cluster, self.rng, self.struck = cluster, rng, struck
         self.role = rng.choice(ROLES)
         self.seconds = rng.uniform(0.5, LONGEST)
         self.where = ""
@@ -131,7 +131,9 @@ class Sleep(Fault):
 
 class Wipe(Fault):
     """kill -9, and what starts again has an empty directory; but for who may
-    be the last that has something."""
+    be the last that has something, or whom another fault leaves to lead: a
+    controller takes who is away out of the ISR, and what is left of it would
+    have nothing."""
 
     needs_replicas = True
     wiped = False
@@ -141,8 +143,8 @@ class Wipe(Fault):
 
     def end(self):
         states = self.cluster.states()
-        self.wiped = all(set(s["isr"]) - {self.broker.broker_id}
-                         for s in states.values())
+        away = {b.broker_id for b in self.struck} | {self.broker.broker_id}
+        self.wiped = all(set(s["isr"]) - away for s in states.values())
         if self.wiped:
             self.broker.wipe()
             self.where = " wiped"
