@@ -436,6 +436,7 @@ struct controller {
 	size_t ousted_count;
 	struct list witnesses;  /* witness.c */
 	bool evidence_changed;
+	int64_t evidence_ns;    /* when the last one came; 0: none */
 	uint64_t suspicion;     /* how often brokers became suspects */
 	bool proof_changed;     /* a broker answered after that */
 	struct list kept;       /* partitions with suspects in their ISRs */
@@ -585,7 +586,9 @@ bool witness_says_dead(const struct controller *controller, int32_t broker_id,
 bool witness_says_session_dead(const struct controller *controller,
     int32_t broker_id, int64_t owner);
 /* Who reaches nobody cannot tell others' death from its own trouble: whether of
- * the brokers beside ourselves half, and one at least, are reached now. */
+ * the brokers beside ourselves half, and one at least, are reached since the
+ * last evidence came; lines that are older are made anew. Not to be asked when
+ * there is none. */
 struct reach {
 	size_t others;
 	size_t reached;
@@ -593,6 +596,12 @@ struct reach {
 void reach_count(struct reach *reach, const struct controller *controller,
     int32_t broker_id);
 bool reach_enough(const struct reach *reach);
+/* Where there are many, some tell: of `count` brokers, ascending by id, of
+ * which we are `own` (count: none of them), so many; and the index of the
+ * k-th. */
+#define REACH_MAX 8
+size_t reach_picks(size_t count, size_t own);
+size_t reach_pick(size_t count, size_t own, size_t k);
 /* At most one move in 30 s on the word about one broker. */
 bool witness_may_move(const struct controller *controller, int32_t broker_id,
     int64_t now_ns);

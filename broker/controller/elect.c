@@ -302,19 +302,25 @@ seat_is_dead(const struct controller *c)
 	    witness_says_session_dead(c, c->seat_id, c->seat_owner));
 }
 
-/* Beside the controller's broker all are watched while that is dead: whether
- * they are reached tells what the evidence is worth. */
+/* Beside the controller's broker others are watched while that is dead: whether
+ * they are reached tells what the evidence is worth. All of a large cluster
+ * would else connect to all. */
 static bool
 seat_reach(struct controller *c)
 {
 	const struct cluster_image *image = cluster_image(c->setup.cluster);
 	struct reach reach = { 0, 0 };
+	size_t count = image->broker_count, own = 0;
 
+	while (own < count && image->brokers[own]->id != c->setup.broker_id)
+		own++;
 	if (image_broker(image, c->seat_id) == NULL)
 		reach_count(&reach, c, c->seat_id);
-	for (size_t i = 0; i < image->broker_count; i++) {
-		witness_begin(c, image->brokers[i]->id);
-		reach_count(&reach, c, image->brokers[i]->id);
+	for (size_t k = 0; k < reach_picks(count, own); k++) {
+		int32_t id = image->brokers[reach_pick(count, own, k)]->id;
+
+		witness_begin(c, id);
+		reach_count(&reach, c, id);
 	}
 	return (reach_enough(&reach));
 }

@@ -8,7 +8,7 @@
  * suspect does, and is not let in before: once told to follow, a broker whose
  * disk is another one would have a log like any other.
  *
- *	[away] --registers--> [asked] for its logs --> [waits] for the leaders
+ *	[away] -registers-> [asked] for logs ----> [waits] for the leaders
  *	   ^                    |  |                     |  |
  *	   +--its session ends--+--|---------------------+  |  answered: out
  *	                           |                     |  |  gone: it may lead

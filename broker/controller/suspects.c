@@ -22,19 +22,27 @@
 #include "base/placement.h"
 #include "controller/controller_int.h"
 
+#define DOUBT_NS ((int64_t)2000 * 1000000)
+
 static bool
 is_evident(const struct controller *c, const struct live_broker *broker)
 {
 	return (witness_says_dead(c, broker->id, broker->epoch));
 }
 
+/* Asked only when there is something to corroborate. */
 static bool
 is_corroborated(const struct controller *c)
 {
+	const struct context *context = &c->context;
 	struct reach reach = { 0, 0 };
+	size_t count = context->broker_count, own = 0;
 
-	for (size_t i = 0; i < c->context.broker_count; i++)
-		reach_count(&reach, c, c->context.brokers[i]->id);
+	while (own < count && context->brokers[own]->id != c->setup.broker_id)
+		own++;
+	for (size_t k = 0; k < reach_picks(count, own); k++)
+		reach_count(&reach, c,
+		    context->brokers[reach_pick(count, own, k)]->id);
 	return (reach_enough(&reach));
 }
 
@@ -66,10 +74,21 @@ is_due(const struct controller *c, const struct live_broker *broker,
 	return (!broker->shutting_down || leads_something(c, broker->id));
 }
 
-/* Said once a registration. */
+static bool
+is_any_due(const struct controller *c, int64_t now_ns)
+{
+	for (size_t i = 0; i < c->context.broker_count; i++)
+		if (is_due(c, c->context.brokers[i], now_ns))
+			return (true);
+	return (false);
+}
+
+/* Said once a registration, when lines had the time to be made anew. */
 static void
 say_doubts(struct controller *c, int64_t now_ns)
 {
+	if (now_ns - c->evidence_ns < DOUBT_NS)
+		return;
 	for (size_t i = 0; i < c->context.broker_count; i++) {
 		struct live_broker *broker = c->context.brokers[i];
 
@@ -87,11 +106,15 @@ bool
 suspects_mark(struct controller *c)
 {
 	int64_t now_ns = loop_now_ns(c->setup.loop);
-	bool corroborated = is_corroborated(c), any = false;
+	bool any = false;
 
-	if (!corroborated)
+	if (!is_any_due(c, now_ns))
+		return (false);
+	if (!is_corroborated(c)) {
 		say_doubts(c, now_ns);
-	for (size_t i = 0; corroborated && i < c->context.broker_count; i++) {
+		return (false);
+	}
+	for (size_t i = 0; i < c->context.broker_count; i++) {
 		struct live_broker *broker = c->context.brokers[i];
 
 		if (!is_due(c, broker, now_ns))

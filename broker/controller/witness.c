@@ -16,7 +16,9 @@
  *
  * Who learns of a new registration calls: the line is given up, and the new one
  * read.  Silence alone is never evidence, nor a refusal by who was never
- * reached, nor does it count with one who reaches less than half of the others.
+ * reached, nor does it count with one who reaches less than half of the others,
+ * eight of them where there are more, by lines that were made since it came:
+ * one that is older may have been silent for long, and is made anew.
  * The word may be wrong all the same (a firewall that refuses): what follows
  * from it is fenced, and taken back when a listener answers or the broker
  * registers anew.  The controller has a witness for each broker, others for the
@@ -64,7 +66,8 @@ struct witness {
 	int64_t up_ns;    /* since */
 	int64_t pause_ns; /* the last */
 	bool hurry;       /* no pause */
-	bool renew;       /* the line is to an earlier registration */
+	bool renew;       /* the line is to be made anew */
+	int64_t renewed_ns; /* for evidence that came before; 0: never */
 	struct peer *probes[PROBES_MAX];
 	struct waitq_link probe_links[PROBES_MAX];
 	size_t probe_count;
@@ -195,15 +198,46 @@ witness_says_session_dead(const struct controller *c, int32_t broker_id,
 	return (w != NULL && w->dead && w->owner == owner);
 }
 
+size_t
+reach_picks(size_t count, size_t own)
+{
+	size_t others = own < count ? count - 1 : count;
+
+	return (others < REACH_MAX ? others : REACH_MAX);
+}
+
+size_t
+reach_pick(size_t count, size_t own, size_t k)
+{
+	size_t others = own < count ? count - 1 : count;
+	size_t first = own < count ? own + 1 : 0;
+
+	return ((first + k * others / reach_picks(count, own)) % count);
+}
+
+/* A line that was up before says nothing of now. */
+static bool
+is_reached(const struct controller *c, struct witness *w)
+{
+	if (w->up && w->up_ns >= c->evidence_ns)
+		return (true);
+	if (w->renewed_ns < c->evidence_ns) {
+		w->renewed_ns = loop_now_ns(c->setup.loop);
+		w->renew = w->hurry = true;
+		task_wake_ref(w->task);
+	}
+	return (false);
+}
+
 void
 reach_count(struct reach *reach, const struct controller *c, int32_t broker_id)
 {
-	const struct witness *w = witness_find(c, broker_id);
+	struct witness *w = witness_find(c, broker_id);
 
 	if (broker_id == c->setup.broker_id)
 		return;
 	reach->others++;
-	reach->reached += w != NULL && w->up;
+	reach->reached += w != NULL && is_reached(c, w);
 }
 
 bool
@@ -243,10 +277,13 @@ witness_say_alive(struct witness *w)
 static void
 witness_say_dead(struct witness *w)
 {
-	if (!w->dead)
+	if (!w->dead) {
 		diag_info(w->controller->setup.diag, controller, "broker=%d is "
 		    "dead by the evidence: its connection broke and every "
 		    "listener refuses", (int)w->broker_id);
+		w->controller->evidence_ns =
+		    loop_now_ns(w->controller->setup.loop);
+	}
 	w->dead = w->controller->evidence_changed = true;
 	/* Also when it was said before: a move may have had to wait. */
 	controller_look(w->controller);

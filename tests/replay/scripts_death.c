@@ -380,6 +380,34 @@ script_outbound(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* Nor who holds a line to a host that died long ago. */
+static void
+script_held_line(struct replay *r)
+{
+	int active, silent, id;
+	int64_t before, after;
+
+	make_cluster(r);
+	active = replay_active(r);
+	silent = some_plane(r, active);
+	id = 6 - active - silent;
+	silence(r, active, silent, true);
+	replay_run(r, 1000 + some_ms(r, 5000));
+	count_led(r, id, &before);
+	refuse(r, active, id, true);
+	replay_run(r, 10000);
+	count_led(r, id, &after);
+	if (before != after)
+		replay_fault(r, "states were written by who reaches nobody");
+	silence(r, active, silent, false);
+	replay_run(r, SOON_MS);
+	count_led(r, id, &after);
+	if (before == after)
+		replay_fault(r, "who is reached again does not count");
+	refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
 /* One that was let go, but leads what nobody else could, dies on the way. */
 static void
 script_leaving(struct replay *r)
@@ -491,6 +519,28 @@ script_tail(struct replay *r)
 	must_lead(r, suspect, true);
 }
 
+/* It cannot be reached by anybody, nor does it reach ZooKeeper, if so. */
+static void
+fall_silent(struct replay *r, int id, bool silent, bool session)
+{
+	for (int other = 1; other <= (int)r->plane_count; other++)
+		if (other != id)
+			silence(r, other, id, silent);
+	if (session)
+		zk_fake_cut(r->fake, replay_driver(r, id), silent);
+}
+
+static int
+some_other(struct replay *r, int a, int b)
+{
+	int id;
+
+	do
+		id = some_plane(r, a);
+	while (id == b);
+	return (id);
+}
+
 /* The host of one died, which nobody sees before its session ends; then a
  * process dies, and comes back: it has all that was acknowledged. */
 static void
@@ -502,16 +552,14 @@ script_silent(struct replay *r)
 	make_cluster(r);
 	active = replay_active(r);
 	silent = some_plane(r, active);
-	seen_dead = 6 - active - silent;
+	seen_dead = some_other(r, active, silent);
 	put_config(r, NULL, NULL);
 	if (leads)
 		put_topic(r, "t5", silent, seen_dead);
 	else
 		put_topic(r, "t5", seen_dead, silent);
 	replay_run(r, 1000);
-	silence(r, active, silent, true);
-	silence(r, seen_dead, silent, true);
-	zk_fake_cut(r->fake, replay_driver(r, silent), true);
+	fall_silent(r, silent, true, true);
 	replay_run(r, 2500);
 	replay_kill(r, seen_dead);
 	replay_run(r, 2000);
@@ -520,9 +568,7 @@ script_silent(struct replay *r)
 	replay_start(r, seen_dead);
 	replay_run(r, SETTLE_MS);
 	must_lead(r, seen_dead, true);
-	silence(r, active, silent, false);
-	silence(r, seen_dead, silent, false);
-	zk_fake_cut(r->fake, replay_driver(r, silent), false);
+	fall_silent(r, silent, false, true);
 	replay_run(r, SETTLE_MS);
 }
 
@@ -537,13 +583,11 @@ script_silent_first(struct replay *r)
 	make_cluster(r);
 	active = replay_active(r);
 	silent = some_plane(r, active);
-	seen_dead = 6 - active - silent;
+	seen_dead = some_other(r, active, silent);
 	put_config(r, NULL, NULL);
 	put_topic(r, "t5", seen_dead, silent);
 	replay_run(r, 1000);
-	silence(r, active, silent, true);
-	silence(r, seen_dead, silent, true);
-	zk_fake_cut(r->fake, replay_driver(r, silent), true);
+	fall_silent(r, silent, true, true);
 	replay_run(r, 3500);
 	replay_kill(r, seen_dead);
 	replay_run(r, 1000);
@@ -551,9 +595,7 @@ script_silent_first(struct replay *r)
 	must_be_in_sync(r, 2);
 	replay_run(r, SETTLE_MS);
 	must_be_in_sync(r, 1);
-	silence(r, active, silent, false);
-	silence(r, seen_dead, silent, false);
-	zk_fake_cut(r->fake, replay_driver(r, silent), false);
+	fall_silent(r, silent, false, true);
 	replay_run(r, SETTLE_MS);
 	must_lead(r, silent, false);
 	replay_start(r, seen_dead);
@@ -568,17 +610,6 @@ struct pair {
 	int back;   /* died seen, and is back in another session */
 };
 
-/* It cannot be reached by anybody, nor does it reach ZooKeeper, if so. */
-static void
-fall_silent(struct replay *r, int id, bool silent, bool session)
-{
-	for (int other = 1; other <= (int)r->plane_count; other++)
-		if (other != id)
-			silence(r, other, id, silent);
-	if (session)
-		zk_fake_cut(r->fake, replay_driver(r, id), silent);
-}
-
 static struct pair
 die_and_come_back(struct replay *r, bool session, bool wiped)
 {
@@ -589,9 +620,7 @@ die_and_come_back(struct replay *r, bool session, bool wiped)
 	make_cluster(r);
 	active = replay_active(r);
 	pair.silent = some_plane(r, active);
-	do
-		pair.back = some_plane(r, active);
-	while (pair.back == pair.silent);
+	pair.back = some_other(r, active, pair.silent);
 	put_config(r, NULL, NULL);
 	if (random_below(&r->random, 2) == 0)
 		put_topic(r, "t5", pair.silent, pair.back);
@@ -991,7 +1020,7 @@ script_stale(struct replay *r)
 	unsee(&seen);
 }
 
-#define RETURN_OPTIONS                                                       \
+#define QUIET_OPTIONS                                                       \
 	"auto.leader.rebalance.enable=false\n"                               \
 	"barnabas.evidence.controller.enable=false\n"
 
@@ -1022,17 +1051,14 @@ const struct script death_scripts[] = {
 	{ "evidence-tail", script_tail, 0,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
-	{ "evidence-silent", script_silent, 0,
-	    "auto.leader.rebalance.enable=false\n"
-	    "barnabas.evidence.controller.enable=false\n" },
-	{ "evidence-silent-first", script_silent_first, 0,
-	    "auto.leader.rebalance.enable=false\n"
-	    "barnabas.evidence.controller.enable=false\n" },
-	{ "return", script_return, 0, RETURN_OPTIONS, 5 },
-	{ "return-answered", script_return_answered, 0, RETURN_OPTIONS, 5 },
-	{ "return-late", script_return_late, 0, RETURN_OPTIONS, 5 },
-	{ "return-wiped", script_return_wiped, 0, RETURN_OPTIONS, 5 },
-	{ "return-twice", script_return_twice, 0, RETURN_OPTIONS, 5 },
+	{ "evidence-held-line", script_held_line, 0, QUIET_OPTIONS },
+	{ "evidence-silent", script_silent, 0, QUIET_OPTIONS, 5 },
+	{ "evidence-silent-first", script_silent_first, 0, QUIET_OPTIONS, 5 },
+	{ "return", script_return, 0, QUIET_OPTIONS, 5 },
+	{ "return-answered", script_return_answered, 0, QUIET_OPTIONS, 5 },
+	{ "return-late", script_return_late, 0, QUIET_OPTIONS, 5 },
+	{ "return-wiped", script_return_wiped, 0, QUIET_OPTIONS, 5 },
+	{ "return-twice", script_return_twice, 0, QUIET_OPTIONS, 5 },
 	{ "seat-wrong", script_controller_wrong },
 	{ "seat-comeback", script_comeback, 0,
 	    "barnabas.evidence.brokers.enable=false\n" },

@@ -412,6 +412,31 @@ test_moves(void)
 	    REPLICA_NONEXISTENT));
 }
 
+/* --- who tells whether others are reached --------------------------------- */
+
+/* Never ourselves, none twice, and as many as there are up to eight. */
+static void
+test_reach(void)
+{
+	for (size_t count = 1; count <= 100; count++)
+		for (size_t own = 0; own <= count; own++) {
+			size_t others = count - (own < count);
+			size_t picks = reach_picks(count, own);
+			bool seen[100] = { false };
+			bool well = picks == (others < 8 ? others : 8);
+
+			for (size_t k = 0; k < picks; k++) {
+				size_t at = reach_pick(count, own, k);
+
+				well = well && at < count && at != own &&
+				    !seen[at];
+				if (at < count)
+					seen[at] = true;
+			}
+			CU_ASSERT(well);
+		}
+}
+
 /* --- states --------------------------------------------------------------- */
 
 struct bench {
@@ -431,6 +456,7 @@ bench_init(struct bench *b, const char *live, int32_t leader, const char *isr)
 {
 	memset(b, 0, sizeof(*b));
 	arena_init(&b->arena, 0);
+	list_init(&b->controller.departed);
 	b->controller.epoch = 9;
 	b->controller.context.brokers = b->pointers;
 	for (; *live != '\0'; live++) {
@@ -993,6 +1019,7 @@ static const struct unit_test tests[] = {
 	{ "placement: refusals", test_placement_refusals },
 	{ "placement: all small clusters", test_placement_all },
 	{ "moves", test_moves },
+	{ "reach", test_reach },
 	{ "decide: new", test_decide_new },
 	{ "decide: deaths", test_decide_deaths },
 	{ "decide: suspects", test_decide_suspects },
