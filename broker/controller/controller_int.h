@@ -577,8 +577,9 @@ struct reach {
 void reach_count(struct reach *reach, const struct controller *controller,
     int32_t broker_id);
 bool reach_enough(const struct reach *reach);
-/* Where there are many, some tell: of `count` brokers, ascending by id, of which
- * we are `own` (count: none of them), so many; and the index of the k-th. */
+/* Where there are many, some tell: of `count` brokers, ascending by id, of
+ * which we are `own` (count: none of them), so many; and the index of the
+ * k-th. */
 #define REACH_MAX 8
 size_t reach_picks(size_t count, size_t own);
 size_t reach_pick(size_t count, size_t own, size_t k);

@@ -8,10 +8,10 @@
  * suspect does, and is not let in before: once told to follow, a broker whose
  * disk is another one would have a log like any other.
  *
- *	[away] --registers--> [asked] for its logs --> [waits] for the leaders
+ *	[away] -registers-> [asked] for logs ----> [waits] for the leaders
  *	   ^                    |  |                     |  |
- *	   +--its session ends--+--|---------------------+  |  answered: it is out
- *	                           |                     |  |  gone: it may lead
+ *	   +--its session ends--+--|---------------------+  |  answered: out
+ *	                           |                     |  |  gone: may lead
  *	       a log is missing, or no answer in 10 s    |  v
  *	                           |           30 s      | let in
  *	                           v                     |

@@ -17,8 +17,8 @@
  * Who learns of a new registration calls: the line is given up, and the new one
  * read.  Silence alone is never evidence, nor a refusal by who was never
  * reached, nor does it count with one who reaches less than half of the others,
- * eight of them where there are more, by lines that were made since it came: one
- * that is older may have been silent for long, and is made anew.
+ * eight of them where there are more, by lines that were made since it came:
+ * one that is older may have been silent for long, and is made anew.
  * The word may be wrong all the same (a firewall that refuses): what follows
  * from it is fenced, and taken back when a listener answers or the broker
  * registers anew.  The controller has a witness for each broker, others for the
