@@ -11,7 +11,7 @@
  *	[away] -registers-> [asked] for logs ----> [waits] for the leaders
  *	   ^                    |  |                     |  |
  *	   +--its session ends--+--|---------------------+  |  answered: out
- *	                           |                     |  |  gone: it may lead
+ *	                           |                     |  |  gone: may lead
  *	       a log is missing, or no answer in 10 s    |  v
  *	                           |           30 s      | let in
  *	                           v                     |
