@@ -468,7 +468,8 @@ fetch_plan_of_session(const struct session *session, struct arena *arena,
 		    slice_of(part->topic, part->topic_length);
 
 		/* Neighbours are of one topic, mostly. */
-		if (name.data != NULL && !slice_equal(name, copied))
+		if (name.data != NULL &&
+		    (copied.data == NULL || !slice_equal(name, copied)))
 			copied = arena_slice_copy(arena, name, &ok);
 		to->topic_id = part->topic_id;
 		to->asked = part->asked;

@@ -131,6 +131,20 @@ def test_generate(tools, make, file_of):
         assert now == then
 
 
+def throttled(tools, topic, are):
+    """What is told of the topic and both brokers, who apply an option some
+    time after it was answered: when all have it, or none any more."""
+    rows = []
+
+    def told():
+        rows[:] = [tools.described(*entity) for entity in (
+            ("--topic", topic), ("--broker", 0), ("--broker", 1))]
+        return all((b"throttled" in out) == are and b"=50000000" not in out
+                   for _, out in rows)
+    harness.wait_until(told, what="all are told of the throttle")
+    return rows
+
+
 def test_execute(tools, make, file_of):
     """Each moves a topic of its own, and each sees the other's."""
     said = []
@@ -147,11 +161,9 @@ def test_execute(tools, make, file_of):
         harness.wait_until(done, what="it has moved")
         rows.append(run(*execute, "--throttle", 60000000, "--additional",
                         "--replica-alter-log-dirs-throttle", 70000000))
-        for entity in (("--topic", topic), ("--broker", 0), ("--broker", 1)):
-            rows.append(tools.described(*entity))
+        rows += throttled(tools, topic, True)
         rows.append(other(*verify))
-        for entity in (("--topic", topic), ("--broker", 0), ("--broker", 1)):
-            rows.append(tools.described(*entity))
+        rows += throttled(tools, topic, False)
         assert rows[0][0] == rows[1][0] == 0
         said.append([(status, out.replace(topic.encode(), b"T"))
                      for status, out in rows])
