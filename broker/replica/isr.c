@@ -7,8 +7,8 @@
 #define PAUSE_MS_FIRST 50
 #define PAUSE_MS_MAX 2000
 
-static bool
-listed(const int32_t *ids, int32_t count, int32_t id)
+bool
+isr_lists(const int32_t *ids, int32_t count, int32_t id)
 {
 	for (int32_t i = 0; i < count; i++)
 		if (ids[i] == id)
@@ -31,11 +31,13 @@ isr_assign(struct isr *isr, const int32_t *replicas, int32_t replica_count,
 	if (made.members == NULL)
 		return (false);
 	for (int32_t i = 0; i < replica_count; i++) {
-		if (replicas[i] == self || listed(replicas, i, replicas[i]))
+		if (replicas[i] == self ||
+		    isr_lists(replicas, i, replicas[i]))
 			continue;
 		made.members[made.member_count++] = (struct isr_member){
 			.broker = replicas[i],
-			.in_isr = listed(in_sync, in_sync_count, replicas[i]),
+			.in_isr = isr_lists(in_sync, in_sync_count,
+			    replicas[i]),
 			.end_offset = -1,
 			.start_offset = -1,
 			.broker_epoch = -1,
@@ -194,17 +196,17 @@ bool
 isr_commit(struct isr *isr, const int32_t *in_sync, int32_t count,
     int32_t self)
 {
-	if (!listed(in_sync, count, self))
+	if (!isr_lists(in_sync, count, self))
 		return (false);
 	for (int32_t i = 0; i < count; i++)
-		if (listed(in_sync, i, in_sync[i]) || (in_sync[i] != self &&
+		if (isr_lists(in_sync, i, in_sync[i]) || (in_sync[i] != self &&
 			isr_member(isr, in_sync[i]) == NULL))
 			return (false);
 	isr_revert(isr);
 	for (int32_t i = 0; i < isr->member_count; i++) {
 		struct isr_member *member = &isr->members[i];
 
-		member->in_isr = listed(in_sync, count, member->broker);
+		member->in_isr = isr_lists(in_sync, count, member->broker);
 		if (member->in_isr)
 			member->again_ms = member->pause_ms = 0;
 	}

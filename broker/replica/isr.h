@@ -52,6 +52,8 @@ bool isr_assign(struct isr *isr, const int32_t *replicas,
 void isr_fini(struct isr *isr);
 /* A leader begins, or goes on in a new epoch with what it knew `before`. */
 void isr_reset(struct isr *isr, const struct isr *before, int64_t now_ms);
+/* Whether a list of brokers, as an order has it, names this one. */
+bool isr_lists(const int32_t *ids, int32_t count, int32_t id);
 struct isr_member *isr_member(const struct isr *isr, int32_t broker);
 
 /* One fetch of a follower. */

@@ -176,15 +176,6 @@ proposal_new(struct isr_proposer *proposer, struct replica *replica,
 	return (p);
 }
 
-static bool
-listed(const int32_t *ids, int32_t count, int32_t id)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (ids[i] == id)
-			return (true);
-	return (false);
-}
-
 /* All that are in sync or join, but for those who leave. */
 static void
 proposal_fill(struct proposal *p, const struct isr *isr, const int32_t *leave,
@@ -194,7 +185,7 @@ proposal_fill(struct proposal *p, const struct isr *isr, const int32_t *leave,
 		const struct isr_member *member = &isr->members[i];
 
 		if ((member->in_isr || member->joining) &&
-		    !listed(leave, leave_count, member->broker))
+		    !isr_lists(leave, leave_count, member->broker))
 			p->members[p->member_count++] =
 			    (struct proposal_member){ member->broker,
 				member->broker_epoch };

@@ -372,18 +372,9 @@ role_say(const struct replica *replica, const char *what)
 }
 
 static bool
-role_lists(const int32_t *brokers, int32_t count, int32_t broker)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (brokers[i] == broker)
-			return (true);
-	return (false);
-}
-
-static bool
 role_adds(const struct role *role, int32_t broker)
 {
-	return (role_lists(role->added, role->added_count, broker));
+	return (isr_lists(role->added, role->added_count, broker));
 }
 
 /* Who leaves and is not waited for would be taken in by its fetches. */
@@ -392,7 +383,7 @@ role_fetches(const struct replicas *replicas, const struct role *role)
 {
 	return (replicas->follow != NULL &&
 	    (!atomic_load(&replicas->leaving) ||
-		role_lists(role->isr, role->isr_count,
+		isr_lists(role->isr, role->isr_count,
 		    replicas->setup.broker_id)));
 }
 
