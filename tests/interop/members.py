@@ -47,10 +47,6 @@ class Kind:
     def lost(self, member):
         """It was told to end, or killed."""
 
-    def left(self, log):
-        """It left its group and told all; what is over is its own."""
-        return False
-
     def read(self, line):
         """(letter, time, more...) of each event of a line."""
         words = line.split()
@@ -67,12 +63,6 @@ class Python(Kind):
     def __init__(self, library, strategy, session_ms=SESSION_MS):
         self.library = library
         self.words = strategy, str(session_ms)
-
-    def left(self, log):
-        """librdkafka 2.0.2 may wait without end for a thread of its own when
-        it sent a MetadataRequest in the moment of its destruction, long after
-        the group has let it go (its issues 1640 and 3954)."""
-        return self.library == "librdkafka" and "Consumer closed" in log
 
     def command(self, folder, address, topic, group):
         return ["/usr/bin/python3", str(MEMBER), self.library, address,
@@ -238,12 +228,8 @@ class Member:
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            assert self.kind.left(self.log_path.read_text(errors="replace")), (
-                f"{self.name} does not end within {seconds} "
-                f"s:\n{self.log(12000)}")
-            self.process.kill()
-            self.process.wait()
-            status = 0
+            raise AssertionError(f"{self.name} does not end within {seconds} "
+                                 f"s:\n{self.log(12000)}") from None
         self.thread.join(seconds)
         self.process.stdout.close()
         assert self.wrong is None, f"{self.name}: {self.wrong}"
