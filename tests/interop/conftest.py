@@ -51,3 +51,17 @@ def make_kafka(make_broker):
     def make(broker_id=0, **options):
         return make_broker(broker_id, kind=real_kafka.RealKafka, **options)
     return make
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """program(maker): the command line that a maker of other_clients gives;
+    built once."""
+    built = {}
+    folder = tmp_path_factory.mktemp("clients")
+
+    def get(maker):
+        if maker not in built:
+            built[maker] = maker(folder)
+        return built[maker]
+    return get

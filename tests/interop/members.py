@@ -39,7 +39,7 @@ class Kind:
         raise NotImplementedError
 
     def build(self, program):
-        """program(name): see the fixture."""
+        """program(maker): see the fixture."""
 
     def started(self, member):
         """By the last command."""
@@ -63,10 +63,15 @@ class Python(Kind):
     def __init__(self, library, strategy, session_ms=SESSION_MS):
         self.library = library
         self.words = strategy, str(session_ms)
+        self.python = ["/usr/bin/python3"]
+
+    def build(self, program):
+        if self.library == "librdkafka":
+            self.python = program(other_clients.python)
 
     def command(self, folder, address, topic, group):
-        return ["/usr/bin/python3", str(MEMBER), self.library, address,
-                topic, group, *self.words]
+        return [*self.python, str(MEMBER), self.library, address, topic, group,
+                *self.words]
 
 
 class Verifiable(Kind):
@@ -157,7 +162,8 @@ class Built(Kind):
         self.name = name
 
     def build(self, program):
-        self.program = program(self.name)
+        self.program = program(other_clients.MEMBERS.get(
+            self.name, other_clients.MAKERS[self.name]))
 
     def command(self, folder, address, topic, group):
         return [*self.program, "member", address, topic, group]

@@ -43,6 +43,14 @@ def rust(folder):
     return [str(copy / "target/release/barnabas-tests-clients")]
 
 
+def python(folder):
+    """Python itself, with the librdkafka of PyPI."""
+    copy = _build(folder, "python", "pip3", "/usr/bin/python3", "-m", "pip",
+                  "install", "-q", "--no-deps", "--target", "site", "-r",
+                  "requirements.txt")
+    return ["env", f"PYTHONPATH={copy / 'site'}", "/usr/bin/python3"]
+
+
 # The same programs; members of groups when the first argument is "member".
 MEMBERS = {"kafkajs": lambda folder: node(folder, "member.js")}
 MAKERS = {

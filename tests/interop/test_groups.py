@@ -20,7 +20,6 @@ import pytest
 
 import harness
 import members
-import other_clients
 import raw_members
 import real_kafka
 import wire
@@ -47,21 +46,6 @@ def cluster(request, new_factory):
         yield broker
     finally:
         factory.end()
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """program(name): its command line; built once."""
-    built = {}
-    folder = tmp_path_factory.mktemp("clients")
-
-    def get(name):
-        if name not in built:
-            maker = other_clients.MEMBERS.get(name,
-                                              other_clients.MAKERS[name])
-            built[name] = maker(folder)
-        return built[name]
-    return get
 
 
 class Load:

@@ -5,7 +5,6 @@ kill -9.  Groups resume where they were: what was told of them is told again,
 members that live on stay members, those that come anew begin at the committed
 offset.  What the one has compacted, the other does not compact again."""
 
-import itertools
 import shutil
 import time
 
@@ -46,17 +45,22 @@ class Readers:
 
     def __init__(self, folder, group, *kinds):
         self.folder, self.group = folder / group, group
-        self.kinds = itertools.cycle(kinds)
+        self.kinds = kinds
         self.all, self.now = [], []
         self.floor = {}     # what was committed when they were marked
         self.marked = 0     # in milliseconds; they tell before they commit
         self.folder.mkdir()
 
+    def build(self, program):
+        for kind in self.kinds:
+            kind.build(program)
+
     def start(self, broker, count=2):
         for _ in range(count):
-            member = members.Member(len(self.all), next(self.kinds),
-                                    self.folder, broker.address, TOPIC,
-                                    self.group)
+            number = len(self.all)
+            member = members.Member(
+                number, self.kinds[number % len(self.kinds)], self.folder,
+                broker.address, TOPIC, self.group)
             self.all.append(member)
             self.now.append(member)
 
@@ -205,7 +209,7 @@ BOTH = {Compacted.topic, OFFSETS}
 class Passing:
     """All that passes."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, program):
         self.groups, self.compacted = Groups(), Compacted()
         self.committer = Committer()
         self.live = Readers(folder, "live",
@@ -216,6 +220,8 @@ class Passing:
         self.killed = Readers(folder, "killed",
                               members.Python("librdkafka", "range"))
         self.readers = self.live, self.resumed, self.killed
+        for readers in self.readers:
+            readers.build(program)
         self.load = self.told = self.ids = self.kept = None
         self.since = 0          # of the owner's log
 
@@ -338,13 +344,13 @@ def checked_by_kafka(java, broker):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ("stop", "kill"))
 @pytest.mark.parametrize("first", ("ours", "theirs"))
-def test_groups_there_and_back(make_broker, make_kafka, java, tmp_path, first,
-                               how):
+def test_groups_there_and_back(make_broker, make_kafka, java, program,
+                               tmp_path, first, how):
     owners = [make_broker(0, **OPTIONS), make_kafka(0, **OPTIONS)]
     if first == "theirs":
         owners.reverse()
     exchange.swap(*owners)
-    passing = Passing(tmp_path)
+    passing = Passing(tmp_path, program)
     try:
         for turn, broker in enumerate((*owners, owners[0])):
             # the first owner leaves what is over to the next

@@ -39,19 +39,6 @@ def both(new_factory, authority):
         factory.end()
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """program(name): its command line; built once."""
-    built = {}
-    folder = tmp_path_factory.mktemp("clients")
-
-    def get(name):
-        if name not in built:
-            built[name] = other_clients.MAKERS[name](folder)
-        return built[name]
-    return get
-
-
 def run(command, *arguments):
     done = subprocess.run([*command, *arguments], capture_output=True,
                           timeout=180)
@@ -62,7 +49,8 @@ def run(command, *arguments):
 @pytest.mark.parametrize("over", ("plain", "tls"))
 @pytest.mark.parametrize("name", other_clients.MAKERS)
 def test_same(both, authority, program, name, over):
-    command, topic = program(name), f"{over}-{name}"
+    command = program(other_clients.MAKERS[name])
+    topic = f"{over}-{name}"
     theirs, ours = [
         run(command, broker.address, topic) if over == "plain" else
         run(command, broker.tls_address, topic, str(authority.certificate))
