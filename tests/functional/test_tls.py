@@ -936,8 +936,8 @@ def test_tools_tell_whom_they_do_not_trust(shared, tmp_path):
     """librdkafka's as well, whose records only come too late."""
     config = tmp_path / "client.properties"
     config.write_text(certificates.text_of({
-        "security.protocol": "SSL", "request.timeout.ms": 1000,
-        "delivery.timeout.ms": 2000}))
+        "security.protocol": "SSL", "request.timeout.ms": 5000,
+        "delivery.timeout.ms": 6000}))
     done = harness.run(
         harness.CONSOLE, "produce", "--bootstrap-server", shared.address,
         "--topic", "untrusted", "--producer.config", config, stdin=b"x\n",
