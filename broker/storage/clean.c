@@ -13,8 +13,9 @@
  *	SWAP	puts that one in their place
  *
  * A step does about as many bytes as it is told.  Nothing is locked meanwhile:
- * closed segments do not change, and whoever cuts, moves or deletes the log
- * makes the pass end at its next step (clean_swap.c).
+ * closed segments do not change, and whoever cuts, moves or deletes the log, or
+ * sets that it is not compacted, makes the pass end at its next step
+ * (clean_swap.c).
  *
  * Source: Cleaner (LogCleaner.scala) of Kafka 3.9.
  */
@@ -52,17 +53,20 @@ legacy_horizon(const struct cleaning *cleaning)
 }
 
 /* The list, and what there is to be done in that list: when the log was chosen
- * it may have been another one.  A truncation since then ends the pass. */
+ * it may have been another one, and one to be compacted.  What changes that
+ * from now on ends the pass. */
 static bool
 cleaning_look(struct cleaning *cleaning)
 {
 	struct log *log = cleaning->log;
 
+	cleaning->compaction_ends = atomic_load(&log->compaction_ends);
 	cleaning->settings = log_get_settings(log);
 	cleaning->truncations = atomic_load(&log->truncations);
 	cleaning->list = log_segments(log);
-	return (clean_look_at(log, cleaning->list,
-		    storage_now_ms(log->storage), &cleaning->candidate) &&
+	return (cleaning->settings.compacted &&
+	    clean_look_at(log, cleaning->list,
+		storage_now_ms(log->storage), &cleaning->candidate) &&
 	    clean_is_due(&cleaning->candidate, &cleaning->settings));
 }
 

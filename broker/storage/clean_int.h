@@ -124,6 +124,7 @@ struct cleaning {
 	struct clean_candidate candidate;
 	struct segment_list *list; /* as it was when the pass began */
 	unsigned truncations;      /* likewise */
+	unsigned compaction_ends;  /* likewise */
 	int64_t now_ms;            /* by which horizons are told */
 	int64_t legacy_horizon_ms; /* of tombstones of magic 0 and 1 */
 	enum clean_stage stage;

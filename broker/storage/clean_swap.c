@@ -41,7 +41,8 @@ cleaning_is_stale(const struct cleaning *cleaning)
 
 	return (log_failed(log) || log_deleted(log) ||
 	    atomic_load(&log->cleaning_pauses) > 0 ||
-	    atomic_load(&log->truncations) != cleaning->truncations);
+	    atomic_load(&log->truncations) != cleaning->truncations ||
+	    atomic_load(&log->compaction_ends) != cleaning->compaction_ends);
 }
 
 /* Where the group is in the log now; false: it is not, or not as it was. */

@@ -58,6 +58,7 @@ log_new(struct log_dir *dir, const char *topic, int32_t partition)
 	atomic_init(&log->cut, CUT_NONE);
 	atomic_init(&log->truncations, 0);
 	atomic_init(&log->moves, 0);
+	atomic_init(&log->compaction_ends, 0);
 	atomic_init(&log->last_flush_ms, storage_mono_ms(storage));
 	atomic_init(&log->deleted, false);
 	return (log);
@@ -191,6 +192,10 @@ void
 log_set_settings(struct log *log, const struct log_settings *settings)
 {
 	lock_take(&log->lock);
+	/* What is superseded stays from now on: a pass under way ends, whatever
+	 * is set after this. */
+	if (log->settings.compacted && !settings->compacted)
+		atomic_fetch_add(&log->compaction_ends, 1);
 	log->settings = *settings;
 	lock_release(&log->lock);
 }

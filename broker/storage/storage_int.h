@@ -205,6 +205,7 @@ struct log {
 	 * not count. */
 	atomic_uint truncations;
 	atomic_uint moves; /* likewise */
+	atomic_uint compaction_ends; /* how often settings took it away */
 	atomic_llong last_flush_ms;
 	bool made_dir; /* by log_make_files(): what is in it is ours */
 	bool has_moved; /* MARK_MOVED, as the load found it; the load's */

@@ -517,9 +517,48 @@ test_aborts(void)
 	}
 }
 
+/* So does who takes compaction away, wherever the pass is, and for good: what
+ * was superseded stays though it comes back. */
+static void
+test_compaction_ends(void)
+{
+	for (int how = 0; how < 4; how++) {
+		struct cleaning *cleaning;
+		enum clean_state state = CLEAN_MORE;
+		struct log_settings settings;
+		struct rig rig;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		fill(&rig, 100);
+		log_finish_rolls(rig.bench.log);
+		settings = rig.bench.settings;
+		cleaning = begin(&rig, 1 << 20);
+		/* Other settings are none of its business. */
+		log_set_settings(rig.bench.log, &settings);
+		do
+			state = cleaning_step(cleaning, 500);
+		while (state == CLEAN_MORE && how / 2 == 1 &&
+		    cleaning->stage != CLEAN_SWAP);
+		CU_ASSERT_EQUAL(state, CLEAN_MORE);
+		settings.compacted = false;
+		log_set_settings(rig.bench.log, &settings);
+		settings.compacted = how % 2 == 1;
+		log_set_settings(rig.bench.log, &settings);
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_ABORTED);
+		CU_ASSERT_EQUAL(look(&rig).records, 100);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		if (how % 2 == 1) {
+			CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+			CU_ASSERT(expect_latest(&rig).records < 100);
+		}
+		rig_fini(&rig);
+	}
+}
+
 /* What is chosen may be another log by the time that the pass begins: cut as a
- * whole, cut to what is clean, or taken by retention up to the active segment.
- */
+ * whole, cut to what is clean, taken by retention up to the active segment, or
+ * not to be compacted any more. */
 static void
 test_stale_choice(void)
 {
@@ -527,9 +566,10 @@ test_stale_choice(void)
 		.map_bytes = 1 << 20, .load_factor = 0.9,
 		.buffer_bytes = 1 << 20 };
 
-	for (int how = 0; how < 3; how++) {
+	for (int how = 0; how < 4; how++) {
 		struct clean_choice choice;
 		struct cleaning *cleaning;
+		struct log_settings settings;
 		struct rig rig;
 		struct log *log;
 
@@ -549,6 +589,11 @@ test_stale_choice(void)
 			log_advance_start(log, 100);
 			log_retain(log);
 			CU_ASSERT_EQUAL(log_segment_count(log), 1);
+		}
+		if (how == 3) {
+			settings = rig.bench.settings;
+			settings.compacted = false;
+			log_set_settings(log, &settings);
 		}
 		cleaning = cleaning_new(choice.log, &options);
 		CU_ASSERT_PTR_NULL(cleaning);
@@ -730,6 +775,7 @@ static const struct unit_test tests[] = {
 	{ "a producer's last batch", test_producers },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },
+	{ "it is taken away", test_compaction_ends },
 	{ "changes before it", test_stale_choice },
 	{ "retention under it", test_retention_under_pass },
 	{ "a truncation", test_truncation_lowers },
