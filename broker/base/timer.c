@@ -102,11 +102,13 @@ timer_heap_fini(struct timer_heap *heap)
 	heap->count = heap->capacity = 0;
 }
 
-/* Only the loop writes it, but for whoever takes it: what is lost between the
- * look and the store was taken. */
+/* Before the timer runs.  The turn's time is too old: others of the turn may
+ * have taken long.  Only the loop writes the lag, but for whoever takes it:
+ * what is lost between the look and the store was taken. */
 static void
-note_lag(struct loop *loop, const struct timer *timer, int64_t now_ns)
+note_lag(struct loop *loop, const struct timer *timer)
 {
+	const int64_t now_ns = clock_mono_ns(loop->scheduler->clock);
 	const int64_t from_ns = timer->earliest_ns > loop->began_ns
 	    ? timer->earliest_ns
 	    : loop->began_ns;
@@ -127,7 +129,7 @@ loop_run_timer(struct loop *loop, int64_t now_ns)
 		return (false);
 	timer = heap->entries[0].timer;
 	heap_remove(heap, 0);
-	note_lag(loop, timer, now_ns);
+	note_lag(loop, timer);
 	timer->run(timer);
 	return (true);
 }

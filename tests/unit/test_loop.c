@@ -266,6 +266,51 @@ on_past(struct timer *timer)
 		timer_arm_at(timer, now_ns - MS);
 }
 
+struct held_up_case {
+	struct rig rig;
+	struct clock_virtual clock;
+	struct timer slow;
+	struct timer held_up;
+};
+
+/* A callback that takes its time. */
+static void
+on_slow(struct timer *timer)
+{
+	struct held_up_case *c = container_of(timer, struct held_up_case, slow);
+
+	clock_virtual_advance_to(&c->clock, c->clock.now_ns + 50 * MS);
+}
+
+static void
+on_held_up(struct timer *timer)
+{
+	struct held_up_case *c = container_of(timer, struct held_up_case,
+	    held_up);
+
+	gate_open(&c->rig.gate);
+}
+
+/* Due in one turn with the one that held it up, for which time stands. */
+static void
+test_timer_lag(void)
+{
+	struct held_up_case c;
+
+	clock_virtual_init(&c.clock, 1700000000000);
+	c.rig.scheduler = scheduler_new_threads(&c.clock.clock, 1, NULL);
+	c.rig.loop = loop_new(c.rig.scheduler, "loop-under-test");
+	gate_init(&c.rig.gate);
+	timer_init(&c.slow, c.rig.loop, on_slow);
+	timer_init(&c.held_up, c.rig.loop, on_held_up);
+	timer_arm_in(&c.slow, 0);
+	timer_arm_in(&c.held_up, 0);
+	loop_start(c.rig.loop);
+	gate_await(&c.rig.gate);
+	CU_ASSERT_EQUAL(loop_take_lag_ns(c.rig.loop), 50 * MS);
+	rig_fini(&c.rig);
+}
+
 static void
 test_timers_past(void)
 {
@@ -844,6 +889,7 @@ static const struct unit_test tests[] = {
 	{ "posts wait for the start", test_posts_wait_for_start },
 	{ "threads block signals", test_threads_block_signals },
 	{ "timers: order, disarm, move", test_timers_order },
+	{ "timers: one holds another up", test_timer_lag },
 	{ "timers: the past is the next turn", test_timers_past },
 	{ "timers: a sleeping loop is prompt", test_timer_sleeper_is_prompt },
 	{ "watch: a socket pair, both ways", test_watch_socketpair },
