@@ -14,6 +14,15 @@
  * A topic has an entry for each OFFSET_SLOTS_MAX of its partitions, so that one
  * more moves no more slots than that, in whatever order they come.
  *
+ * The entries of a group are one array: one that comes or goes moves those
+ * behind it, of 16 bytes each, on the average half of them, and now and then
+ * the array grows into other memory.  No number here bounds them, only what
+ * there is to commit for: one a topic that exists, one more for each 128
+ * partitions of it, or for each 64 where these came in no order.  (Blocks that
+ * empty are not joined: there are never more entries than slots.)  So a first
+ * commit for one of 10,000 topics moves up to 160 kB, some microseconds; to
+ * make all of them moves 0.4 GB.
+ *
  * A slot has 48 bytes; metadata, and a time of its own to expire, lie beside it
  * where there are any.  A slot is *held* while something under way will still
  * change it (a commit, a deletion, a transaction); one that is neither held nor
