@@ -220,8 +220,10 @@ convert_check_plain(struct conversion *c)
 			c->flaw = RECORD_FLAW_MAGIC;
 			return (ERR_INVALID_RECORD);
 		}
-		if (c->rules->compacted && !message_has_key(&message))
+		if (c->rules->compacted && !message_has_key(&message)) {
+			c->flaw = RECORD_FLAW_NO_KEY;
 			return (ERR_INVALID_RECORD);
+		}
 		if (!timestamp_good(c->rules, message.base_timestamp_ms,
 			(message.attributes & BATCH_ATTR_LOG_APPEND_TIME) != 0))
 			return (ERR_INVALID_TIMESTAMP);
@@ -256,11 +258,13 @@ convert_check_inner(struct conversion *c)
 			c->flaw = RECORD_FLAW_CRC;
 			return (ERR_CORRUPT_MESSAGE);
 		}
-		if (c->rules->compacted && !message_has_key(&message))
+		if (c->rules->compacted && !message_has_key(&message)) {
+			c->flaw = RECORD_FLAW_NO_KEY;
 			bad_record = true;
-		else if (!timestamp_good(c->rules,
-			     message_timestamp(c, &message), claims))
+		} else if (!timestamp_good(c->rules,
+			       message_timestamp(c, &message), claims)) {
 			bad_timestamp = true;
+		}
 	}
 	if (bad_timestamp)
 		return (ERR_INVALID_TIMESTAMP);

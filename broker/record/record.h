@@ -255,7 +255,8 @@ enum record_flaw {
 	RECORD_FLAW_OTHER,
 	RECORD_FLAW_MAGIC,   /* messages of several */
 	RECORD_FLAW_CRC,
-	RECORD_FLAW_OFFSET   /* or the count, the sequence */
+	RECORD_FLAW_OFFSET,  /* or the count, the sequence */
+	RECORD_FLAW_NO_KEY   /* on a compacted topic */
 };
 
 /* What was found. `faults` comes from the arena. */

@@ -313,6 +313,7 @@ check_record(struct check *check, const struct record *record, int32_t index)
 	const struct record_rules *rules = check->rules;
 
 	if (rules->compacted && record->key.data == NULL) {
+		check->verdict->flaw = RECORD_FLAW_NO_KEY;
 		check_fault(check, index,
 		    arena_printf(check->arena,
 			"Compacted topic cannot accept message without key in "

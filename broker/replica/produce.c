@@ -563,6 +563,7 @@ produce_count_flaw(const struct produce *p, const struct produce_part *part)
 		[RECORD_FLAW_CRC] = METRIC_INVALID_CRC_RECORDS,
 		[RECORD_FLAW_OFFSET] =
 		    METRIC_INVALID_OFFSET_OR_SEQUENCE_RECORDS,
+		[RECORD_FLAW_NO_KEY] = METRIC_NO_KEY_RECORDS,
 	};
 	enum record_flaw flaw = RECORD_FLAW_OTHER;
 

@@ -510,24 +510,32 @@ def test_refused_records_are_counted(shared_broker, client, topic):
     batches."""
     prefix = "kafka_server_brokertopicmetrics_"
     names = ("invalidmagicnumberrecords", "invalidmessagecrcrecords",
-             "invalidoffsetorsequencerecords")
+             "invalidoffsetorsequencerecords", "nokeycompactedtopicrecords")
+    compacted = topic + "-compacted"
+    harness.create_topic(shared_broker, compacted, cleanup_policy="compact")
+    harness.wait_topic(shared_broker, compacted)
 
     def counts():
         return [shared_broker.metric(f"{prefix}{name}_total")
                 for name in names]
     before = counts()
-    expected = [0, 0, 0]
-    for nth, error, data, version in (
-            (1, CORRUPT, corrupt_crc(), 9),
-            (1, CORRUPT, legacy.message(b"x", crc=7), 2),
-            (0, INVALID_RECORD, legacy.message(b"x", magic=1)
+    expected = [0, 0, 0, 0]
+    for nth, error, name, data, version in (
+            (1, CORRUPT, topic, corrupt_crc(), 9),
+            (1, CORRUPT, topic, legacy.message(b"x", crc=7), 2),
+            (0, INVALID_RECORD, topic, legacy.message(b"x", magic=1)
              + legacy.message(b"x", magic=0), 2),
-            (2, INVALID_RECORD, batch([b"x"], count=2), 9),
-            (2, INVALID_RECORD,
+            (2, INVALID_RECORD, topic, batch([b"x"], count=2), 9),
+            (2, INVALID_RECORD, topic,
              batch([b"x"], producer_id=5, producer_epoch=0), 9),
-            (None, INVALID_RECORD, batch([b"x"], base_offset=5), 9),
-            (None, NONE, batch([b"x"]), 9)):
-        assert produce(client, topic, data,
+            (3, INVALID_RECORD, compacted, batch([b"x", b"y"]), 9),
+            (3, INVALID_RECORD, compacted, legacy.message(b"x"), 2),
+            (3, INVALID_RECORD, compacted,
+             legacy.wrapper(legacy.message(b"x")), 2),
+            (None, NONE, compacted, batch([(b"x", b"key")]), 9),
+            (None, INVALID_RECORD, topic, batch([b"x"], base_offset=5), 9),
+            (None, NONE, topic, batch([b"x"]), 9)):
+        assert produce(client, name, data,
                        version=version)["ErrorCode"] == error
         if nth is not None:
             expected[nth] += 1

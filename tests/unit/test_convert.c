@@ -100,7 +100,8 @@ three(int8_t magic, enum codec codec)
 }
 
 static enum error
-convert(const struct record_rules *rules, const struct buffer *set)
+convert_flawed(const struct record_rules *rules, const struct buffer *set,
+    enum record_flaw *flaw)
 {
 	struct record_verdict verdict;
 	struct buffer out = BUFFER_EMPTY;
@@ -108,7 +109,16 @@ convert(const struct record_rules *rules, const struct buffer *set)
 	record_convert(rules, buffer_slice(set), &out, &verdict);
 	CU_ASSERT(verdict.error != ERR_NONE || out.length > BATCH_HEADER_SIZE);
 	buffer_fini(&out);
+	*flaw = verdict.flaw;
 	return (verdict.error);
+}
+
+static enum error
+convert(const struct record_rules *rules, const struct buffer *set)
+{
+	enum record_flaw flaw;
+
+	return (convert_flawed(rules, set, &flaw));
 }
 
 /* --- tests ---------------------------------------------------------------- */
@@ -219,12 +229,14 @@ test_keys(void)
 			struct message wrapper = { .magic = magic,
 				.timestamp_ms = NOW, .attributes = codec };
 			struct buffer set = three(magic, (enum codec)codec);
+			enum record_flaw flaw;
 
 			rules.compacted = false;
 			CU_ASSERT_EQUAL(convert(&rules, &set), ERR_NONE);
 			rules.compacted = true;
-			CU_ASSERT_EQUAL(convert(&rules, &set),
+			CU_ASSERT_EQUAL(convert_flawed(&rules, &set, &flaw),
 			    ERR_INVALID_RECORD);
+			CU_ASSERT_EQUAL(flaw, RECORD_FLAW_NO_KEY);
 			set.length = 0;
 			put(&set, (struct message){ NULL, "v", 0, NOW, 0,
 			    magic });

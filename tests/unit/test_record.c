@@ -281,6 +281,7 @@ test_record_faults(void)
 	rules.compacted = true;
 	record_validate(&rules, buffer_slice(&bytes), &arena, &verdict);
 	CU_ASSERT_EQUAL(verdict.error, ERR_INVALID_RECORD);
+	CU_ASSERT_EQUAL(verdict.flaw, RECORD_FLAW_NO_KEY);
 	CU_ASSERT_EQUAL(verdict.fault_count, 2);
 	CU_ASSERT_EQUAL(verdict.faults[1].batch_index, 2);
 	CU_ASSERT_STRING_EQUAL(verdict.faults[0].message,
@@ -293,6 +294,7 @@ test_record_faults(void)
 	rules.timestamp_before_max_ms = 1000;
 	record_validate(&rules, buffer_slice(&bytes), &arena, &verdict);
 	CU_ASSERT_EQUAL(verdict.error, ERR_INVALID_TIMESTAMP);
+	CU_ASSERT_EQUAL(verdict.flaw, RECORD_FLAW_OTHER);
 	CU_ASSERT_EQUAL(verdict.fault_count, 1);
 	CU_ASSERT_STRING_EQUAL(verdict.faults[0].message,
 	    "Timestamp 1699999995000 of message with offset 1 is out of range."
