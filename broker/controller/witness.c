@@ -206,13 +206,30 @@ reach_picks(size_t count, size_t own)
 	return (others < REACH_MAX ? others : REACH_MAX);
 }
 
+static bool
+has_common_divisor(size_t a, size_t b)
+{
+	while (b != 0) {
+		size_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return (a != 1);
+}
+
+/* Where ids go round the racks, an even step meets one rack alone.  Half-way
+ * round and a little more, in turn from where we are to the far side: four and
+ * four that follow each other.  Coprime to all, the step comes back to where it
+ * began, to us, only behind all others. */
 size_t
 reach_pick(size_t count, size_t own, size_t k)
 {
-	size_t others = own < count ? count - 1 : count;
-	size_t first = own < count ? own + 1 : 0;
+	size_t step = count / 2 + 1;
 
-	return ((first + k * others / reach_picks(count, own)) % count);
+	while (has_common_divisor(step, count))
+		step++;
+	return ((own < count ? own + (k + 1) * step : k * step) % count);
 }
 
 /* A line that was up before says nothing of now. */

@@ -437,6 +437,42 @@ test_reach(void)
 		}
 }
 
+/* How many of those picked are in one rack, at most. */
+static size_t
+picks_in_a_rack(size_t count, size_t own, size_t racks)
+{
+	size_t in[6] = { 0 }, most = 0;
+
+	for (size_t k = 0; k < reach_picks(count, own); k++) {
+		size_t rack = reach_pick(count, own, k) % racks;
+
+		if (++in[rack] > most)
+			most = in[rack];
+	}
+	return (most);
+}
+
+/* Ids go round the racks: no rack has more than one or two beyond its share,
+ * which some cluster of a hundred or less comes to. */
+static void
+test_reach_racks(void)
+{
+	static const size_t bounds[] = { [2] = 5, [3] = 4, [4] = 4, [5] = 3,
+		[6] = 3 };
+
+	for (size_t racks = 2; racks <= 6; racks++) {
+		size_t most = 0;
+
+		for (size_t count = 1; count <= 100; count++)
+			for (size_t own = 0; own <= count; own++) {
+				size_t in = picks_in_a_rack(count, own, racks);
+
+				most = in > most ? in : most;
+			}
+		CU_ASSERT_EQUAL(most, bounds[racks]);
+	}
+}
+
 /* --- states --------------------------------------------------------------- */
 
 struct bench {
@@ -1020,6 +1056,7 @@ static const struct unit_test tests[] = {
 	{ "placement: all small clusters", test_placement_all },
 	{ "moves", test_moves },
 	{ "reach", test_reach },
+	{ "reach: racks", test_reach_racks },
 	{ "decide: new", test_decide_new },
 	{ "decide: deaths", test_decide_deaths },
 	{ "decide: suspects", test_decide_suspects },
