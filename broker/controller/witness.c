@@ -58,7 +58,8 @@ struct witness {
 	struct zk_batch *batch;
 	struct zk_op *op;
 	/* Kept as long as the registration is what it is, so that each has one
-	 * look-up of its name under way at most. */
+	 * look-up of its name under way at most; but for a line that is up and
+	 * to be made anew, which has none. */
 	struct peer *line;
 	struct waitq_link line_link;
 	bool up;          /* the line is */
@@ -144,12 +145,18 @@ witness_call(struct controller *c, int32_t broker_id, struct registered as)
 	task_wake_ref(w->task);
 }
 
+static void
+line_end(struct witness *w)
+{
+	peer_free(&w->line);
+	w->up = false;
+}
+
 /* Other listeners are tried from now on. */
 static void
 peers_end(struct witness *w)
 {
-	peer_free(&w->line);
-	w->up = false;
+	line_end(w);
 	for (size_t i = 0; i < PROBES_MAX; i++)
 		peer_free(&w->probes[i]);
 }
@@ -232,7 +239,8 @@ reach_pick(size_t count, size_t own, size_t k)
 	return ((own < count ? own + (k + 1) * step : k * step) % count);
 }
 
-/* A line that was up before says nothing of now. */
+/* A line that was up before says nothing of now.  One that is being made is new
+ * enough when it is up, and what it looks up is not asked for once more. */
 static bool
 is_reached(const struct controller *c, struct witness *w)
 {
@@ -240,7 +248,8 @@ is_reached(const struct controller *c, struct witness *w)
 		return (true);
 	if (w->renewed_ns < c->evidence_ns) {
 		w->renewed_ns = loop_now_ns(c->setup.loop);
-		w->renew = w->hurry = true;
+		w->renew = w->renew || w->up;
+		w->hurry = true;
 		task_wake_ref(w->task);
 	}
 	return (false);
@@ -449,7 +458,7 @@ witness_line(struct task *t)
 
 	waitq_join(peer_changed(w->line), &w->line_link, t);
 	if (w->renew) {
-		peers_end(w);
+		line_end(w);
 		w->hurry = w->renew = false;
 		return (task_next(t, witness_read));
 	}

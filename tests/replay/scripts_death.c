@@ -408,6 +408,65 @@ script_held_line(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* A host whose look-ups of one name are counted. */
+struct lookups {
+	struct sockets_ops ops; /* first: the host's, meanwhile */
+	const struct sockets_ops *own;
+	char name[8];
+	size_t *count;
+};
+
+static int
+lookups_resolve(struct sockets *sockets, const char *host, int32_t port,
+    struct socket_address *out, size_t count, size_t *found)
+{
+	const struct lookups *lookups = (const void *)sockets->ops;
+
+	*lookups->count += strcmp(host, lookups->name) == 0;
+	return (lookups->own->resolve(sockets, host, port, out, count, found));
+}
+
+/* Who registers behind a cut is looked up by its witness, and that goes on for
+ * a second, however much evidence comes meanwhile: a name may take long. */
+static void
+script_lookups(struct replay *r)
+{
+	struct lookups lookups;
+	struct sockets *sockets;
+	int active, silent;
+	size_t count = 0;
+	char name[8];
+
+	make_cluster(r);
+	active = replay_active(r);
+	silent = some_plane(r, active);
+	silence(r, active, silent, true);
+	replay_kill(r, silent);
+	replay_run(r, REPLAY_SESSION_MS + 1000);
+	replay_start(r, silent);
+	replay_run(r, 1000 + some_ms(r, 1000));
+	snprintf(name, sizeof(name), "b%d", active);
+	sockets = fabric_sockets(r->fabric, name);
+	lookups = (struct lookups){ *sockets->ops, sockets->ops, "", &count };
+	lookups.ops.resolve = lookups_resolve;
+	snprintf(lookups.name, sizeof(lookups.name), "b%d", silent);
+	sockets->ops = &lookups.ops;
+	for (int id = 1; id <= 8; id++)
+		if (id != active && id != silent) {
+			refuse(r, active, id, true);
+			replay_run(r, 100);
+		}
+	/* One after an attempt that ended, one by the controller's channel. */
+	if (count > 2)
+		replay_fault(r, "b%d was looked up %zu times", silent, count);
+	sockets->ops = lookups.own;
+	silence(r, active, silent, false);
+	for (int id = 1; id <= 8; id++)
+		if (id != active && id != silent)
+			refuse(r, active, id, false);
+	replay_run(r, SETTLE_MS);
+}
+
 /* One that was let go, but leads what nobody else could, dies on the way. */
 static void
 script_leaving(struct replay *r)
@@ -1052,6 +1111,7 @@ const struct script death_scripts[] = {
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
 	{ "evidence-held-line", script_held_line, 0, QUIET_OPTIONS },
+	{ "evidence-lookups", script_lookups, 0, QUIET_OPTIONS, 8 },
 	{ "evidence-silent", script_silent, 0, QUIET_OPTIONS, 5 },
 	{ "evidence-silent-first", script_silent_first, 0, QUIET_OPTIONS, 5 },
 	{ "return", script_return, 0, QUIET_OPTIONS, 5 },
