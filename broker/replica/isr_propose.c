@@ -326,6 +326,7 @@ proposal_commit(const struct proposal *p)
 		return (false);
 	replica->partition_epoch = answer->partition_epoch;
 	replica->proposed = PROPOSED_NOTHING;
+	replica->refusal_said = ERR_NONE;
 	metrics_add(replica->replicas->setup.metrics,
 	    p->shrinks ? METRIC_ISR_SHRINKS : METRIC_ISR_EXPANDS, 1);
 	return (true);
@@ -357,7 +358,8 @@ proposal_apply(struct proposal *p)
 }
 
 /* `state` is held. Who is refused now may be for long: once a minute, or when
- * the error is another. */
+ * the error is another, a change was confirmed since or the leader epoch is
+ * new. */
 static bool
 proposal_is_news(const struct proposal *p)
 {

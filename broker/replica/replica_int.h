@@ -120,7 +120,7 @@ struct replica {
 	uint64_t proposed;         /* a change of it, by its id, or: */
 #define PROPOSED_NOTHING 0
 #define PROPOSED_GIVEN_UP UINT64_MAX /* until the next leader epoch */
-	/* Of the last refusal that was said; `state`. */
+	/* Of the last refusal that was said; ERR_NONE: the next is; `state`. */
 	enum error refusal_said;
 	int64_t refusal_said_ms;
 	atomic_bool wished;        /* that the proposer looks at it */

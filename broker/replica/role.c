@@ -400,6 +400,7 @@ role_set(struct replica *replica, const struct role *role, struct log *log)
 	if (replica->high_watermark > replica->end_offset)
 		replica->high_watermark = replica->end_offset;
 	replica->proposed = PROPOSED_NOTHING;
+	replica->refusal_said = ERR_NONE;
 	replica->offline = false;
 	atomic_store(&replica->reassigned, role->reassigned);
 	atomic_store(&replica->added, role_adds(role,

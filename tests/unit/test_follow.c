@@ -3,6 +3,7 @@
  * is played by the test, in replay. */
 #include "follow_stage.h"
 
+#include "base/diag.h"
 #include "base/mem.h"
 
 /* --- pure ----------------------------------------------------------------- */
@@ -308,6 +309,68 @@ test_expansion_refused(void)
 	}
 }
 
+/* Until broker 3 is proposed, which goes on to fetch. */
+static bool
+stage_propose_again(struct stage *s)
+{
+	for (int i = 0; i < 100 && !s->asked; i++) {
+		(void)rig_follow(&s->rig, 3, 5);
+		replica_rig_pass(&s->rig, 25);
+	}
+	CU_ASSERT(s->asked);
+	return (s->asked);
+}
+
+static void
+stage_refuse_again(struct stage *s)
+{
+	if (stage_propose_again(s))
+		stage_answer_alter(s, ERR_NONE, ERR_INELIGIBLE_REPLICA, 9);
+	replica_rig_pass(&s->rig, 25);
+}
+
+static void
+count_refusals(void *arg, const char *line)
+{
+	*(int *)arg += strstr(line, "refused a change of the in-sync") != NULL;
+}
+
+/* What is refused again is not said again, but for what came in between: a
+ * change that was confirmed (2 lags), or another leader epoch. */
+static void
+test_refusals_said(void)
+{
+	for (int how = 0; how < 2; how++) {
+		struct rig_order order = { .epoch = 6, .replica_count = 3,
+			.isr_count = 2 };
+		int said = 0;
+		struct stage s;
+		struct diag *diag;
+
+		stage_init(&s);
+		diag = diag_new(clock_system(), "/dev/null");
+		diag_set_sink(diag, count_refusals, &said);
+		s.rig.replicas->setup.diag = diag;
+		(void)stage_propose(&s);
+		stage_refuse_again(&s);
+		CU_ASSERT_EQUAL(said, 1);
+		stage_refuse_again(&s);
+		CU_ASSERT_EQUAL(said, 1);
+		if (how == 0 && stage_await(&s, API_ALTER_PARTITION, 50000)) {
+			stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+			CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 1);
+		}
+		if (how == 1)
+			CU_ASSERT_EQUAL(replica_rig_order(&s.rig, &order),
+			    ERR_NONE);
+		stage_refuse_again(&s);
+		CU_ASSERT_EQUAL(said, 2);
+		s.rig.replicas->setup.diag = NULL;
+		stage_fini(&s);
+		diag_free(diag);
+	}
+}
+
 /* Who is refused each time is proposed seldom, and taken in when it may be. */
 static void
 test_expansion_refused_often(void)
@@ -328,11 +391,7 @@ test_expansion_refused_often(void)
 		}
 		/* In 10 s: after 50 ms, 100, ... 1.6 s, then each 2 s. */
 		CU_ASSERT(asked >= 8 && asked <= 12);
-		for (int i = 0; i < 100 && !s.asked; i++) {
-			(void)rig_follow(&s.rig, 3, 5);
-			replica_rig_pass(&s.rig, 25);
-		}
-		CU_ASSERT(s.asked);
+		(void)stage_propose_again(&s);
 		stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
 		CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 3);
 	}
@@ -522,6 +581,7 @@ static const struct unit_test tests[] = {
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
 	{ "ISR: refused often", test_expansion_refused_often },
+	{ "ISR: what is said of refusals", test_refusals_said },
 	{ "only who fetches is proposed", test_expansion_of_one },
 	{ "ISR: who lags is taken out", test_shrink },
 	{ "ISR: topics with ids and without", test_shrink_ids },
