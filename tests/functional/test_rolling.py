@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three brokers are restarted one after another under load of librdkafka, told
 to end or killed: no error reaches an application, nothing is lost, and what an
-idempotent producer sent is there once.  The same with Java's clients is in
-tests/interop/test_rolling_java.py."""
+idempotent producer sent is there once.  The same with clients of Java and
+Go is in tests/interop/test_rolling_clients.py."""
 
 import threading
 

@@ -4,7 +4,7 @@
     A TIME PARTITION,...    these are assigned, beside what it has
     R TIME PARTITION,...    these are taken away
     r TIME PARTITION OFFSET a record
-    E TIME ...              something to be known when a test fails
+    E TIME ...              an error that reached it
 
 TIME is in milliseconds.  A record is told before its offset is committed.
 Java's tools and ours have words of their own, which are translated; consoles
@@ -57,6 +57,8 @@ class Kind:
         elif words[0] in "AR":
             yield words[0], int(words[1]), [
                 int(p) for p in "".join(words[2:]).split(",") if p]
+        else:
+            yield "E", int(words[1]), " ".join(words[2:])
 
 
 class Python(Kind):
@@ -100,6 +102,8 @@ class Verifiable(Kind):
                                          - part["minOffset"] + 1), line
                 for offset in range(part["minOffset"], part["maxOffset"] + 1):
                     yield "r", when, part["partition"], offset
+        elif event["name"] == "offsets_committed" and not event["success"]:
+            yield "E", when, event.get("error")
 
 
 class Static(Verifiable):

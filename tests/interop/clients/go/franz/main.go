@@ -216,6 +216,10 @@ func main() {
 		member()
 		return
 	}
+	if isProducer() {
+		produce()
+		return
+	}
 	address, topic, config := seen.Arguments()
 	options := []kgo.Opt{kgo.SeedBrokers(address)}
 	if config != nil {

@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"strings"
 
 	"barnabas/tests/clients/seen"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A member by kgo's own balancer, cooperative and sticky. What was polled is
@@ -21,16 +25,16 @@ func member() {
 		cancel()
 	}()
 	taken := func(ctx context.Context, client *kgo.Client, lost map[string][]int32) {
-		if err := client.CommitMarkedOffsets(ctx); err != nil {
-			seen.Say("E", err)
-		}
+		wrong(client.CommitMarkedOffsets(ctx))
 		seen.Partitions("R", lost[topic])
 	}
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(address), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
+		kgo.SeedBrokers(strings.Split(address, ",")...),
+		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(seen.Session), kgo.HeartbeatInterval(seen.Heartbeat),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(seen.CommitInterval),
+		kgo.AutoCommitCallback(committed),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) {
 			seen.Partitions("A", got[topic])
@@ -42,7 +46,7 @@ func member() {
 	seen.Fatal(err)
 	for ctx.Err() == nil {
 		fetches := client.PollFetches(ctx)
-		fetches.EachError(func(_ string, _ int32, err error) { seen.Say("E", err) })
+		fetches.EachError(func(_ string, _ int32, err error) { wrong(err) })
 		fetches.EachRecord(func(r *kgo.Record) {
 			seen.Say("r", r.Partition, r.Offset)
 			client.MarkCommitRecords(r)
@@ -50,4 +54,23 @@ func member() {
 		client.AllowRebalance()
 	}
 	client.CloseAllowingRebalance()
+}
+
+// What the program gave up itself, as it ends, is not wrong.
+func wrong(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		seen.Say("E", err)
+	}
+}
+
+func committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
+	wrong(err)
+	if answer == nil {
+		return
+	}
+	for _, t := range answer.Topics {
+		for _, p := range t.Partitions {
+			wrong(kerr.ErrorForCode(p.ErrorCode))
+		}
+	}
 }
