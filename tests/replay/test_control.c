@@ -218,7 +218,7 @@ script_deaths(struct replay *r)
 
 		if (replay_lives(r, id))
 			replay_kill(r, id);
-		replay_run(r, some_ms(r, 9000));
+		replay_run(r, 1 + some_ms(r, 9000));
 		id = some_plane(r, 0);
 		if (!replay_lives(r, id))
 			replay_start(r, id);
