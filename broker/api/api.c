@@ -40,6 +40,14 @@ api_serves(void *arg, int key, int version)
 	    version <= row->highest);
 }
 
+void
+api_count(struct apis *apis, const struct request *request, size_t slot)
+{
+	metrics_add_at(apis->setup.metrics, METRIC_REQUESTS, slot, 1);
+	metrics_observe_at(apis->setup.metrics, METRIC_REQUEST_BYTES, slot,
+	    (int64_t)request->frame_size);
+}
+
 static void
 api_on_request(void *arg, struct request *request)
 {
@@ -47,8 +55,7 @@ api_on_request(void *arg, struct request *request)
 	const struct api_row *row = api_row_of(request->head.api_key);
 
 	CHECK(row != NULL);
-	metrics_add_at(apis->setup.metrics, METRIC_REQUESTS,
-	    (size_t)request->head.api_key, 1);
+	api_count(apis, request, (size_t)request->head.api_key);
 	row->run(apis, request);
 }
 

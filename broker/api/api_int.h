@@ -43,6 +43,8 @@ void api_reply(struct apis *apis, struct request *request,
 bool api_encode(struct apis *apis, struct request *request,
     const void *response, struct wire_out *out);
 void api_send(struct apis *apis, struct request *request, struct wire_out *out);
+/* It is taken up; before its frame is given back. */
+void api_count(struct apis *apis, const struct request *request, size_t slot);
 /* The arena's bound refused: closes the connection. */
 void api_refuse_memory(struct apis *apis, struct request *request);
 

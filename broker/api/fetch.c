@@ -85,7 +85,7 @@ api_fetch(struct apis *apis, struct request *request)
 	s->request = request;
 	if (!api_decode(request, &message_fetch_request, &s->body))
 		return;
-	metrics_add_at(apis->setup.metrics, METRIC_REQUESTS, fetch_slot(s), 1);
+	api_count(apis, request, fetch_slot(s));
 	if (!fetch_plan_make(apis->sessions, &s->body, version,
 		loop_now_ms(request->loop), &request->arena, &s->plan)) {
 		api_refuse_memory(apis, request);
