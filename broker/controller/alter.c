@@ -547,6 +547,8 @@ row_done(struct controller *c, struct altered *row)
 	struct partition *p = row->partition;
 
 	leadership_set(p, &row->wanted, p->now.partition_epoch + 1);
+	returns_leads(p);
+	returns_settle(c, p);
 	orders_show(c, p);
 	row->state = ALTERED_DONE;
 }

@@ -30,13 +30,17 @@ balance_time(struct controller *c)
 	return (c->balance_ns);
 }
 
-/* The broker that is to lead it; NULL: it does not live, or nobody is. */
+/* The broker that is to lead it; NULL: it does not live, as far as this
+ * controller has heard, or nobody is to. */
 static struct live_broker *
 preferred_broker(const struct controller *c, const struct partition *p)
 {
+	struct live_broker *broker;
+
 	if (!p->written || p->replica_count == 0 || topic_doomed(p->topic))
 		return (NULL);
-	return (context_broker(&c->context, p->replicas[0].broker));
+	broker = context_broker(&c->context, p->replicas[0].broker);
+	return (broker != NULL && broker->heard ? broker : NULL);
 }
 
 static bool

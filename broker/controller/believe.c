@@ -16,7 +16,8 @@
  * unclean election, but then its ISR is one; so those are read.  And when its
  * state was made, on which hangs whether isNew is said of one that was never
  * changed: in its place stands the making of the topic, where no broker that
- * has a replica registered since.
+ * has a replica registered since.  Nor whether a member of the ISR was away
+ * since it was written: returns.c.
  */
 #include "controller/controller_int.h"
 
@@ -47,6 +48,9 @@ can_believe(const struct controller *c, const struct partition *p,
 	if (told->leader < 0 || told->partition_epoch < 0 ||
 	    told->isr_count < 2)
 		return (false);
+	for (int32_t i = 0; i < told->isr_count; i++)
+		if (returns_recent(c, told->isr[i]))
+			return (false);
 	for (int32_t i = 0; i < p->replica_count &&
 	    told->partition_epoch == 0; i++) {
 		const struct live_broker *broker = context_broker(&c->context,

@@ -144,7 +144,6 @@ brokers_apply(struct task *t)
 		if (c->ops[i]->rc != ZK_OK && c->ops[i]->rc != ZK_NO_NODE)
 			return (controller_trouble(t, c->ops[i]));
 	gone = remove_gone(c);
-	returns_listed(c, find_read);
 	mem_free(c->arrived);
 	c->arrived = mem_zalloc((c->op_count + 1) * sizeof(*c->arrived));
 	c->arrived_count = 0;
@@ -297,26 +296,12 @@ welcome(struct controller *c, const struct live_broker *broker)
 	}
 }
 
-/* Those whose coming waits for others are read again when it may not. */
-static void
-hold_back(struct controller *c)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < c->arrived_count; i++)
-		if (!returns_holds(c, broker_id_of(c->arrived[i]),
-		    c->arrived[i]))
-			c->arrived[count++] = c->arrived[i];
-	c->arrived_count = count;
-}
-
 static enum verdict
 brokers_arrive(struct task *t)
 {
 	struct controller *c = controller_of(t);
 	size_t count = 0;
 
-	hold_back(c);
 	for (size_t i = 0; i < c->arrived_count; i++) {
 		struct live_broker *broker = context_add_broker(c,
 		    broker_id_of(c->arrived[i]), c->arrived[i]);
@@ -326,19 +311,20 @@ brokers_arrive(struct task *t)
 		diag_info(c->setup.diag, controller, "broker=%d came epoch=%"
 		    PRId64, (int)broker->id, broker->epoch);
 		watch_over(c, broker);
+		returns_came(c, broker);
 		count++;
 	}
+	returns_begin(c);
 	if (count > 0)
 		orders_brokers_changed(c);
 	orders_send(c);
+	orders_send_everything(c);
 	for (size_t i = 0; i < c->arrived_count; i++) {
 		struct live_broker *broker = context_broker(&c->context,
 		    broker_id_of(c->arrived[i]));
 
-		if (broker == NULL)
-			continue;
-		orders_send_everything(c, broker);
-		welcome(c, broker);
+		if (broker != NULL)
+			welcome(c, broker);
 	}
 	c->arrived_count = 0;
 	return (rewrite_run(t, controller_idle));

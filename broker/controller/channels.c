@@ -484,6 +484,7 @@ channel_answered(struct task *t)
 	if (channel->call.error != PEER_OK)
 		return (channel_retry(t, peer_error_name(channel->call.error)));
 	channel->complained = false;
+	channel->broker->heard = true;
 	if (channel->current->api_key == API_LEADER_AND_ISR) {
 		error = channel->response.leader_and_isr.error_code;
 		if (error == ERR_NONE)

@@ -142,6 +142,7 @@ live_broker_read(struct live_broker *broker, const struct zk_op *read)
 	broker->node = node;
 	broker->epoch = read->stat.czxid;
 	broker->mzxid = read->stat.mzxid;
+	broker->registered_ms = read->stat.ctime_ms;
 	return (true);
 }
 
@@ -154,6 +155,7 @@ context_add_broker(struct controller *controller, int32_t id,
 	struct live_broker *broker = mem_zalloc(sizeof(*broker));
 
 	broker->id = id;
+	broker->newcomer = true;
 	arena_init(&broker->arena, 0);
 	if (!live_broker_read(broker, read)) {
 		diag_error(controller->setup.diag, controller, "broker=%d has "
@@ -407,7 +409,7 @@ partition_assign(struct partition *p, const struct znode_assignment *a)
 }
 
 struct assigned *
-partition_replica(struct partition *partition, int32_t broker)
+partition_replica(const struct partition *partition, int32_t broker)
 {
 	for (int32_t i = 0; i < partition->replica_count; i++)
 		if (partition->replicas[i].broker == broker)

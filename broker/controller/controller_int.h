@@ -11,7 +11,7 @@
  *	brokers.c      brokers that came, went, bounced
  *	witness.c      the evidence that a broker is dead
  *	suspects.c     brokers that are registered and dead by it
- *	returns.c      and those that come back before it is known who else is
+ *	returns.c      those that come back before it is known who else is
  *	topics.c       topics and partitions that came and went
  *	deletion.c     topics that are being deleted
  *	sweep.c        their nodes, at the end
@@ -86,7 +86,13 @@ struct assigned {
 	enum replica_state state;
 	bool dir_offline; /* LeaderAndIsr was answered KAFKA_STORAGE_ERROR */
 	bool stopped;     /* its broker goes: told to follow no more */
-	bool has_log;     /* said when it came back, asked by returns.c */
+	/* Its broker is back, and the replica in sync: returns.c. */
+	bool held;        /* told nothing, and no candidate */
+	bool asked;
+	bool has_log;     /* by what it tells */
+	bool lacks;       /* it told, and has not: no member of the ISR */
+	uint64_t trial;   /* one only until a better one has answered what it
+			   * was told since this suspicion; 0: as any other */
 	/* The epoch of the broker that was there when the partition was made
 	 * and has not said yet that it has a log: it is told isNew until it
 	 * does. A broker that came later is not: its disk may be another
@@ -212,6 +218,11 @@ struct live_broker {
 	int32_t id;
 	int64_t epoch; /* czxid */
 	int64_t mzxid; /* of its data: endpoints may change */
+	int64_t registered_ms; /* by ZooKeeper's clock */
+	bool heard;    /* it answered this controller */
+	bool unseen;   /* it was away when nobody looked: returns.c */
+	bool newcomer; /* may know of nothing: told of partitions only when it
+			* is told of all */
 	struct arena arena;
 	struct znode_broker node;
 	bool shutting_down;
@@ -263,7 +274,7 @@ void partition_assign(struct partition *partition,
     const struct znode_assignment *assignment);
 struct partition *topic_find_partition(const struct topic *topic,
     int32_t number);
-struct assigned *partition_replica(struct partition *partition,
+struct assigned *partition_replica(const struct partition *partition,
     int32_t broker);
 /* Registered, and not dead by the evidence. */
 bool broker_lives(const struct controller *controller, int32_t broker);
@@ -315,9 +326,8 @@ void orders_stop(struct controller *controller, struct partition *partition,
     const struct live_broker *broker, bool delete_partition);
 void orders_brokers_changed(struct controller *controller);
 void orders_send(struct controller *controller);
-/* At once, all partitions: a broker that is new. */
-void orders_send_everything(struct controller *controller,
-    struct live_broker *broker);
+/* At once, all partitions: to newcomers, if there are any. */
+void orders_send_everything(struct controller *controller);
 /* LeaderAndIsr of all it hosts and UpdateMetadata of all: what it missed. */
 void orders_resync(struct controller *controller, struct live_broker *broker);
 void orders_clear(struct controller *controller);
@@ -425,6 +435,7 @@ struct controller {
 	int32_t epoch;
 	int32_t epoch_version;  /* of /controller_epoch: the fence */
 	int64_t elected_zxid;   /* of /controller */
+	int64_t elected_ms;     /* by ZooKeeper's clock */
 	struct watched seat;    /* /controller */
 	struct watched own;     /* our /brokers/ids/N */
 	int32_t seat_id;        /* whose /controller is; -1: nobody's whom
@@ -628,7 +639,7 @@ size_t suspects_avoid(const struct controller *controller,
 /* returns.c */
 extern task_step returns_run;
 void returns_clear(struct controller *controller);
-/* Its registration went. */
+/* Its registration goes. */
 void returns_gone(struct controller *controller,
     const struct live_broker *broker);
 /* Of whom is gone: under a leader that has not answered since this suspicion it
@@ -637,19 +648,33 @@ uint64_t returns_suspicion(const struct controller *controller,
     int32_t broker);
 /* It went while it was in sync. */
 bool returns_knows(const struct controller *controller, int32_t broker);
-/* It leaves all ISRs, also those that nobody leads: its logs are not what they
- * were. */
-bool returns_lacks(const struct controller *controller, int32_t broker);
-/* It is back, and may turn out to have everything. */
-bool returns_may_lead(const struct controller *controller, int32_t broker);
-/* Who is registered was read: what `find` answers, NULL: it is not. */
-void returns_listed(struct controller *controller, const struct zk_op *(*find)(
-    const struct controller *controller, int32_t broker));
-/* It has come, and is not let in yet. */
-bool returns_holds(struct controller *controller, int32_t broker,
-    const struct zk_op *read);
+/* A registration is new: of what it is in sync with it is held back. */
+void returns_came(struct controller *controller, struct live_broker *broker);
+/* It registered so shortly before the election that nobody may have seen that
+ * it was away, or have asked it. */
+bool returns_recent(const struct controller *controller, int32_t broker);
+/* Of a state that a new controller read, last written by the transaction
+ * `zxid`: who of the ISR registered since is held back. */
+void returns_state(struct controller *controller, struct partition *partition,
+    int64_t zxid);
+/* Those who are held back anew are asked for their logs; before anything is
+ * sent to those with whom they are in sync. */
+void returns_begin(struct controller *controller);
+/* Its state is written: who is not in sync is told as any other. */
+void returns_settle(struct controller *controller,
+    struct partition *partition);
+/* Its leader was elected, or others followed it and are in sync: it is as good
+ * as any. */
+void returns_leads(struct partition *partition);
 /* For returns_run. */
 bool returns_due(const struct controller *controller);
+/* Of a replica, if it is one: see struct assigned. */
+bool replica_held(const struct partition *partition, int32_t broker);
+bool replica_lacks(const struct partition *partition, int32_t broker);
+uint64_t replica_trial(const struct partition *partition, int32_t broker);
+/* It is on trial, and one of the ISR that was not away has answered since. */
+bool replica_tried_out(const struct controller *controller,
+    const struct partition *partition, int32_t broker);
 
 /* topics.c */
 extern task_step topics_read, topics_data_read;

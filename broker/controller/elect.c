@@ -100,6 +100,7 @@ elect_won(struct task *t, int32_t epoch, int32_t version,
 	c->epoch = epoch;
 	c->epoch_version = version;
 	c->elected_zxid = seat->stat.czxid;
+	c->elected_ms = seat->stat.ctime_ms;
 	atomic_store(&c->current_id, c->setup.broker_id);
 	atomic_store(&c->shown_epoch, epoch);
 	if (c->state == CONTROLLER_RESIGNED)

@@ -161,7 +161,14 @@ load_listed(struct task *t)
 static void
 load_broker(struct controller *c, int32_t id, const struct zk_op *read)
 {
-	context_add_broker(c, id, read);
+	struct live_broker *broker = context_add_broker(c, id, read);
+
+	/* What a broker that has just started is told of first, it takes for
+	 * all that there is. */
+	if (broker != NULL)
+		broker->newcomer = returns_recent(c, id) ||
+		    (id == c->setup.broker_id &&
+		    cluster_image(c->setup.cluster)->untold);
 	if (c->setup.options->evidence_brokers_enable)
 		witness_call(c, id, (struct registered){
 		    .epoch = read->stat.czxid, .mzxid = read->stat.mzxid });
@@ -251,6 +258,7 @@ load_state(struct controller *c, struct partition *p, const struct zk_op *read)
 	p->announce = true;
 	if (state.leader_epoch == 0 && read->stat.version == 0)
 		load_half_made(c, p, read->stat.czxid);
+	returns_state(c, p, read->stat.mzxid);
 }
 
 static enum verdict
@@ -294,13 +302,11 @@ load_active(struct task *t)
 	/* Who died since what was urgent was written led some of that. */
 	if (suspects_mark(c))
 		brokers_collect(c, false);
+	returns_begin(c);
 	/* Everybody knows who lives before anybody hears of leaders. */
 	orders_brokers_changed(c);
 	orders_send(c);
-	/* A broker that has just started takes the topics that it is told of
-	 * first for all that there are: ours may be one. */
-	if (!cluster_image(c->setup.cluster)->untold)
-		rewrite_defer(c, is_urgent);
+	rewrite_defer(c, is_urgent);
 	return (rewrite_run(t, load_rest));
 }
 
@@ -308,7 +314,9 @@ load_active(struct task *t)
 static enum verdict
 load_rest(struct task *t)
 {
-	rewrite_recall(controller_of(t));
+	struct controller *c = controller_of(t);
+
+	rewrite_recall(c);
 	return (rewrite_run(t, load_done));
 }
 
@@ -317,6 +325,8 @@ load_done(struct task *t)
 {
 	struct controller *c = controller_of(t);
 
+	/* Behind the orders to lead. */
+	orders_send_everything(c);
 	diag_info(c->setup.diag, controller, "broker=%d is controller epoch=%d "
 	    "brokers=%zu topics=%zu partitions=%zu", (int)c->setup.broker_id,
 	    (int)c->epoch, c->context.broker_count,

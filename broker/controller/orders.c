@@ -72,6 +72,7 @@ orders_partition(struct controller *c, struct partition *partition)
 		    partition->replicas[i].broker);
 
 		if (broker != NULL && !partition->replicas[i].stopped &&
+		    !partition->replicas[i].held &&
 		    !partition_dismisses(partition, broker->id))
 			orders_add(c, partition, broker);
 	}
@@ -84,6 +85,7 @@ orders_replica(struct controller *c, struct partition *partition,
 {
 	if (!partition->written || topic_doomed(partition->topic) ||
 	    partition->told == c->orders.number + 1 ||
+	    replica_held(partition, broker->id) ||
 	    partition_dismisses(partition, broker->id))
 		return;
 	orders_add(c, partition, context_broker(&c->context, broker->id));
@@ -598,21 +600,25 @@ each_broker(struct controller *c, struct order *orders, size_t count,
 	}
 }
 
-/* To all, or everything to one: who missed that topics went, because it was
- * away or took no orders, believes in them no more. */
+/* To all, or everything to newcomers: who missed that topics went, because it
+ * was away or took no orders, believes in them no more. */
 static void
 send_metadata(struct controller *c, struct partition **partitions,
-    size_t count, struct live_broker *only)
+    size_t count, bool everything)
 {
 	struct order_body *body;
 
 	qsort(partitions, count, sizeof(struct partition *), compare_shown);
 	body = metadata_body(c, partitions, count);
-	if (only != NULL)
+	if (everything)
 		body->request.update_metadata.type = UPDATE_METADATA_FULL;
-	for (size_t b = 0; b < c->context.broker_count; b++)
-		if (only == NULL || only == c->context.brokers[b])
-			channel_send(c->context.brokers[b]->channel, body);
+	for (size_t b = 0; b < c->context.broker_count; b++) {
+		struct live_broker *broker = c->context.brokers[b];
+
+		if (everything ? broker->newcomer :
+		    count == 0 || !broker->newcomer)
+			channel_send(broker->channel, body);
+	}
 	order_body_unref(body);
 }
 
@@ -642,8 +648,11 @@ orders_send(struct controller *c)
 	if (o->shown_count > 0 || o->brokers_changed) {
 		struct partition *none = NULL;
 
+		/* Of partitions newcomers hear later. */
+		if (o->brokers_changed && o->shown_count > 0)
+			send_metadata(c, &none, 0, false);
 		send_metadata(c, o->shown == NULL ? &none : o->shown,
-		    o->shown_count, NULL);
+		    o->shown_count, false);
 	}
 	if (o->stop_count > 1)
 		qsort(o->stops, o->stop_count, sizeof(*o->stops),
@@ -677,12 +686,20 @@ partitions_all(struct controller *c, const struct live_broker *only,
 }
 
 void
-orders_send_everything(struct controller *c, struct live_broker *broker)
+orders_send_everything(struct controller *c)
 {
+	struct partition **all;
 	size_t count;
-	struct partition **all = partitions_all(c, NULL, &count);
+	bool any = false;
 
-	send_metadata(c, all, count, broker);
+	for (size_t b = 0; b < c->context.broker_count; b++)
+		any = any || c->context.brokers[b]->newcomer;
+	if (!any)
+		return;
+	all = partitions_all(c, NULL, &count);
+	send_metadata(c, all, count, true);
+	for (size_t b = 0; b < c->context.broker_count; b++)
+		c->context.brokers[b]->newcomer = false;
 	mem_free(all);
 }
 
@@ -707,13 +724,15 @@ orders_resync(struct controller *c, struct live_broker *broker)
 		if (deletes || (replica != NULL && replica->stopped))
 			orders[count - ++stops] = order;
 		else if (!topic_doomed(p->topic) &&
+		    !replica_held(p, broker->id) &&
 		    !partition_dismisses(p, broker->id))
 			orders[leads++] = order;
 	}
 	if (leads > 1)
 		qsort(orders, leads, sizeof(*orders), compare_orders);
 	each_broker(c, orders, leads, send_leader_and_isr);
-	orders_send_everything(c, broker);
+	broker->newcomer = true;
+	orders_send_everything(c);
 	if (stops > 1)
 		qsort(orders + count - stops, stops, sizeof(*orders),
 		    compare_orders);

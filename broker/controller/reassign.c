@@ -168,6 +168,13 @@ begin(struct controller *c, struct partition *p)
 	rewrite_add(c, p);
 }
 
+/* It may turn out to have less than the others, who would go. */
+static bool
+is_doubtful(const struct assigned *replica)
+{
+	return (replica->held || replica->lacks || replica->trial != 0);
+}
+
 /* And one of the target can lead; not a second time. */
 static bool
 can_close(const struct controller *c, const struct partition *p)
@@ -175,6 +182,10 @@ can_close(const struct controller *c, const struct partition *p)
 	if (!partition_moved(p) || p->adrift ||
 	    (p->closing && partition_closed(p)))
 		return (false);
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (!partition_leaves(p, p->replicas[i].broker) &&
+		    is_doubtful(&p->replicas[i]))
+			return (false);
 	for (int32_t i = 0; i < p->replica_count; i++)
 		if (!partition_leaves(p, p->replicas[i].broker) &&
 		    replica_stays(c, p, p->replicas[i].broker))

@@ -1,28 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A broker that was dead by the evidence is gone from ZooKeeper, or back in
- * another session, sooner than it is known whether the leaders of what it was
- * in sync with live.  Its process died and not its host, so it has all that was
- * acknowledged: should such a leader be dead as well, but silent, it may be all
- * that is left.  It stays in those ISRs until their leaders answer, as a
- * suspect does, and is not let in before: once told to follow, a broker whose
- * disk is another one would have a log like any other.
+ * A broker comes back and is in sync still.  As soon as it is told to follow it
+ * has a log like any other, though its disk be another one (KAFKA-7235,
+ * KAFKA-14617).  So of those partitions it is told nothing, and is no
+ * candidate, before it has told which logs it has; of all others it is told as
+ * ever.
  *
- *	[away] -registers-> [asked] for logs ----> [waits] for the leaders
- *	   ^                    |  |                     |  |
- *	   +--its session ends--+--|---------------------+  |  answered: out
- *	                           |                     |  |  gone: may lead
- *	       a log is missing, or no answer in 10 s    |  v
- *	                           |           30 s      | let in
- *	                           v                     |
- *	                       [lacks] <-----------------+
- *	                           | taken out of the ISRs
- *	                           v
- *	                         [out] --> let in
+ *	[comes] --> replica held, broker asked --> has it: told, may lead
+ *	               |                      +--> lacks it: leaves the ISR
+ *	               |                      +--> its log dir failed: offline
+ *	               |                      +--> no answer in 10 s: trusted
+ *	               +--> out of the ISR before that: told
  *
- * Whose session ended without evidence leaves the ISRs at once: its host may
- * have died, and the last records with it.  Under a suspect that leads on, and
- * when it stopped in an orderly way, it leaves them as well.
+ * Of what it has no log it leaves the ISR also where nobody leads, unless all
+ * of the ISR lack it.
+ *
+ * Who has its logs may lack the last records, if its host died.  So where
+ * somebody of the ISR lives who was not away it is on trial: as soon as such a
+ * one has answered what it was told since, it leaves the ISR, or leads no more,
+ * and is in sync anew when it has caught up; who leads is held on until then,
+ * 10 s at most.  Should the others be dead as well, but silent, who is on trial
+ * has most, and leads.
+ *
+ * There are three of them.
+ * - It was dead by the evidence, and gone from ZooKeeper, or back in another
+ *   session, sooner than it is known whether the leaders of what it was in
+ *   sync with live.  Its process died and not its host, so it has all that was
+ *   acknowledged: it stays in those ISRs until their leaders answer, as a
+ *   suspect does.  Whose session ended without evidence leaves at once: its
+ *   host may have died, and the last records with it.  Under a suspect that
+ *   leads on, and when it stopped in an orderly way, it leaves them as well.
+ * - All of an ISR had died, and it is the first one back, or one of those.
+ * - It died and came back while nobody was controller, or while the one that
+ *   was hung, or had not told that one of its logs.  Who is elected then finds
+ *   it registered and in sync.  When a broker goes, a controller writes the
+ *   state without it, and another one when it is in sync again: so a member
+ *   that registered after the state was written went unseen.  Only who
+ *   registered shortly before the election may have; of the others the
+ *   controller before knew.  ZooKeeper's own clock tells.  States with such
+ *   members are read, whatever our broker believes of them (believe.c).
  */
 #include "controller/controller_int.h"
 
@@ -30,32 +46,30 @@
 
 #define ASK_MS 10000
 #define MS_NS ((int64_t)1000000)
-#define PATIENCE_NS (30000 * MS_NS)
 #define PAUSE_NS (200 * MS_NS)
 #define CONNECT_TIMEOUT_MS 1000
 #define RESPONSE_BYTES_MAX ((size_t)16 << 20)
 #define DESCRIBE_LOG_DIRS_VERSION 4
+/* Beside a session's length: how long the controller before may have asked, and
+ * something for the clock of who was elected in ZooKeeper meanwhile. */
+#define RECENT_MS (ASK_MS + 5000)
 
-static task_step returns_ask, returns_answered, returns_pause, returns_wait;
+static task_step returns_ask, returns_answered, returns_pause, returns_rest;
 
-/* From DEPARTED_LACKS on, it leaves the ISRs. */
 enum departed_state {
-	DEPARTED_AWAY,
-	DEPARTED_ASKED,
-	DEPARTED_WAITS,
-	DEPARTED_LACKS,
-	DEPARTED_OUT
+	DEPARTED_AWAY,  /* it is not registered */
+	DEPARTED_ASKED, /* it is in the context */
+	DEPARTED_WAITS, /* it told, leads, and a better one has not answered */
+	DEPARTED_TOLD,
+	DEPARTED_OVER   /* nobody waits for it any more */
 };
 
 struct departed {
 	struct list link; /* controller's departed */
 	struct controller *controller;
 	int32_t broker;
-	uint64_t suspicion; /* its last, as long as it was registered */
+	uint64_t suspicion; /* AWAY: its last, as long as it was registered */
 	enum departed_state state;
-	bool lost;          /* a log is missing, or it does not say */
-	/* Of the registration that is at the door. */
-	int64_t epoch;
 	struct task_ref task;
 	int64_t until_ns;
 	struct peer *peer;
@@ -147,7 +161,7 @@ next_of(const struct controller *c, const struct list *after, int32_t broker)
 		struct partition *p = list_entry(element, struct partition,
 		    kept);
 
-		if (partition_in_isr(p, broker))
+		if (partition_in_isr(p, broker) && !topic_doomed(p->topic))
 			return (p);
 	}
 	return (NULL);
@@ -167,31 +181,39 @@ hangs_on_leader(const struct controller *c, int32_t broker)
 	return (false);
 }
 
+static struct departed *
+departed_new(struct controller *c, int32_t broker)
+{
+	struct departed *d = mem_zalloc(sizeof(*d));
+
+	d->controller = c;
+	d->broker = broker;
+	arena_init(&d->arena, 0);
+	list_push_tail(&c->departed, &d->link);
+	return (d);
+}
+
 void
 returns_gone(struct controller *c, const struct live_broker *broker)
 {
-	struct departed *d;
+	struct departed *d = departed_find(c, broker->id);
 
+	if (d != NULL)
+		departed_free(d);
 	if (!broker->suspect || broker->shutting_down ||
 	    !hangs_on_leader(c, broker->id))
 		return;
 	diag_info(c->setup.diag, controller, "broker=%d died and stays in sync "
 	    "until who leads has answered", (int)broker->id);
-	d = departed_find(c, broker->id);
-	if (d == NULL) {
-		d = mem_zalloc(sizeof(*d));
-		d->controller = c;
-		d->broker = broker->id;
-		arena_init(&d->arena, 0);
-		list_push_tail(&c->departed, &d->link);
-	}
-	d->suspicion = broker->suspicion;
+	departed_new(c, broker->id)->suspicion = broker->suspicion;
 }
 
 bool
 returns_knows(const struct controller *c, int32_t broker)
 {
-	return (departed_find(c, broker) != NULL);
+	const struct departed *d = departed_find(c, broker);
+
+	return (d != NULL && d->state == DEPARTED_AWAY);
 }
 
 uint64_t
@@ -199,37 +221,134 @@ returns_suspicion(const struct controller *c, int32_t broker)
 {
 	const struct departed *d = departed_find(c, broker);
 
-	return (d == NULL || d->state >= DEPARTED_LACKS ? 0 : d->suspicion);
+	return (d == NULL || d->state != DEPARTED_AWAY ? 0 : d->suspicion);
+}
+
+/* --- one replica ---------------------------------------------------------- */
+
+bool
+replica_held(const struct partition *p, int32_t broker)
+{
+	const struct assigned *replica = partition_replica(p, broker);
+
+	return (replica != NULL && replica->held);
 }
 
 bool
-returns_lacks(const struct controller *c, int32_t broker)
+replica_lacks(const struct partition *p, int32_t broker)
 {
-	const struct departed *d = departed_find(c, broker);
+	const struct assigned *replica = partition_replica(p, broker);
 
-	return (d != NULL && d->lost);
+	return (replica != NULL && replica->lacks);
+}
+
+uint64_t
+replica_trial(const struct partition *p, int32_t broker)
+{
+	const struct assigned *replica = partition_replica(p, broker);
+
+	return (replica == NULL ? 0 : replica->trial);
+}
+
+/* It lives, was not away as well, and could be elected. */
+static bool
+is_better(const struct controller *c, const struct partition *p,
+    int32_t broker)
+{
+	return (replica_stays(c, p, broker) && !replica_held(p, broker) &&
+	    !replica_lacks(p, broker) && replica_trial(p, broker) == 0);
+}
+
+static bool
+has_better(const struct controller *c, const struct partition *p,
+    int32_t broker)
+{
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (p->now.isr[i] != broker &&
+		    is_better(c, p, p->now.isr[i]))
+			return (true);
+	return (false);
 }
 
 bool
-returns_may_lead(const struct controller *c, int32_t broker)
+replica_tried_out(const struct controller *c, const struct partition *p,
+    int32_t broker)
 {
-	const struct departed *d = departed_find(c, broker);
+	uint64_t trial = replica_trial(p, broker);
 
-	return (d != NULL && (d->state == DEPARTED_ASKED ||
-	    d->state == DEPARTED_WAITS));
+	for (int32_t i = 0; trial != 0 && i < p->now.isr_count; i++) {
+		int32_t other = p->now.isr[i];
+
+		if (other != broker && is_better(c, p, other) &&
+		    context_broker(&c->context, other)->proved >= trial)
+			return (true);
+	}
+	return (false);
+}
+
+static void
+tell(struct controller *c, struct partition *p, struct assigned *replica)
+{
+	const struct live_broker *broker = context_broker(&c->context,
+	    replica->broker);
+
+	replica->held = replica->asked = false;
+	if (broker != NULL && !replica->stopped)
+		orders_replica(c, p, broker);
+}
+
+void
+returns_settle(struct controller *c, struct partition *p)
+{
+	for (int32_t i = 0; i < p->replica_count; i++) {
+		struct assigned *replica = &p->replicas[i];
+		bool is_member = partition_in_isr(p, replica->broker);
+
+		if ((!replica->held && !replica->lacks &&
+		    replica->trial == 0) ||
+		    (is_member && (replica->held ||
+		    replica->broker != p->now.leader ||
+		    has_better(c, p, replica->broker))))
+			continue;
+		replica->trial = 0;
+		replica->lacks = false;
+		if (replica->held)
+			tell(c, p, replica);
+		/* It may lead now from outside the ISR. */
+		if (p->now.leader < 0)
+			rewrite_add(c, p);
+	}
+}
+
+void
+returns_leads(struct partition *p)
+{
+	for (int32_t i = 0; i < p->replica_count; i++)
+		if (p->replicas[i].broker == p->now.leader) {
+			p->replicas[i].trial = 0;
+			p->replicas[i].lacks = false;
+		}
+}
+
+/* Its state says that it is in sync, beside others. */
+static bool
+is_member(const struct partition *p, int32_t broker)
+{
+	return (p->written && !topic_doomed(p->topic) && p->now.isr_count > 1 &&
+	    partition_in_isr(p, broker));
+}
+
+/* From now on; the leader is to answer what it is told behind this. */
+static void
+hold(struct controller *c, struct partition *p, struct assigned *replica)
+{
+	replica->held = true;
+	replica->trial = has_better(c, p, replica->broker) ? c->suspicion : 0;
+	if (!list_linked(&p->kept))
+		list_push_tail(&c->kept, &p->kept);
 }
 
 /* --- its logs ------------------------------------------------------------- */
-
-static void
-lacks(struct departed *d, bool lost, const char *why)
-{
-	diag_warn(d->controller->setup.diag, controller, "broker=%d is back "
-	    "and leaves the in-sync replicas: %s", (int)d->broker, why);
-	d->state = DEPARTED_LACKS;
-	d->lost = lost;
-	controller_look(d->controller);
-}
 
 static bool
 describe_log_dirs(struct task *t)
@@ -239,7 +358,7 @@ describe_log_dirs(struct task *t)
 	size_t count = 0;
 
 	EACH_OF(p, d->controller, d->broker)
-		count++;
+		count += replica_held(p, d->broker);
 	wire_init(&message_describe_log_dirs_request, &request);
 	request.topics = wire_array(&d->arena,
 	    describe_log_dirs_request_topic_schema(), count);
@@ -247,14 +366,16 @@ describe_log_dirs(struct task *t)
 		return (false);
 	EACH_OF(p, d->controller, d->broker) {
 		struct assigned *replica = partition_replica(p, d->broker);
-		struct describe_log_dirs_request_topic *topic =
-		    &request.topics[request.topics_count++];
+		struct describe_log_dirs_request_topic *topic;
 
+		if (replica == NULL || !replica->held)
+			continue;
+		topic = &request.topics[request.topics_count++];
 		topic->topic = slice_of_text(p->topic->name);
 		topic->partitions = &p->number;
 		topic->partitions_count = 1;
-		if (replica != NULL)
-			replica->has_log = false;
+		replica->asked = true;
+		replica->has_log = false;
 	}
 	wire_init(&message_describe_log_dirs_response, &d->response);
 	d->call = (struct peer_call){ .task = task_ref(t), .arena = &d->arena,
@@ -287,21 +408,46 @@ take_log_dir(struct departed *d,
 	}
 }
 
-/* Of each partition, in a log dir that works. */
-static bool
-has_all_logs(struct departed *d)
+/* What is not in a directory that works may be in one that failed. */
+static void
+take_log_dirs(struct departed *d)
 {
+	bool failed = false;
+
 	for (int32_t i = 0; i < d->response.results_count; i++)
 		if (d->response.results[i].error_code == ERR_NONE)
 			take_log_dir(d, &d->response.results[i]);
+		else
+			failed = true;
 	EACH_OF(p, d->controller, d->broker) {
-		const struct assigned *replica = partition_replica(p,
-		    d->broker);
+		struct assigned *replica = partition_replica(p, d->broker);
 
-		if (replica == NULL || !replica->has_log)
-			return (false);
+		if (replica == NULL || !replica->asked || replica->has_log)
+			continue;
+		diag_warn(d->controller->setup.diag, controller, "broker=%d is "
+		    "back without its log of partition=%s/%d%s",
+		    (int)d->broker, p->topic->name, (int)p->number,
+		    failed ? ": a log dir failed" : "");
+		replica->lacks = !failed;
+		replica->dir_offline = failed;
 	}
-	return (true);
+}
+
+static enum verdict
+end(struct departed *d, enum departed_state state)
+{
+	end_call(d);
+	d->state = state;
+	controller_look(d->controller);
+	return (STEP_DONE);
+}
+
+static enum verdict
+give_up(struct departed *d, const char *why)
+{
+	diag_warn(d->controller->setup.diag, controller, "broker=%d is back "
+	    "and trusted to have its logs: %s", (int)d->broker, why);
+	return (end(d, DEPARTED_OVER));
 }
 
 static enum verdict
@@ -309,8 +455,7 @@ returns_ask(struct task *t)
 {
 	if (describe_log_dirs(t))
 		return (task_next(t, returns_answered));
-	lacks(departed_of(t), true, "it cannot be asked for its logs");
-	return (STEP_DONE);
+	return (give_up(departed_of(t), "it cannot be asked for its logs"));
 }
 
 static enum verdict
@@ -318,41 +463,41 @@ returns_answered(struct task *t)
 {
 	struct departed *d = departed_of(t);
 
+	if (loop_now_ns(task_loop(t)) >= d->until_ns && !d->call.done)
+		return (give_up(d, "it does not tell which logs it has"));
 	if (!d->call.done)
 		return (STEP_WAIT);
 	if (d->call.error != PEER_OK) {
 		end_call(d);
-		if (loop_now_ns(task_loop(t)) >= d->until_ns) {
-			lacks(d, true, "it does not tell which logs it has");
-			return (STEP_DONE);
-		}
 		task_sleep(t, PAUSE_NS);
 		return (task_next(t, returns_pause));
 	}
-	if (!has_all_logs(d)) {
-		lacks(d, true, "it does not have its logs any more");
-		return (STEP_DONE);
-	}
-	end_call(d);
-	d->state = DEPARTED_WAITS;
-	controller_look(d->controller);
-	task_sleep(t, PATIENCE_NS);
-	return (task_next(t, returns_wait));
+	/* By its authorizer, perhaps. */
+	if (d->response.error_code != ERR_NONE)
+		return (give_up(d, "it refuses to tell which logs it has"));
+	take_log_dirs(d);
+	end(d, DEPARTED_TOLD);
+	return (task_next(t, returns_rest));
+}
+
+/* As long as it waits for a better one. */
+static enum verdict
+returns_rest(struct task *t)
+{
+	struct departed *d = departed_of(t);
+
+	return (loop_now_ns(task_loop(t)) >= d->until_ns ?
+	    end(d, DEPARTED_OVER) : STEP_WAIT);
 }
 
 static enum verdict
 returns_pause(struct task *t)
 {
-	return (task_slept(t) ? task_next(t, returns_ask) : STEP_WAIT);
-}
+	struct departed *d = departed_of(t);
 
-static enum verdict
-returns_wait(struct task *t)
-{
-	if (!task_slept(t))
-		return (STEP_WAIT);
-	lacks(departed_of(t), false, "who leads neither answers nor goes");
-	return (STEP_DONE);
+	if (loop_now_ns(task_loop(t)) >= d->until_ns)
+		return (give_up(d, "it does not tell which logs it has"));
+	return (task_slept(t) ? task_next(t, returns_ask) : STEP_WAIT);
 }
 
 static void
@@ -378,91 +523,150 @@ reach(struct departed *d, const struct znode_endpoint *endpoint)
 }
 
 static void
-begin_asking(struct departed *d, const struct zk_op *read)
+ask(struct controller *c, const struct live_broker *broker)
 {
-	const struct controller_setup *setup = &d->controller->setup;
-	struct znode_broker node;
+	const struct controller_setup *setup = &c->setup;
+	const struct znode_endpoint *endpoint = live_broker_endpoint(broker,
+	    setup->listener);
+	struct departed *d = departed_new(c, broker->id);
+	struct task *task;
 
-	d->epoch = read->stat.czxid;
 	d->state = DEPARTED_ASKED;
-	if (!znode_broker_decode(read->answer, &d->arena, &node))
-		node.endpoint_count = 0;
-	for (size_t i = 0; i < node.endpoint_count && d->peer == NULL; i++)
-		if (node.endpoints[i].host != NULL &&
-		    strcmp(node.endpoints[i].listener, setup->listener) == 0)
-			reach(d, &node.endpoints[i]);
-	arena_reset(&d->arena);
-	if (d->peer == NULL) {
-		lacks(d, true, "its registration has no address for us");
+	if (endpoint == NULL || endpoint->host == NULL) {
+		give_up(d, "its registration has no address for us");
 		return;
 	}
-	diag_info(setup->diag, controller, "broker=%d is back before it is "
-	    "known whether others live: it is asked for its logs",
-	    (int)d->broker);
+	reach(d, endpoint);
+	diag_info(setup->diag, controller, "broker=%d is back and in sync "
+	    "still: it is asked for its logs", (int)broker->id);
 	d->until_ns = loop_now_ns(setup->loop) + ASK_MS * MS_NS;
-	d->task = task_ref(task_start(setup->loop, &returns_class, returns_ask,
-	    returns_setup, d));
+	task = task_start(setup->loop, &returns_class, returns_ask,
+	    returns_setup, d);
+	task_set_deadline(task, d->until_ns);
+	d->task = task_ref(task);
 }
 
-/* --- at the door ---------------------------------------------------------- */
+/* --- who comes, and who was away unseen ----------------------------------- */
 
-static bool
-is_let_in(const struct controller *c, const struct departed *d)
+void
+returns_came(struct controller *c, struct live_broker *broker)
 {
-	return (d->state == DEPARTED_OUT ||
-	    (d->state == DEPARTED_WAITS && !hangs_on_leader(c, d->broker)));
+	struct departed *d = departed_find(c, broker->id);
+
+	if (d != NULL)
+		departed_free(d);
+	HASH_EACH(node, &c->context.topics) {
+		struct topic *topic = container_of(node, struct topic, node);
+
+		for (size_t i = 0; i < topic->partition_count; i++) {
+			struct partition *p = topic->partitions[i];
+			struct assigned *replica = partition_replica(p,
+			    broker->id);
+
+			if (replica == NULL)
+				continue;
+			replica->held = is_member(p, broker->id);
+			replica->lacks = replica->asked = false;
+			broker->unseen = broker->unseen || replica->held;
+		}
+	}
 }
 
 bool
-returns_holds(struct controller *c, int32_t broker, const struct zk_op *read)
+returns_recent(const struct controller *c, int32_t broker)
 {
-	struct departed *d = departed_find(c, broker);
+	const struct live_broker *live = context_broker(&c->context, broker);
 
-	if (d == NULL)
-		return (false);
-	if (d->state == DEPARTED_AWAY && next_of(c, &c->kept, broker) != NULL)
-		begin_asking(d, read);
-	if (d->state != DEPARTED_AWAY && !is_let_in(c, d))
-		return (true);
-	departed_free(d);
-	return (false);
+	return (live != NULL && live->registered_ms > c->elected_ms -
+	    RECENT_MS - c->setup.broker_options->zkglue.session_timeout_ms);
 }
 
 void
-returns_listed(struct controller *c, const struct zk_op *(*find)(
-    const struct controller *c, int32_t broker))
+returns_state(struct controller *c, struct partition *p, int64_t zxid)
 {
-	LIST_EACH(element, &c->departed) {
-		struct departed *d = list_entry(element, struct departed,
-		    link);
-		const struct zk_op *read = find(c, d->broker);
+	for (int32_t i = 0; i < p->replica_count; i++) {
+		struct assigned *replica = &p->replicas[i];
+		struct live_broker *live = context_broker(&c->context,
+		    replica->broker);
 
-		if (d->state == DEPARTED_AWAY || (read != NULL &&
-		    read->stat.czxid == d->epoch))
-			continue;
-		end_asking(d);
-		/* The ISRs are written without it all the same. */
-		if (d->state == DEPARTED_OUT)
-			departed_free(d);
-		else if (d->state != DEPARTED_LACKS)
-			d->state = DEPARTED_AWAY;
+		if (live != NULL && live->epoch > zxid &&
+		    is_member(p, live->id) && returns_recent(c, live->id))
+			replica->held = live->unseen = true;
 	}
 }
+
+static void
+hold_topic(struct controller *c, struct topic *topic)
+{
+	for (size_t i = 0; i < topic->partition_count; i++) {
+		struct partition *p = topic->partitions[i];
+
+		for (int32_t j = 0; j < p->replica_count; j++)
+			if (p->replicas[j].held)
+				hold(c, p, &p->replicas[j]);
+	}
+}
+
+void
+returns_begin(struct controller *c)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->context.broker_count; i++)
+		any = any || c->context.brokers[i]->unseen;
+	if (!any)
+		return;
+	c->suspicion++;
+	HASH_EACH(node, &c->context.topics)
+		hold_topic(c, container_of(node, struct topic, node));
+	for (size_t i = 0; i < c->context.broker_count; i++) {
+		struct live_broker *broker = c->context.brokers[i];
+
+		if (broker->unseen)
+			ask(c, broker);
+		broker->unseen = false;
+	}
+}
+
+/* --- the event ------------------------------------------------------------ */
 
 bool
 returns_due(const struct controller *c)
 {
-	LIST_EACH(element, &c->departed) {
-		const struct departed *d = list_entry(element, struct departed,
-		    link);
-
-		if (d->state == DEPARTED_LACKS || is_let_in(c, d))
+	LIST_EACH(element, &c->departed)
+		if (list_entry(element, struct departed, link)->state >=
+		    DEPARTED_TOLD)
 			return (true);
-	}
 	return (false);
 }
 
-/* Who lacks what it had leaves the ISRs before it is let in. */
+/* Who leads, and was away, is held on as long as a better one may answer. */
+static bool
+must_wait(const struct controller *c, const struct departed *d,
+    const struct partition *p)
+{
+	return (d->state == DEPARTED_TOLD && p->now.leader == d->broker &&
+	    !replica_lacks(p, d->broker) && replica_trial(p, d->broker) != 0 &&
+	    has_better(c, p, d->broker));
+}
+
+/* Whether it is held on. */
+static bool
+release(struct controller *c, const struct departed *d, struct partition *p)
+{
+	struct assigned *replica = partition_replica(p, d->broker);
+
+	if (replica == NULL || !replica->held)
+		return (false);
+	if (must_wait(c, d, p))
+		return (true);
+	tell(c, p, replica);
+	if (replica->lacks || replica->dir_offline ||
+	    p->now.leader == d->broker || p->state != PARTITION_ONLINE)
+		rewrite_add(c, p);
+	return (false);
+}
+
 enum verdict
 returns_run(struct task *t)
 {
@@ -471,12 +675,18 @@ returns_run(struct task *t)
 	LIST_EACH(element, &c->departed) {
 		struct departed *d = list_entry(element, struct departed,
 		    link);
+		bool waits = false;
 
-		if (d->state != DEPARTED_LACKS)
+		if (d->state < DEPARTED_TOLD)
 			continue;
-		d->state = DEPARTED_OUT;
 		EACH_OF(p, c, d->broker)
-			rewrite_add(c, p);
+			waits = release(c, d, p) || waits;
+		if (waits)
+			d->state = DEPARTED_WAITS;
+		else
+			departed_free(d);
 	}
-	return (rewrite_run(t, brokers_read));
+	/* A move may have waited for one of them. */
+	c->moves_changed = c->moves_changed || !list_empty(&c->moving);
+	return (rewrite_run(t, controller_idle));
 }

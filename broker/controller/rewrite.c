@@ -153,7 +153,13 @@ stays_in_isr(const struct partition_view *view, int32_t broker, int32_t leader)
 {
 	const struct partition *p = view->partition;
 
-	if (broker == leader || replica_stays(view->controller, p, broker))
+	/* Nobody leaves it for who may turn out to have no log. */
+	if (broker == leader || (p->written && replica_held(p, leader)))
+		return (true);
+	if (p->written && (replica_lacks(p, broker) ||
+	    replica_tried_out(view->controller, p, broker)))
+		return (false);
+	if (replica_stays(view->controller, p, broker))
 		return (true);
 	if (!p->written)
 		return (false);
@@ -179,7 +185,8 @@ isr_live(const struct partition_view *view, struct znode_state *wanted)
 		    p->replicas[i].broker;
 
 		if (broker != wanted->leader && leaves_isr(p, broker) &&
-		    !partition_leaves(p, wanted->leader))
+		    !partition_leaves(p, wanted->leader) &&
+		    !replica_held(p, wanted->leader))
 			continue;
 		if (stays_in_isr(view, broker, wanted->leader))
 			wanted->isr[wanted->isr_count++] = broker;
@@ -195,7 +202,7 @@ isr_whole(const struct partition_view *view, struct znode_state *wanted)
 
 	wanted->isr_count = 0;
 	for (int32_t i = 0; i < p->now.isr_count; i++)
-		if (!returns_lacks(view->controller, p->now.isr[i]))
+		if (!replica_lacks(p, p->now.isr[i]))
 			wanted->isr[wanted->isr_count++] = p->now.isr[i];
 	if (wanted->isr_count > 0)
 		return;
@@ -212,18 +219,33 @@ isr_suspect(const struct partition_view *view)
 
 	for (int32_t i = 0; i < p->now.isr_count; i++)
 		if (is_suspect(view, p->now.isr[i]) ||
-		    returns_may_lead(view->controller, p->now.isr[i]))
+		    (replica_live(view->controller, p, p->now.isr[i]) &&
+		    replica_held(p, p->now.isr[i])))
 			return (true);
 	return (false);
 }
 
+static bool
+is_no_log_left(const struct partition *p)
+{
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (!replica_lacks(p, p->now.isr[i]))
+			return (false);
+	return (p->now.isr_count > 0);
+}
+
+/* Who is on trial leads only if nobody else can, who has no log only if all of
+ * the ISR have lost theirs. */
+enum candidates { OF_FULL_STANDING, ON_TRIAL_TOO, OF_LAST_RESORT };
+
 static struct election_result
-elect(const struct partition_view *view, enum election_kind kind,
-    struct arena *arena)
+elect_of(const struct partition_view *view, enum election_kind kind,
+    struct arena *arena, enum candidates candidates)
 {
 	const struct partition *p = view->partition;
 	struct election_replica *replicas = arena_array(arena,
 	    (size_t)p->replica_count, sizeof(*replicas));
+	bool lacking = candidates == OF_LAST_RESORT && is_no_log_left(p);
 
 	CHECK(replicas != NULL);
 	for (int32_t i = 0; i < p->replica_count; i++) {
@@ -233,15 +255,33 @@ elect(const struct partition_view *view, enum election_kind kind,
 
 		replicas[i] = (struct election_replica){
 			.broker = broker,
-			.live = replica_live(view->controller, p, broker),
+			.live = replica_live(view->controller, p, broker) &&
+			    !p->replicas[i].held &&
+			    (lacking || !p->replicas[i].lacks) &&
+			    (candidates != OF_FULL_STANDING ||
+			    p->replicas[i].trial == 0),
 			.shutting_down = live != NULL && live->shutting_down,
 			.in_isr = isr_holds(p, broker),
 			.target = !partition_leaves(p, broker),
 		};
 	}
 	return (election_run(kind, replicas, (size_t)p->replica_count,
-	    (view->unclean_allowed && !isr_suspect(view)) ||
-	    p->wish == WISH_UNCLEAN));
+	    candidates == OF_LAST_RESORT &&
+	    ((view->unclean_allowed && !isr_suspect(view)) ||
+	    p->wish == WISH_UNCLEAN)));
+}
+
+static struct election_result
+elect(const struct partition_view *view, enum election_kind kind,
+    struct arena *arena)
+{
+	struct election_result result = elect_of(view, kind, arena,
+	    OF_FULL_STANDING);
+
+	for (enum candidates c = ON_TRIAL_TOO; c <= OF_LAST_RESORT &&
+	    result.leader < 0 && kind == ELECTION_OFFLINE; c++)
+		result = elect_of(view, kind, arena, c);
+	return (result);
 }
 
 /* Where nobody of the ISR lives but who is suspected: who leads, or else the
@@ -287,7 +327,9 @@ decide_leader(const struct partition_view *view, struct arena *arena)
 			return (other);
 	}
 	if (!p->written || p->now.leader < 0 ||
-	    !replica_live(view->controller, p, p->now.leader)) {
+	    !replica_live(view->controller, p, p->now.leader) ||
+	    replica_lacks(p, p->now.leader) ||
+	    replica_tried_out(view->controller, p, p->now.leader)) {
 		other = elect(view, ELECTION_OFFLINE, arena);
 		if (other.leader < 0 && p->written)
 			other.leader = suspect_to_lead(view);
@@ -365,6 +407,7 @@ rewrite_settle(struct controller *c, struct partition *p)
 	if (!p->written || topic_doomed(p->topic))
 		return;
 	partition_enter(p, led ? PARTITION_ONLINE : PARTITION_OFFLINE);
+	returns_settle(c, p);
 	for (int32_t i = 0; i < p->replica_count; i++)
 		if (p->replicas[i].state != REPLICA_DELETION_STARTED &&
 		    p->replicas[i].state != REPLICA_DELETION_SUCCESSFUL)
@@ -412,6 +455,8 @@ rewrite_done(struct controller *c, struct partition *p,
 	if (made)
 		load_half_made(c, p, INT64_MAX);
 	rewrite_say(c, p, &was, unclean);
+	if (was.leader != p->now.leader)
+		returns_leads(p);
 	rewrite_settle(c, p);
 }
 
@@ -768,6 +813,8 @@ rewrite_take(struct controller *c, struct partition *p,
 	if (!p->written && state.leader_epoch == 0 && ops[0]->stat.version == 0)
 		load_half_made(c, p, ops[0]->stat.czxid);
 	leadership_set(p, &state, ops[0]->stat.version);
+	if (c->state == CONTROLLER_LOADING)
+		returns_state(c, p, ops[0]->stat.mzxid);
 	p->belief = BELIEF_PROVED;
 	p->announce = true;
 	return (true);

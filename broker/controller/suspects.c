@@ -150,7 +150,8 @@ holds_suspect(const struct controller *c, const struct partition *p)
 		    p->now.isr[i]);
 
 		if (broker == NULL ? returns_knows(c, p->now.isr[i]) :
-		    broker->suspect)
+		    broker->suspect || replica_held(p, broker->id) ||
+		    replica_trial(p, broker->id) != 0)
 			return (true);
 	}
 	return (false);
@@ -243,7 +244,21 @@ suspects_run(struct task *t)
 	return (task_next(t, brokers_gone));
 }
 
-/* Of those that have suspects in sync, what is led by who answered. */
+static bool
+any_answered(const struct controller *c, const struct partition *p)
+{
+	for (int32_t i = 0; i < p->now.isr_count; i++) {
+		const struct live_broker *broker = context_broker(&c->context,
+		    p->now.isr[i]);
+
+		if (broker != NULL && broker->answered)
+			return (true);
+	}
+	return (false);
+}
+
+/* Of those that have suspects in sync, or who is on trial, what concerns who
+ * answered. */
 enum verdict
 suspects_proved_run(struct task *t)
 {
@@ -253,12 +268,9 @@ suspects_proved_run(struct task *t)
 	LIST_EACH(element, &c->kept) {
 		struct partition *p = list_entry(element, struct partition,
 		    kept);
-		const struct live_broker *leader = context_broker(&c->context,
-		    p->now.leader);
-
 		if (!holds_suspect(c, p))
 			list_remove(&p->kept);
-		else if (leader != NULL && leader->answered)
+		else if (any_answered(c, p))
 			rewrite_add(c, p);
 	}
 	for (size_t i = 0; i < c->context.broker_count; i++)

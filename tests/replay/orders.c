@@ -25,6 +25,15 @@ plane_replica(struct plane *p, const char *key, bool make)
 	return (replica);
 }
 
+static bool
+names(const int32_t *brokers, int32_t count, int32_t broker)
+{
+	for (int32_t i = 0; i < count; i++)
+		if (brokers[i] == broker)
+			return (true);
+	return (false);
+}
+
 static int16_t
 take_partition(struct plane *p, const char *topic,
     const struct leader_and_isr_request_partition_state *s)
@@ -35,13 +44,21 @@ take_partition(struct plane *p, const char *topic,
 
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
 	replica = plane_replica(p, key, false);
-	/* Told to lead what is not new and not there; yet no disk was lost. */
+	if (leads && p->id == p->replay->unfit && strcmp(key, "t1/0") == 0)
+		replay_fault(p->replay, "b%d was told to lead %s", p->id, key);
+	/* Told to lead what is not new and not there. */
 	if (replica == NULL && leads && !s->is_new) {
-		replay_fault(p->replay, "b%d was told to lead %s, which it "
-		    "never had, as if it were not new", p->id, key);
+		if (!p->replay->lacking)
+			replay_fault(p->replay, "b%d was told to lead %s, "
+			    "which it never had, as if it were not new", p->id,
+			    key);
 		return (ERR_KAFKA_STORAGE_ERROR);
 	}
 	if (replica != NULL && replica->broken)
+		return (ERR_KAFKA_STORAGE_ERROR);
+	/* Nor is a log made for which there is nobody to follow. */
+	if (replica == NULL && p->replay->lacking && s->leader < 0 &&
+	    names(s->isr, s->isr_count, p->id))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	if (replica != NULL && s->leader_epoch <= replica->leader_epoch)
 		return (ERR_STALE_CONTROLLER_EPOCH);
@@ -166,15 +183,6 @@ on_leader_and_isr(struct plane *p, struct request *request)
 	reply(request, &response);
 }
 
-static bool
-names(const int32_t *brokers, int32_t count, int32_t broker)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (brokers[i] == broker)
-			return (true);
-	return (false);
-}
-
 /* By what ZooKeeper has: who shall keep a replica loses it with its topic
  * only. */
 static bool
@@ -276,18 +284,32 @@ on_stop_replica(struct plane *p, struct request *request)
 	reply(request, &response);
 }
 
-/* All that it has, in one directory. */
+static bool
+is_asked(const struct describe_log_dirs_request *body, const char *name,
+    size_t length)
+{
+	for (int32_t i = 0; i < body->topics_count; i++)
+		if (body->topics[i].topic.length == length &&
+		    memcmp(body->topics[i].topic.data, name, length) == 0)
+			return (true);
+	return (false);
+}
+
+/* What it has of what it is asked for, in one directory. */
 static void
 on_describe_log_dirs(struct plane *p, struct request *request)
 {
 	struct hash *table = &p->replay->replicas[p->id];
+	struct describe_log_dirs_request body;
 	struct describe_log_dirs_response response;
 	struct describe_log_dirs_response_result *dir;
 	size_t count = hash_count(table);
 
+	CHECK(wire_decode(request->api->request, request->head.api_version,
+	    request->body, &request->arena, &body, NULL) == WIRE_OK);
 	wire_init(&message_describe_log_dirs_response, &response);
 	response.results = dir = wire_array(&request->arena,
-	    describe_log_dirs_response_result_schema(), 1);
+	    describe_log_dirs_response_result_schema(), 2);
 	response.results_count = 1;
 	dir->log_dir = SLICE_LITERAL("/nowhere");
 	dir->topics = wire_array(&request->arena,
@@ -296,9 +318,17 @@ on_describe_log_dirs(struct plane *p, struct request *request)
 		const struct replay_replica *replica = container_of(node,
 		    struct replay_replica, node);
 		const char *slash = strchr(replica->key, '/');
-		struct describe_log_dirs_response_topic *topic =
-		    &dir->topics[dir->topics_count++];
+		struct describe_log_dirs_response_topic *topic;
 
+		if (replica->broken) {
+			dir[1].error_code = ERR_KAFKA_STORAGE_ERROR;
+			dir[1].log_dir = SLICE_LITERAL("/broken");
+			response.results_count = 2;
+		}
+		if (replica->broken || !is_asked(&body, replica->key,
+		    (size_t)(slash - replica->key)))
+			continue;
+		topic = &dir->topics[dir->topics_count++];
 		topic->name = (struct slice){ (const uint8_t *)replica->key,
 			(size_t)(slash - replica->key) };
 		topic->partitions = wire_array(&request->arena,
@@ -308,6 +338,40 @@ on_describe_log_dirs(struct plane *p, struct request *request)
 		    &topic->partitions[0].partition_index));
 	}
 	reply(request, &response);
+}
+
+struct telling {
+	struct plane *plane;
+	struct request *request;
+};
+
+static enum verdict
+dirs_told(struct task *t)
+{
+	struct telling *telling = task_state(t);
+
+	if (!task_slept(t))
+		return (STEP_WAIT);
+	on_describe_log_dirs(telling->plane, telling->request);
+	return (STEP_DONE);
+}
+
+static void
+telling_setup(struct task *t, void *arg)
+{
+	*(struct telling *)task_state(t) = *(struct telling *)arg;
+}
+
+static const struct task_class telling_class = {
+	.name = "describe", .state_size = sizeof(struct telling) };
+
+static void
+later_describe_log_dirs(struct plane *p, struct request *request)
+{
+	struct telling telling = { p, request };
+
+	task_sleep(task_start(p->network, &telling_class, dirs_told,
+	    telling_setup, &telling), p->replay->dirs_ms * 1000000);
 }
 
 struct updating {
@@ -364,6 +428,13 @@ on_update_metadata(struct plane *p, struct request *request)
 		reply(request, &response);
 		return;
 	}
+	/* What it is told of first it takes for all; but planes listen before
+	 * they are registered. */
+	p->informed = p->informed || body.type == UPDATE_METADATA_FULL;
+	if (!p->informed && body.topic_states_count > 0 &&
+	    registration_broker_epoch(p->registration) > 0)
+		replay_fault(p->replay, "b%d was told of some partitions "
+		    "before it was told of all", p->id);
 	task = task_start(p->network, &updating_class, update_applied,
 	    updating_setup, request);
 	((struct updating *)task_state(task))->update = cluster_update(
@@ -382,7 +453,7 @@ plane_request(void *arg, struct request *request)
 	else if (request->api->key == API_STOP_REPLICA)
 		on_stop_replica(p, request);
 	else if (request->api->key == API_DESCRIBE_LOG_DIRS)
-		on_describe_log_dirs(p, request);
+		later_describe_log_dirs(p, request);
 	else
 		request_close(request, "malformed");
 }

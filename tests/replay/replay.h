@@ -71,6 +71,9 @@ struct replay {
 	void (*on_stop)(struct replay *replay, int id);
 	size_t stops;       /* StopReplicas so far */
 	size_t refusals;    /* of those that come, so many are refused whole */
+	bool lacking;       /* a plane may be told to lead what it lost */
+	int unfit;          /* but not this one t1/0; 0: any */
+	int64_t dirs_ms;    /* DescribeLogDirs takes so long */
 	void *script;       /* the test's own */
 };
 

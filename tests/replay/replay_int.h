@@ -31,6 +31,7 @@ struct plane {
 	struct net *net;
 	struct random random;
 	int32_t controller_epoch;
+	bool informed; /* it was told of all partitions once */
 	bool zk_closed;
 };
 

@@ -80,12 +80,19 @@ put(struct replay *r, const char *path, const char *text)
 	zk_fake_put(r->fake, path, slice_of_text(text));
 }
 
-/* A topic of two replicas, as another tool or broker makes it. */
 void
 put_topic(struct replay *r, const char *name, int first, int second)
 {
-	struct znode_assignment one = { .replicas =
-	    (int32_t[]){ first, second }, .replica_count = 2 };
+	put_topic_of(r, name, (int32_t[]){ first, second }, 2);
+}
+
+void
+put_topic_of(struct replay *r, const char *name, const int32_t *replicas,
+    int32_t count)
+{
+	struct znode_assignment one = {
+		.replicas = (int32_t *)(uintptr_t)replicas, /* encoded */
+		.replica_count = count };
 	struct znode_topic node = { .partitions = &one, .partition_count = 1,
 		.id = uuid_random(&r->random) };
 	struct buffer json = BUFFER_EMPTY;

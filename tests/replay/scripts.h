@@ -22,6 +22,8 @@ extern const struct script topic_scripts[];
 extern const struct script alter_scripts[];
 /* Of the evidence that a broker is dead; likewise. */
 extern const struct script death_scripts[];
+/* Of those that come back; likewise. */
+extern const struct script return_scripts[];
 
 int64_t some_ms(struct replay *replay, int64_t bound_ms);
 /* One of the planes, but not this one. */
@@ -47,6 +49,9 @@ int depart(struct replay *replay, int id, int64_t epoch);
 void put(struct replay *replay, const char *path, const char *text);
 /* A topic of two replicas, as another tool or broker makes it. */
 void put_topic(struct replay *replay, const char *name, int first, int second);
+/* Of so many. */
+void put_topic_of(struct replay *replay, const char *name,
+    const int32_t *replicas, int32_t count);
 /* t0 with one config, or none; in no notification. */
 void put_config(struct replay *replay, const char *name, const char *value);
 /* As versions before 2.8 write it. */
@@ -82,5 +87,39 @@ void unsee(struct seen *seen);
  * the error. */
 int alter(struct replay *replay, const struct seen *seen, const int32_t *isr,
     int32_t count, int64_t stale_by);
+
+/* --- deaths --------------------------------------------------------------- */
+
+/* Sooner than a session ends. */
+#define SOON_MS 2000
+/* So long after it registered, a broker was not away unseen: returns.c. */
+#define OLD_MS 35000
+/* Between two moves on the evidence about one broker. */
+#define MOVE_MS 30000
+#define QUIET_OPTIONS                                                       \
+	"auto.leader.rebalance.enable=false\n"                               \
+	"barnabas.evidence.controller.enable=false\n"
+
+/* Of t0, t1 and t2, and old enough for a new controller to believe what it was
+ * told. */
+void make_cluster(struct replay *replay);
+/* One of the planes, but neither of these. */
+int some_other(struct replay *replay, int a, int b);
+bool is_registered(struct replay *replay, int id);
+/* Nothing gets from one to the other. */
+void silence(struct replay *replay, int a, int b, bool cut);
+/* It cannot be reached by anybody, nor does it reach ZooKeeper, if so. */
+void fall_silent(struct replay *replay, int id, bool silent, bool session);
+/* How many partitions it leads; what is written about all in `*versions`. */
+int count_led(struct replay *replay, int leader, int64_t *versions);
+/* Of its partition 0. */
+int leader_of(struct replay *replay, const char *topic);
+/* Of t5/0. */
+void must_lead_t5(struct replay *replay, int id, bool leads);
+void must_be_in_sync(struct replay *replay, int32_t count);
+/* t1/0 is led by the controller. */
+void rule_by_leader(struct replay *replay);
+/* As if another had written it. */
+void put_state_of_t1(struct replay *replay, const struct znode_state *state);
 
 #endif

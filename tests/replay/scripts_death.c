@@ -8,11 +8,7 @@
 
 #include "base/mem.h"
 
-#define SOON_MS 2000
-/* Between two moves on the evidence about one broker. */
-#define MOVE_MS 30000
-
-static bool
+bool
 is_registered(struct replay *r, int id)
 {
 	char path[64];
@@ -47,7 +43,7 @@ seat_of(struct replay *r)
 }
 
 /* How many partitions it leads; what is written about all in `*versions`. */
-static int
+int
 count_led(struct replay *r, int leader, int64_t *versions)
 {
 	int led = 0;
@@ -72,10 +68,11 @@ count_led(struct replay *r, int leader, int64_t *versions)
 	return (led);
 }
 
-static void
+void
 make_cluster(struct replay *r)
 {
-	replay_run(r, 3000);
+	r->dirs_ms = random_below(&r->random, 2) == 0 ? 200 : 0;
+	replay_run(r, OLD_MS);
 	make_topics(r, 3);
 	replay_run(r, 2000);
 }
@@ -99,10 +96,32 @@ refuse(struct replay *r, int a, int b, bool cut)
 	part(r, a, b, cut, fabric_refuse);
 }
 
-static void
+void
 silence(struct replay *r, int a, int b, bool cut)
 {
 	part(r, a, b, cut, fabric_cut);
+}
+
+/* t1/0 is led by the controller. */
+void
+rule_by_leader(struct replay *r)
+{
+	for (int tries = 0; tries < 100 && replay_active(r) !=
+	    leader_of(r, "t1"); tries++) {
+		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
+		replay_run(r, 3000);
+	}
+}
+
+void
+put_state_of_t1(struct replay *r, const struct znode_state *state)
+{
+	struct buffer json = BUFFER_EMPTY;
+
+	znode_state_encode(state, &json);
+	zk_fake_put(r->fake, "/brokers/topics/t1/partitions/0/state",
+	    buffer_slice(&json));
+	buffer_fini(&json);
 }
 
 /* --- 1: they are dead ----------------------------------------------------- */
@@ -211,8 +230,20 @@ lead_again(struct replay *r, int id, int other)
 	unsee(&seen);
 }
 
-static void
-must_lead(struct replay *r, int id, bool leads)
+int
+leader_of(struct replay *r, const char *topic)
+{
+	struct seen seen;
+	int leader;
+
+	see(r, &seen, topic);
+	leader = seen.state.leader;
+	unsee(&seen);
+	return (leader);
+}
+
+void
+must_lead_t5(struct replay *r, int id, bool leads)
 {
 	struct seen seen;
 
@@ -251,12 +282,12 @@ script_wrong(struct replay *r)
 	put_config(r, NULL, NULL);
 	put_topic(r, "t5", id, active);
 	replay_run(r, 1000);
-	must_lead(r, id, true);
+	must_lead_t5(r, id, true);
 	see(r, &old, "t5");
 	refuse(r, active, id, true);
 	replay_run(r, SOON_MS);
 	check_relieved(r, id);
-	must_lead(r, id, false);
+	must_lead_t5(r, id, false);
 	must_be_fenced(r, &old, id, active);
 	unsee(&old);
 	count_led(r, id, &before);
@@ -270,9 +301,9 @@ script_wrong(struct replay *r)
 	lead_again(r, id, active);
 	refuse(r, active, id, true);
 	replay_run(r, 5000);
-	must_lead(r, id, true);
+	must_lead_t5(r, id, true);
 	replay_run(r, MOVE_MS);
-	must_lead(r, id, false);
+	must_lead_t5(r, id, false);
 	refuse(r, active, id, false);
 	replay_run(r, SETTLE_MS);
 }
@@ -491,10 +522,10 @@ script_leaving(struct replay *r)
 		replay_fault(r, "b%d cannot be in sync", active);
 	unsee(&seen);
 	replay_run(r, 500);
-	must_lead(r, id, true);
+	must_lead_t5(r, id, true);
 	replay_kill(r, id);
 	replay_run(r, SOON_MS);
-	must_lead(r, id, false);
+	must_lead_t5(r, id, false);
 	replay_run(r, SETTLE_MS);
 	replay_start(r, id);
 	replay_run(r, SETTLE_MS);
@@ -529,7 +560,7 @@ script_two(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
-static void
+void
 must_be_in_sync(struct replay *r, int32_t count)
 {
 	struct seen seen;
@@ -564,7 +595,7 @@ script_tail(struct replay *r)
 	must_be_in_sync(r, 2);
 	refuse(r, active, suspect, true);
 	replay_run(r, SOON_MS);
-	must_lead(r, suspect, true);
+	must_lead_t5(r, suspect, true);
 	must_be_in_sync(r, 2);
 	replay_kill(r, other);
 	replay_run(r, SETTLE_MS);
@@ -572,14 +603,14 @@ script_tail(struct replay *r)
 	refuse(r, active, other, false);
 	replay_start(r, other);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, suspect, true);
+	must_lead_t5(r, suspect, true);
 	refuse(r, active, suspect, false);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, suspect, true);
+	must_lead_t5(r, suspect, true);
 }
 
 /* It cannot be reached by anybody, nor does it reach ZooKeeper, if so. */
-static void
+void
 fall_silent(struct replay *r, int id, bool silent, bool session)
 {
 	for (int other = 1; other <= (int)r->plane_count; other++)
@@ -589,7 +620,7 @@ fall_silent(struct replay *r, int id, bool silent, bool session)
 		zk_fake_cut(r->fake, replay_driver(r, id), silent);
 }
 
-static int
+int
 some_other(struct replay *r, int a, int b)
 {
 	int id;
@@ -623,10 +654,10 @@ script_silent(struct replay *r)
 	replay_kill(r, seen_dead);
 	replay_run(r, 2000);
 	must_be_in_sync(r, 2);
-	must_lead(r, silent, true);
+	must_lead_t5(r, silent, true);
 	replay_start(r, seen_dead);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, seen_dead, true);
+	must_lead_t5(r, seen_dead, true);
 	fall_silent(r, silent, false, true);
 	replay_run(r, SETTLE_MS);
 }
@@ -650,139 +681,16 @@ script_silent_first(struct replay *r)
 	replay_run(r, 3500);
 	replay_kill(r, seen_dead);
 	replay_run(r, 1000);
-	must_lead(r, silent, true);
+	must_lead_t5(r, silent, true);
 	must_be_in_sync(r, 2);
 	replay_run(r, SETTLE_MS);
 	must_be_in_sync(r, 1);
 	fall_silent(r, silent, false, true);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, silent, false);
+	must_lead_t5(r, silent, false);
 	replay_start(r, seen_dead);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, seen_dead, true);
-}
-
-/* --- and comes back sooner than that -------------------------------------- */
-
-struct pair {
-	int silent; /* its host died, and nobody sees it */
-	int back;   /* died seen, and is back in another session */
-};
-
-static struct pair
-die_and_come_back(struct replay *r, bool session, bool wiped)
-{
-	struct pair pair;
-	char path[64];
-	int active;
-
-	make_cluster(r);
-	active = replay_active(r);
-	pair.silent = some_plane(r, active);
-	pair.back = some_other(r, active, pair.silent);
-	put_config(r, NULL, NULL);
-	if (random_below(&r->random, 2) == 0)
-		put_topic(r, "t5", pair.silent, pair.back);
-	else
-		put_topic(r, "t5", pair.back, pair.silent);
-	replay_run(r, 1000);
-	fall_silent(r, pair.silent, true, session);
-	replay_run(r, 1000);
-	replay_kill(r, pair.back);
-	replay_run(r, 500);
-	must_lead(r, pair.silent, true);
-	/* Its next process closes the session first of all. */
-	snprintf(path, sizeof(path), ZNODE_BROKER_IDS "/%d", pair.back);
-	zk_fake_delete(r->fake, path);
-	replay_run(r, some_ms(r, 300));
-	if (wiped)
-		replay_wipe(r, pair.back);
-	replay_start(r, pair.back);
-	replay_run(r, 1000);
-	if (!is_registered(r, pair.silent))
-		replay_fault(r, "b%d's session is over", pair.silent);
-	return (pair);
-}
-
-/* It has all that was acknowledged, and leads as soon as nobody else can. */
-static void
-script_return(struct replay *r)
-{
-	struct pair pair = die_and_come_back(r, true, false);
-
-	must_be_in_sync(r, 2);
-	must_lead(r, pair.silent, true);
-	replay_run(r, SETTLE_MS);
-	must_lead(r, pair.back, true);
-	must_be_in_sync(r, 1);
-	fall_silent(r, pair.silent, false, true);
-	replay_run(r, SETTLE_MS);
-}
-
-/* Who leads lives and answers: it must be in sync anew. */
-static void
-script_return_answered(struct replay *r)
-{
-	struct pair pair = die_and_come_back(r, true, false);
-
-	fall_silent(r, pair.silent, false, true);
-	replay_run(r, 1500);
-	must_be_in_sync(r, 1);
-	must_lead(r, pair.silent, true);
-	replay_run(r, SETTLE_MS);
-	must_lead(r, pair.silent, true);
-}
-
-/* Who leads neither answers nor goes: nobody waits for that without end. */
-static void
-script_return_late(struct replay *r)
-{
-	struct pair pair = die_and_come_back(r, false, false);
-
-	must_be_in_sync(r, 2);
-	replay_run(r, 40000);
-	must_be_in_sync(r, 1);
-	must_lead(r, pair.silent, true);
-	fall_silent(r, pair.silent, false, false);
-	replay_run(r, SETTLE_MS);
-}
-
-/* Its disk is another one: it leads nothing, and who had all comes back. */
-static void
-script_return_wiped(struct replay *r)
-{
-	struct pair pair = die_and_come_back(r, true, true);
-
-	must_be_in_sync(r, 1);
-	replay_run(r, SETTLE_MS);
-	must_lead(r, pair.back, false);
-	fall_silent(r, pair.silent, false, true);
-	replay_run(r, SETTLE_MS);
-	must_lead(r, pair.silent, true);
-}
-
-/* And dies once more while it waits: the first one back leads. */
-static void
-script_return_twice(struct replay *r)
-{
-	struct pair pair = die_and_come_back(r, true, false);
-
-	replay_kill_bounced(r, pair.back);
-	replay_run(r, SETTLE_MS);
-	must_be_in_sync(r, 2);
-	must_lead(r, -1, true);
-	if (random_below(&r->random, 2) == 0) {
-		replay_start(r, pair.back);
-		replay_run(r, 3000);
-		must_lead(r, pair.back, true);
-		fall_silent(r, pair.silent, false, true);
-	} else {
-		fall_silent(r, pair.silent, false, true);
-		replay_run(r, 3000);
-		must_lead(r, pair.silent, true);
-		replay_start(r, pair.back);
-	}
-	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, seen_dead, true);
 }
 
 static void
@@ -921,7 +829,7 @@ script_back(struct replay *r)
 	silence(r, active, id, true);
 	replay_kill(r, id);
 	replay_run(r, SETTLE_MS);
-	must_lead(r, id, false);
+	must_lead_t5(r, id, false);
 	silence(r, active, id, false);
 	replay_start(r, id);
 	replay_run(r, SETTLE_MS);
@@ -930,7 +838,7 @@ script_back(struct replay *r)
 	replay_run(r, SOON_MS);
 	if (!is_registered(r, id))
 		replay_fault(r, "b%d's session is over", id);
-	must_lead(r, id, false);
+	must_lead_t5(r, id, false);
 	replay_run(r, SETTLE_MS);
 	replay_start(r, id);
 	replay_run(r, SETTLE_MS);
@@ -1017,11 +925,7 @@ script_loading(struct replay *r)
 	leader = seen.state.leader;
 	late.victim = seen.state.isr[1];
 	unsee(&seen);
-	for (int tries = 0; tries < 100 && replay_active(r) != leader;
-	    tries++) {
-		zk_fake_delete(r->fake, ZNODE_CONTROLLER);
-		replay_run(r, 3000);
-	}
+	rule_by_leader(r);
 	r->script = &late;
 	r->on_write = die_late;
 	replay_kill(r, leader);
@@ -1050,9 +954,7 @@ static void
 script_stale(struct replay *r)
 {
 	struct znode_state state;
-	struct buffer json = BUFFER_EMPTY;
 	struct seen seen;
-	char path[64];
 	int dead, heir;
 
 	make_cluster(r);
@@ -1065,10 +967,7 @@ script_stale(struct replay *r)
 	state.leader_epoch++;
 	state.isr = (int32_t[]){ heir };
 	state.isr_count = 1;
-	znode_state_encode(&state, &json);
-	snprintf(path, sizeof(path), "/brokers/topics/t1/partitions/0/state");
-	zk_fake_put(r->fake, path, buffer_slice(&json));
-	buffer_fini(&json);
+	put_state_of_t1(r, &state);
 	unsee(&seen);
 	replay_run(r, SETTLE_MS);
 	see(r, &seen, "t1");
@@ -1078,10 +977,6 @@ script_stale(struct replay *r)
 		    (int)seen.state.isr_count, heir);
 	unsee(&seen);
 }
-
-#define QUIET_OPTIONS                                                       \
-	"auto.leader.rebalance.enable=false\n"                               \
-	"barnabas.evidence.controller.enable=false\n"
 
 const struct script death_scripts[] = {
 	{ "evidence-broker", script_broker },
@@ -1114,11 +1009,6 @@ const struct script death_scripts[] = {
 	{ "evidence-lookups", script_lookups, 0, QUIET_OPTIONS, 8 },
 	{ "evidence-silent", script_silent, 0, QUIET_OPTIONS, 5 },
 	{ "evidence-silent-first", script_silent_first, 0, QUIET_OPTIONS, 5 },
-	{ "return", script_return, 0, QUIET_OPTIONS, 5 },
-	{ "return-answered", script_return_answered, 0, QUIET_OPTIONS, 5 },
-	{ "return-late", script_return_late, 0, QUIET_OPTIONS, 5 },
-	{ "return-wiped", script_return_wiped, 0, QUIET_OPTIONS, 5 },
-	{ "return-twice", script_return_twice, 0, QUIET_OPTIONS, 5 },
 	{ "seat-wrong", script_controller_wrong },
 	{ "seat-comeback", script_comeback, 0,
 	    "barnabas.evidence.brokers.enable=false\n" },

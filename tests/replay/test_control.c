@@ -611,5 +611,8 @@ main(int argc, char **argv)
 	for (const struct script *s = death_scripts; s->name != NULL; s++)
 		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
 			failed += run_script(s, first, seeds);
+	for (const struct script *s = return_scripts; s->name != NULL; s++)
+		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
+			failed += run_script(s, first, seeds);
 	return (failed == 0 ? 0 : 1);
 }
