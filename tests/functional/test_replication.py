@@ -150,7 +150,8 @@ def test_old_leader_truncates(make_brokers):
     harness.wait_until(
         lambda: state(follower, "t")["leader"] == follower.broker_id,
         what="the follower leads")
-    harness.wait_topic(follower, "t")
+    harness.wait_until(lambda: "t/0 became leader" in follower.log(),
+                       what="and knows it")
     fill(follower, "t", 10, 10)
     # one answer was on its way to the follower when it stopped: it may have
     # the first of them, behind what both had
