@@ -854,48 +854,48 @@ script_balance(struct replay *r)
 }
 
 const struct script return_scripts[] = {
-	{ "return", script_return, 0, QUIET_OPTIONS, 5 },
-	{ "return-answered", script_return_answered, 0, QUIET_OPTIONS, 5 },
-	{ "return-late", script_return_late, 0, QUIET_OPTIONS, 5 },
-	{ "return-third", script_return_third, 0, QUIET_OPTIONS, 5 },
-	{ "return-unclean", script_return_unclean, 0, QUIET_OPTIONS
+	{ "return", script_return, 4, QUIET_OPTIONS, 5 },
+	{ "return-answered", script_return_answered, 4, QUIET_OPTIONS, 5 },
+	{ "return-late", script_return_late, 4, QUIET_OPTIONS, 5 },
+	{ "return-third", script_return_third, 4, QUIET_OPTIONS, 5 },
+	{ "return-unclean", script_return_unclean, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n", 7 },
-	{ "return-wiped", script_return_wiped, 0, QUIET_OPTIONS, 5 },
-	{ "return-twice", script_return_twice, 0, QUIET_OPTIONS, 5 },
-	{ "return-unseen", script_return_unseen, 0, QUIET_OPTIONS, 5 },
-	{ "unseen", script_unseen, 0,
+	{ "return-wiped", script_return_wiped, 4, QUIET_OPTIONS, 5 },
+	{ "return-twice", script_return_twice, 4, QUIET_OPTIONS, 5 },
+	{ "return-unseen", script_return_unseen, 4, QUIET_OPTIONS, 5 },
+	{ "unseen", script_unseen, 4,
 	    "auto.leader.rebalance.enable=false\n" },
-	{ "unseen-session", script_unseen, 0,
+	{ "unseen-session", script_unseen, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-both", script_unseen_both },
-	{ "unseen-pair", script_unseen_pair, 0,
+	{ "unseen-both", script_unseen_both, 4 },
+	{ "unseen-pair", script_unseen_pair, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-together", script_unseen_together, 0,
+	{ "unseen-together", script_unseen_together, 4,
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-twice", script_unseen_twice, 0,
+	{ "unseen-twice", script_unseen_twice, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
-	{ "unseen-slow", script_unseen_slow, 0, QUIET_OPTIONS
+	{ "unseen-slow", script_unseen_slow, 4, QUIET_OPTIONS
 	    "barnabas.evidence.brokers.enable=false\n", 5 },
-	{ "lost-log", script_lost_log, 0, QUIET_OPTIONS },
-	{ "lost-disk", script_lost_disk, 0, QUIET_OPTIONS },
-	{ "first-dies", script_first_dies, 0, QUIET_OPTIONS },
-	{ "lost-together", script_lost_together, 0, QUIET_OPTIONS },
-	{ "lost-late", script_lost_late, 0, QUIET_OPTIONS },
-	{ "lost-allowed", script_lost_allowed, 0, QUIET_OPTIONS
+	{ "lost-log", script_lost_log, 4, QUIET_OPTIONS },
+	{ "lost-disk", script_lost_disk, 4, QUIET_OPTIONS },
+	{ "first-dies", script_first_dies, 4, QUIET_OPTIONS },
+	{ "lost-together", script_lost_together, 4, QUIET_OPTIONS },
+	{ "lost-late", script_lost_late, 4, QUIET_OPTIONS },
+	{ "lost-allowed", script_lost_allowed, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n" },
-	{ "lost-unclean", script_lost_unclean, 0, QUIET_OPTIONS
+	{ "lost-unclean", script_lost_unclean, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n", 5 },
-	{ "second-wiped", script_second_wiped, 0, QUIET_OPTIONS },
-	{ "came-meanwhile", script_came_meanwhile, 0, QUIET_OPTIONS },
-	{ "balance-dead", script_balance, 0,
+	{ "second-wiped", script_second_wiped, 4, QUIET_OPTIONS },
+	{ "came-meanwhile", script_came_meanwhile, 4, QUIET_OPTIONS },
+	{ "balance-dead", script_balance, 4,
 	    "zookeeper.session.timeout.ms=18000\n", 5 },
-	{ "unseen-stale", script_unseen_stale, 0, QUIET_OPTIONS },
+	{ "unseen-stale", script_unseen_stale, 4, QUIET_OPTIONS },
 	{ NULL },
 };
