@@ -277,7 +277,8 @@ def test_the_next_session_has_them_too(own_zookeeper, grown):
         g.broker.process.send_signal(signal.SIGCONT)
     harness.wait_until(lambda: g.settings.zk.exists(node), what="it is back")
     g.registered(more)
-    assert serves(port)
+    # of brokers it knows what the controller, elected anew, tells
+    harness.wait_until(lambda: serves(port), what="it serves")
 
 
 @pytest.mark.ours
