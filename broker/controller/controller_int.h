@@ -11,7 +11,7 @@
  *	brokers.c      brokers that came, went, bounced
  *	witness.c      the evidence that a broker is dead
  *	suspects.c     brokers that are registered and dead by it
- *	returns.c      those that come back before it is known who else is
+ *	returns.c      those that come back and are in sync still
  *	topics.c       topics and partitions that came and went
  *	deletion.c     topics that are being deleted
  *	sweep.c        their nodes, at the end

@@ -413,6 +413,7 @@ static void
 take_log_dirs(struct departed *d)
 {
 	bool failed = false;
+	size_t missing = 0;
 
 	for (int32_t i = 0; i < d->response.results_count; i++)
 		if (d->response.results[i].error_code == ERR_NONE)
@@ -424,13 +425,15 @@ take_log_dirs(struct departed *d)
 
 		if (replica == NULL || !replica->asked || replica->has_log)
 			continue;
-		diag_warn(d->controller->setup.diag, controller, "broker=%d is "
-		    "back without its log of partition=%s/%d%s",
-		    (int)d->broker, p->topic->name, (int)p->number,
-		    failed ? ": a log dir failed" : "");
 		replica->lacks = !failed;
 		replica->dir_offline = failed;
+		missing++;
 	}
+	if (missing > 0)
+		diag_warn(d->controller->setup.diag, controller, "broker=%d is "
+		    "back without logs=%zu of those with which it was in "
+		    "sync%s", (int)d->broker, missing,
+		    failed ? ": a log dir failed" : "");
 }
 
 static enum verdict

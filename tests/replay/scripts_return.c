@@ -5,6 +5,15 @@
 
 #include <stdio.h>
 
+/* The first one from there that is none of these. */
+static int
+none_of(int id, int a, int b, int c)
+{
+	while (id == a || id == b || id == c)
+		id++;
+	return (id);
+}
+
 /* --- and comes back sooner than that -------------------------------------- */
 
 struct pair {
@@ -123,8 +132,7 @@ script_return_third(struct replay *r)
 	active = replay_active(r);
 	silent = some_plane(r, active);
 	back = some_other(r, active, silent);
-	for (third = 1; third == active || third == silent || third == back;)
-		third++;
+	third = none_of(1, active, silent, back);
 	put_topic_of(r, "t5", (int32_t[]){ silent, back, third }, 3);
 	replay_run(r, 1000);
 	fall_silent(r, silent, true, true);
@@ -167,10 +175,8 @@ script_return_unclean(struct replay *r)
 	active = replay_active(r);
 	silent = some_plane(r, active);
 	back = some_other(r, active, silent);
-	for (gone = 1; gone == active || gone == silent || gone == back;)
-		gone++;
-	for (out = gone + 1; out == active || out == silent || out == back;)
-		out++;
+	gone = none_of(1, active, silent, back);
+	out = none_of(gone + 1, active, silent, back);
 	put_topic(r, "t5", silent, back);
 	put_topic_of(r, "t6", (int32_t[]){ gone, back, out }, 3);
 	replay_run(r, 1000);
@@ -663,8 +669,7 @@ script_lost_unclean(struct replay *r)
 	active = replay_active(r);
 	first = some_plane(r, active);
 	second = some_other(r, active, first);
-	for (third = 1; third == active || third == first || third == second;)
-		third++;
+	third = none_of(1, active, first, second);
 	put_topic_of(r, "t5", (int32_t[]){ first, second, third }, 3);
 	replay_run(r, 1000);
 	see(r, &seen, "t5");
