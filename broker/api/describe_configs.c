@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DescribeConfigs: values of topics and of this broker, where each comes from,
- * and what it means.  All texts come from config's rows.  Configs of topics
- * that are not known here are read first: any broker answers the same.
+ * and what it means.  All texts come from config's rows.  Configs of topics are
+ * read first, as Kafka does: who changed one through any broker reads it back
+ * from every other, whose notification may still be under way.  Without a
+ * ZooKeeper what is known here is told.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +24,10 @@ struct describe_state {
 	struct request *request;
 	struct describe_configs_request body;
 	bool refused; /* the arena */
-	struct configs_wish *wishes; /* of each resource; empty: no topic's */
-	bool *known;                 /* likewise */
+	/* Of each resource: */
+	struct configs_wish *wishes; /* empty: no topic's */
+	struct uuid *ids;            /* of these topics */
+	bool *known;
 	struct configs_fetch *fetch;
 };
 
@@ -412,8 +416,8 @@ describe_wishes(struct describe_state *s)
 		s->wishes[i] = (struct configs_wish){ SLICE_EMPTY, UUID_ZERO };
 		if (topic == NULL)
 			continue;
-		s->wishes[i] = (struct configs_wish){ asked->resource_name,
-			topic->id };
+		s->wishes[i].topic = asked->resource_name;
+		s->ids[i] = topic->id;
 		any = true;
 	}
 	return (any);
@@ -424,6 +428,10 @@ describe_learn(struct task *t)
 {
 	struct describe_state *s = api_away_of(t)->state;
 
+	/* With their ids: only what is not known. */
+	if (zk_state(s->apis->setup.zk) != ZK_CONNECTED)
+		for (int32_t i = 0; i < s->body.resources_count; i++)
+			s->wishes[i].id = s->ids[i];
 	task_set_deadline(t, loop_now_ns(task_loop(t)) + PATIENCE_NS);
 	s->fetch = configs_fetch(s->apis->setup.configs, s->wishes,
 	    (size_t)s->body.resources_count, task_ref(t));
@@ -442,7 +450,7 @@ describe_learnt(struct task *t)
 	for (int32_t i = 0; i < s->body.resources_count; i++)
 		s->known[i] = s->wishes[i].topic.length > 0 && (all ||
 		    configs_known(s->apis->setup.configs, s->wishes[i].topic,
-			s->wishes[i].id));
+			s->ids[i]));
 	configs_fetch_free(&s->fetch);
 	return (api_go_home(t));
 }
@@ -462,8 +470,9 @@ api_describe_configs(struct apis *apis, struct request *request)
 		return;
 	count = (size_t)s->body.resources_count;
 	s->wishes = arena_array(&request->arena, count, sizeof(*s->wishes));
+	s->ids = arena_array(&request->arena, count, sizeof(*s->ids));
 	s->known = arena_array(&request->arena, count, sizeof(*s->known));
-	if (s->wishes == NULL || s->known == NULL) {
+	if (s->wishes == NULL || s->ids == NULL || s->known == NULL) {
 		api_refuse_memory(apis, request);
 		return;
 	}

@@ -117,6 +117,17 @@ def test_orphan_config(client, shared_broker):
     assert entries(shared_broker, "topics/orphan") == {"retention.ms": "5"}
 
 
+def test_read_back(client, shared_broker, topic):
+    """What stands in ZooKeeper is told, before any notification of it."""
+    harness.wait_topic(shared_broker, topic)
+    with nodes(shared_broker) as z:
+        for value in ("2000000", "3000000"):
+            z.set(f"/config/topics/{topic}", json.dumps({
+                "version": 1, "config": {"retention.ms": value}}).encode())
+            assert shown(client, TOPIC, topic, "retention.ms") == {
+                "retention.ms": (value, 1)}
+
+
 def test_unreadable_node(client, shared_broker, topic):
     """It is left as it is."""
     with nodes(shared_broker) as z:
