@@ -12,6 +12,7 @@
 #include "daemon/broker_int.h"
 #include "replica/replica_int.h"
 #include "tests/replay/house.h"
+#include "tests/replay/seeds.h"
 #include "zkglue/zkglue_int.h"
 
 #define SEEDS 12
@@ -1151,41 +1152,26 @@ static const struct script scripts[] = {
 };
 
 static size_t
-run_script(const struct script *script, uint64_t first, uint64_t seeds)
+run_seed(const void *one, uint64_t seed)
 {
-	size_t failed = 0;
+	const struct script *script = one;
+	struct house *b = house_new(seed, script->brokers);
+	size_t faults;
 
-	if (script->share != 0)
-		seeds = (seeds + script->share - 1) / script->share;
-	for (uint64_t seed = first; seed < first + seeds; seed++) {
-		struct house *b = house_new(seed, script->brokers);
-
-		script->run(b);
-		if (b->world->faults > 0) {
-			failed++;
-			fprintf(stderr, "%s: seed %llu: %zu faults\n",
-			    script->name, (unsigned long long)seed,
-			    b->world->faults);
-		}
-		house_free(&b);
-		if (failed > 2)
-			break;
-	}
-	printf("%-16s %llu seeds, %zu failed\n", script->name,
-	    (unsigned long long)seeds, failed);
-	(void)fflush(stdout);
-	return (failed);
+	script->run(b);
+	faults = b->world->faults;
+	house_free(&b);
+	return (faults);
 }
 
 int
 main(int argc, char **argv)
 {
-	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS;
-	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-	size_t failed = 0;
+	struct seeds_row rows[nelems(scripts)];
 
 	for (size_t i = 0; i < nelems(scripts); i++)
-		if (argc <= 3 || strcmp(argv[3], scripts[i].name) == 0)
-			failed += run_script(&scripts[i], first, seeds);
-	return (failed == 0 ? 0 : 1);
+		rows[i] = (struct seeds_row){ scripts[i].name,
+			scripts[i].share, &scripts[i] };
+	return (seeds_main(argc, argv, SEEDS, rows, nelems(scripts),
+	    run_seed));
 }

@@ -4,13 +4,15 @@
  * REPLAY_LOG=1 shows the operator's log of all planes.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "config/map.h"
 #include "tests/replay/scripts.h"
+#include "tests/replay/seeds.h"
 
 #define SEEDS 200
+#define SCRIPTS_MAX 200
+
 /* The write that makes a broker controller. */
 static bool
 is_election(const struct zk_op *op)
@@ -548,7 +550,7 @@ script_departure(struct replay *r)
 		}
 }
 
-static const struct script scripts[] = {
+static const struct script control_scripts[] = {
 	{ "lost-reply", script_lost_reply },
 	{ "expiry", script_expiry },
 	{ "zombie", script_zombie },
@@ -563,56 +565,37 @@ static const struct script scripts[] = {
 	{ "calls", script_calls },
 	{ "overflow", script_overflow, 50 },
 	{ "departure", script_departure },
+	{ NULL, NULL },
 };
 
 static size_t
-run_script(const struct script *script, uint64_t first, uint64_t seeds)
+run_seed(const void *one, uint64_t seed)
 {
-	size_t failed = 0;
+	const struct script *script = one;
+	struct replay *r = replay_new(seed,
+	    script->planes == 0 ? 3 : script->planes, script->more);
+	size_t faults;
 
-	if (script->share != 0)
-		seeds = (seeds + script->share - 1) / script->share;
-	for (uint64_t seed = first; seed < first + seeds; seed++) {
-		struct replay *r = replay_new(seed,
-		    script->planes == 0 ? 3 : script->planes, script->more);
-
-		script->run(r);
-		replay_check(r);
-		if (r->faults > 0) {
-			failed++;
-			fprintf(stderr, "%s: seed %llu: %zu faults\n",
-			    script->name, (unsigned long long)seed, r->faults);
-		}
-		replay_free(&r);
-		if (failed > 4)
-			break;
-	}
-	printf("%-16s %llu seeds, %zu failed\n", script->name,
-	    (unsigned long long)seeds, failed);
-	return (failed);
+	script->run(r);
+	replay_check(r);
+	faults = r->faults;
+	replay_free(&r);
+	return (faults);
 }
 
 int
 main(int argc, char **argv)
 {
-	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS;
-	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-	size_t failed = 0;
+	const struct script *const tables[] = { control_scripts, topic_scripts,
+		alter_scripts, death_scripts, return_scripts };
+	struct seeds_row rows[SCRIPTS_MAX];
+	size_t count = 0;
 
-	for (size_t i = 0; i < nelems(scripts); i++)
-		if (argc <= 3 || strcmp(argv[3], scripts[i].name) == 0)
-			failed += run_script(&scripts[i], first, seeds);
-	for (const struct script *s = topic_scripts; s->name != NULL; s++)
-		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
-			failed += run_script(s, first, seeds);
-	for (const struct script *s = alter_scripts; s->name != NULL; s++)
-		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
-			failed += run_script(s, first, seeds);
-	for (const struct script *s = death_scripts; s->name != NULL; s++)
-		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
-			failed += run_script(s, first, seeds);
-	for (const struct script *s = return_scripts; s->name != NULL; s++)
-		if (argc <= 3 || strcmp(argv[3], s->name) == 0)
-			failed += run_script(s, first, seeds);
-	return (failed == 0 ? 0 : 1);
+	for (size_t i = 0; i < nelems(tables); i++)
+		for (const struct script *s = tables[i]; s->name != NULL; s++) {
+			CHECK(count < SCRIPTS_MAX);
+			rows[count++] = (struct seeds_row){ s->name, s->share,
+				s };
+		}
+	return (seeds_main(argc, argv, SEEDS, rows, count, run_seed));
 }
