@@ -90,7 +90,7 @@ struct assigned {
 	bool held;        /* told nothing, and no candidate */
 	bool asked;
 	bool has_log;     /* by what it tells */
-	bool lacks;       /* it told, and has not: no member of the ISR */
+	bool lacks;       /* it told, and has not: leaves the ISR */
 	uint64_t trial;   /* one only until a better one has answered what it
 			   * was told since this suspicion; 0: as any other */
 	/* The epoch of the broker that was there when the partition was made

@@ -9,11 +9,16 @@
  *	[comes] --> replica held, broker asked --> has it: told, may lead
  *	               |                      +--> lacks it: leaves the ISR
  *	               |                      +--> its log dir failed: offline
- *	               |                      +--> no answer in 10 s: trusted
+ *	               |                      +--> refuses, or no answer in
+ *	               |                           10 s: trusted
  *	               +--> out of the ISR before that: told
  *
  * Of what it has no log it leaves the ISR also where nobody leads, unless all
- * of the ISR lack it.
+ * of the ISR lack it, and is told when it has left: the log that it makes then
+ * would be taken for a real one by the next controller.
+ *
+ * Who led, was away and leads on has another epoch then: followers may have
+ * what it lost.
  *
  * Who has its logs may lack the last records, if its host died.  So where
  * somebody of the ISR lives who was not away it is on trial: as soon as such a
@@ -22,7 +27,7 @@
  * 10 s at most.  Should the others be dead as well, but silent, who is on trial
  * has most, and leads.
  *
- * There are three of them.
+ * Who comes back in sync is one of three.
  * - It was dead by the evidence, and gone from ZooKeeper, or back in another
  *   session, sooner than it is known whether the leaders of what it was in
  *   sync with live.  Its process died and not its host, so it has all that was
@@ -50,8 +55,11 @@
 #define CONNECT_TIMEOUT_MS 1000
 #define RESPONSE_BYTES_MAX ((size_t)16 << 20)
 #define DESCRIBE_LOG_DIRS_VERSION 4
-/* Beside a session's length: how long the controller before may have asked, and
- * something for the clock of who was elected in ZooKeeper meanwhile. */
+/* Before an election a broker may have come back unseen so many sessions long:
+ * controllers die in a row, and their sessions may be longer than ours.  Beside
+ * that: how long the controller before may have asked, and something for the
+ * clock of who was elected in ZooKeeper meanwhile. */
+#define RECENT_SESSIONS 3
 #define RECENT_MS (ASK_MS + 5000)
 
 static task_step returns_ask, returns_answered, returns_pause, returns_rest;
@@ -436,21 +444,28 @@ take_log_dirs(struct departed *d)
 		    failed ? ": a log dir failed" : "");
 }
 
-static enum verdict
-end(struct departed *d, enum departed_state state)
+static void
+enter(struct departed *d, enum departed_state state)
 {
 	end_call(d);
 	d->state = state;
 	controller_look(d->controller);
-	return (STEP_DONE);
 }
 
-static enum verdict
-give_up(struct departed *d, const char *why)
+/* It may have to wait for a better one all the same. */
+static void
+trust(struct departed *d, const char *why)
 {
 	diag_warn(d->controller->setup.diag, controller, "broker=%d is back "
 	    "and trusted to have its logs: %s", (int)d->broker, why);
-	return (end(d, DEPARTED_OVER));
+	enter(d, DEPARTED_TOLD);
+}
+
+static enum verdict
+give_up(struct task *t, const char *why)
+{
+	trust(departed_of(t), why);
+	return (task_next(t, returns_rest));
 }
 
 static enum verdict
@@ -458,7 +473,7 @@ returns_ask(struct task *t)
 {
 	if (describe_log_dirs(t))
 		return (task_next(t, returns_answered));
-	return (give_up(departed_of(t), "it cannot be asked for its logs"));
+	return (give_up(t, "it cannot be asked for its logs"));
 }
 
 static enum verdict
@@ -467,7 +482,7 @@ returns_answered(struct task *t)
 	struct departed *d = departed_of(t);
 
 	if (loop_now_ns(task_loop(t)) >= d->until_ns && !d->call.done)
-		return (give_up(d, "it does not tell which logs it has"));
+		return (give_up(t, "it does not tell which logs it has"));
 	if (!d->call.done)
 		return (STEP_WAIT);
 	if (d->call.error != PEER_OK) {
@@ -475,11 +490,12 @@ returns_answered(struct task *t)
 		task_sleep(t, PAUSE_NS);
 		return (task_next(t, returns_pause));
 	}
-	/* By its authorizer, perhaps. */
-	if (d->response.error_code != ERR_NONE)
-		return (give_up(d, "it refuses to tell which logs it has"));
+	/* By its authorizer, perhaps.  A broker has a log dir. */
+	if (d->response.error_code != ERR_NONE ||
+	    d->response.results_count == 0)
+		return (give_up(t, "it refuses to tell which logs it has"));
 	take_log_dirs(d);
-	end(d, DEPARTED_TOLD);
+	enter(d, DEPARTED_TOLD);
 	return (task_next(t, returns_rest));
 }
 
@@ -489,8 +505,10 @@ returns_rest(struct task *t)
 {
 	struct departed *d = departed_of(t);
 
-	return (loop_now_ns(task_loop(t)) >= d->until_ns ?
-	    end(d, DEPARTED_OVER) : STEP_WAIT);
+	if (loop_now_ns(task_loop(t)) < d->until_ns)
+		return (STEP_WAIT);
+	enter(d, DEPARTED_OVER);
+	return (STEP_DONE);
 }
 
 static enum verdict
@@ -499,7 +517,7 @@ returns_pause(struct task *t)
 	struct departed *d = departed_of(t);
 
 	if (loop_now_ns(task_loop(t)) >= d->until_ns)
-		return (give_up(d, "it does not tell which logs it has"));
+		return (give_up(t, "it does not tell which logs it has"));
 	return (task_slept(t) ? task_next(t, returns_ask) : STEP_WAIT);
 }
 
@@ -532,19 +550,21 @@ ask(struct controller *c, const struct live_broker *broker)
 	const struct znode_endpoint *endpoint = live_broker_endpoint(broker,
 	    setup->listener);
 	struct departed *d = departed_new(c, broker->id);
+	task_step *first = returns_ask;
 	struct task *task;
 
 	d->state = DEPARTED_ASKED;
-	if (endpoint == NULL || endpoint->host == NULL) {
-		give_up(d, "its registration has no address for us");
-		return;
-	}
-	reach(d, endpoint);
-	diag_info(setup->diag, controller, "broker=%d is back and in sync "
-	    "still: it is asked for its logs", (int)broker->id);
 	d->until_ns = loop_now_ns(setup->loop) + ASK_MS * MS_NS;
-	task = task_start(setup->loop, &returns_class, returns_ask,
-	    returns_setup, d);
+	if (endpoint == NULL || endpoint->host == NULL) {
+		trust(d, "its registration has no address for us");
+		first = returns_rest;
+	} else {
+		reach(d, endpoint);
+		diag_info(setup->diag, controller, "broker=%d is back and in "
+		    "sync still: it is asked for its logs", (int)broker->id);
+	}
+	task = task_start(setup->loop, &returns_class, first, returns_setup,
+	    d);
 	task_set_deadline(task, d->until_ns);
 	d->task = task_ref(task);
 }
@@ -581,7 +601,8 @@ returns_recent(const struct controller *c, int32_t broker)
 	const struct live_broker *live = context_broker(&c->context, broker);
 
 	return (live != NULL && live->registered_ms > c->elected_ms -
-	    RECENT_MS - c->setup.broker_options->zkglue.session_timeout_ms);
+	    RECENT_MS - RECENT_SESSIONS *
+	    (int64_t)c->setup.broker_options->zkglue.session_timeout_ms);
 }
 
 void
@@ -648,25 +669,44 @@ static bool
 must_wait(const struct controller *c, const struct departed *d,
     const struct partition *p)
 {
+	const struct assigned *replica = partition_replica(p, d->broker);
+
 	return (d->state == DEPARTED_TOLD && p->now.leader == d->broker &&
-	    !replica_lacks(p, d->broker) && replica_trial(p, d->broker) != 0 &&
+	    !replica->lacks && !replica->dir_offline && replica->trial != 0 &&
 	    has_better(c, p, d->broker));
 }
 
-/* Whether it is held on. */
+/* It has no log, and cannot leave the ISR before it is known whether the leader
+ * has one. */
+static bool
+must_leave_first(const struct partition *p, const struct assigned *replica)
+{
+	return (replica->lacks && p->now.leader != replica->broker &&
+	    replica_held(p, p->now.leader));
+}
+
+/* Whether it is held on.  Of what is decided anew it is told when it is. */
 static bool
 release(struct controller *c, const struct departed *d, struct partition *p)
 {
 	struct assigned *replica = partition_replica(p, d->broker);
+	bool leads = p->now.leader == d->broker;
 
 	if (replica == NULL || !replica->held)
 		return (false);
 	if (must_wait(c, d, p))
 		return (true);
-	tell(c, p, replica);
-	if (replica->lacks || replica->dir_offline ||
-	    p->now.leader == d->broker || p->state != PARTITION_ONLINE)
-		rewrite_add(c, p);
+	if (must_leave_first(p, replica))
+		return (false);
+	if (!replica->lacks && !replica->dir_offline && !leads &&
+	    p->state == PARTITION_ONLINE) {
+		tell(c, p, replica);
+		return (false);
+	}
+	replica->held = replica->asked = false;
+	p->bump = p->bump || leads;
+	p->announce = true;
+	rewrite_add(c, p);
 	return (false);
 }
 

@@ -211,16 +211,28 @@ isr_whole(const struct partition_view *view, struct znode_state *wanted)
 	    (size_t)p->now.isr_count * sizeof(*wanted->isr));
 }
 
-/* Nobody leads from outside the ISR as long as one of it may live. */
+/* Nobody leads from outside the ISR as long as one of it may live, */
 static bool
 isr_suspect(const struct partition_view *view)
 {
 	const struct partition *p = view->partition;
 
 	for (int32_t i = 0; i < p->now.isr_count; i++)
-		if (is_suspect(view, p->now.isr[i]) ||
-		    (replica_live(view->controller, p, p->now.isr[i]) &&
-		    replica_held(p, p->now.isr[i])))
+		if (is_suspect(view, p->now.isr[i]))
+			return (true);
+	return (false);
+}
+
+/* and, though an operator wishes for it, as long as one of it is back and about
+ * to tell of its log. */
+static bool
+isr_held(const struct partition_view *view)
+{
+	const struct partition *p = view->partition;
+
+	for (int32_t i = 0; i < p->now.isr_count; i++)
+		if (replica_live(view->controller, p, p->now.isr[i]) &&
+		    replica_held(p, p->now.isr[i]))
 			return (true);
 	return (false);
 }
@@ -266,7 +278,7 @@ elect_of(const struct partition_view *view, enum election_kind kind,
 		};
 	}
 	return (election_run(kind, replicas, (size_t)p->replica_count,
-	    candidates == OF_LAST_RESORT &&
+	    candidates == OF_LAST_RESORT && !isr_held(view) &&
 	    ((view->unclean_allowed && !isr_suspect(view)) ||
 	    p->wish == WISH_UNCLEAN)));
 }

@@ -231,3 +231,32 @@ put_without_id(struct replay *r, const char *path,
 	put(r, path, buffer_text(&json));
 	buffer_fini(&json);
 }
+
+int
+elect(struct replay *r, const char *topic, int8_t kind)
+{
+	struct elect_leaders_request request;
+	struct elect_leaders_response response;
+	int32_t number = 0;
+	struct elect_leaders_request_topic_partition asked = {
+		.topic = slice_of_text(topic), .partitions = &number,
+		.partitions_count = 1 };
+	struct arena arena;
+	int error = -1;
+
+	arena_init(&arena, 0);
+	wire_init(&message_elect_leaders_request, &request);
+	wire_init(&message_elect_leaders_response, &response);
+	request.election_type = kind;
+	request.topic_partitions = &asked;
+	request.topic_partitions_count = 1;
+	if (replay_ask(r, controller_elect_leaders, &(struct controller_call){
+		.arena = &arena, .request = &request, .response = &response,
+		.deadline_ns = r->clock.now_ns +
+		    (int64_t)10 * 1000 * 1000000, .version = 2 }))
+		error = response.replica_election_results_count != 1 ? -2 :
+		    response.replica_election_results[0].partition_result[0].
+		    error_code;
+	arena_fini(&arena);
+	return (error);
+}

@@ -44,6 +44,10 @@ bool is_state_write(const struct zk_op *op);
  * nobody answered. */
 int depart(struct replay *replay, int id, int64_t epoch);
 
+/* ElectLeaders for a topic's partition 0; the error, -1: nobody answered, -2:
+ * no row. */
+int elect(struct replay *replay, const char *topic, int8_t kind);
+
 /* --- nodes, as somebody else writes them ---------------------------------- */
 
 void put(struct replay *replay, const char *path, const char *text);

@@ -468,7 +468,8 @@ script_unseen_twice(struct replay *r)
 }
 
 /* Both were away, and nobody is better; or ZooKeeper forgot them, and they were
- * not even that: everything stays as it is. */
+ * not even that: everything stays as it is, but for the epoch of who leads on,
+ * which may have lost what the other one has. */
 static void
 script_unseen_together(struct replay *r)
 {
@@ -498,13 +499,101 @@ script_unseen_together(struct replay *r)
 	}
 	replay_run(r, SETTLE_MS);
 	see(r, &seen, "t5");
-	if (seen.state.leader_epoch != epoch)
+	if (seen.state.leader_epoch != epoch + 1)
 		replay_fault(r, "t5/0 has leader epoch %d, not %d",
-		    (int)seen.state.leader_epoch, (int)epoch);
+		    (int)seen.state.leader_epoch, (int)epoch + 1);
 	unsee(&seen);
 	must_lead_t5(r, -1, false);
 	must_be_in_sync(r, 2);
 	replay_start(r, active);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Everybody but its own host. */
+static void
+silence_all(struct replay *r, int id, bool cut)
+{
+	for (int other = 1; other <= (int)r->plane_count; other++)
+		if (other != id)
+			silence(r, other, id, cut);
+}
+
+/* Who has another disk is told while the leader was not asked yet: it has no
+ * log by which the next controller could take it for one that has all. */
+static void
+script_unseen_empty(struct replay *r)
+{
+	int active, leads, back, next;
+
+	make_cluster(r);
+	active = replay_active(r);
+	leads = some_plane(r, active);
+	back = some_other(r, active, leads);
+	put_config(r, NULL, NULL);
+	put_topic(r, "t5", leads, back);
+	replay_run(r, 1000);
+	replay_kill(r, active);
+	come_back_unseen(r, leads, false);
+	r->lacking = true;
+	come_back_unseen(r, back, true);
+	silence_all(r, leads, true);
+	for (int i = 0; i < 200 && replay_active(r) == 0; i++)
+		replay_run(r, 100);
+	replay_run(r, 5000);
+	next = replay_active(r);
+	if (next == leads || next == back) {
+		silence_all(r, leads, false);
+		replay_run(r, SETTLE_MS);
+		return;
+	}
+	if (hash_find(&r->replicas[back], "t5/0", strlen("t5/0")) != NULL)
+		replay_fault(r, "b%d was told of t5/0", back);
+	replay_kill_bounced(r, leads);
+	replay_kill_bounced(r, next);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, back, false);
+	silence_all(r, leads, false);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, leads, true);
+}
+
+/* It has everything, and is about to say so, while an operator wishes for a
+ * leader whoever it be. */
+static void
+script_lost_wish(struct replay *r)
+{
+	int active, first, second, third, error;
+	struct seen seen;
+
+	make_cluster(r);
+	active = replay_active(r);
+	first = some_plane(r, active);
+	second = some_other(r, active, first);
+	third = none_of(1, active, first, second);
+	put_config(r, NULL, NULL);
+	put_topic_of(r, "t5", (int32_t[]){ first, second, third }, 3);
+	replay_run(r, 1000);
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ first, second }, 2, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot leave the ISR", third);
+	unsee(&seen);
+	replay_kill(r, first);
+	replay_kill(r, second);
+	unregister(r, first);
+	unregister(r, second);
+	replay_run(r, 1000);
+	must_lead_t5(r, -1, true);
+	r->dirs_ms = 3000;
+	replay_start(r, first);
+	replay_run(r, 1000);
+	error = elect(r, "t5", 1);
+	if (error != ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE)
+		replay_fault(r, "ElectLeaders before b%d told: error %d",
+		    first, error);
+	replay_run(r, 5000);
+	must_lead_t5(r, first, true);
+	revive_all(r);
 	replay_run(r, SETTLE_MS);
 }
 
@@ -882,6 +971,9 @@ const struct script return_scripts[] = {
 	{ "unseen-together", script_unseen_together, 4,
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
+	{ "unseen-empty", script_unseen_empty, 4, QUIET_OPTIONS
+	    "barnabas.evidence.brokers.enable=false\n", 5 },
+	{ "lost-wish", script_lost_wish, 4, QUIET_OPTIONS, 5 },
 	{ "unseen-twice", script_unseen_twice, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"

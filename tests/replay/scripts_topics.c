@@ -800,37 +800,6 @@ script_unclean_forbidden(struct replay *r)
 
 /* --- 5: leaders that are asked for ---------------------------------------- */
 
-#define ELECT_NS ((int64_t)10 * 1000 * 1000000)
-
-/* ElectLeaders for t0/0; the error, -1: nobody answered, -2: no row. */
-static int
-elect(struct replay *r, int8_t kind)
-{
-	struct elect_leaders_request request;
-	struct elect_leaders_response response;
-	int32_t number = 0;
-	struct elect_leaders_request_topic_partition asked = {
-		.topic = SLICE_LITERAL("t0"), .partitions = &number,
-		.partitions_count = 1 };
-	struct arena arena;
-	int error = -1;
-
-	arena_init(&arena, 0);
-	wire_init(&message_elect_leaders_request, &request);
-	wire_init(&message_elect_leaders_response, &response);
-	request.election_type = kind;
-	request.topic_partitions = &asked;
-	request.topic_partitions_count = 1;
-	if (replay_ask(r, controller_elect_leaders, &(struct controller_call){
-		.arena = &arena, .request = &request, .response = &response,
-		.deadline_ns = r->clock.now_ns + ELECT_NS, .version = 2 }))
-		error = response.replica_election_results_count != 1 ? -2 :
-		    response.replica_election_results[0].partition_result[0].
-		    error_code;
-	arena_fini(&arena);
-	return (error);
-}
-
 /* t0's ISR and leader, as an old leader writes them. */
 static void
 put_state(struct replay *r, int leader, int first, int second)
@@ -869,7 +838,7 @@ make_displaced(struct replay *r, int *first, int *second)
 	must_lead(r, *second);
 	replay_start(r, *first);
 	replay_run(r, 2000);
-	if (elect(r, 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
+	if (elect(r, "t0", 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
 		replay_fault(r, "who is not in sync was elected");
 	must_lead(r, *second);
 	put_state(r, *second, *second, *first);
@@ -901,7 +870,7 @@ script_preferred(struct replay *r)
 	make_displaced(r, &first, &second);
 	r->script = &how;
 	r->on_write = disturb;
-	error = elect(r, 0);
+	error = elect(r, "t0", 0);
 	r->on_write = NULL;
 	if (quiet ? error != ERR_NONE :
 	    error != ERR_NOT_CONTROLLER && error != ERR_REQUEST_TIMED_OUT &&
@@ -915,11 +884,11 @@ script_preferred(struct replay *r)
 	if (quiet)
 		must_lead(r, first);
 	/* By whoever is controller now. */
-	error = elect(r, 0);
+	error = elect(r, "t0", 0);
 	if (error != ERR_NONE && error != ERR_ELECTION_NOT_NEEDED)
 		replay_fault(r, "the second answer is %d", error);
 	must_lead(r, first);
-	if (elect(r, 0) != ERR_ELECTION_NOT_NEEDED)
+	if (elect(r, "t0", 0) != ERR_ELECTION_NOT_NEEDED)
 		replay_fault(r, "elected again");
 	replay_run(r, SETTLE_MS);
 }
@@ -949,12 +918,12 @@ script_unclean_asked(struct replay *r)
 	int other = make_unclean(r, "false");
 
 	must_lead(r, -1);
-	if (elect(r, 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
+	if (elect(r, "t0", 0) != ERR_PREFERRED_LEADER_NOT_AVAILABLE)
 		replay_fault(r, "a leader was preferred");
-	if (elect(r, 1) != ERR_NONE)
+	if (elect(r, "t0", 1) != ERR_NONE)
 		replay_fault(r, "nobody was elected");
 	must_lead(r, other);
-	if (elect(r, 1) != ERR_ELECTION_NOT_NEEDED)
+	if (elect(r, "t0", 1) != ERR_ELECTION_NOT_NEEDED)
 		replay_fault(r, "elected again");
 	/* What was asked for once is not wanted for ever. */
 	replay_kill_bounced(r, other);
