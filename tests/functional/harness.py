@@ -104,7 +104,7 @@ class ZooKeeper:
     """Debian's ZooKeeper, one server."""
 
     def __init__(self, folder, tick_ms=500):
-        """A session lasts two ticks at least, and at most twenty."""
+        """A session lasts two ticks at least, and a minute at most."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -113,6 +113,7 @@ class ZooKeeper:
             f"tickTime={tick_ms}\ndataDir={self.folder}/data\n"
             f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             "admin.enableServer=false\nmaxClientCnxns=0\n"
+            "maxSessionTimeout=60000\n"
             "4lw.commands.whitelist=*\n")
 
     @property
@@ -342,7 +343,16 @@ def start_cluster(make, count, prepare=None, **options):
     with Zk(brokers[0]) as zk:
         wait_until(lambda: len(zk.get_children("/brokers/ids")) == count,
                    what="all are registered")
+    wait_until(lambda: all(len(known_brokers(b)) == count for b in brokers),
+               what="all know each other")
     return brokers
+
+
+def known_brokers(broker):
+    """Those of which it tells clients."""
+    with wire.Client(broker.address) as client:
+        return client.call("Metadata", 7, Topics=[],
+                           AllowAutoTopicCreation=False)["Brokers"]
 
 
 def run(*command, stdin=None, check=True, seconds=180):
@@ -414,6 +424,19 @@ def wait_topic(broker, name, partitions=1):
         return len(parts) == partitions and all(
             p["ErrorCode"] == 0 and p["LeaderId"] >= 0 for p in parts)
     wait_until(led, what=f"{name} has leaders")
+
+
+def wait_leads(broker, topic, partition=0):
+    """Until it tells clients that it leads itself: it was told to by then.
+    Before, it may name an old leader yet."""
+    def leads():
+        with wire.Client(broker.address) as client:
+            found = client.call("Metadata", 7, Topics=[{"Name": topic}],
+                                AllowAutoTopicCreation=False)["Topics"][0]
+        return any(p["PartitionIndex"] == partition and p["ErrorCode"] == 0
+                   and p["LeaderId"] == broker.broker_id
+                   for p in found["Partitions"])
+    wait_until(leads, what=f"{broker.broker_id} leads {topic}")
 
 
 def restart(broker, topic=None, partitions=1):

@@ -7,7 +7,7 @@ import pytest
 import harness
 import wire
 from test_replication import (  # noqa: F401
-    fill, in_sync, make_brokers, make_topic, state)
+    PATIENT, fill, in_sync, make_brokers, make_topic, state)
 
 SELECTOR = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 OUT_OF_RANGE, NOT_LEADER, FENCED, UNKNOWN_EPOCH = 1, 6, 74, 75
@@ -24,7 +24,7 @@ def in_racks(broker):
 
 @pytest.fixture
 def racks(make_brokers):    # noqa: F811
-    return make_brokers(3, in_racks)
+    return make_brokers(3, in_racks, **PATIENT)
 
 
 def sent(broker, topic="t"):
@@ -68,8 +68,10 @@ def test_the_leader_names_the_follower(racks):
     # who is not in sync is not named
     one.kill()
     in_sync(leader, "t", [leader.broker_id, other.broker_id])
-    part = fetch(leader, 0, RackId=rack(one))
-    assert part["PreferredReadReplica"] == -1 and part["Records"]
+    harness.wait_until(
+        lambda: fetch(leader, 0, RackId=rack(one))["PreferredReadReplica"]
+        == -1, what="the leader names it no more")
+    assert fetch(leader, 0, RackId=rack(one))["Records"]
 
 
 def test_a_session_tells_it_each_time(racks):
@@ -202,7 +204,7 @@ def test_another_leads(racks):
             lambda: state(follower, "t")["leader"] != leader.broker_id,
             what="another leads")
         second = racks[state(follower, "t")["leader"]]
-        harness.wait_topic(second, "t")
+        harness.wait_leads(second, "t")
         fill(second, "t", 50, 50)
         reader.until(100)
         assert reader.values == list(range(100))

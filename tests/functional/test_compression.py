@@ -210,7 +210,7 @@ def test_the_next_waits_for_the_append_only(broker):
         harness.wait_until(
             lambda: looker.call("Metadata", 7, Topics=[{"Name": "two"}])
             ["Topics"][0]["ErrorCode"] == 0, what="a leader")
-        sent = [client.send("Produce", 9, Acks=-1, TimeoutMs=30000, TopicData=[
+        sent = [client.send("Produce", 9, Acks=-1, TimeoutMs=90000, TopicData=[
             {"Name": "two", "PartitionData": [
                 {"Index": 0, "Records": batch([b"%d" % n])}]}])
             for n in range(3)]
@@ -218,7 +218,7 @@ def test_the_next_waits_for_the_append_only(broker):
             lambda: looker.call("ListOffsets", 7, ReplicaId=other, Topics=[
                 {"Name": "two", "Partitions": [
                     {"PartitionIndex": 0, "Timestamp": -1}]}])
-            ["Topics"][0]["Partitions"][0]["Offset"] == 3, seconds=10,
+            ["Topics"][0]["Partitions"][0]["Offset"] == 3,
             what="all three in the log")
         assert wire.list_offset(looker, "two", -1)["Offset"] == 0
         looker.call("Fetch", 11, ReplicaId=other,

@@ -34,18 +34,9 @@ def controller(zk):
 
 
 def make_wide(brokers, topic):
-    harness.wait_until(
-        lambda: len(wire_brokers(brokers[0])) == len(brokers),
-        what="all are known")
     harness.create_topic(brokers[0], topic, PARTITIONS, len(brokers))
     for broker in brokers:
         harness.wait_topic(broker, topic, PARTITIONS)
-
-
-def wire_brokers(broker):
-    with wire.Client(broker.address) as client:
-        return client.call("Metadata", 7, Topics=[],
-                           AllowAutoTopicCreation=False)["Brokers"]
 
 
 def wait_led_by_others(zk, topic, victim):
@@ -87,6 +78,7 @@ def test_killed_before_its_session_ends(make_brokers, victim):  # noqa: F811
             PARTITIONS, 2)
         assert all(victim not in r for r in assigned(zk, "new").values())
         leader = next(b for b in others if b.broker_id == leaders[0])
+        harness.wait_leads(leader, "t")
         fill(leader, "t", 0, 20)
         brokers[victim].start()
         in_sync(leader, "t", [0, 1, 2])
@@ -114,7 +106,8 @@ def test_switched_off(make_brokers):  # noqa: F811
 
 def test_leaders_go_back(make_brokers):  # noqa: F811
     brokers = make_brokers(
-        3, leader_imbalance_check_interval_seconds=1,
+        3, auto_leader_rebalance_enable="true",
+        leader_imbalance_check_interval_seconds=1,
         leader_imbalance_per_broker_percentage=0)
     make_wide(brokers, "t")
     with harness.Zk(brokers[0]) as zk:
@@ -131,13 +124,13 @@ def test_leaders_go_back(make_brokers):  # noqa: F811
 def test_moved_by_a_node(make_brokers):  # noqa: F811
     """As tools before 2.6 ask."""
     brokers = make_brokers(3)
-    harness.wait_until(lambda: len(wire_brokers(brokers[0])) == 3,
-                       what="all are known")
     harness.create_topic(brokers[0], "t", 1, 2)
     with harness.Zk(brokers[0]) as zk:
         now = assigned(zk, "t")[0]
         to = [3 - sum(now), now[1]]
-        fill(brokers[state(brokers[0], "t")["leader"]], "t", 0, 30)
+        leader = brokers[state(brokers[0], "t")["leader"]]
+        harness.wait_leads(leader, "t")
+        fill(leader, "t", 0, 30)
         zk.create("/admin/reassign_partitions", json.dumps({
             "version": 1, "partitions": [
                 {"topic": "t", "partition": 0, "replicas": to},
@@ -154,5 +147,5 @@ def test_moved_by_a_node(make_brokers):  # noqa: F811
         assert same_logs(on, "t")
         leader = state(brokers[0], "t")["leader"]
         assert leader in to
-        harness.wait_topic(brokers[leader], "t")
+        harness.wait_leads(brokers[leader], "t")
         assert numbers(brokers[leader], "t") == list(range(30))

@@ -471,7 +471,8 @@ def test_max_connections(guarded):
         harness.wait_until(
             lambda: sum(greeted(c) for c in clients.open) <= 2,
             what="some go")
-        assert not clients.served()
+        harness.wait_until(lambda: not clients.served(),
+                           what="nobody comes beyond it")
         with wire.Client(broker.address) as c:
             assert c.call("ApiVersions", 0)["ErrorCode"] == 0
         broker.set_dynamic(DEFAULT, {})

@@ -163,6 +163,9 @@ def test_preferred_is_dead(client, zk, fake):
     led_by_other(client, zk, fake, "t", [0])
     fake.stop()
     harness.wait_until(lambda: not zk.exists(f"/brokers/ids/{FAKE}"))
+    harness.wait_until(lambda: FAKE not in [
+        b["NodeId"] for b in client.call("Metadata", 9, Topics=[])["Brokers"]],
+        what="the controller knows")
     set_isr(zk, "t", [0, FAKE])
     got = elect(client, PREFERRED, [("t", [0])])
     assert errors(got) == {("t", 0): PREFERRED_NOT_AVAILABLE}

@@ -28,7 +28,7 @@ def groups_broker(zookeeper, tmp_path_factory):
     from conftest import Factory
     factory = Factory(zookeeper, tmp_path_factory.mktemp("groups"))
     broker = factory(**{
-        "group.initial.rebalance.delay.ms": 100,
+        "group.initial.rebalance.delay.ms": 500,
         "group.min.session.timeout.ms": 100,
         "group.max.size": 600,
         "offsets.topic.num.partitions": 5}).start()
@@ -334,7 +334,7 @@ def test_session_ends(groups_broker, make_member, group):
 def test_client_goes_while_it_waits(groups_broker, make_member, group):
     """Its member counts as one that waits, until its session ends."""
     a = make_member(join=3)
-    b = make_member(join=3, SessionTimeoutMs=1000)
+    b = make_member(join=3, SessionTimeoutMs=5000)
     stable(a)
     b.send_join()
     harness.wait_until(lambda: a.beat() == REBALANCE, what="a rebalance")
@@ -362,8 +362,8 @@ def test_one_request_at_a_time(groups_broker, make_member, group):
 
 
 def test_late_members_are_out(groups_broker, make_member, group):
-    a = make_member(join=3, RebalanceTimeoutMs=500)
-    b = make_member(join=3, RebalanceTimeoutMs=500)
+    a = make_member(join=3, RebalanceTimeoutMs=2000)
+    b = make_member(join=3, RebalanceTimeoutMs=2000)
     stable(a, b)
     a.settings["Protocols"] = [("range", b"other")]
     answer = a.join()
@@ -541,7 +541,7 @@ def test_many_members(make_broker, group):
 
 
 def test_outlives_a_restart(make_broker, group):
-    broker = make_broker(**{"group.initial.rebalance.delay.ms": 100,
+    broker = make_broker(**{"group.initial.rebalance.delay.ms": 500,
                             "offsets.topic.num.partitions": 3}).start()
     coordinate(broker)
     m = Member(broker, group, instance="i")
@@ -564,7 +564,7 @@ def test_outlives_a_restart(make_broker, group):
 @pytest.mark.ours
 def test_metrics(make_broker, group):
     prefix = "kafka_coordinator_group_groupmetadatamanager_numgroups"
-    broker = make_broker(**{"group.initial.rebalance.delay.ms": 100,
+    broker = make_broker(**{"group.initial.rebalance.delay.ms": 500,
                             "offsets.topic.num.partitions": 1}).start()
     coordinate(broker)
     m = Member(broker, group)

@@ -74,7 +74,8 @@ def test_move(broker, client, zk, fake):
         assert stop["DeletePartition"] and stop["LeaderEpoch"] == \
             now["leader_epoch"]
         assert not other.told("StopReplica", "t")
-        assert moving(client) == {}
+        harness.wait_until(lambda: moving(client) == {},
+                           what="no move is told")
 
 
 def test_fewer_and_cancel(broker, client, zk, fake):

@@ -153,11 +153,16 @@ def test_rolling_restart(make_broker, end):
 
 
 def read(brokers, partition):
-    """From whoever leads."""
-    with wire.Client(brokers[0].address) as client:
-        [topic] = client.call("Metadata", 7, Topics=[{"Name": TOPIC}],
-                              AllowAutoTopicCreation=False)["Topics"]
-    leader = {p["PartitionIndex"]: p["LeaderId"]
-              for p in topic["Partitions"]}[partition]
-    with wire.Client(brokers[leader].address) as client:
-        return wire.read_all(client, TOPIC, partition)
+    """From whoever leads; when another one does meanwhile, anew."""
+    def got():
+        with wire.Client(brokers[0].address) as client:
+            [topic] = client.call("Metadata", 7, Topics=[{"Name": TOPIC}],
+                                  AllowAutoTopicCreation=False)["Topics"]
+        leader = {p["PartitionIndex"]: p["LeaderId"]
+                  for p in topic["Partitions"]}[partition]
+        try:
+            with wire.Client(brokers[leader].address) as client:
+                return [wire.read_all(client, TOPIC, partition)]
+        except wire.WireError:
+            return None
+    return harness.wait_until(got, what=f"partition {partition} is read")[0]

@@ -9,7 +9,8 @@ import wire
 from dynamic_configs import BROKER, DELETE, SET, TOPIC, alter
 from test_reassign import move
 from test_replication import (  # noqa: F401
-    fill, in_sync, make_brokers, make_topic, numbers, same_logs, state)
+    PATIENT, fill, in_sync, make_brokers, make_topic, numbers, same_logs,
+    state)
 
 LEADER = "leader.replication.throttled"
 FOLLOWER = "follower.replication.throttled"
@@ -101,6 +102,7 @@ def test_a_follower_asks_later(behind):
     harness.wait_topic(leader, "live")
     led = (leader if leader.broker_id == state(leader, "live")["leader"]
            else follower)
+    harness.wait_leads(led, "live")
     fill(led, "live", 0, 50)
     assert numbers(led, "live") == list(range(50))
     assert 0 < has(follower) < has(leader)
@@ -146,7 +148,7 @@ def test_a_replica_moves_slowly(make_brokers):    # noqa: F811
 
 @pytest.mark.ours
 def test_who_is_in_sync_is_not_held_back(make_brokers):    # noqa: F811
-    brokers = make_brokers(2)
+    brokers = make_brokers(2, **PATIENT)
     leader, (follower,) = make_topic(
         brokers, "t", leader_replication_throttled_replicas="*",
         follower_replication_throttled_replicas="*")

@@ -19,7 +19,8 @@ def cluster(make_shared):
     # Leaders change where a test has them changed.
     return harness.start_cluster(
         make_shared, 3, lambda b: b.options.update(QUICK),
-        auto_leader_rebalance_enable="false")
+        auto_leader_rebalance_enable="false",
+        zookeeper_session_timeout_ms=18000)
 
 
 @pytest.fixture
@@ -125,17 +126,17 @@ def test_one_is_gone(whole, name):
 def test_one_is_silent(whole, name):
     make(whole, name, (0, 1))
     with hung(whole[1]):
-        status, told = health(whole, "--timeout", 1000)
+        status, told = health(whole, "--timeout", 4000)
         assert status == 1
         assert any("broker 1 does not tell of its directories" in t
                    for t in told["troubles"])
         # Whom it asks first: then it cannot tell.
-        done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
+        done = harness.tool(whole[1], "cluster", "health", "--timeout", 4000,
                             check=False)
         assert done.returncode == 2 and not done.stdout and done.stderr
     # the controller
     with hung(whole[0]):
-        done = harness.tool(whole[1], "cluster", "health", "--timeout", 1000,
+        done = harness.tool(whole[1], "cluster", "health", "--timeout", 4000,
                             "--output", "json", check=False)
         told = json.loads(done.stdout)
         assert done.returncode == 1 and told["movingPartitions"] is None

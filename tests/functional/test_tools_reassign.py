@@ -344,13 +344,13 @@ def test_directory_of_the_silent(cluster, name, file_of, tmp_path):
     """The broker that is to move the replica does not answer in time."""
     make(cluster, name, (0,))
     impatient = tmp_path / "client.properties"
-    impatient.write_text("request.timeout.ms=300\n")
+    impatient.write_text("request.timeout.ms=3000\n")
     path = file_of(wanted(name, (0, 2), dirs=[
         ["any", str(cluster[2].folder / "disk-1")]]))
     with hung(cluster[2]):
         done = reassign(
             cluster, "--execute", "--reassignment-json-file", path,
-            "--timeout", 500, "--command-config", impatient, check=False)
+            "--timeout", 3000, "--command-config", impatient, check=False)
         assert done.returncode == 1
         assert done.stdout.endswith(
             b"Successfully started partition reassignment for "

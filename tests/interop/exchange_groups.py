@@ -11,7 +11,7 @@ import harness
 import wire
 from raw_members import Member, assignment, fetched, offsets
 
-NONE = 0
+NONE, NOT_AVAILABLE = 0, 15
 ILLEGAL_GENERATION, FENCED = 22, 82
 # no session, and no rebalance, ends while a test runs
 LONG = {"SessionTimeoutMs": 1800000, "RebalanceTimeoutMs": 1800000}
@@ -43,13 +43,16 @@ def wait_loaded(broker, groups):
         harness.wait_until(lambda: loaded(c), what="the groups are loaded")
 
 
-def commit(client, group, topics, version=8, **more):
-    """As nobody's member."""
-    answer = client.call("OffsetCommit", version, **{
-        "GroupId": group, "GenerationIdOrMemberEpoch": -1, "MemberId": "",
-        "Topics": topics, **more})
-    codes = {p["ErrorCode"] for t in answer["Topics"]
-             for p in t["Partitions"]}
+def commit(client, group, topics, version=8, again=False, **more):
+    """As nobody's member; again: clients do, when they are told so."""
+    def answered():
+        answer = client.call("OffsetCommit", version, **{
+            "GroupId": group, "GenerationIdOrMemberEpoch": -1, "MemberId": "",
+            "Topics": topics, **more})
+        codes = {p["ErrorCode"] for t in answer["Topics"]
+                 for p in t["Partitions"]}
+        return None if again and codes == {NOT_AVAILABLE} else codes
+    codes = harness.wait_until(answered, what="a coordinator")
     assert codes == {NONE}, (group, codes)
 
 
@@ -155,6 +158,7 @@ class Groups:
 
     def __init__(self):
         self.turn = 0
+        self.real = False
         self.names = {"none"}       # of whom the next owner says the same
         self.expiring = set()       # under the next owner
         self.members = {}           # {group: (id, generation, instance)}
@@ -180,6 +184,7 @@ class Groups:
     # one owner's turn
 
     def fill(self, broker):
+        self.real = broker.real
         side = answers.Side(broker)
         with wire.Client(broker.address) as c:
             if self.turn == 0:
@@ -194,6 +199,11 @@ class Groups:
             self._half(side, c)
         self.turn += 1
 
+    def _commit(self, *what, **more):
+        """Kafka makes a group for its first commit, and may find it over, as
+        one without members or offsets, before it has that."""
+        commit(*what, again=self.real, **more)
+
     def _name(self, what):
         name = f"{what}-{self.turn}"
         self.names.add(name)
@@ -202,14 +212,16 @@ class Groups:
     def _simple(self, client):
         """Offsets alone; those of an earlier turn go on and back."""
         n = self.turn
-        commit(client, self._name("simple"), offsets(
+        self._commit(client, self._name("simple"), offsets(
             {0: 7, 2: 1 << 40}, metadata="m" * 2000, epoch=n))
-        commit(client, "simple", offsets({0: 100 - n, 1: n, 2: 5}, epoch=n)
-               + offsets({0: n}, "other", metadata="gr\u00fc\u00df"))
-        commit(client, "simple", offsets({1: n + 10}, metadata=None))
+        self._commit(client, "simple", offsets(
+            {0: 100 - n, 1: n, 2: 5}, epoch=n)
+            + offsets({0: n}, "other", metadata="gr\u00fc\u00df"))
+        self._commit(client, "simple", offsets({1: n + 10}, metadata=None))
         # with its own time to expire, which an old client gave it
-        commit(client, self._name("for-an-hour"), offsets({0: 5, 1: 6}),
-               version=4, RetentionTimeMs=3600000)
+        self._commit(client, self._name("for-an-hour"),
+                     offsets({0: 5, 1: 6}), version=4,
+                     RetentionTimeMs=3600000)
 
     def _expired(self, client):
         """The first owner looks for them too rarely."""
@@ -218,8 +230,8 @@ class Groups:
             self.names.add(group)
         self.expiring.clear()
         group = f"expired-{self.turn}"
-        commit(client, group, offsets({0: 5, 1: 6}), version=4,
-               RetentionTimeMs=1)
+        self._commit(client, group, offsets({0: 5, 1: 6}), version=4,
+                     RetentionTimeMs=1)
         if self.turn == 0:
             self.expiring.add(group)
         else:
@@ -241,8 +253,8 @@ class Groups:
         harness.create_topic(broker, topic)
         harness.wait_topic(broker, topic)
         for group in gone, less:
-            commit(client, group, offsets({0: 1, 1: 2, 2: 3})
-                   + offsets({0: 4}, topic))
+            self._commit(client, group, offsets({0: 1, 1: 2, 2: 3})
+                         + offsets({0: 4}, topic))
         assert client.call("DeleteGroups", 2, GroupsNames=[gone])[
             "Results"][0]["ErrorCode"] == NONE
         answer = client.call("OffsetDelete", 0, GroupId=less, Topics=[
@@ -264,7 +276,7 @@ class Groups:
                 ("worker", "connect", None), ("left", "consumer", None)):
             name = self._name(what)
             # a group without anything may go while its first member joins
-            commit(client, name, offsets({0: 1}))
+            self._commit(client, name, offsets({0: 1}))
             with Member(side, name, instance) as m:
                 m.join("", 9, kind=kind, **LONG)
                 m.sync("", 9, [(m, assignment(0, 1, 2))], ProtocolType=kind)
@@ -280,7 +292,7 @@ class Groups:
         """It has joined again, and its assignment was not written: the next
         owner knows the generation before."""
         group = f"half-{self.turn}"
-        commit(client, group, offsets({0: 1}))
+        self._commit(client, group, offsets({0: 1}))
         with Member(side, group) as m:
             m.join("", 9, **LONG)
             m.sync("", 9, [(m, assignment(0))])

@@ -16,7 +16,7 @@ import wire
 from dynamic_configs import described
 from test_closest import SELECTOR
 from test_replication import (
-    QUICK, fill, hung, in_sync, numbers, same_logs, state)
+    PATIENT, QUICK, fill, hung, in_sync, numbers, same_logs, state)
 from test_throttle import FOLLOWER, LEADER, fill_large, has
 
 OPTIONS = {"controlled.shutdown.retry.backoff.ms": 200,
@@ -26,7 +26,8 @@ OPTIONS = {"controlled.shutdown.retry.backoff.ms": 200,
 def start(*brokers):
     """The first one is the controller."""
     for broker in brokers:
-        broker.options.update({**QUICK, **OPTIONS})
+        for name, value in {**QUICK, **OPTIONS}.items():
+            broker.options.setdefault(name, value)
         broker.start(180)
     with harness.Zk(brokers[0]) as zk:
         harness.wait_until(
@@ -56,7 +57,7 @@ def leads(broker, topic="t"):
     harness.wait_until(
         lambda: state(broker, topic)["leader"] == broker.broker_id,
         what=f"{broker.broker_id} leads")
-    harness.wait_topic(broker, topic)
+    harness.wait_leads(broker, topic)
 
 
 def alike(brokers):
@@ -76,6 +77,8 @@ def pair(request, make_broker, make_kafka):
 @pytest.mark.slow
 def test_one_follows_the_other(pair):
     first, second = pair
+    for broker in pair:
+        broker.set(**PATIENT)
     start(*pair)
     make(pair, "t")
     leads(first)
@@ -117,7 +120,7 @@ def test_one_follows_the_other(pair):
 def test_a_follower_serves_its_rack(pair, tmp_path):
     for broker in pair:
         broker.set(broker_rack=f"rack-{broker.broker_id}",
-                   replica_selector_class=SELECTOR)
+                   replica_selector_class=SELECTOR, **PATIENT)
     start(*pair)
     make(pair, "t")
     leader, follower = pair
@@ -164,7 +167,8 @@ def lines_of(process, into):
 def test_java_goes_on_with_the_leader(make_broker, tmp_path):
     """The follower in its rack dies, and comes back."""
     brokers = [make_broker(n, broker_rack=f"rack-{n}",
-                           replica_selector_class=SELECTOR) for n in range(2)]
+                           replica_selector_class=SELECTOR, **PATIENT)
+               for n in range(2)]
     start(*brokers)
     make(brokers, "t")
     leader, follower = brokers

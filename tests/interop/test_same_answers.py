@@ -25,7 +25,9 @@ import test_configs
 
 OPTIONS = {
     "log_retention_ms": -1,
+    # no chore between the same request to one and to the other
     "log_retention_check_interval_ms": 3600000,
+    "log_initial_task_delay_ms": 3600000,
     "offsets_topic_num_partitions": 1,
     "offsets_topic_replication_factor": 1,
     "group_initial_rebalance_delay_ms": 0,
