@@ -258,6 +258,7 @@ metadata_ask(struct client *client, const char *name,
 	wire_init(&message_metadata_request, &request);
 	request.allow_auto_topic_creation = false;
 	memset(&named, 0, sizeof(named));
+	request.topics = NULL; /* all */
 	if (name == NULL || strcmp(name, "*") != 0) {
 		named.name = slice_of_text(name);
 		request.topics = &named;

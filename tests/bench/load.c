@@ -43,7 +43,7 @@
 
 #define PRODUCE_VERSION 9
 #define FETCH_VERSION 12
-#define IN_FLIGHT_MAX 1024
+#define IN_FLIGHT_MAX 16384 /* a cold JVM takes its time */
 #define FETCH_BYTES (1 << 20)
 #define FETCH_WAIT_MS 500
 #define STALL_MS 60000
