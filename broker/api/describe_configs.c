@@ -24,10 +24,8 @@ struct describe_state {
 	struct request *request;
 	struct describe_configs_request body;
 	bool refused; /* the arena */
-	/* Of each resource: */
-	struct configs_wish *wishes; /* empty: no topic's */
-	struct uuid *ids;            /* of these topics */
-	bool *known;
+	struct configs_wish *wishes; /* of each resource; empty: no topic's */
+	bool *known;                 /* likewise */
 	struct configs_fetch *fetch;
 };
 
@@ -416,8 +414,8 @@ describe_wishes(struct describe_state *s)
 		s->wishes[i] = (struct configs_wish){ SLICE_EMPTY, UUID_ZERO };
 		if (topic == NULL)
 			continue;
-		s->wishes[i].topic = asked->resource_name;
-		s->ids[i] = topic->id;
+		s->wishes[i] = (struct configs_wish){ asked->resource_name,
+			topic->id };
 		any = true;
 	}
 	return (any);
@@ -428,10 +426,9 @@ describe_learn(struct task *t)
 {
 	struct describe_state *s = api_away_of(t)->state;
 
-	/* With their ids: only what is not known. */
-	if (zk_state(s->apis->setup.zk) != ZK_CONNECTED)
-		for (int32_t i = 0; i < s->body.resources_count; i++)
-			s->wishes[i].id = s->ids[i];
+	for (int32_t i = 0; i < s->body.resources_count; i++)
+		s->wishes[i].anew =
+		    zk_state(s->apis->setup.zk) == ZK_CONNECTED;
 	task_set_deadline(t, loop_now_ns(task_loop(t)) + PATIENCE_NS);
 	s->fetch = configs_fetch(s->apis->setup.configs, s->wishes,
 	    (size_t)s->body.resources_count, task_ref(t));
@@ -450,7 +447,7 @@ describe_learnt(struct task *t)
 	for (int32_t i = 0; i < s->body.resources_count; i++)
 		s->known[i] = s->wishes[i].topic.length > 0 && (all ||
 		    configs_known(s->apis->setup.configs, s->wishes[i].topic,
-			s->ids[i]));
+			s->wishes[i].id));
 	configs_fetch_free(&s->fetch);
 	return (api_go_home(t));
 }
@@ -470,9 +467,8 @@ api_describe_configs(struct apis *apis, struct request *request)
 		return;
 	count = (size_t)s->body.resources_count;
 	s->wishes = arena_array(&request->arena, count, sizeof(*s->wishes));
-	s->ids = arena_array(&request->arena, count, sizeof(*s->ids));
 	s->known = arena_array(&request->arena, count, sizeof(*s->known));
-	if (s->wishes == NULL || s->ids == NULL || s->known == NULL) {
+	if (s->wishes == NULL || s->known == NULL) {
 		api_refuse_memory(apis, request);
 		return;
 	}

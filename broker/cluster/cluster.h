@@ -218,7 +218,8 @@ void topic_config_unref(const struct topic_config *config);
  */
 struct configs_wish {
 	struct slice topic;
-	struct uuid id; /* zero: read in any case */
+	struct uuid id; /* zero: read in any case, and not known by it */
+	bool anew;      /* read though it is known */
 };
 struct configs_fetch;
 struct configs_fetch *configs_fetch(struct configs *configs,

@@ -19,7 +19,8 @@
  * Known is a name with the topic's id: it was read since the topic of that id
  * was first named, and every change from then on comes by notification or with
  * the reading of all in a new session.  A topic made anew has another id; one
- * without an id is read each time, and one that has no config in ZooKeeper.
+ * without an id is read each time, and one that has no config in ZooKeeper, and
+ * whatever is wished for anew.
  */
 #include "cluster/configs_int.h"
 
@@ -32,6 +33,7 @@
 struct fetch_topic {
 	char *name;
 	struct uuid id;
+	bool anew;
 };
 
 struct configs_fetch {
@@ -209,12 +211,17 @@ fetch_setup(struct task *task, void *arg)
 }
 
 static bool
+fetch_needs(const struct configs_fetch *fetch, const struct fetch_topic *topic)
+{
+	return (topic->anew || !configs_known(fetch->configs,
+	    slice_of_text(topic->name), topic->id));
+}
+
+static bool
 fetch_all_known(const struct configs_fetch *fetch)
 {
 	for (size_t i = 0; i < fetch->count; i++)
-		if (!configs_known(fetch->configs,
-			slice_of_text(fetch->topics[i].name),
-			fetch->topics[i].id))
+		if (fetch_needs(fetch, &fetch->topics[i]))
 			return (false);
 	return (true);
 }
@@ -273,7 +280,8 @@ configs_fetch(struct configs *configs, const struct configs_wish *wishes,
 	for (size_t i = 0; i < count; i++)
 		if (topic_name_valid(wishes[i].topic, &(const char *){ NULL }))
 			fetch->topics[fetch->count++] = (struct fetch_topic){
-				text_of(wishes[i].topic), wishes[i].id };
+				text_of(wishes[i].topic), wishes[i].id,
+				wishes[i].anew };
 	fetch->post.run = fetch_posted;
 	loop_post(configs->setup.loop, &fetch->post);
 	return (fetch);
@@ -331,8 +339,7 @@ fetch_fill(struct fetch_state *s)
 	    s->op_count < READ_AT_ONCE; i++) {
 		struct fetch_topic *topic = &fetch->topics[i];
 
-		if (configs_known(fetch->configs, slice_of_text(topic->name),
-			topic->id))
+		if (!fetch_needs(fetch, topic))
 			continue;
 		s->ops[s->op_count] = zk_batch_get(s->batch,
 		    znode_config_path(zk_batch_arena(s->batch), "topics",

@@ -14,8 +14,8 @@
  *	               +--> out of the ISR before that: told
  *
  * Of what it has no log it leaves the ISR also where nobody leads, unless all
- * of the ISR lack it, and is told when it has left: the log that it makes then
- * would be taken for a real one by the next controller.
+ * of the ISR lack it, and is told when it has left, and not before: the next
+ * controller would take the log that it makes for one that has all.
  *
  * Who led, was away and leads on has another epoch then: followers may have
  * what it lost.

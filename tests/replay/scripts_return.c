@@ -14,6 +14,20 @@ none_of(int id, int a, int b, int c)
 	return (id);
 }
 
+/* Of three replicas, of which the last one is in sync no more. */
+static void
+put_topic_left(struct replay *r, const char *name, int a, int b, int out)
+{
+	struct seen seen;
+
+	put_topic_of(r, name, (int32_t[]){ a, b, out }, 3);
+	replay_run(r, 1000);
+	see(r, &seen, name);
+	if (alter(r, &seen, (int32_t[]){ a, b }, 2, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot leave the ISR", out);
+	unsee(&seen);
+}
+
 /* --- and comes back sooner than that -------------------------------------- */
 
 struct pair {
@@ -169,7 +183,6 @@ static void
 script_return_unclean(struct replay *r)
 {
 	int active, silent, back, gone, out;
-	struct seen seen;
 
 	make_cluster(r);
 	active = replay_active(r);
@@ -178,12 +191,7 @@ script_return_unclean(struct replay *r)
 	gone = none_of(1, active, silent, back);
 	out = none_of(gone + 1, active, silent, back);
 	put_topic(r, "t5", silent, back);
-	put_topic_of(r, "t6", (int32_t[]){ gone, back, out }, 3);
-	replay_run(r, 1000);
-	see(r, &seen, "t6");
-	if (alter(r, &seen, (int32_t[]){ gone, back }, 2, 0) != ERR_NONE)
-		replay_fault(r, "b%d cannot leave the ISR", out);
-	unsee(&seen);
+	put_topic_left(r, "t6", gone, back, out);
 	fall_silent(r, silent, true, false);
 	fall_silent(r, gone, true, true);
 	replay_run(r, 1000);
@@ -564,7 +572,6 @@ static void
 script_lost_wish(struct replay *r)
 {
 	int active, first, second, third, error;
-	struct seen seen;
 
 	make_cluster(r);
 	active = replay_active(r);
@@ -572,12 +579,7 @@ script_lost_wish(struct replay *r)
 	second = some_other(r, active, first);
 	third = none_of(1, active, first, second);
 	put_config(r, NULL, NULL);
-	put_topic_of(r, "t5", (int32_t[]){ first, second, third }, 3);
-	replay_run(r, 1000);
-	see(r, &seen, "t5");
-	if (alter(r, &seen, (int32_t[]){ first, second }, 2, 0) != ERR_NONE)
-		replay_fault(r, "b%d cannot leave the ISR", third);
-	unsee(&seen);
+	put_topic_left(r, "t5", first, second, third);
 	replay_kill(r, first);
 	replay_kill(r, second);
 	unregister(r, first);
@@ -752,19 +754,13 @@ static void
 script_lost_unclean(struct replay *r)
 {
 	int active, second, first, third;
-	struct seen seen;
 
 	make_cluster(r);
 	active = replay_active(r);
 	first = some_plane(r, active);
 	second = some_other(r, active, first);
 	third = none_of(1, active, first, second);
-	put_topic_of(r, "t5", (int32_t[]){ first, second, third }, 3);
-	replay_run(r, 1000);
-	see(r, &seen, "t5");
-	if (alter(r, &seen, (int32_t[]){ first, second }, 2, 0) != ERR_NONE)
-		replay_fault(r, "b%d cannot leave the ISR", third);
-	unsee(&seen);
+	put_topic_left(r, "t5", first, second, third);
 	replay_kill_bounced(r, third);
 	replay_kill(r, first);
 	replay_kill(r, second);
