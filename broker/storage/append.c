@@ -132,6 +132,7 @@ log_append_as_follower(struct log *log, struct slice bytes,
 	struct slice rest;
 	struct batch batch;
 	struct run run = { 0 };
+	int64_t end;
 
 	CHECK_MAGIC(log, LOG_MAGIC);
 	*out = (struct log_appended){ .base_offset = -1, .last_offset = -1,
@@ -140,7 +141,11 @@ log_append_as_follower(struct log *log, struct slice bytes,
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
 	settings = log_get_settings(log);
+	end = log_end_offset(log);
 	error = append_allowed(log);
+	/* It was cut just now: they were fetched for another end. */
+	if (error == ERR_NONE && log_end_offset(log) != end)
+		error = ERR_KAFKA_STORAGE_ERROR;
 	if (error == ERR_NONE)
 		error = follower_check(log, bytes, &rest);
 	if (error == ERR_NONE)

@@ -344,7 +344,8 @@ enum error log_append_as_leader(struct log *log,
 /* Appends batches as fetched from a leader: offsets and epochs are theirs.
  * Checks CRC (ERR_CORRUPT_MESSAGE) and that offsets go up from the log's end on
  * (ERR_UNKNOWN_SERVER_ERROR). A partial batch at the end is ignored.
- * [append] */
+ * ERR_KAFKA_STORAGE_ERROR also where a truncation that had waited for room was
+ * made now, and the end is another: nothing was kept. [append] */
 enum error log_append_as_follower(struct log *log, struct slice bytes,
     struct log_appended *out);
 /* Whether an append of batches of that leader epoch would write and sync small

@@ -233,6 +233,7 @@ struct log {
 	_Atomic(enum log_cut) cut;
 	int64_t cut_offset;           /* CUT_ALL: where it is to begin */
 	struct segment_list *cut_off; /* CUT_END: to be renamed; or NULL */
+	bool cut_start;               /* CUT_END: the start went down, too */
 	/* Set by the writer and never taken back: what lies at `path` is not
 	 * ours any more. */
 	atomic_bool deleted;

@@ -2,7 +2,10 @@
 /*
  * Cutting a log at either end.  A truncation is known to the disk (recovery
  * point checkpoint) before anything is written where it cut, or a crash could
- * take the new bytes for flushed ones.
+ * take the new bytes for flushed ones.  Readers see the log and its leader
+ * epochs cut at once, and the epochs' file comes last: a log that lost its
+ * epochs alone, and not the records, would pass for one that agrees with its
+ * leader.
  *
  *	[whole] --cut_memory--> CUT_END --cut_files, cut_state--> [whole]
  *	   \------------------> CUT_ALL --cut_whole-------------> [whole]
@@ -16,6 +19,7 @@
 #include "base/mem.h"
 #include "storage/storage_int.h"
 
+static enum error cut_epochs_alone(struct log *log, int64_t offset);
 static enum error truncate_end(struct log *log, int64_t offset);
 static enum error truncate_fully(struct log *log, int64_t offset);
 static enum error cut_memory(struct log *log, int64_t offset);
@@ -23,6 +27,7 @@ static void cut_indexes(struct segment *active, int64_t offset);
 static bool cut_finish(struct log *log);
 static bool cut_files(struct log *log);
 static bool cut_state(struct log *log, int64_t offset);
+static bool cut_epochs(struct log *log);
 static bool cut_whole(struct log *log, int64_t offset);
 
 static void
@@ -79,19 +84,27 @@ out:
 	return (error);
 }
 
+/* Nothing was appended in those that go. */
 static enum error
-truncate_end(struct log *log, int64_t offset)
+cut_epochs_alone(struct log *log, int64_t offset)
 {
 	struct epochs epochs;
-	enum error error;
 
 	epochs_copy(&epochs, &log->epochs);
 	if (!epochs_cut_end(&epochs, offset))
 		epochs_fini(&epochs);
 	else if (!log_set_epochs_soon(log, &epochs))
 		return (log_fail(log, "could not write leader epochs"));
+	return (ERR_NONE);
+}
+
+static enum error
+truncate_end(struct log *log, int64_t offset)
+{
+	enum error error;
+
 	if (offset >= log_end_offset(log))
-		return (ERR_NONE);
+		return (cut_epochs_alone(log, offset));
 	diag_info(log->storage->diag, storage,
 	    "partition=%s truncated from=%lld to=%lld", log->name,
 	    (long long)log_end_offset(log), (long long)offset);
@@ -142,6 +155,7 @@ cut_memory(struct log *log, int64_t offset)
 		return (log_refuse(log, "could not read an index"));
 	list = segment_list_new(before->items, kept);
 	log->cut = CUT_END;
+	log->cut_start = log_start_offset(log) > offset;
 	if (kept < before->count)
 		log->cut_off = segment_list_new(before->items + kept,
 		    before->count - kept);
@@ -159,6 +173,11 @@ cut_memory(struct log *log, int64_t offset)
 	store_down(&log->start_offset, offset);
 	store_down(&log->high_watermark, offset);
 	store_down(&log->recovery_point, offset);
+	if (epochs_cut_end(&log->epochs, offset)) {
+		log_epochs_changed(log);
+		log->epochs_later = false;
+		log_note_latest_epoch(log);
+	}
 	lock_release(&log->lock);
 	active->bytes_since_index = 0;
 	if (place.position == 0)
@@ -222,7 +241,8 @@ cut_finish(struct log *log)
 	case CUT_NONE:
 		break;
 	case CUT_END:
-		good = cut_files(log) && cut_state(log, log_end_offset(log));
+		good = cut_files(log) &&
+		    cut_state(log, log_end_offset(log)) && cut_epochs(log);
 		break;
 	case CUT_ALL:
 		good = cut_whole(log, log->cut_offset);
@@ -251,7 +271,7 @@ cut_files(struct log *log)
 	    segment_write_indexes(active, false) == 0);
 }
 
-/* Producers as of the new end, and the checkpoint. */
+/* Producers as of the new end, and the checkpoints. */
 static bool
 cut_state(struct log *log, int64_t offset)
 {
@@ -274,7 +294,20 @@ cut_state(struct log *log, int64_t offset)
 	producers_fini(&old);
 	/* Before anything is appended below the old recovery point. */
 	return (good && log_lower_cleaned(log, log_active(log)->base_offset) &&
-	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT));
+	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT) &&
+	    (!log->cut_start ||
+		log_dir_must_checkpoint(log->dir, CHECKPOINT_START_OFFSET)));
+}
+
+static bool
+cut_epochs(struct log *log)
+{
+	struct epochs epochs;
+
+	if (!log->epochs_differ)
+		return (true);
+	epochs_copy(&epochs, &log->epochs);
+	return (log_set_epochs_soon(log, &epochs));
 }
 
 enum error

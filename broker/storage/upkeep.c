@@ -325,7 +325,8 @@ retain_epochs(struct log *log)
 	bool good;
 
 	lock_take(&log->writer);
-	wanted = !log_deleted(log) &&
+	/* A cut that is not through writes them itself, when it is. */
+	wanted = !log_deleted(log) && log->cut == CUT_NONE &&
 	    (log->epochs_differ || log->epochs_below);
 	if (wanted)
 		descriptor = log_begin_epochs(log, &log->epochs);

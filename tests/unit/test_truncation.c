@@ -260,10 +260,145 @@ test_roll_and_cut(void)
 	files_faulty_free(bench.files);
 }
 
+static void
+start_faulty(struct bench *bench, int32_t segment_bytes)
+{
+	bench_init(bench);
+	bench->settings.segment_bytes = segment_bytes;
+	bench->settings.index_interval_bytes = 100;
+	bench->files = files_faulty_new(files_system());
+	bench->descriptors = 1;
+	bench_start(bench);
+}
+
+static void
+end_faulty(struct bench *bench)
+{
+	bench_fini(bench);
+	files_faulty_free(bench->files);
+}
+
+static void
+append_of_epoch(struct bench *bench, int32_t epoch)
+{
+	CU_ASSERT_EQUAL(bench_append(bench,
+	    &(struct bench_batch){ .value_size = 1000,
+		.timestamp_ms = BENCH_NOW_MS + log_end_offset(bench->log),
+		.leader_epoch = epoch }, NULL), ERR_NONE);
+}
+
+/* Its epochs tell of all that it has, and of nothing else. */
+static void
+check_epochs(struct bench *bench)
+{
+	bool cut = log_end_offset(bench->log) == TO;
+
+	CU_ASSERT(cut || log_end_offset(bench->log) > TO);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench->log), cut ? 4 : 5);
+	CU_ASSERT_EQUAL(log_epoch_end(bench->log, 4).end_offset, TO);
+}
+
+/* Whichever file call is refused, and if the process dies then or at a later
+ * one: a follower that was not cut, or comes back whole, still knows the epoch
+ * in which it differs from its leader. */
+static void
+test_epochs_go_last(void)
+{
+	int refused = 0;
+
+	for (int row = 0; row < 2 * 60; row++) {
+		bool dies = row % 2 != 0;
+		struct bench bench;
+
+		start_faulty(&bench, 3000);
+		for (int i = 0; i < 9; i++)
+			append_of_epoch(&bench, i < TO ? 4 : 5);
+		CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+		if (dies)
+			files_faulty_kill_after(bench.files, row / 2);
+		else
+			files_faulty_set(bench.files, bench.path,
+			    FILE_CALL_ANY, row / 2, 1, EMFILE);
+		refused += log_truncate_to(bench.log, TO) != ERR_NONE;
+		if (!dies) {
+			files_faulty_clear(bench.files);
+			check_epochs(&bench);
+			files_faulty_kill(bench.files);
+		}
+		restart(&bench);
+		check_epochs(&bench);
+		end_faulty(&bench);
+	}
+	CU_ASSERT(refused > 20);
+}
+
+/* DeleteRecords moved the start; then the log is cut below that, and what comes
+ * there is not taken for deleted at the next start. */
+static void
+test_start_goes_down(void)
+{
+	for (int more = 0; more < 6; more += 5) {
+		struct bench bench;
+
+		start_faulty(&bench, 1 << 20);
+		for (int i = 0; i < 8; i++)
+			append_of_epoch(&bench, 4);
+		log_set_high_watermark(bench.log, 8);
+		CU_ASSERT_EQUAL(log_advance_start(bench.log, 5), ERR_NONE);
+		CU_ASSERT(storage_write_starts(bench.storage));
+		CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+		CU_ASSERT_EQUAL(log_truncate_to(bench.log, TO), ERR_NONE);
+		for (int i = 0; i < more; i++)
+			append_of_epoch(&bench, 5);
+		files_faulty_kill(bench.files);
+		restart(&bench);
+		CU_ASSERT(log_start_offset(bench.log) <= TO);
+		CU_ASSERT_EQUAL(log_end_offset(bench.log), TO + more);
+		CU_ASSERT_EQUAL(bench_count(&bench, TO), more);
+		end_faulty(&bench);
+	}
+}
+
+/* What was fetched for the end before does not come behind the new one. */
+static void
+test_cut_at_append(void)
+{
+	struct log_appended appended;
+	struct buffer bytes;
+	struct bench bench;
+
+	start_faulty(&bench, 1 << 20);
+	for (int i = 0; i < 9; i++)
+		append_of_epoch(&bench, 4);
+	files_faulty_set(bench.files, bench.path, FILE_CALL_ANY, 0, -1,
+	    ENOSPC);
+	CU_ASSERT_EQUAL(log_truncate_fully(bench.log, TO),
+	    ERR_KAFKA_STORAGE_ERROR);
+	files_faulty_clear(bench.files);
+	clock_virtual_advance_to(&bench.clock, INT64_C(2000000000));
+	CU_ASSERT_EQUAL(log_end_offset(bench.log), 9);
+	bytes = bench_make(&(struct bench_batch){ .value_size = 10 });
+	for (int64_t at = 9; at >= TO; at -= 9 - TO) {
+		batch_set_base_offset(bytes.data, at);
+		batch_set_leader_epoch(bytes.data, 4);
+		CU_ASSERT_EQUAL(log_append_as_follower(bench.log,
+		    buffer_slice(&bytes), &appended),
+		    at == TO ? ERR_NONE : ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT_EQUAL(log_end_offset(bench.log),
+		    at == TO ? TO + 1 : TO);
+	}
+	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
+	buffer_fini(&bytes);
+	end_faulty(&bench);
+}
+
 static const struct unit_test tests[] = {
 	{ "readers beside", test_readers_beside },
 	{ "refused anywhere", test_refused_anywhere },
 	{ "a roll and a cut", test_roll_and_cut },
+	{ "epochs go last", test_epochs_go_last },
+	{ "below the start", test_start_goes_down },
+	{ "one that waited, at an append", test_cut_at_append },
 };
 
 int
