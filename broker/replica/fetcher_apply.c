@@ -110,6 +110,7 @@ following_appended(struct following *f)
 	if (atomic_load(&f->over) || f->fetcher->stopped)
 		return;
 	/* Ended, stopped or offline meanwhile, or its log is another. */
+	f->sync_first = f->error != ERR_NONE;
 	if (f->error == ERR_NOT_LEADER_OR_FOLLOWER) {
 		following_pause(f);
 		return;
@@ -118,7 +119,7 @@ following_appended(struct following *f)
 	case FOLLOW_TAKE:
 		f->complained = false;
 		if (f->flush_wanted)
-			following_submit(f, JOB_FLUSH);
+			following_sync(f);
 		return;
 	case FOLLOW_PAUSE:
 		following_complain(f, "cannot take over what it fetched,",
@@ -218,6 +219,7 @@ following_take(struct following *f,
 	own = (struct follow_log){
 		.start_offset = log_start_offset(log),
 		.end_offset = log_end_offset(log),
+		.latest_epoch = log_latest_epoch(log),
 		.local = log_epoch_end(log, seen.diverging.leader_epoch),
 	};
 	step = follow_decide(&seen, &own);
@@ -331,6 +333,12 @@ following_submit(struct following *f, enum following_job job)
 	(void)following_ref(f);
 	atomic_fetch_add(&f->fetcher->fetchers->busy, 1);
 	work_submit(append_dir_work(f->replica, NULL), &f->work);
+}
+
+void
+following_sync(struct following *f)
+{
+	following_submit(f, JOB_FLUSH);
 }
 
 void

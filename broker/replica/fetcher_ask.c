@@ -217,6 +217,12 @@ build_following(struct building *b, struct following *f)
 		following_pause_for(f, THROTTLED_NS);
 	wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
 	    !atomic_load(&f->over);
+	if (wanted && f->sync_first) {
+		f->sync_first = false;
+		if (log_wants_flush(log))
+			following_sync(f);
+		wanted = f->state == FOLLOWING_FETCHES;
+	}
 	renews = wanted && f->in_session && f->renew;
 	f->asked = wanted && !renews;
 	f->renew = false;

@@ -117,6 +117,9 @@ struct following {
 	enum error error;
 	struct append append;
 	bool flush_wanted;
+	/* Something of its log may be unsynced that is to be synced before more
+	 * is asked for (flush.messages): the loop's. */
+	bool sync_first;
 	uint8_t *copy;           /* of the bytes, with what append points to */
 	size_t copy_bytes;
 	struct post post;
@@ -258,7 +261,9 @@ bool fetcher_range_lives(const struct fetcher *fetcher);
 /* False: it is not an answer to what would be asked now. */
 bool following_take(struct following *following,
     const struct fetch_response_partition *answer);
-/* Carries out a truncation, on a worker. */
+/* Syncs its log, on a worker, before it fetches on. */
+void following_sync(struct following *following);
+/* Carries out a truncation, likewise. */
 void following_cut(struct following *following,
     const struct follow_step *step);
 /* `lock` is held: it is still followed so. */

@@ -174,6 +174,7 @@ fetchers_begin(void *arg, struct replica *replica, int32_t leader,
 	f->fetcher = fetcher;
 	f->topic_id = log_topic_id(log);
 	f->leader_epoch = leader_epoch;
+	f->sync_first = true;
 	list_init(&f->link);
 	list_init(&f->work.link);
 	list_init(&f->post.link);

@@ -50,20 +50,31 @@ decide_refused(enum error error)
 	}
 }
 
-/*
- * Whole batches, up to the first of an epoch that is above the one in which
- * the leader is followed: no leader of this epoch can have written it.
- */
+/* No leader of the epoch in which it is followed can have written one of a
+ * later epoch; and who agrees with our latest epoch has none of an earlier one
+ * behind it: bytes may come that were sent from a file while it was cut and
+ * written anew.  Older formats tell no epoch. */
+static bool
+fits(const struct batch *batch, int32_t least, int32_t most)
+{
+	return (batch->leader_epoch < 0 || (batch->leader_epoch >= least &&
+	    batch->leader_epoch <= most));
+}
+
+/* Whole batches, up to the first that does not fit. */
 static struct follow_step
 decide_bytes(const struct follow_answer *answer, const struct follow_log *log)
 {
 	struct follow_step step = { .what = FOLLOW_TAKE };
 	struct slice rest = answer->bytes;
+	int32_t least = log->latest_epoch;
 	enum batch_walk found;
 	struct batch batch;
 
 	while ((found = batch_next(&rest, &batch)) == BATCH_OK &&
-	    batch.leader_epoch <= answer->leader_epoch) {
+	    fits(&batch, least, answer->leader_epoch)) {
+		if (batch.leader_epoch >= 0)
+			least = batch.leader_epoch;
 		/* Batches from before the leader's start: its log may begin
 		 * inside of one, and ours, empty, begins there as well. */
 		if (step.length == 0 && batch.base_offset < log->end_offset &&

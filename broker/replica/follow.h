@@ -18,6 +18,7 @@
 struct follow_log {
 	int64_t start_offset;
 	int64_t end_offset;
+	int32_t latest_epoch; /* -1: it has none */
 	/* The end of the largest epoch that is not above the diverging one. */
 	struct log_epoch_end local;
 };

@@ -110,6 +110,12 @@ isr_fetched(struct isr_member *member, const struct isr_fetch *fetch)
 	return (true);
 }
 
+void
+isr_forget(struct isr_member *member)
+{
+	member->caught_up_ms = INT64_MIN / 2;
+}
+
 bool
 isr_keeps_up(const struct isr_member *member, const struct isr_moment *moment)
 {
@@ -234,6 +240,7 @@ isr_refuse(struct isr *isr, int64_t now_ms)
 		    member->pause_ms < PAUSE_MS_MAX / 2 ?
 			2 * member->pause_ms : PAUSE_MS_MAX;
 		member->again_ms = now_ms + member->pause_ms;
+		isr_forget(member);
 	}
 	isr_revert(isr);
 }

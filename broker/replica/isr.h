@@ -106,6 +106,8 @@ void isr_revert(struct isr *isr);
 /* Nor is one of those who were refused proposed for a while, longer with each
  * time. */
 void isr_refuse(struct isr *isr, int64_t now_ms);
+/* It may be dead, and holds nothing up before it fetches again. */
+void isr_forget(struct isr_member *member);
 /* Members to take out; answers how many. out: room for member_count. */
 int32_t isr_lagging(const struct isr *isr, const struct isr_moment *moment,
     int32_t *out);

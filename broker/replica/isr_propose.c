@@ -206,6 +206,13 @@ propose_queue(struct isr_proposer *proposer, struct proposal *p)
 	isr_send_wake(proposer);
 }
 
+static void
+tell_moved(struct replica *replica)
+{
+	replica_tell_high_watermark(replica);
+	replica_wake(replica);
+}
+
 /* Only who has just fetched: what another told lies back, and its broker may
  * have another disk since. */
 static void
@@ -216,6 +223,7 @@ propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 	struct isr_moment moment;
 	struct proposal *p = NULL;
 	struct isr *isr = &replica->isr;
+	bool moved = false;
 
 	lock_take(&replica->state);
 	moment = replica_moment(replica);
@@ -223,9 +231,13 @@ propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 	    i++) {
 		struct isr_member *member = &isr->members[i];
 
-		if (!member->reached || !isr_may_join(member, &moment) ||
-		    image_broker(image, member->broker) == NULL)
+		if (!member->reached || !isr_may_join(member, &moment))
 			continue;
+		if (image_broker(image, member->broker) == NULL) {
+			isr_forget(member);
+			moved = replica_advance(replica) || moved;
+			continue;
+		}
 		member->joining = true;
 		isr->joining_count++;
 	}
@@ -235,11 +247,14 @@ propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 		p = proposal_new(proposer, replica, false);
 		proposal_fill(p, isr, NULL, 0);
 		replica->proposed = p->id;
-		replica_publish(replica);
 	}
+	if (p != NULL || moved)
+		replica_publish(replica);
 	lock_release(&replica->state);
 	if (p != NULL)
 		propose_queue(proposer, p);
+	if (moved)
+		tell_moved(replica);
 }
 
 static void
@@ -267,6 +282,7 @@ propose_shrink(void *arg, struct replica *replica)
 	struct proposal *p = NULL;
 	struct isr_moment moment;
 	int32_t *lagging, count = 0;
+	bool moved;
 
 	lock_take(&replica->state);
 	if (propose_allowed(replica) && isr->isr_count > 1) {
@@ -281,9 +297,15 @@ propose_shrink(void *arg, struct replica *replica)
 		}
 		mem_free(lagging);
 	}
+	/* One that was about to join may keep up no more. */
+	moved = replica_advance(replica);
+	if (moved)
+		replica_publish(replica);
 	lock_release(&replica->state);
 	if (p != NULL)
 		propose_queue(proposer, p);
+	if (moved)
+		tell_moved(replica);
 	return (true);
 }
 
@@ -421,8 +443,7 @@ proposal_run(struct work *work)
 		return;
 	if (news)
 		proposal_say(p, isr_count);
-	replica_tell_high_watermark(replica);
-	replica_wake(replica);
+	tell_moved(replica);
 }
 
 static void

@@ -896,6 +896,52 @@ test_leaving(void)
 	stage_fini(&s);
 }
 
+static struct {
+	const struct files_ops *ops;
+	atomic_bool refuses;
+} opens;
+
+static int
+refused_open(struct files *files, const char *path, int flags, int mode)
+{
+	if (!atomic_load(&opens.refuses))
+		return (opens.ops->open(files, path, flags, mode));
+	errno = EMFILE;
+	return (-1);
+}
+
+/* With flush.messages a leader is told of nothing that is not synced, also when
+ * the sync lacked a descriptor. */
+static void
+test_synced_before_told(void)
+{
+	const struct fetch_request_partition *part;
+	struct files_ops ops;
+	struct stage s;
+
+	stage_init(&s);
+	s.rig.configs.options.flush_messages = 1;
+	replica_rig_image(&s.rig, RIG_TOPIC, 1, 2);
+	stage_follow(&s, 2, 5);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	stage_answer_records(&s, 99, 0, 5, 2);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+	opens.ops = s.rig.files->ops;
+	ops = *s.rig.files->ops;
+	ops.open = refused_open;
+	s.rig.files->ops = &ops;
+	atomic_store(&opens.refuses, true);
+	stage_answer_records(&s, 99, 3, 5, 6);
+	replica_rig_pass(&s.rig, 3000);
+	CU_ASSERT_FALSE(s.asked);
+	atomic_store(&opens.refuses, false);
+	part = stage_fetch(&s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+	CU_ASSERT_EQUAL(part->fetch_offset, 6);
+	s.rig.files->ops = opens.ops;
+	stage_fini(&s);
+}
+
 static const struct unit_test tests[] = {
 	{ "records, marks, a diverging epoch", test_fetches },
 	{ "sessions", test_session_lost },
@@ -919,6 +965,7 @@ static const struct unit_test tests[] = {
 	{ "a cut that fails half-way", test_cut_half_way },
 	{ "a role after a cut", test_role_after_cut },
 	{ "who leaves follows where it is in sync", test_leaving },
+	{ "synced before it is told", test_synced_before_told },
 };
 
 int

@@ -138,6 +138,15 @@ test_decide_bytes(void)
 	CU_ASSERT_EQUAL(step.length, size);
 	answer.bytes = SLICE_NULL;
 	CU_ASSERT_EQUAL(follow_decide(&answer, &log).what, FOLLOW_TAKE);
+	/* Nor is there an earlier epoch behind a later one, ours or theirs. */
+	log = (struct follow_log){ .end_offset = 100, .latest_epoch = 5 };
+	answer.bytes = buffer_slice(&all);
+	batch_set_leader_epoch(all.data + size, 4);
+	step = follow_decide(&answer, &log);
+	CU_ASSERT_EQUAL(step.what, FOLLOW_TAKE);
+	CU_ASSERT_EQUAL(step.length, size);
+	batch_set_leader_epoch(all.data, 4);
+	CU_ASSERT_EQUAL(follow_decide(&answer, &log).what, FOLLOW_PAUSE);
 	buffer_fini(&one);
 	buffer_fini(&all);
 }
@@ -307,6 +316,25 @@ test_expansion_refused(void)
 		}
 		stage_fini(&s);
 	}
+}
+
+/* Who was refused may be dead: it holds nothing up as long as it is silent. */
+static void
+test_refused_and_silent(void)
+{
+	struct stage s;
+	struct rig_produce p;
+
+	stage_init(&s);
+	if (stage_propose(&s)) {
+		stage_answer_alter(&s, ERR_NONE, ERR_INELIGIBLE_REPLICA, 9);
+		rig_produce_init(&p, &s.rig, -1);
+		rig_produce_start(&p);
+		(void)rig_follow(&s.rig, 2, stage_sight(&s).view.end_offset);
+		CU_ASSERT(rig_produce_await(&p, 50));
+		rig_produce_fini(&p);
+	}
+	stage_fini(&s);
 }
 
 /* Until broker 3 is proposed, which goes on to fetch. */
@@ -580,6 +608,7 @@ static const struct unit_test tests[] = {
 	{ "ISR: a broker's epochs", test_isr_epochs },
 	{ "ISR: who caught up is proposed", test_expansion },
 	{ "ISR: refusals", test_expansion_refused },
+	{ "ISR: refused and silent", test_refused_and_silent },
 	{ "ISR: refused often", test_expansion_refused_often },
 	{ "ISR: what is said of refusals", test_refusals_said },
 	{ "only who fetches is proposed", test_expansion_of_one },
