@@ -353,12 +353,17 @@ channel_pause(struct task *t)
 
 /* --- answers -------------------------------------------------------------- */
 
+/* Of the answer's `at`: most often what was asked there. */
 static struct topic *
-topic_of_id(struct channel *channel, struct uuid id)
+topic_of_id(struct channel *channel, struct uuid id, int32_t at)
 {
 	const struct leader_and_isr_request *r =
 	    &channel->current->request.leader_and_isr;
 
+	if (at < r->topic_states_count &&
+	    uuid_equal(r->topic_states[at].topic_id, id))
+		return (context_topic(&channel->controller->context,
+		    r->topic_states[at].topic_name));
 	for (int32_t i = 0; i < r->topic_states_count; i++)
 		if (uuid_equal(r->topic_states[i].topic_id, id))
 			return (context_topic(&channel->controller->context,
@@ -405,7 +410,7 @@ channel_take_leader_and_isr(struct channel *channel)
 
 	for (int32_t t = 0; t < r->topics_count; t++) {
 		struct topic *topic = topic_of_id(channel,
-		    r->topics[t].topic_id);
+		    r->topics[t].topic_id, t);
 
 		for (int32_t i = 0; topic != NULL &&
 		    i < r->topics[t].partition_errors_count; i++)

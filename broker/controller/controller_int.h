@@ -671,6 +671,9 @@ bool returns_due(const struct controller *controller);
 /* Of a replica, if it is one: see struct assigned. */
 bool replica_held(const struct partition *partition, int32_t broker);
 bool replica_lacks(const struct partition *partition, int32_t broker);
+/* It is told nothing of the partition yet: it is held, or has no log, and would
+ * make one before it has left the ISR. */
+bool replica_untold(const struct partition *partition, int32_t broker);
 uint64_t replica_trial(const struct partition *partition, int32_t broker);
 /* It is on trial, and one of the ISR that was not away has answered since. */
 bool replica_tried_out(const struct controller *controller,

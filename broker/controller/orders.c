@@ -72,7 +72,7 @@ orders_partition(struct controller *c, struct partition *partition)
 		    partition->replicas[i].broker);
 
 		if (broker != NULL && !partition->replicas[i].stopped &&
-		    !partition->replicas[i].held &&
+		    !replica_untold(partition, broker->id) &&
 		    !partition_dismisses(partition, broker->id))
 			orders_add(c, partition, broker);
 	}
@@ -85,7 +85,7 @@ orders_replica(struct controller *c, struct partition *partition,
 {
 	if (!partition->written || topic_doomed(partition->topic) ||
 	    partition->told == c->orders.number + 1 ||
-	    replica_held(partition, broker->id) ||
+	    replica_untold(partition, broker->id) ||
 	    partition_dismisses(partition, broker->id))
 		return;
 	orders_add(c, partition, context_broker(&c->context, broker->id));
@@ -724,7 +724,7 @@ orders_resync(struct controller *c, struct live_broker *broker)
 		if (deletes || (replica != NULL && replica->stopped))
 			orders[count - ++stops] = order;
 		else if (!topic_doomed(p->topic) &&
-		    !replica_held(p, broker->id) &&
+		    !replica_untold(p, broker->id) &&
 		    !partition_dismisses(p, broker->id))
 			orders[leads++] = order;
 	}

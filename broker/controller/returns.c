@@ -9,16 +9,18 @@
  *	[comes] --> replica held, broker asked --> has it: told, may lead
  *	               |                      +--> lacks it: leaves the ISR
  *	               |                      +--> its log dir failed: offline
- *	               |                      +--> refuses, or no answer in
- *	               |                           10 s: trusted
- *	               +--> out of the ISR before that: told
+ *	               |                      +--> refuses: trusted
+ *	               +--> out of the ISR before that, or gone
+ *
+ * Who says nothing is asked again, however long: it cannot be told to lead
+ * either, and may be dead, and come back with less than it is trusted to have.
  *
  * Of what it has no log it leaves the ISR also where nobody leads, unless all
  * of the ISR lack it, and is told when it has left, and not before: the next
  * controller would take the log that it makes for one that has all.
  *
- * Who led, was away and leads on has another epoch then: followers may have
- * what it lost.
+ * Who led, was away and leads on has another epoch then, also when it was alone
+ * in the ISR: followers may have what it lost.
  *
  * Who has its logs may lack the last records, if its host died.  So where
  * somebody of the ISR lives who was not away it is on trial: as soon as such a
@@ -49,7 +51,7 @@
 
 #include "net/peer.h"
 
-#define ASK_MS 10000
+#define TRIAL_MS 10000
 #define MS_NS ((int64_t)1000000)
 #define PAUSE_NS (200 * MS_NS)
 #define CONNECT_TIMEOUT_MS 1000
@@ -57,10 +59,11 @@
 #define DESCRIBE_LOG_DIRS_VERSION 4
 /* Before an election a broker may have come back unseen so many sessions long:
  * controllers die in a row, and their sessions may be longer than ours.  Beside
- * that: how long the controller before may have asked, and something for the
- * clock of who was elected in ZooKeeper meanwhile. */
+ * that: how long the controller before may have held it on, and something for
+ * the clock of who was elected in ZooKeeper meanwhile.  Whom that one asked for
+ * longer than this in vain is taken for one that has told. */
 #define RECENT_SESSIONS 3
-#define RECENT_MS (ASK_MS + 5000)
+#define RECENT_MS (TRIAL_MS + 5000)
 
 static task_step returns_ask, returns_answered, returns_pause, returns_rest;
 
@@ -79,7 +82,8 @@ struct departed {
 	uint64_t suspicion; /* AWAY: its last, as long as it was registered */
 	enum departed_state state;
 	struct task_ref task;
-	int64_t until_ns;
+	int64_t until_ns; /* no better one is waited for after this */
+	bool slow;        /* it has not told by then: said once */
 	struct peer *peer;
 	struct peer_call call;
 	bool calling;
@@ -250,6 +254,13 @@ replica_lacks(const struct partition *p, int32_t broker)
 	return (replica != NULL && replica->lacks);
 }
 
+bool
+replica_untold(const struct partition *p, int32_t broker)
+{
+	return (replica_held(p, broker) || (replica_lacks(p, broker) &&
+	    partition_in_isr(p, broker) && p->now.leader != broker));
+}
+
 uint64_t
 replica_trial(const struct partition *p, int32_t broker)
 {
@@ -305,18 +316,40 @@ tell(struct controller *c, struct partition *p, struct assigned *replica)
 		orders_replica(c, p, broker);
 }
 
+/* Who leads was away, and nobody of the ISR is better. */
+static bool
+all_were_away(const struct controller *c, const struct partition *p)
+{
+	return (replica_trial(p, p->now.leader) != 0 &&
+	    !replica_held(p, p->now.leader) &&
+	    !has_better(c, p, p->now.leader));
+}
+
+/* Its standing waits for what others do, or for itself. */
+static bool
+stands_out(const struct controller *c, const struct partition *p,
+    const struct assigned *replica, bool all_away)
+{
+	if (!partition_in_isr(p, replica->broker))
+		return (false);
+	if (replica->held)
+		return (true);
+	if (replica->broker == p->now.leader)
+		return (has_better(c, p, replica->broker));
+	return (replica->lacks || !all_away);
+}
+
 void
 returns_settle(struct controller *c, struct partition *p)
 {
+	bool all_away = all_were_away(c, p);
+
 	for (int32_t i = 0; i < p->replica_count; i++) {
 		struct assigned *replica = &p->replicas[i];
-		bool is_member = partition_in_isr(p, replica->broker);
 
 		if ((!replica->held && !replica->lacks &&
 		    replica->trial == 0) ||
-		    (is_member && (replica->held ||
-		    replica->broker != p->now.leader ||
-		    has_better(c, p, replica->broker))))
+		    stands_out(c, p, replica, all_away))
 			continue;
 		replica->trial = 0;
 		replica->lacks = false;
@@ -481,8 +514,6 @@ returns_answered(struct task *t)
 {
 	struct departed *d = departed_of(t);
 
-	if (loop_now_ns(task_loop(t)) >= d->until_ns && !d->call.done)
-		return (give_up(t, "it does not tell which logs it has"));
 	if (!d->call.done)
 		return (STEP_WAIT);
 	if (d->call.error != PEER_OK) {
@@ -516,9 +547,15 @@ returns_pause(struct task *t)
 {
 	struct departed *d = departed_of(t);
 
-	if (loop_now_ns(task_loop(t)) >= d->until_ns)
-		return (give_up(t, "it does not tell which logs it has"));
-	return (task_slept(t) ? task_next(t, returns_ask) : STEP_WAIT);
+	if (!task_slept(t))
+		return (STEP_WAIT);
+	if (!d->slow && loop_now_ns(task_loop(t)) >= d->until_ns)
+		diag_warn(d->controller->setup.diag, controller, "broker=%d is "
+		    "back and does not tell which logs it has: it is asked on, "
+		    "and told nothing of those with which it is in sync",
+		    (int)d->broker);
+	d->slow = loop_now_ns(task_loop(t)) >= d->until_ns;
+	return (task_next(t, returns_ask));
 }
 
 static void
@@ -536,7 +573,7 @@ reach(struct departed *d, const struct znode_endpoint *endpoint)
 	    .port = endpoint->port,
 	    .client_id = "controller",
 	    .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-	    .request_timeout_ms = ASK_MS,
+	    .request_timeout_ms = setup->options->socket_timeout_ms,
 	    .backoff_ms = CONNECT_TIMEOUT_MS,
 	    .response_bytes_max = RESPONSE_BYTES_MAX,
 	    .in_flight_max = 1,
@@ -554,7 +591,7 @@ ask(struct controller *c, const struct live_broker *broker)
 	struct task *task;
 
 	d->state = DEPARTED_ASKED;
-	d->until_ns = loop_now_ns(setup->loop) + ASK_MS * MS_NS;
+	d->until_ns = loop_now_ns(setup->loop) + TRIAL_MS * MS_NS;
 	if (endpoint == NULL || endpoint->host == NULL) {
 		trust(d, "its registration has no address for us");
 		first = returns_rest;
@@ -608,15 +645,22 @@ returns_recent(const struct controller *c, int32_t broker)
 void
 returns_state(struct controller *c, struct partition *p, int64_t zxid)
 {
+	struct live_broker *live;
+
 	for (int32_t i = 0; i < p->replica_count; i++) {
 		struct assigned *replica = &p->replicas[i];
-		struct live_broker *live = context_broker(&c->context,
-		    replica->broker);
 
+		live = context_broker(&c->context, replica->broker);
 		if (live != NULL && live->epoch > zxid &&
 		    is_member(p, live->id) && returns_recent(c, live->id))
 			replica->held = live->unseen = true;
 	}
+	/* Nobody else is in sync, to whom it could lose that by its log. */
+	live = context_broker(&c->context, p->now.leader);
+	if (live != NULL && live->epoch > zxid && p->now.isr_count == 1 &&
+	    p->replica_count > 1 && !topic_doomed(p->topic) &&
+	    returns_recent(c, live->id))
+		p->bump = true;
 }
 
 static void

@@ -297,10 +297,11 @@ elect(const struct partition_view *view, enum election_kind kind,
 }
 
 /* Where nobody of the ISR lives but who is suspected: who leads, or else the
- * first one who does not stop.  It has everything, and may live yet: with no
- * leader at all the ISR would keep those whose sessions ended, and the first of
- * them to come back would lead, perhaps without its last records.  Kafka, who
- * has no evidence, elects it.  -1: there is none. */
+ * first one who does not stop; but nobody who has not told which logs it has.
+ * It has everything, and may live yet: with no leader at all the ISR would keep
+ * those whose sessions ended, and the first of them to come back would lead,
+ * perhaps without its last records.  Kafka, who has no evidence, elects it.
+ * -1: there is none. */
 static int32_t
 suspect_to_lead(const struct partition_view *view)
 {
@@ -312,7 +313,8 @@ suspect_to_lead(const struct partition_view *view)
 		const struct live_broker *live =
 		    context_broker(&view->controller->context, broker);
 
-		if (!is_suspect(view, broker) ||
+		if (!is_suspect(view, broker) || replica_held(p, broker) ||
+		    replica_lacks(p, broker) ||
 		    !replica_registered(view->controller, p, broker))
 			continue;
 		if (broker == p->now.leader)

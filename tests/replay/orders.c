@@ -44,7 +44,8 @@ take_partition(struct plane *p, const char *topic,
 
 	snprintf(key, sizeof(key), "%s/%d", topic, (int)s->partition_index);
 	replica = plane_replica(p, key, false);
-	if (leads && p->id == p->replay->unfit && strcmp(key, "t1/0") == 0)
+	if (leads && p->id == p->replay->unfit &&
+	    (strcmp(key, "t1/0") == 0 || strcmp(key, "t5/0") == 0))
 		replay_fault(p->replay, "b%d was told to lead %s", p->id, key);
 	/* Told to lead what is not new and not there. */
 	if (replica == NULL && leads && !s->is_new) {
@@ -308,6 +309,11 @@ on_describe_log_dirs(struct plane *p, struct request *request)
 	CHECK(wire_decode(request->api->request, request->head.api_version,
 	    request->body, &request->arena, &body, NULL) == WIRE_OK);
 	wire_init(&message_describe_log_dirs_response, &response);
+	if (p->replay->dirs_refused) {
+		response.error_code = ERR_CLUSTER_AUTHORIZATION_FAILED;
+		reply(request, &response);
+		return;
+	}
 	response.results = dir = wire_array(&request->arena,
 	    describe_log_dirs_response_result_schema(), 2);
 	response.results_count = 1;
@@ -341,6 +347,8 @@ on_describe_log_dirs(struct plane *p, struct request *request)
 }
 
 struct telling {
+	struct list link;
+	struct task_ref task;
 	struct plane *plane;
 	struct request *request;
 };
@@ -350,8 +358,9 @@ dirs_told(struct task *t)
 {
 	struct telling *telling = task_state(t);
 
-	if (!task_slept(t))
+	if (!task_slept(t) && !telling->plane->buried)
 		return (STEP_WAIT);
+	list_remove(&telling->link);
 	on_describe_log_dirs(telling->plane, telling->request);
 	return (STEP_DONE);
 }
@@ -359,7 +368,21 @@ dirs_told(struct task *t)
 static void
 telling_setup(struct task *t, void *arg)
 {
-	*(struct telling *)task_state(t) = *(struct telling *)arg;
+	struct telling *telling = task_state(t);
+
+	*telling = *(struct telling *)arg;
+	telling->task = task_ref(t);
+	list_init(&telling->link);
+	list_push_tail(&telling->plane->telling, &telling->link);
+}
+
+void
+plane_tell_all(struct plane *p)
+{
+	p->buried = true;
+	LIST_EACH(element, &p->telling)
+		task_wake_ref(list_entry(element, struct telling,
+		    link)->task);
 }
 
 static const struct task_class telling_class = {
@@ -368,7 +391,7 @@ static const struct task_class telling_class = {
 static void
 later_describe_log_dirs(struct plane *p, struct request *request)
 {
-	struct telling telling = { p, request };
+	struct telling telling = { .plane = p, .request = request };
 
 	task_sleep(task_start(p->network, &telling_class, dirs_told,
 	    telling_setup, &telling), p->replay->dirs_ms * 1000000);

@@ -109,6 +109,7 @@ replay_start(struct replay *r, int id)
 	CHECK(r->planes[id] == NULL);
 	p->replay = r;
 	p->id = id;
+	list_init(&p->telling);
 	snprintf(p->name, sizeof(p->name), "b%d", id);
 	random_seed(&p->random, random_u64(&r->random));
 	plane_configure(p);
@@ -137,6 +138,8 @@ plane_bury(struct plane *p)
 	const struct task_ref nobody = { NULL, 0 };
 	struct replay *r = p->replay;
 
+	plane_tell_all(p);
+	run_ready(r);
 	net_stop(p->net, r->clock.now_ns, nobody);
 	controller_stop(p->controller, nobody);
 	while (!controller_stopped(p->controller) || !net_stopped(p->net))

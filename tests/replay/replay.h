@@ -72,8 +72,9 @@ struct replay {
 	size_t stops;       /* StopReplicas so far */
 	size_t refusals;    /* of those that come, so many are refused whole */
 	bool lacking;       /* a plane may be told to lead what it lost */
-	int unfit;          /* but not this one t1/0; 0: any */
+	int unfit;          /* but not this one t1/0 or t5/0; 0: any */
 	int64_t dirs_ms;    /* DescribeLogDirs takes so long */
+	bool dirs_refused;
 	void *script;       /* the test's own */
 };
 

@@ -33,11 +33,15 @@ struct plane {
 	int32_t controller_epoch;
 	bool informed; /* it was told of all partitions once */
 	bool zk_closed;
+	struct list telling; /* of DescribeLogDirs that are answered later */
+	bool buried;         /* they are answered now */
 };
 
 /* What a plane does with the controller's orders; `arg` is the plane. */
 void plane_request(void *arg, struct request *request);
 bool plane_serves(void *arg, int api_key, int version);
+/* It is buried: who waits to answer does so. */
+void plane_tell_all(struct plane *plane);
 /* NULL: it has none. */
 struct replay_replica *plane_replica(struct plane *plane, const char *key,
     bool make);

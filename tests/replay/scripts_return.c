@@ -517,6 +517,81 @@ script_unseen_together(struct replay *r)
 	replay_run(r, SETTLE_MS);
 }
 
+/* Who leads is alone in sync, and was away: what it lost the other one may
+ * have, so its next records have another epoch. */
+static void
+script_unseen_alone(struct replay *r)
+{
+	int active, leads, other;
+	int32_t epoch;
+	struct seen seen;
+
+	make_cluster(r);
+	active = replay_active(r);
+	leads = some_plane(r, active);
+	other = 6 - active - leads;
+	put_topic(r, "t5", leads, other);
+	replay_run(r, 1000);
+	see(r, &seen, "t5");
+	epoch = seen.state.leader_epoch;
+	if (alter(r, &seen, (int32_t[]){ leads }, 1, 0) != ERR_NONE)
+		replay_fault(r, "b%d cannot be alone", leads);
+	unsee(&seen);
+	replay_kill(r, active);
+	come_back_unseen(r, leads, false);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, leads, true);
+	see(r, &seen, "t5");
+	if (seen.state.leader_epoch != epoch + 1)
+		replay_fault(r, "t5/0 has leader epoch %d, not %d",
+		    (int)seen.state.leader_epoch, (int)epoch + 1);
+	unsee(&seen);
+	replay_start(r, active);
+	replay_run(r, SETTLE_MS);
+}
+
+/* Of three two were away, and the third one dies before it has answered: those
+ * two stay in sync, also when the third one comes and goes once more. */
+static void
+script_unseen_third(struct replay *r)
+{
+	int active, leads, back, third;
+	struct seen seen;
+
+	make_cluster(r);
+	active = replay_active(r);
+	leads = some_plane(r, active);
+	back = some_other(r, active, leads);
+	third = none_of(1, active, leads, back);
+	put_topic_of(r, "t5", (int32_t[]){ leads, back, third }, 3);
+	replay_run(r, 1000);
+	replay_kill(r, active);
+	replay_run(r, 2000);
+	come_back_unseen(r, leads, false);
+	come_back_unseen(r, back, false);
+	fall_silent(r, third, true, true);
+	for (int i = 0; i < 100 && replay_active(r) == 0; i++)
+		replay_run(r, 100);
+	if (!is_registered(r, third))
+		replay_fault(r, "b%d's session is over", third);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, leads, true);
+	must_be_in_sync(r, 2);
+	fall_silent(r, third, false, true);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t5");
+	if (alter(r, &seen, (int32_t[]){ leads, back, third }, 3, 0) !=
+	    ERR_NONE)
+		replay_fault(r, "b%d cannot be in sync", third);
+	unsee(&seen);
+	replay_kill_bounced(r, third);
+	replay_run(r, 1000);
+	must_be_in_sync(r, 2);
+	must_lead_t5(r, leads, true);
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
+}
+
 /* Everybody but its own host. */
 static void
 silence_all(struct replay *r, int id, bool cut)
@@ -564,6 +639,35 @@ script_unseen_empty(struct replay *r)
 	revive_all(r);
 	replay_run(r, SETTLE_MS);
 	must_lead_t5(r, leads, true);
+}
+
+/* Who leads was away and refuses to tell: it is trusted to have its logs, but
+ * the other one, who was not away, may have more. */
+static void
+script_unseen_refused(struct replay *r)
+{
+	int active, leads, better;
+
+	make_cluster(r);
+	active = replay_active(r);
+	leads = some_plane(r, active);
+	better = some_other(r, active, leads);
+	put_topic(r, "t5", leads, better);
+	replay_run(r, 1000);
+	replay_kill(r, active);
+	r->dirs_refused = true;
+	r->unfit = leads;
+	come_back_unseen(r, leads, false);
+	silence_all(r, better, true);
+	for (int i = 0; i < 200 && replay_active(r) == 0; i++)
+		replay_run(r, 100);
+	replay_run(r, 5000);
+	silence_all(r, better, false);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, better, true);
+	r->unfit = 0;
+	revive_all(r);
+	replay_run(r, SETTLE_MS);
 }
 
 /* It has everything, and is about to say so, while an operator wishes for a
@@ -651,7 +755,7 @@ lose_all_but(struct replay *r, int *second, bool alone)
 	make_cluster(r);
 	active = replay_active(r);
 	first = some_plane(r, active);
-	*second = 6 - active - first;
+	*second = some_other(r, active, first);
 	put_config(r, NULL, NULL);
 	put_topic(r, "t5", first, *second);
 	put_topic(r, "t6", first, *second);
@@ -699,8 +803,8 @@ script_lost_disk(struct replay *r)
 	must_be_in_sync(r, 1);
 }
 
-/* The first one back does not tell of its logs, or cannot be reached: it is
- * trusted where nobody else leads, and serves what is its alone meanwhile. */
+/* The first one back is slow to tell of its logs, or cannot be reached: nobody
+ * leads before it has told, and it serves what is its alone meanwhile. */
 static void
 script_lost_late(struct replay *r)
 {
@@ -714,11 +818,9 @@ script_lost_late(struct replay *r)
 	replay_run(r, 1000);
 	if (leader_of(r, "t7") != first)
 		replay_fault(r, "b%d does not lead t7", first);
-	replay_run(r, 7000);
+	replay_run(r, 17000);
 	must_lead_t5(r, -1, true);
 	must_be_in_sync(r, 2);
-	replay_run(r, 5000);
-	must_lead_t5(r, first, true);
 	r->dirs_ms = 0;
 	silence(r, active, first, false);
 	replay_run(r, SETTLE_MS);
@@ -728,6 +830,31 @@ script_lost_late(struct replay *r)
 	replay_start(r, second);
 	replay_run(r, SETTLE_MS);
 	must_lead_t5(r, first, true);
+}
+
+/* It has another disk, and dies before it has told: it is not trusted for that,
+ * and who has everything leads when it comes. */
+static void
+script_lost_dead(struct replay *r)
+{
+	int second, first = lose_all(r, &second);
+
+	r->lacking = true;
+	replay_wipe(r, first);
+	r->dirs_ms = 5000;
+	replay_start(r, first);
+	replay_run(r, 2000);
+	replay_kill(r, first);
+	replay_run(r, 11000);
+	if (!is_registered(r, first))
+		replay_fault(r, "b%d's session is over", first);
+	must_lead_t5(r, first, false);
+	must_be_in_sync(r, 2);
+	replay_run(r, SETTLE_MS);
+	r->dirs_ms = 0;
+	replay_start(r, second);
+	replay_run(r, SETTLE_MS);
+	must_lead_t5(r, second, true);
 }
 
 /* It has another disk, and may be elected all the same. */
@@ -969,6 +1096,16 @@ const struct script return_scripts[] = {
 	    "barnabas.evidence.controller.enable=false\n" },
 	{ "unseen-empty", script_unseen_empty, 4, QUIET_OPTIONS
 	    "barnabas.evidence.brokers.enable=false\n", 5 },
+	{ "unseen-refused", script_unseen_refused, 4, QUIET_OPTIONS
+	    "barnabas.evidence.brokers.enable=false\n", 5 },
+	{ "unseen-alone", script_unseen_alone, 4,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.brokers.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n" },
+	{ "unseen-third", script_unseen_third, 4,
+	    "auto.leader.rebalance.enable=false\n"
+	    "barnabas.evidence.brokers.enable=false\n"
+	    "barnabas.evidence.controller.enable=false\n", 5 },
 	{ "lost-wish", script_lost_wish, 4, QUIET_OPTIONS, 5 },
 	{ "unseen-twice", script_unseen_twice, 4,
 	    "auto.leader.rebalance.enable=false\n"
@@ -981,6 +1118,10 @@ const struct script return_scripts[] = {
 	{ "first-dies", script_first_dies, 4, QUIET_OPTIONS },
 	{ "lost-together", script_lost_together, 4, QUIET_OPTIONS },
 	{ "lost-late", script_lost_late, 4, QUIET_OPTIONS },
+	{ "lost-dead", script_lost_dead, 4, QUIET_OPTIONS
+	    "zookeeper.session.timeout.ms=18000\n" },
+	{ "lost-dead-evidence", script_lost_dead, 4, QUIET_OPTIONS
+	    "zookeeper.session.timeout.ms=18000\n", 5 },
 	{ "lost-allowed", script_lost_allowed, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n" },
 	{ "lost-unclean", script_lost_unclean, 4, QUIET_OPTIONS
