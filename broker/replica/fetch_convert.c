@@ -220,6 +220,7 @@ convert_part(const struct fetch *f, struct fetch_part *part, size_t share)
 	if (c.error != ERR_NONE && c.out.length == 0) {
 		part->error = c.error;
 		fetch_part_fail(part);
+		buffer_fini(&c.out);
 		return;
 	}
 	conversion_trim(&c);
@@ -233,8 +234,10 @@ convert_part(const struct fetch *f, struct fetch_part *part, size_t share)
 		metrics_add(f->replicas->setup.metrics,
 		    METRIC_FETCH_CONVERSIONS, c.count);
 	}
-	if (c.out.length == 0)
+	if (c.out.length == 0) {
+		buffer_fini(&c.out);
 		return;
+	}
 	made = mem_zalloc(sizeof(*made));
 	blob_init(&made->blob, &converted_ops);
 	made->bytes = c.out;

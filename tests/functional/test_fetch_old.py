@@ -235,6 +235,24 @@ def test_much_is_told_bit_by_bit(make_broker):
             assert broker.memory_kib("VmHWM") < before + 64 * 1024
 
 
+@pytest.mark.ours
+def test_what_cannot_be_converted_leaks_nothing(make_broker):
+    """Its last record is of a time that messages cannot tell."""
+    broker = make_broker().start()
+    harness.create_topic(broker, "t")
+    values = [b"y" * 50000] * 20
+    with wire.Client(broker.address) as c:
+        assert produce(c, "t", batch(
+            values, timestamps=[NOW] * 19 + [-5]))["ErrorCode"] == 0
+        fetch(c, "t", 0, version=2)
+        before = broker.memory_kib("VmRSS")
+        for _ in range(100):
+            part = fetch(c, "t", 0, version=2)
+            assert part["ErrorCode"] == -1 and not part["Records"]
+        if not harness.sanitized():
+            assert broker.memory_kib("VmRSS") < before + 32 * 1024
+
+
 @pytest.mark.parametrize("release", ("0.8.2.2", "0.10.1.0"))
 @pytest.mark.parametrize("codec", packing.NAMES[:4])
 def test_kcat_as_of_old(shared_broker, topic, codec, release):
