@@ -270,20 +270,22 @@ swap_end(struct log *log, const struct found_file *file, int64_t *end)
 	struct batch batch;
 	int64_t position;
 	int descriptor;
+	enum walk_found found = WALK_ERROR;
 
 	file_name(log, file, name);
 	descriptor = files->ops->open(files, name, O_RDONLY, 0);
 	if (descriptor < 0)
 		return (false);
 	*end = file->offset;
-	if (files->ops->fstat(files, descriptor, &info) != 0)
-		info.size_bytes = 0;
-	walk_init(&walk, files, descriptor, 0, info.size_bytes, false);
-	while (walk_next(&walk, &batch, &position) == WALK_BATCH)
-		*end = batch.last_offset + 1;
-	walk_fini(&walk);
+	if (files->ops->fstat(files, descriptor, &info) == 0) {
+		walk_init(&walk, files, descriptor, 0, info.size_bytes, false);
+		while ((found = walk_next(&walk, &batch, &position)) ==
+		    WALK_BATCH)
+			*end = batch.last_offset + 1;
+		walk_fini(&walk);
+	}
 	files->ops->close(files, descriptor);
-	return (true);
+	return (found != WALK_ERROR);
 }
 
 /* A finished .swap takes the place of all that lies in its range. */

@@ -377,16 +377,20 @@ static enum error
 future_complete(struct log_future *future)
 {
 	struct log *copy = future->copy;
-	enum error error = ERR_NONE;
+	enum error error;
 	size_t copied;
 
-	while (error == ERR_NONE &&
-	    log_end_offset(copy) < log_end_offset(future->of))
+	/* Once at least: the start may have moved since the last one. */
+	do
 		error = log_future_copy(future, FUTURE_CHUNK_BYTES, &copied);
+	while (error == ERR_NONE &&
+	    log_end_offset(copy) < log_end_offset(future->of));
 	if (error == ERR_NONE)
 		error = log_flush(copy);
-	if (error == ERR_NONE && atomic_load(&copy->references) > 1)
-		error = ERR_REPLICA_NOT_AVAILABLE; /* a roll is being closed */
+	/* A roll is being closed, or could not be. */
+	if (error == ERR_NONE && (atomic_load(&copy->references) > 1 ||
+		atomic_load(&copy->recovery_point) < log_end_offset(copy)))
+		error = ERR_REPLICA_NOT_AVAILABLE;
 	return (error);
 }
 
@@ -412,7 +416,7 @@ future_prepare(struct log_future *future)
 	bool good = future_write_epochs(future);
 
 	for (int i = 0; good && i < CHECKPOINT_COUNT; i++)
-		good = log_dir_must_checkpoint(copy->dir,
+		good = log_dir_write_checkpoint(copy->dir,
 		    (enum checkpoint_kind)i);
 	mark_make(log, copy->dir, &text);
 	if (!good ||
@@ -486,6 +490,8 @@ future_enter(struct log *log, struct log *copy)
 		error = ERR_KAFKA_STORAGE_ERROR; /* just now, elsewhere */
 	if (error != ERR_NONE && here >= 0)
 		future_stay(log, here, renamed);
+	else if (error != ERR_NONE)
+		(void)mark_remove(files, log->path, MARK_LEAVES);
 	if (there >= 0)
 		files->ops->close(files, there);
 	if (here >= 0)

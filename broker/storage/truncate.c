@@ -259,7 +259,8 @@ cut_files(struct log *log)
 	struct segment *active = log_active(log);
 	struct segment_list *off = log->cut_off;
 
-	for (size_t i = 0; off != NULL && i < off->count; i++)
+	/* The last one first: who dies meanwhile leaves no hole. */
+	for (size_t i = off == NULL ? 0 : off->count; i-- > 0;)
 		if (segment_mark_deleted(off->items[i]) != 0)
 			return (false);
 	log->cut_off = NULL;

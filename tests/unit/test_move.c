@@ -198,6 +198,93 @@ test_changes_underneath(void)
 	pair_fini(&p);
 }
 
+/* DeleteRecords comes before the log's place is taken, has written what it
+ * knows, and is told that all is well: also after a death. */
+static void
+test_start_moves_last(void)
+{
+	struct files *files = files_faulty_new(files_system());
+	size_t copied;
+	struct pair p;
+
+	pair_init(&p, files);
+	fill(&p);
+	CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log, other_dir(&p),
+	    &p.future), ERR_NONE);
+	while (log_future_left_bytes(p.future) > 0)
+		CU_ASSERT_EQUAL_FATAL(log_future_copy(p.future, 10000,
+		    &copied), ERR_NONE);
+	CU_ASSERT_EQUAL(log_advance_start(p.bench.log, 18), ERR_NONE);
+	CU_ASSERT(storage_write_starts(p.bench.storage));
+	CU_ASSERT_EQUAL(log_future_replace(p.future), ERR_NONE);
+	CU_ASSERT_EQUAL(log_future_finish(&p.future), ERR_NONE);
+	files_faulty_kill(files);
+	bench_stop(&p.bench);
+	p.bench.files = files_system();
+	bench_start(&p.bench);
+	CU_ASSERT_EQUAL(log_start_offset(p.bench.log), 18);
+	CU_ASSERT_EQUAL(log_end_offset(p.bench.log), 20);
+	pair_fini(&p);
+	files_faulty_free(files);
+}
+
+/* One call is refused for want of room: what the other directory's checkpoints
+ * say of others stays, and no log is left that says it is about to go. */
+static void
+test_refused_once(void)
+{
+	static const struct {
+		const char *part;
+		enum file_call call;
+	} rows[] = {
+		{ "replication-offset-checkpoint", FILE_CALL_WRITE },
+		{ "log-start-offset-checkpoint", FILE_CALL_WRITE },
+		{ "recovery-point-offset-checkpoint", FILE_CALL_WRITE },
+		{ "t-0", FILE_CALL_OPEN },
+	};
+
+	for (int row = 0; row < (int)nelems(rows) + 80; row++) {
+		const int last = (int)nelems(rows) - 1;
+		const int which = row < last ? row : last;
+		struct files *files = files_faulty_new(files_system());
+		struct log_dir *here;
+		size_t copied;
+		struct pair p;
+		int before;
+
+		pair_init(&p, files);
+		fill(&p);
+		here = log_directory(p.bench.log);
+		CU_ASSERT(storage_write_starts(p.bench.storage));
+		bench_stop(&p.bench);
+		bench_start(&p.bench);
+		before = count_both(&p, "", "-checkpoint");
+		CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log,
+		    other_dir(&p), &p.future), ERR_NONE);
+		while (log_future_left_bytes(p.future) > 0)
+			CU_ASSERT_EQUAL_FATAL(log_future_copy(p.future, 10000,
+			    &copied), ERR_NONE);
+		files_faulty_set(files, rows[which].part, rows[which].call,
+		    row - which, which == last ? -1 : 1, EMFILE);
+		if (log_future_replace(p.future) != ERR_NONE) {
+			files_faulty_clear(files);
+			log_future_drop(&p.future);
+			CU_ASSERT_PTR_EQUAL(log_directory(p.bench.log), here);
+			CU_ASSERT_EQUAL(count_both(&p, "", "-checkpoint"),
+			    before);
+			CU_ASSERT_EQUAL(count_marks(&p), 0);
+		} else {
+			CU_ASSERT(which == last);
+			files_faulty_clear(files);
+			CU_ASSERT_EQUAL(log_future_finish(&p.future),
+			    ERR_NONE);
+		}
+		check_whole(&p, 20);
+		pair_fini(&p);
+		files_faulty_free(files);
+	}
+}
+
 /* A full disk, or one that is bad: the log stays where it is. */
 static void
 test_refused(void)
@@ -285,7 +372,9 @@ static const struct unit_test tests[] = {
 	{ "given up", test_given_up },
 	{ "where logs are to be made", test_preferred },
 	{ "changes underneath", test_changes_underneath },
+	{ "the start moves last", test_start_moves_last },
 	{ "refused", test_refused },
+	{ "refused once", test_refused_once },
 	{ "killed at every call", test_killed_at_every_call },
 };
 

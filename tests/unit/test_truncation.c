@@ -327,6 +327,8 @@ test_epochs_go_last(void)
 		}
 		restart(&bench);
 		check_epochs(&bench);
+		CU_ASSERT_EQUAL(bench_count(&bench, 0),
+		    log_end_offset(bench.log));
 		end_faulty(&bench);
 	}
 	CU_ASSERT(refused > 20);
