@@ -111,10 +111,12 @@ class TestTool:
         assert done.returncode != 0
 
     @pytest.mark.slow
-    def test_nobody_there(self):
+    def test_nobody_there(self, tmp_path):
+        config = tmp_path / "client.properties"
+        config.write_text("default.api.timeout.ms=3000\n")
         done = harness.run(harness.TOOL, "topics", "--bootstrap-server",
-                           f"127.0.0.1:{harness.free_port()}", "--list",
-                           check=False, seconds=120)
+                           f"127.0.0.1:{harness.free_port()}",
+                           "--command-config", config, "--list", check=False)
         assert done.returncode != 0 and done.stderr
 
     @pytest.mark.parametrize("arguments", (
