@@ -254,10 +254,10 @@ test_refused_once(void)
 
 		pair_init(&p, files);
 		fill(&p);
-		here = log_directory(p.bench.log);
 		CU_ASSERT(storage_write_starts(p.bench.storage));
 		bench_stop(&p.bench);
 		bench_start(&p.bench);
+		here = log_directory(p.bench.log);
 		before = count_both(&p, "", "-checkpoint");
 		CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log,
 		    other_dir(&p), &p.future), ERR_NONE);
