@@ -320,11 +320,12 @@ alter_wait(struct task *t)
 	if (a->state == ALTERING_ENDED)
 		return (STEP_DONE);
 	/* The leader asks again, this controller or the next one; what is
-	 * under way goes on meanwhile. */
-	if (a->hook.call != NULL &&
-	    !controller_call_waits(a->controller, t, &a->hook))
-		altering_answer(a, ERR_REQUEST_TIMED_OUT);
-	return (STEP_WAIT);
+	 * under way goes on meanwhile, and nothing else stays. */
+	if (a->hook.call == NULL ||
+	    controller_call_waits(a->controller, t, &a->hook))
+		return (STEP_WAIT);
+	altering_answer(a, ERR_REQUEST_TIMED_OUT);
+	return (a->state == ALTERING_ASKED ? STEP_DONE : STEP_WAIT);
 }
 
 /* --- judging -------------------------------------------------------------- */

@@ -757,6 +757,9 @@ void moves_start(struct controller *controller,
 
 /* moves_node.c */
 extern task_step moves_node;
+/* It goes, or another one has its name: what the node asked for it is over. */
+void topic_leaves_node(struct controller *controller,
+    const struct topic *topic);
 /* A reassignment was asked for that was not looked at yet. */
 bool move_waits(const struct controller *controller);
 

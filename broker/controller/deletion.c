@@ -49,6 +49,7 @@ doom(struct controller *c, struct topic *topic)
 		list_remove(&topic->partitions[i]->moving);
 		topic->partitions[i]->closing = false;
 	}
+	topic_leaves_node(c, topic);
 	c->context.unmeasured = true;
 	c->deletions_moved = true;
 }

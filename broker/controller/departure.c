@@ -127,6 +127,8 @@ depart_begin(struct task *t)
 		    ERR_BROKER_NOT_AVAILABLE : ERR_UNKNOWN_SERVER_ERROR));
 	if (d->broker_epoch != -1 && d->broker_epoch < broker->epoch)
 		return (departure_over(t, ERR_STALE_BROKER_EPOCH));
+	if (d->broker_epoch == -1)
+		d->broker_epoch = broker->epoch;
 	controller_call_asked(d->controller, &d->hook);
 	return (task_next(t, depart_wait));
 }
@@ -280,8 +282,8 @@ departure_run(struct task *t)
 			continue;
 		d->state = DEPARTURE_TAKEN;
 		controller_call_taken(c, &d->hook);
-		/* Gone meanwhile: it leads nothing. */
-		if (broker != NULL)
+		/* Gone meanwhile, it leads nothing; and who is back stays. */
+		if (broker != NULL && broker->epoch <= d->broker_epoch)
 			relieve(c, broker);
 	}
 	return (rewrite_run(t, departure_written));

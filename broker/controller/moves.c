@@ -349,10 +349,12 @@ move_wait(struct task *t)
 
 	if (m->state == ENDED)
 		return (STEP_DONE);
-	if (m->hook.call != NULL &&
-	    !controller_call_waits(m->controller, t, &m->hook))
-		moving_answer(m, ERR_REQUEST_TIMED_OUT);
-	return (STEP_WAIT);
+	if (m->hook.call == NULL ||
+	    controller_call_waits(m->controller, t, &m->hook))
+		return (STEP_WAIT);
+	/* Who was told so is not served later. */
+	moving_answer(m, ERR_REQUEST_TIMED_OUT);
+	return (m->state == ASKING ? STEP_DONE : STEP_WAIT);
 }
 
 /* --- judging -------------------------------------------------------------- */

@@ -51,6 +51,14 @@ item_partition(const struct controller *c,
 	    topic_find_partition(topic, item->partition));
 }
 
+void
+topic_leaves_node(struct controller *c, const struct topic *topic)
+{
+	for (size_t i = 0; i < topic->partition_count; i++)
+		c->node_due = c->node_due ||
+		    topic->partitions[i]->node_move == NODE_MOVE_TAKEN;
+}
+
 /* Sorts out which stay in the node, at its front; `*begun` of them come first
  * in `starts`. */
 static void

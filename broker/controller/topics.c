@@ -306,6 +306,7 @@ topics_forget_gone(struct controller *c)
 		if (!topic->found) {
 			diag_warn(c->setup.diag, controller, "topic=%s is gone "
 			    "from ZooKeeper: forgotten", topic->name);
+			topic_leaves_node(c, topic);
 			context_remove_topic(&c->context, topic);
 			waitq_wake(&c->deleted);
 		}
@@ -400,6 +401,7 @@ topic_take_change(struct controller *c, struct topic *topic,
 		/* Deleted and made anew meanwhile; a mark may be left. */
 		if (topic_doomed(topic))
 			c->watches[WATCH_DELETIONS].watcher.changed = true;
+		topic_leaves_node(c, topic);
 		context_remove_topic(&c->context, topic);
 		c->watches[WATCH_TOPICS].watcher.changed = true;
 		return;

@@ -819,7 +819,8 @@ asking_wait(struct task *t)
 
 	if (!s->call.done)
 		return (STEP_WAIT);
-	*s->done = true;
+	if (s->done != NULL)
+		*s->done = true;
 	return (STEP_DONE);
 }
 
@@ -852,20 +853,39 @@ asking_setup(struct task *t, void *arg)
 	*(struct asking *)task_state(t) = *(struct asking *)arg;
 }
 
+static struct task_ref
+asking_start(struct plane *p, replay_call *ask,
+    const struct controller_call *call, bool *done)
+{
+	struct asking s = { .call = *call, .ask = ask, .done = done,
+		.controller = p->controller };
+
+	return (task_ref(task_start(p->control, &asking_class, asking_ask,
+	    asking_setup, &s)));
+}
+
+bool
+replay_begin_ask(struct replay *r, replay_call *ask,
+    const struct controller_call *call)
+{
+	int id = replay_active(r);
+
+	if (id != 0)
+		(void)asking_start(r->planes[id], ask, call, NULL);
+	return (id != 0);
+}
+
 bool
 replay_ask(struct replay *r, replay_call *ask,
     const struct controller_call *call)
 {
 	int id = replay_active(r);
 	bool done = false;
-	struct asking s = { .call = *call, .ask = ask, .done = &done };
 	struct task_ref ref;
 
 	if (id == 0)
 		return (false);
-	s.controller = r->planes[id]->controller;
-	ref = task_ref(task_start(r->planes[id]->control, &asking_class,
-	    asking_ask, asking_setup, &s));
+	ref = asking_start(r->planes[id], ask, call, &done);
 	while (!done && replay_lives(r, id))
 		replay_run(r, 50);
 	/* A call to who died is dropped with its loop. */

@@ -107,6 +107,9 @@ typedef void replay_call(struct controller *controller,
     struct controller_call *call);
 bool replay_ask(struct replay *replay, replay_call *ask,
     const struct controller_call *call);
+/* The same, but runs nothing: its answer comes in replay_run(). */
+bool replay_begin_ask(struct replay *replay, replay_call *ask,
+    const struct controller_call *call);
 /* Whether ZooKeeper has the topic; its id, unless NULL. */
 bool replay_topic(struct replay *replay, const char *topic, struct uuid *id);
 

@@ -732,6 +732,113 @@ script_reassign_node(struct replay *r)
 		replay_fault(r, "the node is there still");
 }
 
+/* Its topic goes, and so it does not stand in the way of other moves. */
+static void
+script_reassign_node_doomed(struct replay *r)
+{
+	struct way way;
+	char text[200];
+	struct slice data;
+	struct zk_stat stat;
+
+	find_way(r, &way);
+	snprintf(text, sizeof(text), "{\"version\":1,\"partitions\":["
+	    "{\"topic\":\"t0\",\"partition\":0,\"replicas\":[%d,%d]}]}",
+	    (int)way.new[0], (int)way.new[1]);
+	put(r, ZNODE_REASSIGN_PARTITIONS, text);
+	replay_run(r, 1000);
+	if (!zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat))
+		replay_fault(r, "the node is gone before the move ends");
+	mark(r, "t0");
+	replay_run(r, SETTLE_MS);
+	if (zk_fake_get(r->fake, ZNODE_REASSIGN_PARTITIONS, &data, &stat))
+		replay_fault(r, "the node is there still");
+}
+
+/* What was answered with REQUEST_TIMED_OUT is not done later, when ZooKeeper is
+ * back. */
+static void
+script_reassign_timed_out(struct replay *r)
+{
+	struct way way;
+	struct znode_topic node;
+	struct arena arena;
+	int error, cut = 0;
+
+	find_way(r, &way);
+	r->script = &cut;
+	r->on_write = cut_writer;
+	(void)replay_create_topic(r, "other", 1, 2);
+	for (int i = 0; i < 40 && cut == 0; i++)
+		replay_run(r, 50);
+	r->on_write = NULL;
+	if (cut == 0)
+		replay_fault(r, "nothing was written");
+	for (int id = 1; id <= 3; id++)
+		zk_fake_cut(r->fake, replay_driver(r, id), true);
+	error = move_to(r, way.new, 2);
+	for (int id = 1; id <= 3; id++)
+		zk_fake_cut(r->fake, replay_driver(r, id), false);
+	if (error != ERR_REQUEST_TIMED_OUT && error != ERR_NOT_CONTROLLER)
+		replay_fault(r, "a controller without ZooKeeper said %d",
+		    error);
+	replay_run(r, SETTLE_MS);
+	arena_init(&arena, 0);
+	if (!node_of(r, &arena, &node) ||
+	    node.partitions[0].replicas[0] != way.old[0] ||
+	    node.partitions[0].adding_count > 0)
+		replay_fault(r, "t0/0 moves");
+	arena_fini(&arena);
+}
+
+/* It asks to be let go, dies before the controller comes to that, and is back:
+ * nobody asks its next life to go. */
+static void
+script_departure_bounced(struct replay *r)
+{
+	struct controlled_shutdown_request request;
+	struct controlled_shutdown_response response;
+	struct arena arena;
+	struct seen seen;
+	int leads, goes, cut = 0;
+
+	make_cluster(r);
+	leads = replay_active(r);
+	goes = some_plane(r, leads);
+	put_topic(r, "t5", leads, goes);
+	replay_run(r, 1000);
+	r->script = &cut;
+	r->on_write = cut_writer;
+	(void)replay_create_topic(r, "other", 1, 2);
+	for (int i = 0; i < 40 && cut == 0; i++)
+		replay_run(r, 50);
+	r->on_write = NULL;
+	if (cut == 0)
+		replay_fault(r, "nothing was written");
+	arena_init(&arena, 0);
+	wire_init(&message_controlled_shutdown_request, &request);
+	wire_init(&message_controlled_shutdown_response, &response);
+	request.broker_id = goes;
+	request.broker_epoch = random_below(&r->random, 2) == 0 ? -1 :
+	    replay_broker_epoch(r, goes);
+	(void)replay_begin_ask(r, controller_controlled_shutdown,
+	    &(struct controller_call){ .arena = &arena, .version = 3,
+		.request = &request, .response = &response });
+	replay_run(r, 100);
+	replay_kill_bounced(r, goes);
+	replay_start(r, goes);
+	replay_run(r, 1000);
+	zk_fake_cut(r->fake, replay_driver(r, cut), false);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t5");
+	if (alter_until_told(r, &seen, (int32_t[]){ leads, goes }, 2) !=
+	    ERR_NONE)
+		replay_fault(r, "b%d cannot be in sync", goes);
+	unsee(&seen);
+	replay_run(r, 1000);
+	arena_fini(&arena);
+}
+
 /* --- leaders that go back ------------------------------------------------- */
 
 /* t1/0's preferred leader went, came back and caught up: who leads then. */
@@ -797,6 +904,10 @@ const struct script alter_scripts[] = {
 	{ "reassign-silent", script_reassign_silent },
 	{ "reassign-overwritten", script_reassign_overwritten },
 	{ "reassign-node", script_reassign_node },
+	{ "reassign-node-doomed", script_reassign_node_doomed, 4 },
+	{ "reassign-timed-out", script_reassign_timed_out, 4,
+	    "zookeeper.session.timeout.ms=18000\n" },
+	{ "departure-bounced", script_departure_bounced, 4 },
 	{ "balance", script_balance, 0,
 	    "leader.imbalance.check.interval.seconds=10\n" },
 	{ "balance-off", script_balance_off, 0,
