@@ -757,7 +757,8 @@ void moves_start(struct controller *controller,
 
 /* moves_node.c */
 extern task_step moves_node;
-/* It goes, or another one has its name: what the node asked for it is over. */
+/* It goes, or another one has its name: what the node asks for is looked at
+ * anew. */
 void topic_leaves_node(struct controller *controller,
     const struct topic *topic);
 /* A reassignment was asked for that was not looked at yet. */

@@ -236,6 +236,8 @@ propose_expansion(struct isr_proposer *proposer, struct replica *replica)
 		if (image_broker(image, member->broker) == NULL) {
 			isr_forget(member);
 			moved = replica_advance(replica) || moved;
+			/* The others are judged by where it is now. */
+			moment = replica_moment(replica);
 			continue;
 		}
 		member->joining = true;
