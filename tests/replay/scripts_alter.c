@@ -755,17 +755,12 @@ script_reassign_node_doomed(struct replay *r)
 		replay_fault(r, "the node is there still");
 }
 
-/* What was answered with REQUEST_TIMED_OUT is not done later, when ZooKeeper is
- * back. */
-static void
-script_reassign_timed_out(struct replay *r)
+/* It is in the middle of an event, and hears of ZooKeeper no more; its id. */
+static int
+stall_controller(struct replay *r)
 {
-	struct way way;
-	struct znode_topic node;
-	struct arena arena;
-	int error, cut = 0;
+	int cut = 0;
 
-	find_way(r, &way);
 	r->script = &cut;
 	r->on_write = cut_writer;
 	(void)replay_create_topic(r, "other", 1, 2);
@@ -774,6 +769,21 @@ script_reassign_timed_out(struct replay *r)
 	r->on_write = NULL;
 	if (cut == 0)
 		replay_fault(r, "nothing was written");
+	return (cut);
+}
+
+/* What was answered with REQUEST_TIMED_OUT is not done later, when ZooKeeper is
+ * back. */
+static void
+script_reassign_timed_out(struct replay *r)
+{
+	struct way way;
+	struct znode_topic node;
+	struct arena arena;
+	int error;
+
+	find_way(r, &way);
+	(void)stall_controller(r);
 	for (int id = 1; id <= 3; id++)
 		zk_fake_cut(r->fake, replay_driver(r, id), true);
 	error = move_to(r, way.new, 2);
@@ -800,21 +810,14 @@ script_departure_bounced(struct replay *r)
 	struct controlled_shutdown_response response;
 	struct arena arena;
 	struct seen seen;
-	int leads, goes, cut = 0;
+	int leads, goes, cut;
 
 	make_cluster(r);
 	leads = replay_active(r);
 	goes = some_plane(r, leads);
 	put_topic(r, "t5", leads, goes);
 	replay_run(r, 1000);
-	r->script = &cut;
-	r->on_write = cut_writer;
-	(void)replay_create_topic(r, "other", 1, 2);
-	for (int i = 0; i < 40 && cut == 0; i++)
-		replay_run(r, 50);
-	r->on_write = NULL;
-	if (cut == 0)
-		replay_fault(r, "nothing was written");
+	cut = stall_controller(r);
 	arena_init(&arena, 0);
 	wire_init(&message_controlled_shutdown_request, &request);
 	wire_init(&message_controlled_shutdown_response, &response);

@@ -156,6 +156,19 @@ test_preferred(void)
 	pair_fini(&p);
 }
 
+/* A move that has everything, and has not taken the place. */
+static void
+copy_all(struct pair *p)
+{
+	size_t copied;
+
+	CU_ASSERT_EQUAL_FATAL(log_future_new(p->bench.log, other_dir(p),
+	    &p->future), ERR_NONE);
+	while (log_future_left_bytes(p->future) > 0)
+		CU_ASSERT_EQUAL_FATAL(log_future_copy(p->future, 10000,
+		    &copied), ERR_NONE);
+}
+
 /* What was copied is not the log's any more. */
 static void
 test_changes_underneath(void)
@@ -182,11 +195,7 @@ test_changes_underneath(void)
 	    ERR_OFFSET_OUT_OF_RANGE);
 	log_future_drop(&p.future);
 	/* Or stays behind it. */
-	CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log, other_dir(&p),
-	    &p.future), ERR_NONE);
-	while (log_future_left_bytes(p.future) > 0)
-		CU_ASSERT_EQUAL_FATAL(log_future_copy(p.future, 10000,
-		    &copied), ERR_NONE);
+	copy_all(&p);
 	CU_ASSERT_EQUAL(log_advance_start(p.bench.log, 18), ERR_NONE);
 	CU_ASSERT_EQUAL(log_future_replace(p.future), ERR_NONE);
 	CU_ASSERT_EQUAL(log_future_finish(&p.future), ERR_NONE);
@@ -204,16 +213,11 @@ static void
 test_start_moves_last(void)
 {
 	struct files *files = files_faulty_new(files_system());
-	size_t copied;
 	struct pair p;
 
 	pair_init(&p, files);
 	fill(&p);
-	CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log, other_dir(&p),
-	    &p.future), ERR_NONE);
-	while (log_future_left_bytes(p.future) > 0)
-		CU_ASSERT_EQUAL_FATAL(log_future_copy(p.future, 10000,
-		    &copied), ERR_NONE);
+	copy_all(&p);
 	CU_ASSERT_EQUAL(log_advance_start(p.bench.log, 18), ERR_NONE);
 	CU_ASSERT(storage_write_starts(p.bench.storage));
 	CU_ASSERT_EQUAL(log_future_replace(p.future), ERR_NONE);
@@ -248,7 +252,6 @@ test_refused_once(void)
 		const int which = row < last ? row : last;
 		struct files *files = files_faulty_new(files_system());
 		struct log_dir *here;
-		size_t copied;
 		struct pair p;
 		int before;
 
@@ -259,11 +262,7 @@ test_refused_once(void)
 		bench_start(&p.bench);
 		here = log_directory(p.bench.log);
 		before = count_both(&p, "", "-checkpoint");
-		CU_ASSERT_EQUAL_FATAL(log_future_new(p.bench.log,
-		    other_dir(&p), &p.future), ERR_NONE);
-		while (log_future_left_bytes(p.future) > 0)
-			CU_ASSERT_EQUAL_FATAL(log_future_copy(p.future, 10000,
-			    &copied), ERR_NONE);
+		copy_all(&p);
 		files_faulty_set(files, rows[which].part, rows[which].call,
 		    row - which, which == last ? -1 : 1, EMFILE);
 		if (log_future_replace(p.future) != ERR_NONE) {

@@ -114,6 +114,24 @@ truncate_as(struct bench *bench, bool fully)
 }
 
 static void
+start_faulty(struct bench *bench, int32_t segment_bytes)
+{
+	bench_init(bench);
+	bench->settings.segment_bytes = segment_bytes;
+	bench->settings.index_interval_bytes = 100;
+	bench->files = files_faulty_new(files_system());
+	bench->descriptors = 1;
+	bench_start(bench);
+}
+
+static void
+end_faulty(struct bench *bench)
+{
+	bench_fini(bench);
+	files_faulty_free(bench->files);
+}
+
+static void
 restart(struct bench *bench)
 {
 	bench_stop(bench);
@@ -193,12 +211,7 @@ test_refused_anywhere(void)
 		enum error error;
 		bool duplicate;
 
-		bench_init(&bench);
-		bench.settings.segment_bytes = 3000;
-		bench.settings.index_interval_bytes = 100;
-		bench.files = files_faulty_new(files_system());
-		bench.descriptors = 1;
-		bench_start(&bench);
+		start_faulty(&bench, 3000);
 		for (int i = 0; i < 9; i++)
 			CU_ASSERT_EQUAL(append_seven(&bench, i, &duplicate),
 			    ERR_NONE);
@@ -221,8 +234,7 @@ test_refused_anywhere(void)
 		CU_ASSERT_EQUAL(log_end_offset(bench.log), TO + 4);
 		CU_ASSERT_EQUAL(bench_count(&bench, fully ? TO : 0),
 		    fully ? 4 : TO + 4);
-		bench_fini(&bench);
-		files_faulty_free(bench.files);
+		end_faulty(&bench);
 	}
 	CU_ASSERT(refused > 60);
 }
@@ -258,24 +270,6 @@ test_roll_and_cut(void)
 	CU_ASSERT_EQUAL(append_seven(&bench, 3, &duplicate), ERR_NONE);
 	bench_fini(&bench);
 	files_faulty_free(bench.files);
-}
-
-static void
-start_faulty(struct bench *bench, int32_t segment_bytes)
-{
-	bench_init(bench);
-	bench->settings.segment_bytes = segment_bytes;
-	bench->settings.index_interval_bytes = 100;
-	bench->files = files_faulty_new(files_system());
-	bench->descriptors = 1;
-	bench_start(bench);
-}
-
-static void
-end_faulty(struct bench *bench)
-{
-	bench_fini(bench);
-	files_faulty_free(bench->files);
 }
 
 static void
