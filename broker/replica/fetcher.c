@@ -64,9 +64,9 @@ fetcher_end_call(struct fetcher *fetcher)
 void
 following_complain(struct following *f, const char *what, enum error error)
 {
-	if (f->complained)
+	if (f->complaint == what)
 		return;
-	f->complained = true;
+	f->complaint = what;
 	diag_warn(f->fetcher->fetchers->replicas->setup.diag, replica,
 	    "partition=%s/%d leader=%d epoch=%d %s error=%s; again until it "
 	    "succeeds or another leads", f->replica->topic,

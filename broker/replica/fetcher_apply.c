@@ -117,7 +117,7 @@ following_appended(struct following *f)
 	}
 	switch (follow_decide_error(f->error, log_failed(log))) {
 	case FOLLOW_TAKE:
-		f->complained = false;
+		f->complaint = NULL;
 		if (f->flush_wanted)
 			following_sync(f);
 		return;
@@ -243,7 +243,10 @@ following_take(struct following *f,
 		following_enter(f, FOLLOWING_ASKS);
 		break;
 	case FOLLOW_PAUSE:
-		following_complain(f, "the leader answers", seen.error);
+		following_complain(f, seen.error != ERR_NONE ?
+		    "the leader answers" :
+		    "the leader answers what does not fit the log,",
+		    seen.error);
 		following_pause(f);
 		break;
 	case FOLLOW_FAIL:

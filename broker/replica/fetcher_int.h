@@ -107,7 +107,7 @@ struct following {
 	bool renew;
 	bool asked;              /* in the request that is under way */
 	struct following_asked told;
-	bool complained;         /* of the error at hand */
+	const char *complaint;   /* what was said of the trouble at hand */
 	bool in_table;
 	struct fetcher_range *range; /* NULL: not in such a request */
 	/* While BUSY, the worker's. */

@@ -25,6 +25,7 @@ struct run {
 
 static void run_add(struct run *run, const struct batch *batch);
 static enum error append_epochs(struct log *log, struct slice bytes);
+static void append_epochs_back(struct log *log);
 static enum error append_run(struct log *log, const struct run *run,
     const struct log_settings *settings, bool *rolled);
 static bool append_must_roll(struct log *log, struct segment *active,
@@ -109,8 +110,10 @@ log_append_as_leader(struct log *log, const struct record_rules *rules,
 	error = append_epochs(log, run.bytes);
 	if (error == ERR_NONE)
 		error = append_run(log, &run, &settings, &out->rolled);
-	if (error != ERR_NONE)
+	if (error != ERR_NONE) {
+		append_epochs_back(log);
 		goto out;
+	}
 	out->base_offset = run.first_offset;
 	out->last_offset = run.last_offset;
 	if (rules->log_append_time)
@@ -167,6 +170,8 @@ log_append_as_follower(struct log *log, struct slice bytes,
 	}
 	if (error == ERR_NONE && run.count > 0)
 		error = append_run(log, &run, &settings, &out->rolled);
+	if (error != ERR_NONE)
+		append_epochs_back(log);
 	out->flush_wanted = error == ERR_NONE && log_wants_flush(log);
 	lock_release(&log->writer);
 	return (error);
@@ -247,6 +252,16 @@ append_epochs(struct log *log, struct slice bytes)
 	if (changed && !log_set_epochs(log, &epochs))
 		return (log_refuse(log, "could not write leader epochs"));
 	return (ERR_NONE);
+}
+
+/* Those whose batches were not written: the log would pass for one that has
+ * them, and a follower would not take what lies before them. */
+static void
+append_epochs_back(struct log *log)
+{
+	lock_take(&log->lock);
+	log_cut_epochs(log, log_end_offset(log));
+	lock_release(&log->lock);
 }
 
 static enum error

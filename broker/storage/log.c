@@ -621,6 +621,9 @@ log_set_epochs(struct log *log, struct epochs *epochs)
 		return (true);
 	}
 	error = errno;
+	/* It may be in its place all the same. */
+	log_epochs_changed(log);
+	log->epochs_later = false;
 	epochs_fini(epochs);
 	errno = error;
 	return (false);
@@ -639,6 +642,16 @@ log_set_epochs_soon(struct log *log, struct epochs *epochs)
 		(void)log_refuse(log, "leader epochs are written later");
 	log_show_epochs(log, epochs, written);
 	return (true);
+}
+
+void
+log_cut_epochs(struct log *log, int64_t end_offset)
+{
+	if (!epochs_cut_end(&log->epochs, end_offset))
+		return;
+	log_epochs_changed(log);
+	log->epochs_later = false;
+	log_note_latest_epoch(log);
 }
 
 /* With the entry added; takes `epochs`. [writer] */

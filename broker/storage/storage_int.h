@@ -382,6 +382,9 @@ log_epochs_changed(struct log *log)
 	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
 }
+/* What begins at `end_offset` or behind goes, and the file follows: before the
+ * next append at the latest. Under log->lock. [writer] */
+void log_cut_epochs(struct log *log, int64_t end_offset);
 /* The same, but only what lies before the start is cut. [writer] */
 static inline void
 log_epochs_begin_later(struct log *log)

@@ -173,11 +173,7 @@ cut_memory(struct log *log, int64_t offset)
 	store_down(&log->start_offset, offset);
 	store_down(&log->high_watermark, offset);
 	store_down(&log->recovery_point, offset);
-	if (epochs_cut_end(&log->epochs, offset)) {
-		log_epochs_changed(log);
-		log->epochs_later = false;
-		log_note_latest_epoch(log);
-	}
+	log_cut_epochs(log, offset);
 	lock_release(&log->lock);
 	active->bytes_since_index = 0;
 	if (place.position == 0)

@@ -3,6 +3,7 @@
 #include "follow_stage.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/mem.h"
 #include "config/options.h"
@@ -851,6 +852,76 @@ test_cut_half_way(void)
 	CU_ASSERT(half > 3);
 }
 
+static void
+check_epochs_file(struct stage *s, const char *expected)
+{
+	char path[PATH_MAX];
+	void *bytes;
+	size_t size;
+
+	snprintf(path, sizeof(path), "%s/" RIG_TOPIC
+	    "-0/leader-epoch-checkpoint", s->rig.directory);
+	CU_ASSERT_EQUAL_FATAL(file_load(s->rig.files, path, 1000, &bytes,
+	    &size), 0);
+	CU_ASSERT(slice_equal_text(slice_of(bytes, size), expected));
+	mem_free(bytes);
+}
+
+/* When the disk refuses a write, the epochs that it would have begun are not
+ * known either: what comes of an earlier one is taken then. */
+static void
+test_full_between_epochs(void)
+{
+	int refused = 0;
+
+	for (int after = 0; after < 20; after++) {
+		struct fetch_response_partition answer = stage_part(ERR_NONE,
+		    3);
+		const struct fetch_request_partition *part;
+		struct buffer both = BUFFER_EMPTY;
+		struct stage s;
+		size_t size;
+
+		stage_begin(&s);
+		(void)stage_fetch(&s);
+		stage_answer_records(&s, 99, 0, 5, 3);
+		(void)stage_fetch(&s);
+		stage_follow(&s, 2, 6);
+		stage_answer_fetch(&s, 99, NULL);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+		rig_batch(&both, 3, 10);
+		size = both.length;
+		rig_batch(&both, 3, 10);
+		batch_set_base_offset(both.data, 3);
+		batch_set_leader_epoch(both.data, 5);
+		batch_set_base_offset(both.data + size, 6);
+		batch_set_leader_epoch(both.data + size, 6);
+		answer.records.bytes = buffer_slice(&both);
+		files_faulty_set(s.rig.files, s.rig.directory, FILE_CALL_ANY,
+		    after, 1, ENOSPC);
+		stage_answer_fetch(&s, 99, &answer);
+		replica_rig_pass(&s.rig, 100);
+		files_faulty_clear(s.rig.files);
+		CU_ASSERT_FALSE(rig_view(&s.rig).offline);
+		part = stage_fetch(&s);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+		if (part->fetch_offset == 3) {
+			refused++;
+			CU_ASSERT_EQUAL(part->last_fetched_epoch, 5);
+			stage_answer_records(&s, 99, 3, 5, 3);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+			CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 6);
+			check_epochs_file(&s, "0\n1\n5 0\n");
+			stage_answer_records(&s, 99, 6, 6, 3);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(stage_fetch(&s));
+		}
+		CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 9);
+		buffer_fini(&both);
+		stage_fini(&s);
+	}
+	CU_ASSERT(refused > 3);
+}
+
 /* A role that begins on a log which was cut below what was committed. */
 static void
 test_role_after_cut(void)
@@ -963,6 +1034,7 @@ static const struct unit_test tests[] = {
 	{ "calls: the leader is silent", test_leader_silent },
 	{ "nobody is kept for a session", test_nobody_is_kept },
 	{ "a cut that fails half-way", test_cut_half_way },
+	{ "full between two epochs", test_full_between_epochs },
 	{ "a role after a cut", test_role_after_cut },
 	{ "who leaves follows where it is in sync", test_leaving },
 	{ "synced before it is told", test_synced_before_told },
