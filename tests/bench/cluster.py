@@ -18,9 +18,6 @@ TOPIC = "bench-life"
 OPTIONS = {"zookeeper_session_timeout_ms": 18000,
            "offsets_topic_replication_factor": BROKERS,
            "auto_leader_rebalance_enable": "false"}
-# Ours alone; off by default yet.
-EVIDENCE = {"barnabas_evidence_brokers_enable": "true",
-            "barnabas_evidence_controller_enable": "true"}
 
 
 class Cluster:
@@ -32,7 +29,7 @@ class Cluster:
         self.label = kind.label
         self.brokers = [
             make(kind, f"{name}-{i}", chroot=f"/{name}", broker_id=i,
-                 **OPTIONS, **(EVIDENCE if kind.label == "ours" else {}))
+                 **OPTIONS)
             for i in range(BROKERS)]
 
     @property

@@ -189,8 +189,6 @@ OPTIONS = {
     "group.initial.rebalance.delay.ms": 0,
     "offsets.topic.num.partitions": 3,
     "log.initial.task.delay.ms": 1000,
-    "barnabas.evidence.brokers.enable": "true",
-    "barnabas.evidence.controller.enable": "true",
 }
 
 

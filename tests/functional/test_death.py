@@ -12,9 +12,7 @@ from test_replication import (  # noqa: F401
     fill, in_sync, make_brokers, make_topic, numbers, same_logs, state)
 
 PARTITIONS = 12
-SESSION = {"zookeeper_session_timeout_ms": 18000,
-           "barnabas_evidence_brokers_enable": "true",
-           "barnabas_evidence_controller_enable": "true"}
+SESSION = {"zookeeper_session_timeout_ms": 18000}
 
 
 def states(zk, topic, partitions=PARTITIONS):

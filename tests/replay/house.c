@@ -64,9 +64,7 @@ configure(struct house *b, int id)
 
 	(void)snprintf(text, sizeof(text), "zookeeper.connect=fake:2181\n"
 	    "zookeeper.session.timeout.ms=%d\nlisteners=PLAINTEXT://b%d:9092\n"
-	    "log.dirs=%s/b%d\nbackground.threads=2\n"
-	    "barnabas.evidence.brokers.enable=true\n"
-	    "barnabas.evidence.controller.enable=true\n%s",
+	    "log.dirs=%s/b%d\nbackground.threads=2\n%s",
 	    REPLAY_SESSION_MS, id, b->directory, id,
 	    b->more[id] == NULL ? "" : b->more[id]);
 	p->config = config_new();

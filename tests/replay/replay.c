@@ -33,9 +33,7 @@ plane_configure(struct plane *p)
 
 	snprintf(text, sizeof(text), "broker.id=%d\n"
 	    "zookeeper.connect=fake:2181\nzookeeper.session.timeout.ms=%d\n"
-	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n"
-	    "barnabas.evidence.brokers.enable=true\n"
-	    "barnabas.evidence.controller.enable=true\n%s", p->id,
+	    "listeners=PLAINTEXT://%s:9092\nlog.dirs=/nowhere\n%s", p->id,
 	    REPLAY_SESSION_MS, p->name, p->replay->more == NULL ? "" :
 	    p->replay->more);
 	p->config = config_new();
