@@ -64,9 +64,10 @@ fetcher_end_call(struct fetcher *fetcher)
 void
 following_complain(struct following *f, const char *what, enum error error)
 {
-	if (f->complaint == what)
+	if (f->complaint == what && f->complaint_error == error)
 		return;
 	f->complaint = what;
+	f->complaint_error = error;
 	diag_warn(f->fetcher->fetchers->replicas->setup.diag, replica,
 	    "partition=%s/%d leader=%d epoch=%d %s error=%s; again until it "
 	    "succeeds or another leads", f->replica->topic,

@@ -206,6 +206,26 @@ build_partition(struct building *b, const struct following *f)
 	part->partition_max_bytes = b->max_bytes;
 }
 
+/* What must be done before it is asked for: then it is BUSY. */
+static void
+following_prepare(struct following *f, struct log *log)
+{
+	struct replica_view view;
+
+	if (f->cut_first) {
+		replica_view(f->replica, &view);
+		f->cut_first = log_end_offset(log) > view.high_watermark;
+	}
+	if (f->cut_first) {
+		following_cut(f, &(struct follow_step){ .what = FOLLOW_CUT,
+		    .offset = view.high_watermark });
+	} else if (f->sync_first) {
+		f->sync_first = false;
+		if (log_wants_flush(log))
+			following_sync(f);
+	}
+}
+
 static void
 build_following(struct building *b, struct following *f)
 {
@@ -217,10 +237,8 @@ build_following(struct building *b, struct following *f)
 		following_pause_for(f, THROTTLED_NS);
 	wanted = f->state == FOLLOWING_FETCHES && log != NULL &&
 	    !atomic_load(&f->over);
-	if (wanted && f->sync_first) {
-		f->sync_first = false;
-		if (log_wants_flush(log))
-			following_sync(f);
+	if (wanted) {
+		following_prepare(f, log);
 		wanted = f->state == FOLLOWING_FETCHES;
 	}
 	renews = wanted && f->in_session && f->renew;

@@ -108,6 +108,7 @@ struct following {
 	bool asked;              /* in the request that is under way */
 	struct following_asked told;
 	const char *complaint;   /* what was said of the trouble at hand */
+	enum error complaint_error;
 	bool in_table;
 	struct fetcher_range *range; /* NULL: not in such a request */
 	/* While BUSY, the worker's. */
@@ -120,6 +121,8 @@ struct following {
 	/* Something of its log may be unsynced that is to be synced before more
 	 * is asked for (flush.messages): the loop's. */
 	bool sync_first;
+	/* It is to be cut to its high watermark before: the loop's. */
+	bool cut_first;
 	uint8_t *copy;           /* of the bytes, with what append points to */
 	size_t copy_bytes;
 	struct post post;

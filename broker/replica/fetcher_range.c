@@ -206,10 +206,14 @@ range_decide(const struct fetcher_range *range)
 	};
 	step = follow_decide_range(&own, range->start_offset,
 	    range->end_offset);
-	if (step.what == FOLLOW_PAUSE)
+	if (step.what == FOLLOW_PAUSE) {
+		following_complain(f, "is out of the leader's range, and by "
+		    "what the leader tells of that in it,",
+		    ERR_OFFSET_OUT_OF_RANGE);
 		following_pause(f);
-	else
+	} else {
 		following_cut(f, &step);
+	}
 }
 
 static enum verdict

@@ -305,16 +305,7 @@ fetcher_take_in(struct fetcher *fetcher, struct following *f)
 	fetcher_add(fetcher, f);
 	/* A log from before leader epochs: what is above the high watermark
 	 * cannot be compared. */
-	if (log != NULL && log_latest_epoch(log) < 0) {
-		struct replica_view view;
-
-		replica_view(f->replica, &view);
-		if (log_end_offset(log) > view.high_watermark)
-			following_cut(f, &(struct follow_step){
-			    .what = FOLLOW_CUT,
-			    .offset = view.high_watermark,
-			});
-	}
+	f->cut_first = log != NULL && log_latest_epoch(log) < 0;
 }
 
 static void

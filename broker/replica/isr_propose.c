@@ -366,7 +366,8 @@ proposal_apply(struct proposal *p)
 	if (replica->proposed != p->id)
 		return (false);
 	p->again = outcome == ISR_AGAIN;
-	if (outcome == ISR_COMMIT && !proposal_commit(p))
+	p->unfit = outcome == ISR_COMMIT && !proposal_commit(p);
+	if (p->unfit)
 		outcome = ISR_GIVE_UP;
 	if (outcome == ISR_REVERT) {
 		isr_refuse(&replica->isr,
@@ -405,7 +406,12 @@ proposal_say(const struct proposal *p, int32_t isr_count)
 {
 	struct diag *diag = p->replica->replicas->setup.diag;
 
-	if (p->answer.error_code == ERR_NONE)
+	if (p->unfit)
+		diag_warn(diag, replica, "partition=%s/%d epoch=%d the "
+		    "controller confirmed in-sync replicas of another epoch; "
+		    "waiting for LeaderAndIsr", p->replica->topic,
+		    (int)p->replica->partition, (int)p->leader_epoch);
+	else if (p->answer.error_code == ERR_NONE)
 		diag_info(diag, replica, "partition=%s/%d epoch=%d isr=%d "
 		    "partition_epoch=%d: %s", p->replica->topic,
 		    (int)p->replica->partition, (int)p->leader_epoch,

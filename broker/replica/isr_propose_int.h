@@ -28,6 +28,7 @@ struct proposal {
 	struct work work;
 	struct alter_partition_response_partition answer; /* isr: below */
 	int32_t *answer_isr;
+	bool unfit; /* it is not of what is known here */
 	bool again; /* it is to be sent once more, not before: */
 	int64_t again_ns;
 	int64_t pause_ns; /* the last one; 0: none yet */

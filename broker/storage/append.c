@@ -20,7 +20,6 @@ struct run {
 	int64_t max_timestamp_ms;
 	int64_t max_timestamp_offset;
 	int count;
-	int8_t magic;
 };
 
 static void run_add(struct run *run, const struct batch *batch);
@@ -110,10 +109,8 @@ log_append_as_leader(struct log *log, const struct record_rules *rules,
 	error = append_epochs(log, run.bytes);
 	if (error == ERR_NONE)
 		error = append_run(log, &run, &settings, &out->rolled);
-	if (error != ERR_NONE) {
-		append_epochs_back(log);
+	if (error != ERR_NONE)
 		goto out;
-	}
 	out->base_offset = run.first_offset;
 	out->last_offset = run.last_offset;
 	if (rules->log_append_time)
@@ -209,7 +206,6 @@ run_add(struct run *run, const struct batch *batch)
 		run->bytes = slice_of(batch->bytes.data, 0);
 		run->first_offset = batch->base_offset;
 		run->max_timestamp_ms = -1;
-		run->magic = batch->magic;
 	}
 	run->bytes.length += (size_t)batch->size;
 	run->count++;
@@ -254,8 +250,9 @@ append_epochs(struct log *log, struct slice bytes)
 	return (ERR_NONE);
 }
 
-/* Those whose batches were not written: the log would pass for one that has
- * them, and a follower would not take what lies before them. */
+/* Of a follower, those whose batches were not written: the log would pass for
+ * one that has them, and not take what lies before them.  A leader's own epoch
+ * stays: it does lead in it. */
 static void
 append_epochs_back(struct log *log)
 {
@@ -272,10 +269,10 @@ append_run(struct log *log, const struct run *run,
 	enum error error;
 
 	if (append_must_roll(log, active, run, settings)) {
-		int64_t base_offset = run->magic == 2
-		    ? run->first_offset
-		    : run->last_offset - INT32_MAX;
+		int64_t base_offset = run->last_offset - INT32_MAX;
 
+		/* Should the write be refused, others may come before them:
+		 * the segment begins where the log ends, not where they do. */
 		if (base_offset < log_end_offset(log))
 			base_offset = log_end_offset(log);
 		error = log_roll(log, base_offset);

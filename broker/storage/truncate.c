@@ -282,6 +282,15 @@ cut_state(struct log *log, int64_t offset)
 	    snapshot_load(log, &producers, start_offset, offset) &&
 	    producers_replay(log, &producers, list->items, list->count,
 		offset);
+	/* Until it is known who is in the middle of a transaction, those before
+	 * are: nobody reads what is not settled. */
+	if (!good) {
+		int error = errno;
+
+		producers_fini(&producers);
+		errno = error;
+		return (false);
+	}
 	producers.end_offset = offset;
 	lock_take(&log->lock);
 	old = log->producers;
@@ -290,7 +299,7 @@ cut_state(struct log *log, int64_t offset)
 	lock_release(&log->lock);
 	producers_fini(&old);
 	/* Before anything is appended below the old recovery point. */
-	return (good && log_lower_cleaned(log, log_active(log)->base_offset) &&
+	return (log_lower_cleaned(log, log_active(log)->base_offset) &&
 	    log_dir_must_checkpoint(log->dir, CHECKPOINT_RECOVERY_POINT) &&
 	    (!log->cut_start ||
 		log_dir_must_checkpoint(log->dir, CHECKPOINT_START_OFFSET)));

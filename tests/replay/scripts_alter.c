@@ -772,8 +772,40 @@ stall_controller(struct replay *r)
 	return (cut);
 }
 
-/* What was answered with REQUEST_TIMED_OUT is not done later, when ZooKeeper is
- * back. */
+static void
+cut_all(struct replay *r, bool cut)
+{
+	for (int id = 1; id <= 3; id++)
+		zk_fake_cut(r->fake, replay_driver(r, id), cut);
+}
+
+/* Asked meanwhile, it does nothing later, when ZooKeeper is back. */
+static void
+must_be_too_late(struct replay *r, int error)
+{
+	if (error != ERR_REQUEST_TIMED_OUT && error != ERR_NOT_CONTROLLER)
+		replay_fault(r, "a controller without ZooKeeper said %d",
+		    error);
+	replay_run(r, SETTLE_MS);
+}
+
+static void
+script_alter_timed_out(struct replay *r)
+{
+	struct seen before;
+	int error;
+
+	make_replicas(r);
+	see(r, &before, "t1");
+	(void)stall_controller(r);
+	cut_all(r, true);
+	error = alter(r, &before, &before.state.leader, 1, 0);
+	cut_all(r, false);
+	must_be_too_late(r, error);
+	must_have(r, before.version, before.state.isr_count);
+	unsee(&before);
+}
+
 static void
 script_reassign_timed_out(struct replay *r)
 {
@@ -784,15 +816,10 @@ script_reassign_timed_out(struct replay *r)
 
 	find_way(r, &way);
 	(void)stall_controller(r);
-	for (int id = 1; id <= 3; id++)
-		zk_fake_cut(r->fake, replay_driver(r, id), true);
+	cut_all(r, true);
 	error = move_to(r, way.new, 2);
-	for (int id = 1; id <= 3; id++)
-		zk_fake_cut(r->fake, replay_driver(r, id), false);
-	if (error != ERR_REQUEST_TIMED_OUT && error != ERR_NOT_CONTROLLER)
-		replay_fault(r, "a controller without ZooKeeper said %d",
-		    error);
-	replay_run(r, SETTLE_MS);
+	cut_all(r, false);
+	must_be_too_late(r, error);
 	arena_init(&arena, 0);
 	if (!node_of(r, &arena, &node) ||
 	    node.partitions[0].replicas[0] != way.old[0] ||
@@ -908,6 +935,8 @@ const struct script alter_scripts[] = {
 	{ "reassign-overwritten", script_reassign_overwritten },
 	{ "reassign-node", script_reassign_node },
 	{ "reassign-node-doomed", script_reassign_node_doomed, 4 },
+	{ "alter-timed-out", script_alter_timed_out, 4,
+	    "zookeeper.session.timeout.ms=18000\n" },
 	{ "reassign-timed-out", script_reassign_timed_out, 4,
 	    "zookeeper.session.timeout.ms=18000\n" },
 	{ "departure-bounced", script_departure_bounced, 4 },

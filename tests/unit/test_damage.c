@@ -8,6 +8,7 @@
 #include "base/loop.h"
 
 #define LOG0 "t-0/00000000000000000000.log"
+#define LOG2 "t-0/00000000000000000002.log"
 
 /* A bench whose log is kept. */
 struct rig {
@@ -346,6 +347,44 @@ test_failed_sync(void)
 	}
 }
 
+/* A cleaner's new segment that cannot be read is not taken for a short one:
+ * what it is to replace would stay beside it. */
+static void
+test_swap_unreadable(void)
+{
+	static const char *const parts[] = { LOG0, LOG2 };
+	struct rig rig;
+	struct bench *bench = &rig.bench;
+	int64_t end = 0;
+
+	rig_init(&rig);
+	bench->settings.segment_bytes = 3000;
+	bench_start(bench);
+	bench_fill(bench, 9, 1000);
+	bench_stop(bench);
+	for (size_t i = 0; i < nelems(parts); i++) {
+		size_t size;
+		uint8_t *bytes = bench_read(bench, parts[i], &size);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+		bench_write(bench, LOG0 ".swap", bytes, size, end);
+		end += (int64_t)size;
+		mem_free(bytes);
+	}
+	files_faulty_set(bench->files, ".log.swap", FILE_CALL_READ, 0, 1, EIO);
+	CU_ASSERT_FATAL(bench_open(bench));
+	CU_ASSERT_FALSE(storage_load(bench->storage, NULL, NULL));
+	CU_ASSERT(storage_has_failed_dir(bench->storage));
+	CU_ASSERT_EQUAL(bench_size(bench, LOG0 ".swap"), end);
+	bench_stop(bench);
+	files_faulty_clear(bench->files);
+	bench_start(bench);
+	CU_ASSERT_EQUAL(bench_size(bench, LOG0), end);
+	CU_ASSERT_EQUAL(bench_size(bench, LOG2), -1);
+	CU_ASSERT_EQUAL(bench_count(bench, 0), 9);
+	rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{ "the last batch is gone", test_last_batch_gone },
 	{ "an offset without a next one", test_offset_without_next },
@@ -353,6 +392,7 @@ static const struct unit_test tests[] = {
 	{ "an index is lost on damage", test_index_lost_on_damage },
 	{ "a search meets damage", test_search_meets_damage },
 	{ "a sync that failed", test_failed_sync },
+	{ "a swap that cannot be read", test_swap_unreadable },
 };
 
 int

@@ -852,6 +852,34 @@ test_cut_half_way(void)
 	CU_ASSERT(half > 3);
 }
 
+/* Batches of old leaders tell no epoch: nothing can be compared, and so what
+ * was not committed goes, though that may be refused at first. */
+static void
+test_cut_without_epochs(void)
+{
+	for (int after = 0; after < 12; after++) {
+		const struct fetch_request_partition *part;
+		struct stage s;
+
+		stage_begin(&s);
+		(void)stage_fetch(&s);
+		stage_answer_records(&s, 99, 0, -1, 0);
+		(void)stage_fetch(&s);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 3);
+		stage_follow(&s, 2, 6);
+		files_faulty_set(s.rig.files, s.rig.directory, FILE_CALL_ANY,
+		    after, 2, EMFILE);
+		stage_answer_fetch(&s, 99, NULL);
+		replica_rig_pass(&s.rig, 100);
+		files_faulty_clear(s.rig.files);
+		part = stage_fetch(&s);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part);
+		CU_ASSERT_EQUAL(part->fetch_offset, 0);
+		CU_ASSERT_EQUAL(rig_view(&s.rig).end_offset, 0);
+		stage_fini(&s);
+	}
+}
+
 static void
 check_epochs_file(struct stage *s, const char *expected)
 {
@@ -982,9 +1010,9 @@ refused_open(struct files *files, const char *path, int flags, int mode)
 }
 
 /* With flush.messages a leader is told of nothing that is not synced, also when
- * the sync lacked a descriptor. */
+ * the sync lacked a descriptor; nor is the next one. */
 static void
-test_synced_before_told(void)
+check_synced_before_told(int32_t epochs)
 {
 	const struct fetch_request_partition *part;
 	struct files_ops ops;
@@ -1005,12 +1033,24 @@ test_synced_before_told(void)
 	stage_answer_records(&s, 99, 3, 5, 6);
 	replica_rig_pass(&s.rig, 3000);
 	CU_ASSERT_FALSE(s.asked);
+	for (int32_t epoch = 6; epoch < 5 + epochs; epoch++) {
+		stage_follow(&s, 2, epoch);
+		replica_rig_pass(&s.rig, 3000);
+		CU_ASSERT_FALSE(s.asked);
+	}
 	atomic_store(&opens.refuses, false);
 	part = stage_fetch(&s);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(part);
 	CU_ASSERT_EQUAL(part->fetch_offset, 6);
 	s.rig.files->ops = opens.ops;
 	stage_fini(&s);
+}
+
+static void
+test_synced_before_told(void)
+{
+	check_synced_before_told(1);
+	check_synced_before_told(3);
 }
 
 static const struct unit_test tests[] = {
@@ -1034,6 +1074,7 @@ static const struct unit_test tests[] = {
 	{ "calls: the leader is silent", test_leader_silent },
 	{ "nobody is kept for a session", test_nobody_is_kept },
 	{ "a cut that fails half-way", test_cut_half_way },
+	{ "a cut without epochs", test_cut_without_epochs },
 	{ "full between two epochs", test_full_between_epochs },
 	{ "a role after a cut", test_role_after_cut },
 	{ "who leaves follows where it is in sync", test_leaving },

@@ -556,6 +556,73 @@ test_refused_waits(void)
 	stage_fini(&s);
 }
 
+/* A fetch of a follower's from `offset`, when the log ended at `leader_end`. */
+static void
+stage_fetched(struct replica *replica, int32_t follower, int64_t offset,
+    int64_t leader_end)
+{
+	const struct isr_fetch fetch = { .fetch_offset = offset,
+		.leader_end = leader_end, .leader_epoch = 5,
+		.broker_epoch = -1 };
+
+	CU_ASSERT_EQUAL(replica_follower_fetched(replica, follower, &fetch),
+	    ERR_NONE);
+}
+
+/* Whom nobody knows holds the high watermark no more, and who comes behind it
+ * in the same look is judged by where it is then. */
+static void
+test_unknown_member(void)
+{
+	struct replica *replica;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 4, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 10, 10), ERR_NONE);
+	replica = replicas_find(s.rig.replicas, SLICE_LITERAL(RIG_TOPIC), 0);
+	isr_member(&replica->isr, 3)->broker = 9;
+	isr_member(&replica->isr, 4)->broker = 3;
+	stage_fetched(replica, 9, 5, 5);
+	stage_fetched(replica, 3, 5, 10);
+	stage_fetched(replica, 2, 10, 10);
+	CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 5);
+	replica_rig_pass(&s.rig, 100);
+	CU_ASSERT_FALSE(s.asked);
+	CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 10);
+	replica_unref(replica);
+	stage_fini(&s);
+}
+
+/* One that caught up, was not proposed and then is silent holds it for the lag
+ * time: nobody need come for it to rise. */
+static void
+test_silent_before_proposed(void)
+{
+	struct replica *replica;
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_lead(&s.rig, 4, 2);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	CU_ASSERT_EQUAL(rig_follow(&s.rig, 3, 5), ERR_NONE);
+	CU_ASSERT(stage_await(&s, API_ALTER_PARTITION, 100));
+	replica = replicas_find(s.rig.replicas, SLICE_LITERAL(RIG_TOPIC), 0);
+	stage_fetched(replica, 4, 5, 5);
+	CU_ASSERT_EQUAL(rig_produce_one(&s.rig, 1, 5, 10), ERR_NONE);
+	stage_fetched(replica, 2, 10, 10);
+	stage_fetched(replica, 3, 10, 10);
+	stage_answer_alter(&s, ERR_NONE, ERR_NONE, 9);
+	CU_ASSERT_EQUAL(stage_sight(&s).isr_count, 3);
+	replica_rig_pass(&s.rig, 20000);
+	CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 5);
+	replica_rig_pass(&s.rig, 30000);
+	CU_ASSERT_EQUAL(stage_sight(&s).view.high_watermark, 10);
+	CU_ASSERT_FALSE(s.asked);
+	replica_unref(replica);
+	stage_fini(&s);
+}
+
 static int64_t
 end_of(struct replica_rig *rig, int32_t broker)
 {
@@ -615,6 +682,8 @@ static const struct unit_test tests[] = {
 	{ "ISR: who lags is taken out", test_shrink },
 	{ "ISR: topics with ids and without", test_shrink_ids },
 	{ "ISR: one that is refused holds up no others", test_refused_waits },
+	{ "ISR: a member that nobody knows", test_unknown_member },
+	{ "ISR: silent before it is proposed", test_silent_before_proposed },
 	{ "ISR: an epoch that was missed", test_epoch_missed },
 };
 

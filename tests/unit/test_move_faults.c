@@ -486,6 +486,40 @@ test_no_room_to_give_up(void)
 	pair_fini(&s.pair);
 }
 
+/* What its rolls leave behind could not be written: a start would not find it,
+ * so it waits for room. */
+static void
+test_no_room_to_close_a_roll(void)
+{
+	int waited = 0;
+
+	for (int after = 0; after < 8; after++) {
+		struct story s;
+		size_t copied;
+
+		story_begin(&s);
+		files_faulty_set(s.files, ".snapshot", FILE_CALL_WRITE, after,
+		    -1, ENOSPC);
+		waited += story_move(&s) != ERR_NONE;
+		CU_ASSERT_EQUAL(s.pair.bench.failed_dirs, 0);
+		files_faulty_clear(s.files);
+		s.pair.bench.clock.now_ns += INT64_C(1000000000);
+		if (s.pair.future != NULL) {
+			CU_ASSERT_EQUAL(count_marks(&s.pair), 0);
+			while (log_future_left_bytes(s.pair.future) > 0)
+				CU_ASSERT_EQUAL_FATAL(log_future_copy(
+				    s.pair.future, 1000, &copied), ERR_NONE);
+			CU_ASSERT_EQUAL(log_future_replace(s.pair.future),
+			    ERR_NONE);
+			CU_ASSERT_EQUAL(log_future_finish(&s.pair.future),
+			    ERR_NONE);
+		}
+		story_stop(&s);
+		story_end(&s, courses[0]);
+	}
+	CU_ASSERT(waited > 0);
+}
+
 /* What a stop left cannot be emptied for want of a descriptor: the directory
  * stays, and the copy is begun anew when there is one. */
 static void
@@ -747,6 +781,7 @@ static const struct unit_test tests[] = {
 	{ "no room", test_no_room },
 	{ "no room, and given up", test_no_room_and_given_up },
 	{ "no room to give up", test_no_room_to_give_up },
+	{ "no room to close a roll", test_no_room_to_close_a_roll },
 	{ "no descriptor to begin anew", test_no_descriptor_to_begin_anew },
 	{ "no room to confirm", test_no_room_to_confirm },
 	{ "a mark that tells nothing", test_a_mark_that_tells_nothing },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Truncations beside readers, and those that do not get through at once. */
+/* Truncations beside readers, and those that do not get through at once;
+ * appends that are refused. */
 #include "storage_bench.h"
 
 #include <errno.h>
@@ -388,6 +389,102 @@ test_cut_at_append(void)
 	end_faulty(&bench);
 }
 
+/* Wherever a cut is refused: until it is through, what was unstable is. */
+static void
+test_unstable_while_cut(void)
+{
+	int refused = 0;
+
+	for (int row = 0; row < 40; row++) {
+		struct bench bench;
+		enum error error;
+
+		start_faulty(&bench, 3000);
+		CU_ASSERT_EQUAL(bench_append(&bench, &(struct bench_batch){
+		    .value_size = 1000, .producer_id = 7,
+		    .attributes = BATCH_ATTR_TRANSACTIONAL }, NULL), ERR_NONE);
+		bench_fill(&bench, 8, 1000);
+		CU_ASSERT_EQUAL(log_flush(bench.log), ERR_NONE);
+		CU_ASSERT_EQUAL(log_first_unstable(bench.log, 9), 0);
+		files_faulty_set(bench.files, bench.path, FILE_CALL_ANY, row,
+		    1, EMFILE);
+		error = log_truncate_to(bench.log, TO);
+		refused += error != ERR_NONE;
+		CU_ASSERT_EQUAL(log_first_unstable(bench.log, TO), 0);
+		files_faulty_clear(bench.files);
+		CU_ASSERT_EQUAL(log_truncate_to(bench.log, TO), ERR_NONE);
+		CU_ASSERT_EQUAL(log_first_unstable(bench.log, TO), 0);
+		end_faulty(&bench);
+	}
+	CU_ASSERT(refused > 10);
+}
+
+/* --- appends that are refused --------------------------------------------- */
+
+static enum error
+follow_at(struct bench *bench, int64_t offset, int32_t epoch)
+{
+	struct buffer bytes = bench_make(
+	    &(struct bench_batch){ .value_size = 1000 });
+	struct log_appended appended;
+	enum error error;
+
+	batch_set_base_offset(bytes.data, offset);
+	batch_set_leader_epoch(bytes.data, epoch);
+	error = log_append_as_follower(bench->log, buffer_slice(&bytes),
+	    &appended);
+	buffer_fini(&bytes);
+	return (error);
+}
+
+/* It leads in that epoch, though nothing was written in it. */
+static void
+test_leader_keeps_its_epoch(void)
+{
+	struct bench bench;
+
+	start_faulty(&bench, 1 << 20);
+	append_of_epoch(&bench, 4);
+	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 1), ERR_NONE);
+	files_faulty_set(bench.files, ".log", FILE_CALL_WRITE, 0, 1, ENOSPC);
+	CU_ASSERT_EQUAL(bench_append(&bench,
+	    &(struct bench_batch){ .leader_epoch = 5 }, NULL),
+	    ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 5);
+	CU_ASSERT_EQUAL(log_epoch_end(bench.log, 5).end_offset, 1);
+	end_faulty(&bench);
+}
+
+/* What was fetched begins behind the end (the leader is compacted), and the
+ * disk refuses it when its segment is there; then another leader has what lies
+ * before it. */
+static void
+test_refused_behind_a_gap(void)
+{
+	struct bench bench;
+	int64_t size;
+
+	start_faulty(&bench, 3000);
+	for (int64_t at = 0; at < 2; at++)
+		CU_ASSERT_EQUAL(follow_at(&bench, at, 4), ERR_NONE);
+	files_faulty_set(bench.files, ".log", FILE_CALL_WRITE, 0, 1, ENOSPC);
+	CU_ASSERT_EQUAL(follow_at(&bench, 7, 4), ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+	files_faulty_clear(bench.files);
+	clock_virtual_advance_to(&bench.clock, INT64_C(2000000000));
+	for (int64_t at = 2; at < 5; at++)
+		CU_ASSERT_EQUAL(follow_at(&bench, at, 4), ERR_NONE);
+	size = log_size_bytes(bench.log);
+	files_faulty_kill(bench.files);
+	restart(&bench);
+	CU_ASSERT_EQUAL(log_end_offset(bench.log), 5);
+	CU_ASSERT_EQUAL(log_size_bytes(bench.log), size);
+	CU_ASSERT_EQUAL(bench_count(&bench, 0), 5);
+	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 3), ERR_NONE);
+	CU_ASSERT_EQUAL(bench_count(&bench, 0), 3);
+	end_faulty(&bench);
+}
+
 static const struct unit_test tests[] = {
 	{ "readers beside", test_readers_beside },
 	{ "refused anywhere", test_refused_anywhere },
@@ -395,6 +492,9 @@ static const struct unit_test tests[] = {
 	{ "epochs go last", test_epochs_go_last },
 	{ "below the start", test_start_goes_down },
 	{ "one that waited, at an append", test_cut_at_append },
+	{ "unstable while it is cut", test_unstable_while_cut },
+	{ "refused: a leader's epoch", test_leader_keeps_its_epoch },
+	{ "refused: behind a gap", test_refused_behind_a_gap },
 };
 
 int
