@@ -125,11 +125,20 @@ api_encode(struct apis *apis, struct request *request, const void *response,
 }
 
 void
-api_send(struct apis *apis, struct request *request, struct wire_out *out)
+api_send(struct request *request, struct wire_out *out)
 {
-	metrics_observe_at(apis->setup.metrics, METRIC_REQUEST_TOTAL_TIME,
-	    (size_t)request->head.api_key,
-	    loop_now_ns(request->loop) - request->received_ns);
+	const int64_t now_ns = loop_clock_ns(request->loop);
+	const int64_t waits_ns = request->waits_ns == 0 ? now_ns :
+	    request->waits_ns;
+
+	request_observe(request, METRIC_REQUEST_QUEUE_TIME,
+	    request->begun_ns - request->received_ns);
+	request_observe(request, METRIC_REQUEST_LOCAL_TIME,
+	    waits_ns - request->begun_ns);
+	request_observe(request, METRIC_REQUEST_REMOTE_TIME,
+	    now_ns - waits_ns);
+	request_observe(request, METRIC_REQUEST_TOTAL_TIME,
+	    now_ns - request->received_ns);
 	request_reply(request, out);
 }
 
@@ -140,7 +149,7 @@ api_reply(struct apis *apis, struct request *request, const void *response)
 
 	wire_out_init(&out);
 	if (api_encode(apis, request, response, &out)) {
-		api_send(apis, request, &out);
+		api_send(request, &out);
 		return;
 	}
 	wire_out_fini(&out);

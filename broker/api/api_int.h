@@ -42,7 +42,7 @@ void api_reply(struct apis *apis, struct request *request,
 /* The same in two steps. False: said in the log; the request is unanswered. */
 bool api_encode(struct apis *apis, struct request *request,
     const void *response, struct wire_out *out);
-void api_send(struct apis *apis, struct request *request, struct wire_out *out);
+void api_send(struct request *request, struct wire_out *out);
 /* It is taken up; before its frame is given back. */
 void api_count(struct apis *apis, const struct request *request, size_t slot);
 /* The arena's bound refused: closes the connection. */

@@ -55,14 +55,6 @@ fetch_slot(const struct fetch_state *s)
 					   METRICS_REQUEST_FETCH_CONSUMER);
 }
 
-static void
-fetch_observe(const struct fetch_state *s)
-{
-	metrics_observe_at(s->apis->setup.metrics, METRIC_REQUEST_TOTAL_TIME,
-	    fetch_slot(s),
-	    loop_now_ns(s->request->loop) - s->request->received_ns);
-}
-
 static int32_t
 fetch_limit(const struct fetch_state *s)
 {
@@ -85,7 +77,8 @@ api_fetch(struct apis *apis, struct request *request)
 	s->request = request;
 	if (!api_decode(request, &message_fetch_request, &s->body))
 		return;
-	api_count(apis, request, fetch_slot(s));
+	request->also_slot = fetch_slot(s);
+	api_count(apis, request, request->also_slot);
 	if (!fetch_plan_make(apis->sessions, &s->body, version,
 		loop_now_ms(request->loop), &request->arena, &s->plan)) {
 		api_refuse_memory(apis, request);
@@ -136,7 +129,6 @@ fetch_fail(struct fetch_state *s, enum error error)
 	wire_init(&message_fetch_response, &response);
 	response.error_code = (int16_t)error;
 	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
-	fetch_observe(s);
 	api_reply(s->apis, s->request, &response);
 }
 
@@ -150,7 +142,6 @@ fetch_fail_all(struct fetch_state *s, enum error error)
 	response.error_code = (int16_t)error;
 	response.session_id = s->body.session_id;
 	metrics_add_error(s->apis->setup.metrics, API_FETCH, (int)error);
-	fetch_observe(s);
 	if (s->request->head.api_version <= FETCH_NAMES_LAST &&
 	    !fetch_fail_parts(s, error, &response))
 		api_refuse_memory(s->apis, s->request);
@@ -481,7 +472,6 @@ fetch_done(struct fetch *fetch)
 	bool good;
 
 	s->request->abandoned = NULL;
-	fetch_observe(s);
 	wire_out_init(&out);
 	good = fetch_encode(s, moved, &out);
 	/* The encoded answer holds references of its own. */
@@ -489,7 +479,7 @@ fetch_done(struct fetch *fetch)
 		if (fetch->parts[i].extent.blob != NULL)
 			blob_unref(fetch->parts[i].extent.blob);
 	if (good) {
-		api_send(s->apis, s->request, &out);
+		api_send(s->request, &out);
 	} else {
 		wire_out_fini(&out);
 		api_refuse_memory(s->apis, s->request);

@@ -286,7 +286,7 @@ question_answer(struct group_question *q)
 		arena_fini(&q->visits[v].own);
 	/* `q` goes with the request. */
 	if (encoded) {
-		api_send(apis, request, &out);
+		api_send(request, &out);
 		return;
 	}
 	wire_out_fini(&out);

@@ -263,6 +263,12 @@ loop_now_ns(struct loop *loop)
 }
 
 int64_t
+loop_clock_ns(const struct loop *loop)
+{
+	return (clock_mono_ns(loop->scheduler->clock));
+}
+
+int64_t
 loop_now_ms(struct loop *loop)
 {
 	return (loop_now_ns(loop) / 1000000);

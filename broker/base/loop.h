@@ -82,6 +82,8 @@ const char *loop_name(const struct loop *loop);
 bool loop_is_current(const struct loop *loop);
 /* Time as of the start of this turn of the loop: one reading a turn. */
 int64_t loop_now_ns(struct loop *loop);
+/* Time as of now, to measure what is done within a turn. */
+int64_t loop_clock_ns(const struct loop *loop);
 int64_t loop_now_ms(struct loop *loop);
 int64_t loop_wall_ms(struct loop *loop);
 /* Counts turns; a watchdog on another thread reads it. */

@@ -173,6 +173,7 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 {
 	struct broker *b = arg;
 	struct metrics *m = b->setup.metrics;
+	struct net_queues queues;
 
 	metrics_set(m, METRIC_BROKER_STATE, collect_state(b));
 	metrics_set(m, METRIC_LOG_LINES_LOST,
@@ -194,6 +195,9 @@ collect_broker(struct metrics_scrape *scrape, void *arg)
 		return;
 	net_each_listener(b->net, collect_listener, scrape);
 	metrics_set(m, METRIC_MEMORY_USED, (int64_t)net_frame_bytes(b->net));
+	queues = net_queues(b->net);
+	metrics_set(m, METRIC_REQUEST_QUEUE_SIZE, (int64_t)queues.requests);
+	metrics_set(m, METRIC_RESPONSE_QUEUE_SIZE, (int64_t)queues.answers);
 	controller_each_channel(b->controller, collect_channel, scrape);
 	collect_files(b, m);
 	collect_cleaning(b, m);

@@ -54,7 +54,7 @@ cold_is(struct connection *c, const struct exchange *x,
 	if (extent->blob->ops->resident == NULL ||
 	    atomic_load(&extent->blob->readers) == NULL)
 		return (false);
-	if (at->all < BLOB_LOOK_BYTES && now_ns < x->answered_ns + WARM_NS)
+	if (at->all < BLOB_LOOK_BYTES && now_ns < x->pushed_ns + WARM_NS)
 		return (false);
 	if (warm->blob == extent->blob && extent->position >= warm->position &&
 	    extent->position < warm->end && now_ns < warm->until_ns)

@@ -59,9 +59,17 @@ incoming_drop(struct connection *c)
 	hub_exchange_give(c->hub, x);
 }
 
+static void
+input_stall(struct connection *c, bool stalled)
+{
+	hub_count(&c->hub->stalled_count, stalled, c->stalled);
+	c->stalled = stalled;
+}
+
 void
 input_fini(struct connection *c)
 {
+	input_stall(c, false);
 	incoming_drop(c);
 	mem_free(c->stash);
 	c->stash = NULL;
@@ -130,6 +138,7 @@ incoming_begin(struct connection *c)
 	net_privilege_end(c);
 	r->loop = c->hub->loop;
 	r->received_ns = loop_now_ns(c->hub->loop);
+	r->begun_ns = loop_clock_ns(c->hub->loop);
 	x->pipelined = (r->api->flags & API_PIPELINED) != 0;
 	list_push_tail(&c->requests, &r->link);
 	c->request_count++;
@@ -137,6 +146,9 @@ incoming_begin(struct connection *c)
 	atomic_fetch_add_explicit(&c->hub->net->under_way, 1,
 	    memory_order_relaxed);
 	handler->on_request(handler->arg, r);
+	/* If it is there still. */
+	if (c->requests.prev == &r->link && !r->answered)
+		r->waits_ns = loop_clock_ns(c->hub->loop);
 }
 
 /* --- the order of requests ------------------------------------------------ */
@@ -197,7 +209,7 @@ parse_boundary(struct connection *c, const uint8_t *data, size_t length)
 	if (length < FRAME_PEEK_BYTES)
 		return (false);
 	if (!may_begin(c, bytes_get_i16(data + FRAME_SIZE_BYTES))) {
-		c->stalled = true;
+		input_stall(c, true);
 		return (false);
 	}
 	if (incoming_new(c, (size_t)size) == NULL) {
@@ -236,7 +248,7 @@ input_parse(struct connection *c, const uint8_t *data, size_t length)
 	size_t at = 0;
 	int begun = 0;
 
-	c->stalled = false;
+	input_stall(c, false);
 	while (at < length && c->input_end_why == NULL && c->end_why == NULL) {
 		if (c->incoming == NULL) {
 			if (begun++ == TURN_REQUESTS_MAX) {
@@ -272,7 +284,7 @@ input_resume(struct connection *c)
 	size_t length = c->stash_length;
 	size_t at = c->stash_at;
 
-	c->stalled = false;
+	input_stall(c, false);
 	if (stash == NULL || c->input_end_why != NULL || c->end_why != NULL)
 		return;
 	/* A wrong frame ends the input and frees what is the connection's. */

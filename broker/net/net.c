@@ -310,6 +310,20 @@ net_requests_under_way(const struct net *net)
 	return (atomic_load_explicit(&net->under_way, memory_order_acquire));
 }
 
+struct net_queues
+net_queues(const struct net *net)
+{
+	struct net_queues sum = { 0, 0 };
+
+	for (size_t i = 0; i < net->hub_count; i++) {
+		sum.requests += atomic_load_explicit(
+		    &net->hubs[i].stalled_count, memory_order_relaxed);
+		sum.answers += atomic_load_explicit(
+		    &net->hubs[i].output_count, memory_order_relaxed);
+	}
+	return (sum);
+}
+
 void
 net_free(struct net **netp)
 {

@@ -24,6 +24,7 @@
 
 #include "base/arena.h"
 #include "base/task.h"
+#include "metrics/metrics.h"
 #include "net/socket.h"
 #include "wire/wire.h"
 
@@ -54,6 +55,11 @@ struct request {
 	size_t frame_size;
 	struct arena arena;  /* the request's memory */
 	int64_t received_ns; /* the last byte came */
+	int64_t begun_ns;    /* the handler was asked */
+	int64_t waits_ns;    /* it returned without an answer; 0: not yet */
+	/* The handler's: a slot of metrics by which it is timed beside its
+	 * API's own; 0: none. */
+	size_t also_slot;
 	/* The handler's: called once, on the loop, when the connection dies
 	 * while the request is under way; the request must still be answered
 	 * (the answer is dropped), soon. NULL: the answer comes soon anyway. */
@@ -63,6 +69,9 @@ struct request {
 	bool dead;     /* net's: the connection is gone */
 };
 
+/* By its API, and by also_slot. */
+void request_observe(const struct request *request, enum metric metric,
+    int64_t ns);
 /* Another loop, and no third one, worked on it, and will on others like it: a
  * connection that sends nothing else moves there. Before the answer. */
 void request_served_by(struct request *request, struct loop *loop);
@@ -177,6 +186,13 @@ bool net_stopped(const struct net *net);
 /* Requests that handlers have not answered yet; their connections may be gone.
  * Any thread. */
 size_t net_requests_under_way(const struct net *net);
+/* Connections whose next request has come and may not begin yet; answers that
+ * are not with the system in full. Any thread. */
+struct net_queues {
+	size_t requests;
+	size_t answers;
+};
+struct net_queues net_queues(const struct net *net);
 void net_free(struct net **net);
 
 #endif

@@ -101,7 +101,8 @@ struct exchange {
 	struct wire_out out;
 	struct out_cursor sent;
 	size_t out_length;      /* all of it, the size included */
-	int64_t answered_ns;
+	int64_t answered_ns;    /* by the handler */
+	int64_t pushed_ns;      /* those before it had gone: to be sent */
 	const char *close_why;  /* instead of an answer */
 	struct loop *served_by; /* the only other one that worked on it */
 	size_t frame_capacity;
@@ -161,11 +162,21 @@ struct hub {
 	struct timer deadline;
 	atomic_size_t connection_count; /* on it, or on their way to it */
 	atomic_size_t dealt_count;      /* dealt to it and open, anywhere */
+	atomic_size_t stalled_count;    /* as net_queues() tells, hub_count() */
+	atomic_size_t output_count;
 	bool stopping;
 	bool stopped;
 	uint64_t ids; /* of its connections, with the hub's number in front */
 	size_t index;
 };
+
+/* Of what its loop alone changes, and anyone may look at. */
+static inline void
+hub_count(atomic_size_t *count, size_t added, size_t taken)
+{
+	atomic_store_explicit(count, atomic_load_explicit(count,
+	    memory_order_relaxed) + added - taken, memory_order_relaxed);
+}
 
 /* New connections in the present second. */
 struct rate {

@@ -157,6 +157,7 @@ gather_output(struct connection *c, struct gather *g)
 static void
 output_advance(struct connection *c, size_t sent)
 {
+	const int64_t now_ns = loop_clock_ns(c->hub->loop);
 	struct piece piece;
 
 	c->unsent_bytes -= sent;
@@ -177,6 +178,9 @@ output_advance(struct connection *c, size_t sent)
 		}
 		list_remove(&x->request.link);
 		c->output_count--;
+		hub_count(&c->hub->output_count, 0, 1);
+		request_observe(&x->request, METRIC_RESPONSE_SEND_TIME,
+		    now_ns - x->pushed_ns);
 		hub_exchange_give(c->hub, x);
 	}
 	CHECK(sent == 0);
@@ -255,6 +259,7 @@ output_fini(struct connection *c)
 	while ((element = list_pop_head(&c->output)) != NULL)
 		hub_exchange_give(c->hub, list_entry(element, struct exchange,
 		    request.link));
+	hub_count(&c->hub->output_count, 0, c->output_count);
 	c->output_count = 0;
 	c->unsent_bytes = 0;
 }

@@ -17,6 +17,17 @@ exchange_of(struct request *request)
 }
 
 void
+request_observe(const struct request *request, enum metric metric, int64_t ns)
+{
+	struct metrics *metrics =
+	    request->connection->hub->net->setup.metrics;
+
+	metrics_observe_at(metrics, metric, (size_t)request->head.api_key, ns);
+	if (request->also_slot != 0)
+		metrics_observe_at(metrics, metric, request->also_slot, ns);
+}
+
+void
 exchange_release_frame(struct exchange *x)
 {
 	struct connection *c = x->request.connection;
@@ -45,9 +56,12 @@ output_push(struct connection *c, struct exchange *x)
 	}
 	bytes_put_u32(x->out_size, (uint32_t)length);
 	x->out_length = FRAME_SIZE_BYTES + length;
-	x->answered_ns = loop_now_ns(c->hub->loop);
+	x->pushed_ns = loop_now_ns(c->hub->loop);
+	request_observe(&x->request, METRIC_RESPONSE_QUEUE_TIME,
+	    x->pushed_ns - x->answered_ns);
 	list_push_tail(&c->output, &x->request.link);
 	c->output_count++;
+	hub_count(&c->hub->output_count, 1, 0);
 	c->unsent_bytes += x->out_length;
 }
 
@@ -97,6 +111,7 @@ exchange_answered(struct exchange *x)
 		return;
 	}
 	x->request.answered = true;
+	x->answered_ns = loop_now_ns(c->hub->loop);
 	rehome_note(c, x);
 	exchange_release_frame(x);
 	arena_reset(&x->request.arena);

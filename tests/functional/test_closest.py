@@ -191,6 +191,7 @@ def test_the_follower_dies(racks):
         assert sent(follower) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.ours
 def test_another_leads(racks):
     """Its consumer goes on where the follower leads now, or another does."""

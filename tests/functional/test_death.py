@@ -85,6 +85,7 @@ def test_killed_before_its_session_ends(make_brokers, victim):  # noqa: F811
                            what="it has them, too")
 
 
+@pytest.mark.slow
 @pytest.mark.ours
 def test_switched_off(make_brokers):  # noqa: F811
     """Nothing happens before the session ends."""

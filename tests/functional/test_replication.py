@@ -261,6 +261,7 @@ def delete_records(broker, topic, offset, timeout_ms=10000):
     return part["ErrorCode"], part["LowWatermark"]
 
 
+@pytest.mark.slow
 def test_deleted_records(make_brokers):
     """Answered when every replica has forgotten them; who was away forgets
     them as soon as it is back."""

@@ -123,6 +123,7 @@ def test_one_is_gone(whole, name):
     harness.wait_until(lambda: health(whole)[0] == 0, what="it is well again")
 
 
+@pytest.mark.slow
 def test_one_is_silent(whole, name):
     make(whole, name, (0, 1))
     with hung(whole[1]):

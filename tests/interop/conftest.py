@@ -12,6 +12,7 @@ _functional = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_functional)
 
 pytest_configure = _functional.pytest_configure
+pytest_collection_modifyitems = _functional.pytest_collection_modifyitems
 zookeeper = _functional.zookeeper
 own_zookeeper = _functional.own_zookeeper
 make_broker = _functional.make_broker
