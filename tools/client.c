@@ -239,12 +239,6 @@ client_loop(const struct client *client)
 	return (client->loop);
 }
 
-int64_t
-client_backoff_ns(const struct client *client)
-{
-	return (client->setup.backoff_ms * NS_PER_MS);
-}
-
 void
 client_keep_frame(struct client *client, struct buffer *bytes)
 {
@@ -405,16 +399,34 @@ client_end(struct client *client)
 		client->answer_ms = 0;
 }
 
+static void
+client_sleep(struct client *client, int64_t ns)
+{
+	struct exchange x = { .client = client, .pause_ns = ns };
+
+	exchange_run(&x);
+}
+
 bool
 client_pause(struct client *client)
 {
-	struct exchange x = { .client = client };
+	const int64_t backoff_ns = client->setup.backoff_ms * NS_PER_MS;
 
-	if (client_now_ns(client) + client_backoff_ns(client) >
-	    client->deadline_ns)
+	if (client_now_ns(client) + backoff_ns > client->deadline_ns)
 		return (false);
-	exchange_run(&x);
+	client_sleep(client, backoff_ns);
 	return (true);
+}
+
+void
+client_wait(struct client *client, int64_t ms)
+{
+	const int64_t left_ns = client->deadline_ns - client_now_ns(client);
+
+	CHECK(client->spans > 0 && ms > 0);
+	if (left_ns > 0)
+		client_sleep(client,
+		    left_ns / NS_PER_MS < ms ? left_ns : ms * NS_PER_MS);
 }
 
 int32_t

@@ -85,7 +85,9 @@ void client_begin_within(struct client *client, int64_t ms,
 void client_end(struct client *client);
 /* Waits for the back-off; false: the span is over. */
 bool client_pause(struct client *client);
-/* The same; the user is told once why it takes long. */
+/* Waits so long, or until the span is over. */
+void client_wait(struct client *client, int64_t ms);
+/* client_pause(); the user is told once why it takes long. */
 bool client_try_again(struct client *client, const char *why);
 /* For a request's own timeout: the broker answers it before we give up. */
 int32_t client_timeout_ms(const struct client *client);

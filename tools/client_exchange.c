@@ -224,7 +224,7 @@ exchange_pause(struct task *task)
 
 	if (!x->paused) {
 		x->paused = true;
-		task_sleep(task, client_backoff_ns(x->client));
+		task_sleep(task, x->pause_ns);
 		return (STEP_WAIT);
 	}
 	if (!task_slept(task))

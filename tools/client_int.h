@@ -38,6 +38,7 @@ struct exchange {
 	struct peer_call call;
 	int64_t limit_ns; /* of the whole; INT64_MAX: what the peer has */
 	struct api_versions_response versions;
+	int64_t pause_ns; /* of a pause */
 	bool paused;
 	enum client_status status;
 	bool sent;
@@ -50,7 +51,6 @@ void exchange_finished(struct exchange *exchange);
 
 /* What the loop side needs of the client. */
 struct loop *client_loop(const struct client *client);
-int64_t client_backoff_ns(const struct client *client);
 /* Formats what client_why() answers. */
 void client_set_why(struct client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -338,6 +338,26 @@ test_controller(void)
 	world_fini(&w);
 }
 
+/* So long, but not beyond the span. */
+static void
+test_wait(void)
+{
+	struct world w;
+	int64_t begun_ns;
+
+	world_init(&w);
+	begun_ns = w.clock.now_ns;
+	client_begin(w.client);
+	client_wait(w.client, 4000);
+	CU_ASSERT_EQUAL(w.clock.now_ns - begun_ns, 4000000000);
+	client_wait(w.client, INT64_MAX);
+	CU_ASSERT_EQUAL(w.clock.now_ns - begun_ns, 5000000000);
+	client_wait(w.client, 4000);
+	CU_ASSERT_EQUAL(w.clock.now_ns - begun_ns, 5000000000);
+	client_end(w.client);
+	world_fini(&w);
+}
+
 static enum client_status
 question(struct client *client, int32_t leader,
     struct leader_item *const *items, size_t count)
@@ -486,6 +506,7 @@ test_bootstrap(void)
 static const struct unit_test tests[] = {
 	{ "ask", test_ask },
 	{ "controller", test_controller },
+	{ "waits", test_wait },
 	{ "leaders of partitions", test_leaders },
 	{ "deadline", test_deadline },
 	{ "bootstrap list", test_bootstrap },
