@@ -27,6 +27,14 @@ struct health_broker {
 	const char *why; /* there is no answer about directories; NULL: one */
 };
 
+/* Partitions that two looks saw, and that were not the same in both. */
+struct health_churn {
+	size_t partitions; /* of which the ISR or the leader changed */
+	size_t isrs;
+	size_t leaders; /* or their epochs */
+	int64_t ms;	/* from one look to the other */
+};
+
 /* What the cluster said, and what is made of it. */
 struct health_facts {
 	const struct metadata_response *metadata;
@@ -37,6 +45,8 @@ struct health_facts {
 	const char *min_isr_why;
 	size_t moving;
 	const char *moving_why; /* NULL: known */
+	struct health_churn churn;
+	int64_t looked_ms;	/* when the metadata came */
 	int64_t free_percent;	/* less on a file system is bad */
 	/* Made by health_judge(). */
 	struct health_list troubles;
@@ -45,6 +55,9 @@ struct health_facts {
 
 /* Those that are there and those that replicas name, with their numbers. */
 void health_brokers(struct health_facts *facts, struct arena *arena);
+/* All but the time. */
+void health_churn_count(const struct metadata_response *before,
+    const struct metadata_response *after, struct health_churn *out);
 enum health health_judge(struct health_facts *facts, struct arena *arena);
 void health_text(const struct health_facts *facts, struct buffer *out);
 void health_json(const struct health_facts *facts, struct buffer *out);

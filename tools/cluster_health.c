@@ -9,11 +9,14 @@
  *	    nobody could tell
  *	else                        -> 0
  *
- * Two brokers that are asked one after the other do not speak of one moment:
+ * There are two looks.  What changes from one to the other is told as ISR
+ * churn; by itself it is no trouble.  Two brokers that are asked one after the
+ * other do not speak of one moment, so that it takes both looks to find a
+ * partition ill:
  *
- *	moves, metadata --all well--> directories --> judged
- *	   |  something is ill             ^
- *	   +--> a pause --> moves, metadata: what is ill both times
+ *	moves, metadata --all well--> pause, metadata --> directories --> judged
+ *	   |  something is ill                               ^
+ *	   +--> pause, moves, metadata: what is ill both times
  *
  * Moves come first: one that ends in between leaves a partition that has all
  * that it should have.  One that begins in between, and a broker that has not
@@ -23,6 +26,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "tools/cluster.h"
 #include "tools/moves.h"
@@ -236,9 +240,9 @@ health_judge(struct health_facts *facts, struct arena *arena)
 
 /* --- asking --------------------------------------------------------------- */
 
-/* How many pauses before the second look: brokers hear soon after the
- * controller has decided. */
-#define LOOK_AGAIN_PAUSES 5
+/* Brokers hear sooner than this what the controller has decided; barnabas(1)
+ * tells of it. */
+#define LOOKS_APART_MS 1000
 
 /* False: nobody tells. */
 static bool
@@ -258,6 +262,19 @@ ask_moves(struct client *client, struct health_facts *facts,
 	return (facts->moving_why == NULL);
 }
 
+/* To be freed. */
+static const struct metadata_response_topic **
+topics_of(const struct metadata_response *metadata)
+{
+	const size_t count = (size_t)metadata->topics_count;
+	const struct metadata_response_topic **topics =
+	    mem_alloc((count + 1) * sizeof(*topics));
+
+	for (size_t i = 0; i < count; i++)
+		topics[i] = &metadata->topics[i];
+	return (topics);
+}
+
 static void
 ask_partitions(struct client *client,
     const struct list_partition_reassignments_response *moves,
@@ -265,13 +282,10 @@ ask_partitions(struct client *client,
 {
 	const struct metadata_response *metadata = facts->metadata;
 	const size_t count = (size_t)metadata->topics_count;
-	const struct metadata_response_topic **topics =
-	    mem_zalloc((count + 1) * sizeof(*topics));
+	const struct metadata_response_topic **topics = topics_of(metadata);
 	struct describe_configs_response configs;
 	struct topics_facts from = { .metadata = metadata, .moves = moves };
 
-	for (size_t i = 0; i < count; i++)
-		topics[i] = &metadata->topics[i];
 	facts->min_isr_why = NULL;
 	if (count != 0)
 		facts->min_isr_why = topics_ask_configs(client, topics, count,
@@ -282,6 +296,21 @@ ask_partitions(struct client *client,
 	mem_free(topics);
 }
 
+/* False: there is no answer. */
+static bool
+ask_metadata(struct client *client, struct metadata_response *metadata,
+    struct health_facts *facts)
+{
+	if (client_metadata(client, metadata) != CLIENT_OK)
+		return (false);
+	facts->looked_ms = clock_mono_ms(clock_system());
+	facts->metadata = metadata;
+	facts->brokers = NULL;
+	facts->broker_count = 0;
+	health_brokers(facts, client_arena(client));
+	return (true);
+}
+
 /* False: there is no answer. `before`: the first look, NULL in it. */
 static bool
 look(struct client *client, const struct topics_counts *before,
@@ -290,13 +319,27 @@ look(struct client *client, const struct topics_counts *before,
 	struct list_partition_reassignments_response moves;
 	const bool told = ask_moves(client, facts, &moves);
 
-	if (client_metadata(client, metadata) != CLIENT_OK)
+	if (!ask_metadata(client, metadata, facts))
 		return (false);
-	facts->metadata = metadata;
-	facts->brokers = NULL;
-	facts->broker_count = 0;
-	health_brokers(facts, client_arena(client));
 	ask_partitions(client, told ? &moves : NULL, before, facts);
+	return (true);
+}
+
+/* The second look when the first one, `before`, found all well: nothing can
+ * have been ill both times, and the controller is spared. */
+static bool
+look_for_churn(struct client *client, const struct topics_counts *before,
+    struct metadata_response *metadata, struct health_facts *facts)
+{
+	const struct topics_facts from = { .metadata = metadata };
+	const struct metadata_response_topic **topics;
+
+	if (!ask_metadata(client, metadata, facts))
+		return (false);
+	topics = topics_of(metadata);
+	topics_count(&from, topics, (size_t)metadata->topics_count, before,
+	    &facts->counts);
+	mem_free(topics);
 	return (true);
 }
 
@@ -316,22 +359,28 @@ static bool
 look_twice(struct client *client, struct metadata_response *metadata,
     struct health_facts *facts)
 {
-	struct topics_counts first;
-	bool good;
+	struct metadata_response first;
+	struct topics_counts counts;
+	int64_t first_ms;
+	bool well, good;
 
-	if (!look(client, NULL, metadata, facts))
+	if (!look(client, NULL, &first, facts))
 		return (false);
-	if (looks_well(facts))
-		return (true);
+	first_ms = facts->looked_ms;
+	well = looks_well(facts);
 	client_begin(client);
-	for (int i = 0; i < LOOK_AGAIN_PAUSES; i++)
-		(void)client_pause(client);
+	client_wait(client, LOOKS_APART_MS);
 	client_end(client);
-	first = facts->counts;
+	counts = facts->counts;
 	facts->counts = (struct topics_counts) { 0 };
-	good = look(client, &first, metadata, facts);
-	topics_counts_fini(&first);
-	return (good);
+	good = well ? look_for_churn(client, &counts, metadata, facts)
+		    : look(client, &counts, metadata, facts);
+	topics_counts_fini(&counts);
+	if (!good)
+		return (false);
+	health_churn_count(&first, metadata, &facts->churn);
+	facts->churn.ms = facts->looked_ms - first_ms;
+	return (true);
 }
 
 static void

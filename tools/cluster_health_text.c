@@ -5,7 +5,9 @@
  *	Cluster ID: x
  *	Controller: 1
  *	Brokers: 2 there, 1 missing
- *	Partitions: 9 of 3 topics; ...
+ *	Topics: 3, partitions: 9
+ *	...
+ *	ISR churn: 2 partitions changed (ISR: 2, leader or ...
  *
  *	BROKER  ADDRESS         LEADS  REPLICAS  LOG DIR  USED  FREE
  *	1       127.0.0.1:9092  5      9         /data    1 MiB 9.1 GiB (45 %)
@@ -169,6 +171,7 @@ text_head(const struct health_facts *facts, struct buffer *out)
 {
 	const struct metadata_response *metadata = facts->metadata;
 	const struct topics_counts *counts = &facts->counts;
+	const struct health_churn *churn = &facts->churn;
 	const size_t there = there_count(facts);
 
 	buffer_printf(out, "Cluster ID: %.*s\n",
@@ -193,6 +196,11 @@ text_head(const struct health_facts *facts, struct buffer *out)
 	if (facts->moving_why == NULL)
 		buffer_printf(out, "Partitions that move: %zu\n",
 		    facts->moving);
+	buffer_printf(out,
+	    "ISR churn: %zu partitions changed (ISR: %zu, leader or its "
+	    "epoch: %zu) in %.1f s\n",
+	    churn->partitions, churn->isrs, churn->leaders,
+	    (double)churn->ms / 1000);
 }
 
 static void
@@ -303,6 +311,10 @@ json_head(const struct health_facts *facts, struct json_out *json)
 	    facts->min_isr_why == NULL);
 	json_count(json, "movingPartitions", facts->moving,
 	    facts->moving_why == NULL);
+	json_count(json, "changedPartitions", facts->churn.partitions, true);
+	json_count(json, "changedIsrs", facts->churn.isrs, true);
+	json_count(json, "changedLeaders", facts->churn.leaders, true);
+	json_int(json, "changedInMs", facts->churn.ms);
 }
 
 void

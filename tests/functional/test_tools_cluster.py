@@ -5,6 +5,7 @@ health` says, which partitions `topics --describe` shows, and leaders that
 
 import itertools
 import json
+import threading
 
 import pytest
 
@@ -88,11 +89,13 @@ def test_healthy(whole, name):
     assert said[1] == "Controller: 0" and said[2] == "Brokers: 3"
     assert "Offline partitions: 0" in said
     assert "Under-replicated partitions: 0" in said
+    assert sum(line.startswith("ISR churn: ") for line in said) == 1
     [row] = [line for line in said if line.startswith("1 ")]
     assert whole[1].address in row and str(whole[1].data) in row
     status, told = health(whole)
     assert status == 0 and told["healthy"] is True
     assert told["controller"] == 0 and told["movingPartitions"] == 0
+    assert told["changedInMs"] >= 1000
     assert [b["id"] for b in told["brokers"]] == [0, 1, 2]
     for broker, row in zip(whole, told["brokers"]):
         assert row["there"] and f"{row['host']}:{row['port']}" == (
@@ -121,6 +124,38 @@ def test_one_is_gone(whole, name):
     assert b"\nNot healthy:\n" in done.stdout
     whole[2].start()
     harness.wait_until(lambda: health(whole)[0] == 0, what="it is well again")
+
+
+def test_churn(whole, name):
+    """A broker that stops and starts is seen by those who look meanwhile."""
+    make(whole, name, (0, 1, 2), (1, 0, 2), (2, 0, 1))
+    told, over = [], threading.Event()
+
+    def look(late):
+        over.wait(late)
+        while not over.is_set():
+            told.append(health(whole, "--timeout", 3000)[1])
+
+    def seen():
+        return any(t["changedIsrs"] for t in told)
+    # One looks while others ask for directories.
+    lookers = [threading.Thread(target=look, args=(n * 0.4,))
+               for n in range(3)]
+    try:
+        for looker in lookers:
+            looker.start()
+        harness.wait_until(lambda: told and not told[-1]["changedPartitions"],
+                           what="all is calm")
+        # Nobody's two looks need have been around it.
+        harness.wait_until(
+            lambda: bounce(whole, 2, name, 0, 1, 2) or seen(),
+            what="somebody sees it change")
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()
+    assert all(max(t["changedIsrs"], t["changedLeaders"])
+               <= t["changedPartitions"] <= 3 for t in told)
 
 
 @pytest.mark.slow

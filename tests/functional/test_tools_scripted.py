@@ -172,6 +172,36 @@ def test_ill_once(broker):
     broker.after["Metadata"] = other
     status, told = health(broker)
     assert status == 0 and told["underReplicatedPartitions"] == 0
+    assert told["changedPartitions"] == told["changedIsrs"] == 2
+
+
+def churn(broker):
+    """(status, partitions, ISRs, leaders)"""
+    status, told = health(broker)
+    assert told["healthy"] is (status == 0)
+    assert told["changedInMs"] >= 1000
+    return (status, told["changedPartitions"], told["changedIsrs"],
+            told["changedLeaders"])
+
+
+def test_churn(broker):
+    """What changes from one look to the other is told, and is no trouble."""
+    def change():
+        broker.partitions = {0: ([1, 2, 3], [1, 3]), 1: ([1, 2], [2, 1]),
+                             2: ([1, 2], [1, 2]), 9: ([1], [1])}
+    broker.partitions = {0: ([1, 2, 3], [1, 2, 3]), 1: ([1, 2], [1, 2]),
+                         2: ([1, 2], [1, 2]), 3: ([1, 2], [1, 2])}
+    assert churn(broker) == (0, 0, 0, 0)
+    assert broker.asked("ListPartitionReassignments") == 1
+    broker.after["Metadata"] = change
+    # 1 has another leader, 3 and 9 are not there both times
+    assert churn(broker) == (0, 2, 1, 1)
+    assert churn(broker) == (1, 0, 0, 0)
+    # what ails it is told with it
+    def worse():
+        broker.partitions[0] = ([1, 2, 3], [1])
+    broker.after["Metadata"] = worse
+    assert churn(broker) == (1, 1, 1, 0)
 
 
 def test_may_not_ask(broker):

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/random.h"
 #include "tests/unit/tool_rig.h"
 #include "tests/unit/unit.h"
@@ -555,7 +556,7 @@ patient_init(struct patient *p)
 		.brokers_count = 2, .topics = &p->topic, .topics_count = 1,
 		.cluster_id = SLICE_LITERAL("id"), .controller_id = 2 };
 	p->facts = (struct health_facts) { .metadata = &p->metadata,
-		.free_percent = 10 };
+		.free_percent = 10, .churn.ms = 1000 };
 }
 
 static enum health
@@ -594,6 +595,8 @@ test_health_good(void)
 	    "Under-replicated partitions: 0\n"
 	    "Partitions under min ISR: 0\n"
 	    "Partitions that move: 0\n"
+	    "ISR churn: 0 partitions changed (ISR: 0, leader or its epoch: 0) "
+	    "in 1.0 s\n"
 	    "\n"
 	    "BROKER  ADDRESS  LEADS  REPLICAS  LOG DIR  USED  FREE\n"
 	    "1       h:9092   2      2         /a       0 B   488.3 KiB "
@@ -716,6 +719,189 @@ test_health_twice(void)
 	arena_fini(&p.arena);
 }
 
+/* --- churn ---------------------------------------------------------------- */
+
+enum { SIGHT_TOPICS = 4, SIGHT_PARTITIONS = 4, SIGHT_ISR = 4 };
+
+/* What one look sees. */
+struct sight {
+	char names[SIGHT_TOPICS];
+	int32_t isr[SIGHT_TOPICS][SIGHT_PARTITIONS][SIGHT_ISR];
+	struct metadata_response_partition
+	    partitions[SIGHT_TOPICS][SIGHT_PARTITIONS];
+	struct metadata_response_topic topics[SIGHT_TOPICS];
+	struct metadata_response metadata;
+};
+
+/* The topic that was named last, or one more. */
+static int32_t
+sight_topic(struct sight *sight, char name, int id)
+{
+	const int32_t at = sight->metadata.topics_count;
+
+	if (at > 0 && sight->names[at - 1] == name)
+		return (at - 1);
+	CU_ASSERT_FATAL(at < SIGHT_TOPICS);
+	sight->names[at] = name;
+	sight->topics[at] = (struct metadata_response_topic) {
+		.name = { (const uint8_t *)&sight->names[at], 1 },
+		.topic_id.bytes[0] = (uint8_t)id,
+		.partitions = sight->partitions[at] };
+	return (sight->metadata.topics_count++);
+}
+
+/* "t#9-0=1@4:23 ...": partition 0 of t, whose id is 9, led by 1 in epoch 4; 2
+ * and 3 are in sync, "." is nobody. */
+static void
+sight_init(struct sight *sight, const char *text)
+{
+	int id, partition, leader, epoch, length;
+	char name, isr[SIGHT_ISR + 1];
+
+	*sight = (struct sight) { .metadata.topics = sight->topics };
+	for (; sscanf(text, " %c#%d-%d=%d@%d:%4[0-9.]%n", &name, &id,
+		 &partition, &leader, &epoch, isr, &length) == 6;
+	     text += length) {
+		const int32_t t = sight_topic(sight, name, id);
+		const int32_t p = sight->topics[t].partitions_count++;
+
+		CU_ASSERT_FATAL(p < SIGHT_PARTITIONS);
+		sight->partitions[t][p] = (struct metadata_response_partition) {
+			.partition_index = partition, .leader_id = leader,
+			.leader_epoch = epoch,
+			.isr_nodes = sight->isr[t][p] };
+		for (int i = 0; isr[i] != '\0' && isr[i] != '.'; i++)
+			sight->isr[t][p][sight->partitions[t][p]
+					     .isr_nodes_count++] = isr[i] - '0';
+	}
+	CU_ASSERT_STRING_EQUAL(text, "");
+}
+
+static void
+test_churn(void)
+{
+	static const struct {
+		const char *before, *after;
+		size_t partitions, isrs, leaders;
+	} cases[] = {
+		{ "t#1-0=1@4:123", "t#1-0=1@4:123", 0, 0, 0 },
+		{ "t#1-0=1@4:123", "t#1-0=1@4:312", 0, 0, 0 },
+		{ "t#1-0=1@4:123 t#1-1=2@5:23 u#2-0=3@6:3",
+		    "u#2-0=3@6:3 t#1-1=2@5:32 t#1-0=1@4:321", 0, 0, 0 },
+		/* the ISR */
+		{ "t#1-0=1@4:123", "t#1-0=1@4:12", 1, 1, 0 },
+		{ "t#1-0=1@4:12", "t#1-0=1@4:123", 1, 1, 0 },
+		{ "t#1-0=1@4:123", "t#1-0=1@4:124", 1, 1, 0 },
+		{ "t#1-0=1@4:112", "t#1-0=1@4:122", 1, 1, 0 },
+		{ "t#1-0=1@4:1", "t#1-0=1@4:.", 1, 1, 0 },
+		{ "t#1-0=1@4:.", "t#1-0=1@4:.", 0, 0, 0 },
+		{ "t#1-0=1@4:12 t#1-1=1@4:12 u#2-0=1@4:12 u#2-1=1@4:12",
+		    "u#2-1=1@4:1 u#2-0=1@4:21 t#1-1=1@4:2 t#1-0=1@4:12", 2, 2,
+		    0 },
+		/* brokers name them as they like */
+		{ "u#2-1=1@4:12 u#2-0=1@4:12 t#1-1=1@4:12 t#1-0=1@4:12",
+		    "t#1-0=1@4:1 t#1-1=1@4:2 u#2-0=1@4:1 u#2-1=1@4:2", 4, 4,
+		    0 },
+		/* the leader */
+		{ "t#1-0=1@4:12", "t#1-0=2@5:12", 1, 0, 1 },
+		{ "t#1-0=1@4:12", "t#1-0=2@4:12", 1, 0, 1 },
+		{ "t#1-0=1@4:12", "t#1-0=-1@5:12", 1, 0, 1 },
+		/* elected again in between */
+		{ "t#1-0=1@4:12", "t#1-0=1@6:12", 1, 0, 1 },
+		/* brokers that tell no epoch, or do so by now */
+		{ "t#1-0=1@-1:12", "t#1-0=1@6:12", 0, 0, 0 },
+		{ "t#1-0=1@6:12", "t#1-0=1@-1:12", 0, 0, 0 },
+		{ "t#1-0=1@-1:12", "t#1-0=2@-1:12", 1, 0, 1 },
+		/* both */
+		{ "t#1-0=1@4:12 t#1-1=1@4:12 t#1-2=1@4:12",
+		    "t#1-0=2@5:2 t#1-1=1@4:1 t#1-2=2@5:12", 3, 2, 2 },
+		/* new and vanished */
+		{ "", "t#1-0=1@4:12", 0, 0, 0 },
+		{ "t#1-0=1@4:12", "", 0, 0, 0 },
+		{ "t#1-0=1@4:12", "t#1-1=2@5:2 u#2-0=2@5:2", 0, 0, 0 },
+		{ "s#1-0=1@4:12 t#2-0=1@4:12", "t#2-0=1@4:1 u#3-0=1@4:1", 1,
+		    1, 0 },
+		/* made anew; and where the id is not known */
+		{ "t#1-0=1@4:12", "t#2-0=2@0:2", 0, 0, 0 },
+		{ "t#1-0=1@4:12", "t#0-0=2@5:2", 1, 1, 1 },
+		{ "t#0-0=1@4:12", "t#2-0=2@5:2", 1, 1, 1 },
+	};
+	struct health_churn churn = { 9, 9, 9, 9 };
+	struct sight before, after;
+
+	for (size_t i = 0; i < nelems(cases); i++) {
+		sight_init(&before, cases[i].before);
+		sight_init(&after, cases[i].after);
+		health_churn_count(&before.metadata, &after.metadata, &churn);
+		if (churn.partitions != cases[i].partitions ||
+		    churn.isrs != cases[i].isrs ||
+		    churn.leaders != cases[i].leaders)
+			printf("\n%s -> %s\n", cases[i].before,
+			    cases[i].after);
+		CU_ASSERT_EQUAL(churn.partitions, cases[i].partitions);
+		CU_ASSERT_EQUAL(churn.isrs, cases[i].isrs);
+		CU_ASSERT_EQUAL(churn.leaders, cases[i].leaders);
+		CU_ASSERT_EQUAL(churn.ms, 9);
+	}
+}
+
+/* Of so many that no pass over all for each would end soon. */
+static void
+test_churn_large(void)
+{
+	enum { COUNT = 200000 };
+	struct metadata_response_partition *parts =
+	    mem_zalloc(2 * COUNT * sizeof(*parts));
+	struct metadata_response_topic topics[] = {
+		{ .name = SLICE_LITERAL("t"), .partitions = parts,
+		    .partitions_count = COUNT },
+		{ .name = SLICE_LITERAL("t"), .partitions = parts + COUNT,
+		    .partitions_count = COUNT },
+	};
+	const struct metadata_response before = { .topics = &topics[0],
+		.topics_count = 1 };
+	const struct metadata_response after = { .topics = &topics[1],
+		.topics_count = 1 };
+	struct health_churn churn;
+
+	for (int32_t i = 0; i < 2 * COUNT; i++)
+		parts[i] = (struct metadata_response_partition) {
+			.partition_index =
+			    i < COUNT ? i : 2 * COUNT - 1 - i,
+			.isr_nodes = one_two, .isr_nodes_count = 2 };
+	parts[COUNT + 7].isr_nodes_count = 1;
+	parts[COUNT + 8].leader_id = 1;
+	health_churn_count(&before, &after, &churn);
+	CU_ASSERT_EQUAL(churn.partitions, 2);
+	CU_ASSERT_EQUAL(churn.isrs, 1);
+	CU_ASSERT_EQUAL(churn.leaders, 1);
+	mem_free(parts);
+}
+
+/* It is told, and nobody is ill of it. */
+static void
+test_churn_told(void)
+{
+	struct patient p;
+	struct buffer out = BUFFER_EMPTY;
+
+	patient_init(&p);
+	p.facts.churn = (struct health_churn) { 3, 2, 1, 1049 };
+	CU_ASSERT_EQUAL(patient_judge(&p), HEALTH_GOOD);
+	health_text(&p.facts, &out);
+	CU_ASSERT(strstr(buffer_text(&out), "\nISR churn: 3 partitions "
+	    "changed (ISR: 2, leader or its epoch: 1) in 1.0 s\n") != NULL);
+	CU_ASSERT(strstr(buffer_text(&out), "\nHealthy.\n") != NULL);
+	out.length = 0;
+	health_json(&p.facts, &out);
+	CU_ASSERT(strstr(buffer_text(&out), "\"changedPartitions\":3,"
+	    "\"changedIsrs\":2,\"changedLeaders\":1,"
+	    "\"changedInMs\":1049,") != NULL);
+	buffer_fini(&out);
+	topics_counts_fini(&p.facts.counts);
+	arena_fini(&p.arena);
+}
+
 static const struct unit_test tests[] = {
 	{ "files", test_parse },
 	{ "large files", test_parse_large },
@@ -729,6 +915,9 @@ static const struct unit_test tests[] = {
 	{ "good health", test_health_good },
 	{ "bad health", test_health_bad },
 	{ "ill twice", test_health_twice },
+	{ "churn", test_churn },
+	{ "much churn", test_churn_large },
+	{ "churn is told", test_churn_told },
 };
 
 int
