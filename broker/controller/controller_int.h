@@ -475,6 +475,7 @@ struct controller {
 	struct waitq quiet;     /* woken when a channel has nothing to do */
 	/* events.c: since when each kind waits; 0: it does not. */
 	int64_t event_since_ns[EVENTS_MAX];
+	int64_t electing_since_ns; /* 0: the event at hand is none of these */
 	size_t calls_waiting;   /* of those in the lists below */
 	struct lock channels_lock; /* a leaf; over the list, for any thread: */
 	struct list channels;

@@ -198,11 +198,12 @@ static const struct event_row {
 	bool (*waits)(const struct controller *controller);
 	task_step *run;
 	bool calls;
+	bool elects; /* Kafka's BrokerChange: timed as leader elections */
 } rows[] = {
 	{ seat_waits, seat_read, false },
-	{ brokers_wait, brokers_read, false },
-	{ evidence_waits, suspects_run, false },
-	{ proof_waits, suspects_proved_run, false },
+	{ brokers_wait, brokers_read, false, true },
+	{ evidence_waits, suspects_run, false, true },
+	{ proof_waits, suspects_proved_run, false, true },
 	{ returns_due, returns_run, false },
 	{ dirs_wait, dirs_run, false },
 	{ configs_wait, configs_run, false },
@@ -258,6 +259,7 @@ void
 events_forget(struct controller *c)
 {
 	memset(c->event_since_ns, 0, sizeof(c->event_since_ns));
+	c->electing_since_ns = 0;
 	metrics_set(c->setup.metrics, METRIC_CONTROLLER_QUEUE_SIZE, 0);
 }
 
@@ -276,6 +278,8 @@ event_taken(struct controller *c, size_t row)
 
 	if (c->setup.metrics == NULL)
 		return;
+	c->electing_since_ns = rows[row].elects ?
+	    loop_now_ns(c->setup.loop) : 0;
 	count = events_waiting(c);
 	if (!rows[row].calls) {
 		event_waited(c, c->event_since_ns[row]);
@@ -316,6 +320,17 @@ controller_call_gone(struct controller *c, struct controller_call_int *hook)
 	events_note(c);
 }
 
+/* The event at hand is over. */
+static void
+event_ended(struct controller *c)
+{
+	if (c->electing_since_ns == 0)
+		return;
+	metrics_observe(c->setup.metrics, METRIC_LEADER_ELECTION_TIME,
+	    loop_now_ns(c->setup.loop) - c->electing_since_ns);
+	c->electing_since_ns = 0;
+}
+
 /* --- the next event ------------------------------------------------------- */
 
 enum verdict
@@ -324,6 +339,7 @@ controller_idle(struct task *t)
 	struct controller *c = controller_of(t);
 
 	controller_listen(t);
+	event_ended(c);
 	if (controller_session_lost(c))
 		return (controller_resign(t, "the session is lost"));
 	for (size_t i = 0; i < nelems(rows); i++)

@@ -468,6 +468,8 @@ rewrite_done(struct controller *c, struct partition *p,
 	p->bump = false;
 	if (made)
 		load_half_made(c, p, INT64_MAX);
+	else if (wanted->leader >= 0 && wanted->leader != was.leader)
+		metrics_add(c->setup.metrics, METRIC_LEADER_ELECTIONS, 1);
 	rewrite_say(c, p, &was, unclean);
 	if (was.leader != p->now.leader)
 		returns_leads(p);

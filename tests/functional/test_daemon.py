@@ -347,6 +347,66 @@ def test_metrics_page(broker):
             what=f"{name}{labels} is {least}")
 
 
+REQUEST_TIMES = ("requestqueue", "local", "remote", "responsequeue",
+                 "responsesend")
+
+
+def test_times_of_requests(broker):
+    """Where each was; a Fetch that waits is not at work meanwhile."""
+    def told(part, what, request):
+        return broker.metric("kafka_network_requestmetrics_"
+                             f"{part}time_ms_{what}", request=request)
+    harness.create_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        wire.fetch(c, "t", 0, max_wait_ms=700)
+        for _ in range(5):
+            c.call("ApiVersions", 0)
+        for part in (*REQUEST_TIMES, "total"):
+            for request, count in (("ApiVersions", 5), ("Fetch", 1),
+                                   ("FetchConsumer", 1)):
+                harness.wait_until(
+                    lambda: told(part, "count", request) == count,
+                    what=f"{part} of {request} is counted {count} times")
+    for part in ("remote", "total"):
+        assert told(part, "sum", "FetchConsumer") >= 690
+    assert told("local", "sum", "FetchConsumer") < 690
+    assert told("remote", "sum", "ApiVersions") == 0
+    assert 0 < told("local", "sum", "ApiVersions") <= \
+        told("total", "sum", "ApiVersions")
+
+
+def test_queues_of_requests(broker):
+    """What waits for those before it, and what a client does not take."""
+    def size(what):
+        return broker.metric(
+            f"kafka_network_requestchannel_{what}queuesize")
+    harness.create_topic(broker, "t")
+    harness.create_topic(broker, "large")
+    with wire.Client(broker.address) as c, \
+            wire.Client(broker.address, receive_buffer=4096) as slow:
+        c.send("Fetch", 12, **wire.fetch_request("t", 0, max_wait_ms=60000))
+        c.send("ApiVersions", 0)
+        harness.wait_until(lambda: size("request") == 1, what="one waits")
+        data = wire.batch([bytes(900000)])
+        for _ in range(20):
+            assert wire.produce(slow, "large", data)["ErrorCode"] == 0
+        slow.send("Fetch", 12, **wire.fetch_request("large", 0))
+        harness.wait_until(lambda: size("response") == 1,
+                           what="one is not taken")
+        assert size("request") == 1
+        slow.receive()
+        harness.wait_until(lambda: size("response") == 0, what="it was taken")
+        with wire.Client(broker.address) as other:
+            wire.produce(other, "t", wire.batch([b"x"]))
+        c.receive()
+        c.receive()
+        harness.wait_until(lambda: size("request") == 0, what="none waits")
+        c.send("Fetch", 12, **wire.fetch_request("t", 1, max_wait_ms=60000))
+        c.send("ApiVersions", 0)
+        harness.wait_until(lambda: size("request") == 1, what="one waits")
+    harness.wait_until(lambda: size("request") == 0, what="its client left")
+
+
 def test_metrics_of_logs(broker):
     harness.create_topic(broker, "t", flush_messages=1)
     harness.kcat(broker, "-P", "-t", "t", "-X", "enable.idempotence=true",

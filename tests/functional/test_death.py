@@ -75,6 +75,12 @@ def test_killed_before_its_session_ends(make_brokers, victim):  # noqa: F811
             next(b for b in others if b.broker_id == controller(zk)), "new",
             PARTITIONS, 2)
         assert all(victim not in r for r in assigned(zk, "new").values())
+        now = next(b for b in others if b.broker_id == controller(zk))
+        for name, least in (
+                ("kafka_controller_stats_leaderelectionrateandtime_ms_count",
+                 1), ("barnabas_controller_leader_elections_total", 1)):
+            harness.wait_until(lambda: now.metric(name) >= least,
+                               what=f"{name} is {least}")
         leader = next(b for b in others if b.broker_id == leaders[0])
         harness.wait_leads(leader, "t")
         fill(leader, "t", 0, 20)
