@@ -242,6 +242,21 @@ class Slow(Link):
         self.cluster.links.slow(self.pairs, delay, delay / 2)
 
 
+class Refuse(Link):
+    """Connections to it break and new ones are refused, as if it were dead;
+    it lives, and reaches everybody."""
+
+    def begin(self):
+        clients = [self.cluster.client_host]
+        what, others = self.rng.choice((
+            ("brokers", self.peers), ("one broker", self.peers[:1]),
+            ("brokers and clients", self.peers + clients)))
+        self.where = f" {what}"
+        self.seconds += self.rng.choice((0, clusters.SESSION_MS / 1000))
+        self.pairs = net.one_way(others, [self.host])
+        self.cluster.links.refuse(self.pairs, clusters.PORT)
+
+
 # --- ZooKeeper ---------------------------------------------------------------
 
 class Seat(Fault):
@@ -360,8 +375,8 @@ class Leap(Fault):
         self.broker.clock.set(0)
 
 
-KINDS = (Kill, Stop, Sleep, Wipe, Heir, Cut, HalfCut, Slow, Seat, Session,
-         ZooKeeper, Ensemble, Full, Leap)
+KINDS = (Kill, Stop, Sleep, Wipe, Heir, Cut, HalfCut, Slow, Refuse, Seat,
+         Session, ZooKeeper, Ensemble, Full, Leap)
 
 
 def strike(cluster, rng, kinds, say):

@@ -97,11 +97,15 @@ class Net:
 
     def cut(self, pairs):
         """pairs: (from, to), each of which is one direction."""
-        self._set(pairs, (True, 0, 0))
+        self._set(pairs, (switch.DROP, 0, 0, 0))
 
     def slow(self, pairs, delay, jitter):
         """Each packet comes so many seconds later."""
-        self._set(pairs, (False, delay, jitter))
+        self._set(pairs, (switch.PASS, delay, jitter, 0))
+
+    def refuse(self, pairs, port):
+        """What goes to that port is answered by a reset."""
+        self._set(pairs, (switch.REFUSE, 0, 0, port))
 
     def mend(self, pairs=None):
         """Those links, or all, are as they were."""

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A switch between network namespaces, as a process of its own (net.py starts
+r"""A switch between network namespaces, as a process of its own (net.py starts
 it): a tun device in each, and every packet from one to another goes through
-here, where it is passed on, held back for a while, or dropped.
+here, where it is passed on, held back for a while, dropped, or refused.
 
     host --tun--> read --rule of (from, to)--> drop
+                            |             \-> refuse: a reset goes back
                             |
                             +-- due later -> heap -+-> write --tun--> host
                             +----------------------+
 
 So a cut is silence, as of a pulled cable, each direction is cut for itself, and
-no packet filter or traffic shaper of the kernel is needed.  Commands are lines
-of JSON on standard input, each answered by a line:
+no packet filter or traffic shaper of the kernel is needed.  Refused is what goes
+to one TCP port, as by a firewall that rejects.  Commands are lines of JSON on
+standard input, each answered by a line:
 
     {"add": PID, "address": "10.77.0.1"}    a device in that process's namespace
-    {"rules": [[FROM, TO, DROP, DELAY_S, JITTER_S], ...]}  these, no others
+    {"rules": [[FROM, TO, WHAT, DELAY_S, JITTER_S, PORT], ...]}  these, no others
     {"count": true}                         packets: [passed, dropped]
 """
 
@@ -35,6 +37,9 @@ CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 MTU = 16000
 MOST_HELD = 20000  # packets that are held back; more are dropped
+PASS, DROP, REFUSE = range(3)
+TCP = 6
+FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 
 def enter_namespace(handle):
@@ -63,6 +68,42 @@ def open_device(pid, address):
     return device
 
 
+def checksum(data):
+    """RFC 1071's, of an even number of bytes."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def refusal(packet, port):
+    """The reset that answers a packet to that port; empty: none is due (it is
+    a reset itself), None: it goes elsewhere."""
+    head = (packet[0] & 15) * 4
+    if packet[9] != TCP:
+        return None
+    source, to, seq, ack, rest = struct.unpack_from("!HHIIH", packet, head)
+    if to != port:
+        return None
+    if rest & RST:
+        return b""
+    length = (struct.unpack_from("!H", packet, 2)[0] - head
+              - (rest >> 12) * 4 + bool(rest & SYN) + bool(rest & FIN))
+    seq, ack, flags = (ack, 0, RST) if rest & ACK else (
+        0, (seq + length) & 0xffffffff, RST | ACK)
+    pair = packet[16:20] + packet[12:16]
+
+    def tcp(total):
+        return struct.pack("!HHIIHHHH", to, source, seq, ack,
+                           5 << 12 | flags, 0, total, 0)
+
+    def ip(total):
+        return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, TCP,
+                           total) + pair
+    return ip(checksum(ip(0))) + tcp(
+        checksum(pair + struct.pack("!HH", TCP, 20) + tcp(0)))
+
+
 class Rules:
     """What happens to packets; addresses are 4 bytes."""
 
@@ -76,7 +117,13 @@ class Rules:
 
     def drops(self, pair):
         row = self.rows.get(pair)
-        return row is not None and row[0]
+        return row is not None and row[0] == DROP
+
+    def refused(self, pair, packet):
+        """As refusal()."""
+        row = self.rows.get(pair)
+        return None if row is None or row[0] != REFUSE else refusal(
+            packet, row[3])
 
     def due(self, pair, now):
         """When it goes on; those of one pair keep their order."""
@@ -137,11 +184,13 @@ class Switch:
                 self.dropped += 1
 
     def _pass_on(self, pair, packet):
-        if self.rules.drops(pair):
+        refused = self.rules.refused(pair, packet)
+        if self.rules.drops(pair) or refused == b"":
             self.dropped += 1
             return
+        back = pair[1] if refused is None else pair[0]
         try:
-            os.write(self.devices[pair[1]], packet)
+            os.write(self.devices[back], refused or packet)
             self.passed += 1
         except OSError:
             self.dropped += 1  # its queue is full, as a cable's may be

@@ -2,6 +2,8 @@
 """The checker of many brokers on histories that were made up: each fault is
 found, nothing is told of good ones."""
 
+import struct
+
 import pytest
 
 import switch
@@ -181,13 +183,38 @@ def test_switch_rules():
     rules = switch.Rules()
     a, b = b"\x0a\x4d\0\1", b"\x0a\x4d\0\2"
     assert rules.due((a, b), 5) == 5 and not rules.drops((a, b))
-    rules.replace([["10.77.0.1", "10.77.0.2", False, 1, 0.5]])
+    rules.replace([["10.77.0.1", "10.77.0.2", switch.PASS, 1, 0.5, 0]])
     first = rules.due((a, b), 5)
     assert 6 <= first <= 6.5 and rules.due((b, a), 5) == 5
     assert not rules.drops((a, b))
     assert rules.due((a, b), 5.001) >= first
-    rules.replace([["10.77.0.2", "10.77.0.1", True, 0, 0]])
+    rules.replace([["10.77.0.2", "10.77.0.1", switch.DROP, 0, 0, 0]])
     assert rules.drops((b, a)) and not rules.drops((a, b))
     # what comes after those that are held back does not overtake them
     assert rules.due((a, b), 5.002) >= first
     assert rules.due((a, b), 9) == 9
+
+
+@pytest.mark.parametrize("flags,size,expected", [
+    (switch.SYN, 0, (0, 1001, switch.RST | switch.ACK)),
+    (switch.ACK, 300, (77, 0, switch.RST)),
+    (switch.RST, 0, None)])
+def test_switch_refuses(flags, size, expected):
+    """RFC 9293, 3.10.7.1."""
+    a, b = b"\x0a\x4d\x00\x01", b"\x0a\x4d\x00\x02"
+    packet = struct.pack("!BBHHHBBH", 0x45, 0, 40 + size, 0, 0, 64, 6, 0) \
+        + a + b + struct.pack("!HHIIHHHH", 50000, 9092, 1000,
+                              77 if flags & switch.ACK else 0,
+                              5 << 12 | flags, 0, 0, 0) + bytes(size)
+    assert switch.refusal(packet, 9093) is None
+    answer = switch.refusal(packet, 9092)
+    if expected is None:
+        assert answer == b""
+        return
+    assert answer[12:20] == b + a and len(answer) == 40
+    ports = struct.unpack("!HH", answer[20:24])
+    seq, ack, rest = struct.unpack("!IIH", answer[24:34])
+    assert ports == (9092, 50000) and (seq, ack, rest & 0x3f) == expected
+    assert switch.checksum(answer[:20]) == 0
+    assert switch.checksum(answer[12:20] + struct.pack("!HH", 6, 20)
+                           + answer[20:]) == 0
