@@ -57,9 +57,11 @@ def errors(got):
     return {key: error for key, (error, _) in got[0].items()}
 
 
-def create_on(client, name, *replicas):
+def create_on(client, name, *replicas, **configs):
     answer = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
         "Name": name, "NumPartitions": -1, "ReplicationFactor": -1,
+        "Configs": [{"Name": k.replace("_", "."), "Value": str(v)}
+                    for k, v in configs.items()],
         "Assignments": [{"PartitionIndex": i, "BrokerIds": list(r)}
                         for i, r in enumerate(replicas)]}])["Topics"][0]
     assert answer["ErrorCode"] == NONE, answer

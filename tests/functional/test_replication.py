@@ -13,11 +13,16 @@ import certificates
 import dynamic_configs
 import harness
 import wire
+from test_elect_leaders import PREFERRED, create_on, elect, errors
 
 # for what is timed by it, so that tests need not wait
 QUICK = {"replica.lag.time.max.ms": 2000, "replica.fetch.backoff.ms": 50}
 # for those who need everybody in sync, however slow the machine is
 PATIENT = {"replica_lag_time_max_ms": 30000}
+MANAGER = "kafka_server_replicamanager_"
+PARTITION = "kafka_cluster_partition_"
+OFFLINE_PARTITIONS = "kafka_controller_offlinepartitionscount"
+UNCLEAN_ELECTIONS = "kafka_controller_stats_uncleanleaderelections_total"
 
 
 @pytest.fixture
@@ -103,10 +108,31 @@ def same_logs(brokers, topic):
     return logs[0] != b"" and all(log == logs[0] for log in logs[1:])
 
 
-def in_sync(broker, topic, ids):
+def in_sync(broker, topic, ids, partition=0):
     harness.wait_until(
-        lambda: sorted(state(broker, topic)["isr"]) == sorted(ids),
-        what=f"the in-sync replicas of {topic} are {ids}")
+        lambda: sorted(state(broker, topic, partition)["isr"]) == sorted(ids),
+        what=f"the in-sync replicas of {topic}-{partition} are {ids}")
+
+
+def shows(broker, value, name, **labels):
+    """The page has it soon: a gauge follows what it tells of."""
+    if broker.real:
+        return
+    harness.wait_until(lambda: broker.metric(name, **labels) == value,
+                       what=f"{name} is {value}")
+
+
+def shows_replicas(leader, topic, replicas, in_sync_count, partition=0,
+                   under=None):
+    """What the leader's page says of a partition; `under`: of how many that
+    it leads it says that they lack replicas, else of none but this one."""
+    of = {"topic": topic, "partition": partition}
+    lacks = int(in_sync_count < replicas)
+    shows(leader, in_sync_count, PARTITION + "insyncreplicascount", **of)
+    shows(leader, replicas, PARTITION + "replicascount", **of)
+    shows(leader, lacks, PARTITION + "underreplicated", **of)
+    shows(leader, lacks if under is None else under,
+          MANAGER + "underreplicatedpartitions")
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -175,23 +201,39 @@ def test_old_leader_truncates(make_brokers):
 
 def test_in_sync_replicas(make_brokers):
     """Who dies or hangs is taken out, who is back and has all is taken in."""
-    brokers = make_brokers(3)
-    leader, (one, other) = make_topic(brokers, "t")
+    def prepare(broker):
+        if broker.broker_id == 2:
+            broker.set(zookeeper_session_timeout_ms=60000)
+    brokers = make_brokers(3, prepare)
+    one, leader, other = brokers
+    with wire.Client(one.address) as client:
+        create_on(client, "t", [1, 0, 2])
+    harness.wait_leads(leader, "t")
+    in_sync(leader, "t", [0, 1, 2])
     fill(leader, "t", 0, 5)
-    one.kill()
-    in_sync(leader, "t", [leader.broker_id, other.broker_id])
-    fill(leader, "t", 5, 5)
-    one.start()
-    in_sync(leader, "t", [0, 1, 2])
-    # one that hangs and keeps its session is taken out by the leader
-    with hung(other):
-        in_sync(leader, "t", [leader.broker_id, one.broker_id])
+    shows_replicas(leader, "t", 3, 3)
+    # one that hangs and keeps its session is taken out by the leader, once
+    # there is something that it has not
+    with harness.counted(leader, MANAGER + "isrexpands_total"):
+        with hung(other):
+            with harness.counted(leader, MANAGER + "isrshrinks_total"):
+                fill(leader, "t", 5, 1, acks=1)
+                in_sync(leader, "t", [0, 1])
+            fill(leader, "t", 6, 4)
+            shows_replicas(leader, "t", 3, 2)
+        in_sync(leader, "t", [0, 1, 2])
+    # one that dies, by whoever sees it first; and it is the controller
+    with harness.counted(leader, MANAGER + "isrexpands_total"):
+        one.kill()
+        in_sync(leader, "t", [1, 2])
         fill(leader, "t", 10, 5)
-    in_sync(leader, "t", [0, 1, 2])
+        shows_replicas(leader, "t", 3, 2)
+        one.start()
+        in_sync(leader, "t", [0, 1, 2])
     fill(leader, "t", 15, 5)
+    shows_replicas(leader, "t", 3, 3)
     harness.wait_until(lambda: same_logs(brokers, "t"),
                        what="all have the same log")
-    assert leader.metric("kafka_server_replicamanager_isrexpands_total") >= 1
     assert numbers(leader, "t") == list(range(20))
     for follower in (one, other):
         assert follower.metric(
@@ -202,15 +244,17 @@ def test_min_insync_replicas(make_brokers):
     brokers = make_brokers(2)
     leader, (follower,) = make_topic(brokers, "t", min_insync_replicas=2)
 
-    def under_min_isr(count):
+    def min_isr(under, at):
         # the leader hears of what it asked for a moment after it is written
-        harness.wait_until(lambda: leader.metric(
-            "kafka_server_replicamanager_underminisrpartitioncount") == count,
-            what="the leader knows who is in sync")
+        shows(leader, under, MANAGER + "underminisrpartitioncount")
+        shows(leader, at, MANAGER + "atminisrpartitioncount")
+        shows(leader, under, PARTITION + "underminisr", topic="t",
+              partition=0)
     fill(leader, "t", 0, 5)
+    min_isr(under=0, at=1)
     follower.kill()
     in_sync(leader, "t", [leader.broker_id])
-    under_min_isr(1)
+    min_isr(under=1, at=0)
     refused = harness.wait_until(
         lambda: produce(leader, "t", [b"refused"])["ErrorCode"],
         what="acks=all is refused")
@@ -220,31 +264,43 @@ def test_min_insync_replicas(make_brokers):
     assert numbers(leader, "t") == list(range(5))
     follower.start()
     in_sync(leader, "t", [0, 1])
-    under_min_isr(0)
+    min_isr(under=0, at=1)
     fill(leader, "t", 7, 3)
     assert numbers(leader, "t") == list(range(10))
     assert same_logs(brokers, "t")
 
 
-def test_unclean_election_is_counted(make_brokers):
-    """What it gave up was committed: whoever cuts it off says so."""
-    brokers = make_brokers(2)
-    leader, (follower,) = make_topic(
-        brokers, "t", unclean_leader_election_enable="true")
+@pytest.mark.parametrize("controller", ("a replica", "another"))
+def test_unclean_election_is_counted(make_brokers, controller):
+    """What it gave up was committed: whoever cuts it off says so.  The
+    controller elects when it begins, or when a replica is back."""
+    brokers = make_brokers(2 if controller == "a replica" else 3)
+    with wire.Client(brokers[0].address) as client:
+        create_on(client, "t", [b.broker_id for b in brokers[-2:]],
+                  unclean_leader_election_enable="true")
+    leader, follower = brokers[-2:]
+    harness.wait_leads(leader, "t")
     fill(leader, "t", 0, 10)
     follower.kill()
     in_sync(leader, "t", [leader.broker_id])
     fill(leader, "t", 10, 7)
     leader.stop()  # its high watermark is on disk then
+    if controller == "another":
+        shows(brokers[0], 1, OFFLINE_PARTITIONS)
+        assert brokers[0].metric(UNCLEAN_ELECTIONS) == 0
     follower.start()
     harness.wait_until(
         lambda: state(follower, "t")["leader"] == follower.broker_id,
         what="who was not in sync leads")
+    elector = follower if controller == "a replica" else brokers[0]
+    shows(elector, 1, UNCLEAN_ELECTIONS)
+    shows(elector, 0, OFFLINE_PARTITIONS)
     harness.wait_leads(follower, "t")
     fill(follower, "t", 100, 3)
     leader.start()
-    harness.wait_until(lambda: same_logs(brokers, "t"),
+    harness.wait_until(lambda: same_logs([leader, follower], "t"),
                        what="the old leader has what there is")
+    assert elector.metric(UNCLEAN_ELECTIONS) == 1
     assert numbers(follower, "t") == [*range(10), *range(100, 103)]
     lost = "barnabas_replica_lost_records_total"
     assert [b.metric(lost) for b in (leader, follower)] == [7, 0]

@@ -36,6 +36,13 @@ def has(broker):
     return sum(p.stat().st_size for p in broker.log_files("t"))
 
 
+def lags(follower):
+    """How far its page says that it is behind, of the topic and at most."""
+    return [follower.metric("kafka_server_fetcherlagmetrics_consumerlag",
+                            topic="t", partition=0),
+            follower.metric("kafka_server_replicafetchermanager_maxlag")]
+
+
 def follower_fetches(leader):
     return leader.metric("kafka_network_requestmetrics_requests_total",
                          request="FetchFollower")
@@ -60,6 +67,8 @@ def lift(leader, row, follower):
     in_sync(leader, "t", [0, 1])
     harness.wait_until(lambda: same_logs([leader, follower], "t"),
                        what="the follower has all")
+    harness.wait_until(lambda: lags(follower) == [0, 0],
+                       what="nothing is left to fetch")
     with wire.Client(leader.address) as client:
         assert len(wire.read_all(client, "t")) == BATCHES
 
@@ -83,6 +92,8 @@ def test_a_leader_holds_back(behind, named):
     # one answer may have been on its way
     assert has(follower) <= first + 4 * BATCH
     assert 0 < has(follower) < has(leader)
+    lag, most = lags(follower)
+    assert 0 < lag == most < BATCHES
     assert follower.metric(
         "kafka_server_followerreplication_byte_rate") == 0
     lift(leader, LEADER, follower)
