@@ -2,7 +2,12 @@
 """Keys and certificates for tests, made by openssl(1)."""
 
 import pathlib
+import re
+import signal
+import ssl
 import subprocess
+
+import harness
 
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -94,3 +99,23 @@ def text_of(options):
 def folded(path, join=" "):
     """A PEM file on one line, as a value in a properties file."""
     return join.join(path.read_text().split("\n"))
+
+
+def context(authority, identity=None):
+    """What a client trusts, and who it is."""
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.load_verify_locations(authority.certificate)
+    if identity is not None:
+        c.load_cert_chain(identity.certificate, identity.key)
+    return c
+
+
+def reload(broker):
+    """SIGHUP, and until it has been followed: what the broker says of it."""
+    before = broker.log()
+    broker.process.send_signal(signal.SIGHUP)
+    words = re.compile(r"TLS keys and certificates (are read again|cannot be "
+                       "used.*)")
+    return harness.wait_until(
+        lambda: words.search(broker.log(), len(before)),
+        what="TLS is loaded again").group(0)

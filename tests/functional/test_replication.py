@@ -410,25 +410,86 @@ def test_number_of_fetchers_changes(make_brokers):
         assert logs[0] == logs[1] != b""
 
 
+# --- brokers that speak TLS to each other ------------------------------------
+
+class Stores:
+    """The files of one broker: who it is, and whom it trusts."""
+
+    def __init__(self, folder, broker):
+        self.broker = broker
+        self.identity = folder / f"identity-{broker.broker_id}.pem"
+        self.trust = folder / f"trust-{broker.broker_id}.pem"
+
+    def show(self, authority):
+        """A new key and certificate of the same names."""
+        issued = authority.issue(f"server-{self.broker.broker_id}")
+        self.identity.write_bytes(issued.both.read_bytes())
+
+    def believe(self, *authorities):
+        self.trust.write_text("".join(
+            a.certificate.read_text() for a in authorities))
+
+    def options(self):
+        return {"ssl.keystore.type": "PEM",
+                "ssl.keystore.location": self.identity,
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": self.trust,
+                "ssl.client.auth": "required"}
+
+
+@pytest.fixture
+def make_tls_brokers(make_brokers, tmp_path):
+    """make(authority, control): two brokers that speak TLS to each other, both
+    sides with certificates and host names looked at; and the files of each.
+    control: the controller's orders have a listener of their own."""
+    def make(authority, control):
+        stores = []
+
+        def prepare(broker):
+            stores.append(Stores(tmp_path, broker))
+            stores[-1].show(authority)
+            stores[-1].believe(authority)
+            listeners = {"PLAINTEXT": broker.port,
+                         "INSIDE": harness.free_port()}
+            broker.options.update({
+                **stores[-1].options(),
+                "ssl.endpoint.identification.algorithm": "https",
+                "listener.security.protocol.map":
+                    "PLAINTEXT:PLAINTEXT,INSIDE:SSL,CONTROL:SSL",
+                "inter.broker.listener.name": "INSIDE"})
+            if control:
+                listeners["CONTROL"] = harness.free_port()
+                broker.options["control.plane.listener.name"] = "CONTROL"
+            broker.options["listeners"] = ",".join(
+                f"{name}://127.0.0.1:{port}"
+                for name, port in listeners.items())
+            broker.tls_ports = [port for name, port in listeners.items()
+                                if name != "PLAINTEXT"]
+        return make_brokers(2, prepare, **PATIENT), stores
+    return make
+
+
+def refuses(broker, port, authority, identity=None):
+    """Who comes to that port so is refused in the handshake."""
+    context = certificates.context(authority, identity)
+    with harness.counted(
+            broker, "kafka_server_socket_failed_authentication_total"):
+        with pytest.raises((OSError, wire.Closed)):
+            with wire.Client(f"127.0.0.1:{port}", secure=context) as client:
+                client.call("ApiVersions", 0)
+
+
+@pytest.mark.ours
 @pytest.mark.parametrize("control", [False, True])
-def test_tls_between_brokers(make_brokers, tmp_path, control):
+def test_tls_between_brokers(make_tls_brokers, tmp_path, control):
     authority = certificates.Authority(tmp_path)
-    identity = authority.issue("server")
-
-    def prepare(broker):
-        listeners = {"PLAINTEXT": broker.port, "INSIDE": harness.free_port()}
-        broker.options.update({
-            **identity.pem_options(), **authority.pem_options(),
-            "listener.security.protocol.map":
-                "PLAINTEXT:PLAINTEXT,INSIDE:SSL,CONTROL:PLAINTEXT",
-            "inter.broker.listener.name": "INSIDE"})
-        if control:
-            listeners["CONTROL"] = harness.free_port()
-            broker.options["control.plane.listener.name"] = "CONTROL"
-        broker.options["listeners"] = ",".join(
-            f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
-
-    brokers = make_brokers(2, prepare)
+    brokers, _ = make_tls_brokers(authority, control)
+    stranger = certificates.Authority(tmp_path, "stranger").issue()
+    for broker in brokers:
+        assert len(broker.tls_ports) == 1 + control
+        for port in broker.tls_ports:
+            refuses(broker, port, authority)
+            refuses(broker, port, authority, stranger)
     leader, (follower,) = make_topic(brokers, "t")
     fill(leader, "t", 0, 10)
     assert same_logs(brokers, "t")
@@ -438,3 +499,66 @@ def test_tls_between_brokers(make_brokers, tmp_path, control):
     follower.start()
     in_sync(leader, "t", [0, 1])
     assert same_logs(brokers, "t")
+
+
+@pytest.mark.ours
+def test_tls_rotates_between_brokers(make_tls_brokers, tmp_path):
+    """From one authority to another, by SIGHUP alone for who is not restarted:
+    also the connections that it opens are of what it read last.  It is the
+    controller and it follows, so it opens both kinds; at each step the other
+    one is restarted, so that all of them are made anew."""
+    old, new = (certificates.Authority(tmp_path, n) for n in ("old", "new"))
+    (first, second), stores = make_tls_brokers(old, True)
+    pid, count = first.process.pid, 0
+    with wire.Client(first.address) as client:
+        create_on(client, "a", [0, 1])
+        create_on(client, "b", [1, 0])
+
+    def replicated():
+        """Each leads one and follows the other one."""
+        nonlocal count
+        for leader, topic in ((first, "a"), (second, "b")):
+            harness.wait_leads(leader, topic)
+            in_sync(first, topic, [0, 1])
+            fill(leader, topic, count, 10)
+            # acknowledged while both were in sync
+            in_sync(first, topic, [0, 1])
+            assert same_logs([first, second], topic)
+        count += 10
+
+    def again(end):
+        """The second one goes, and is back in its place."""
+        end()
+        harness.wait_until(lambda: state(first, "b")["leader"] == 0,
+                           what="the first leads all")
+        harness.wait_leads(first, "b")
+        second.start()
+        for topic in ("a", "b"):
+            in_sync(first, topic, [0, 1])
+        with wire.Client(first.address) as client:
+            assert errors(elect(client, PREFERRED, [("b", [0])])) == {
+                ("b", 0): 0}
+        replicated()
+
+    def take(step, *authorities):
+        for of in stores:
+            step(of, *authorities)
+        for of in stores:
+            assert "are read again" in certificates.reload(of.broker)
+            # one has the new ones and the other one not yet
+            replicated()
+
+    replicated()
+    take(Stores.believe, old, new)
+    again(second.stop)
+    take(Stores.show, new)
+    again(second.stop)
+    take(Stores.believe, new)
+    again(second.kill)
+    for broker in (first, second):
+        for port in broker.tls_ports:
+            refuses(broker, port, new, old.issue("server-old"))
+    assert first.process.pid == pid
+    assert first.metric("barnabas_tls_reload_failures_total") == 0
+    for leader, topic in ((first, "a"), (second, "b")):
+        assert numbers(leader, topic) == list(range(count))

@@ -72,10 +72,7 @@ class Secure:
         return self
 
     def context(self, identity=None, version=None):
-        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        c.load_verify_locations(self.authority.certificate)
-        if identity is not None:
-            c.load_cert_chain(identity.certificate, identity.key)
+        c = certificates.context(self.authority, identity)
         if version is not None:
             c.minimum_version = c.maximum_version = getattr(
                 ssl.TLSVersion, version.replace(".", "_"))
@@ -434,13 +431,7 @@ def test_resumption(make_secure, authority, server, person, tmp_path,
 
 def hang_up(secure):
     """SIGHUP, and until it has been followed."""
-    before = secure.broker.log()
-    secure.broker.process.send_signal(signal.SIGHUP)
-    words = re.compile(r"TLS keys and certificates (are read again|cannot be "
-                       "used.*)")
-    return wait_until(
-        lambda: words.search(secure.broker.log(), len(before)),
-        what="TLS is loaded again").group(0)
+    return certificates.reload(secure.broker)
 
 
 def serial(identity):
