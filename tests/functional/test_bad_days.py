@@ -18,10 +18,14 @@ import disks as small_disks
 import harness
 import load
 import wire
+from test_elect_leaders import create_on
+from test_replication import (
+    OFFLINE_PARTITIONS, in_sync, shows, shows_replicas, state)
 
 pytestmark = pytest.mark.ours
 STORAGE_ERROR = 56
 OFFLINE_DIRS = "kafka_log_offline_dirs"
+OFFLINE_REPLICAS = "kafka_server_replicamanager_offlinereplicacount"
 FULL = "barnabas_log_dir_full"
 FAILED_PRODUCE = "kafka_server_brokertopicmetrics_failedproducerequests_total"
 MIB = 1 << 20
@@ -359,12 +363,86 @@ def test_one_directory_fails(disks, make_disk_broker, fail):
             and p["LeaderId"] == -1], what="it has no leader")
         part = wire.fetch(c, "t", 0, partition=there.partition)
         assert part["ErrorCode"] == STORAGE_ERROR
-    assert broker.metric(
-        "kafka_server_replicamanager_offlinereplicacount") == 2
+    assert broker.metric(OFFLINE_REPLICAS) == 2
     # a new topic lies where it can
     harness.create_topic(broker, "u", partitions=2)
     for p in range(2):
         Ledger(broker, "u", p).fill(3).check()
+
+
+def leads(logs, broker):
+    """It leads all of them, and they are asked of it from now on."""
+    for log in logs:
+        harness.wait_until(lambda log=log: state(
+            broker, log.topic, log.partition)["leader"] == broker.broker_id,
+            what=f"{broker.broker_id} leads {log.topic}-{log.partition}")
+        harness.wait_leads(broker, log.topic, log.partition)
+        log.broker = broker
+
+
+@pytest.mark.parametrize("failing", (0, 1))
+def test_a_leaders_directory_fails(disks, make_broker, failing):
+    """The other replica leads what lay there, with all that was acknowledged,
+    and the broker goes on with its other directory; with a healthy one it is
+    in sync again.  Broker 0 is the controller."""
+    good, bad, fresh = (disks.ext4(n, 32) for n in ("good", "bad", "fresh"))
+
+    def prepare(broker):
+        if broker.broker_id == failing:
+            disks.give(broker, good, bad)
+    brokers = harness.start_cluster(
+        make_broker, 2, prepare, auto_leader_rebalance_enable="false",
+        barnabas_disk_reserve_bytes=0)
+    broker, other = brokers[failing], brokers[1 - failing]
+    with wire.Client(brokers[0].address) as client:
+        create_on(client, "t", *4 * [[failing, 1 - failing]])
+        create_on(client, "alone", *2 * [[failing]])
+    logs = [Ledger(broker, "t", p) for p in range(4)]
+    leads(logs, broker)
+    for log in logs:
+        log.fill(20)
+    here = [g for g in logs if (good.inside / f"t-{g.partition}").is_dir()]
+    there = [g for g in logs if g not in here]
+    assert len(here) == len(there) == 2
+    shows(brokers[0], 0, OFFLINE_PARTITIONS)
+    bad.fail()
+    assert there[0].until_refused() == STORAGE_ERROR
+    leads(there, other)
+    for log in there:
+        log.check()
+        log.fill(20).check()
+        in_sync(other, "t", [other.broker_id], log.partition)
+        shows_replicas(other, "t", 2, 1, log.partition, under=2)
+    for log in here:
+        log.fill(20).check()
+        in_sync(other, "t", [0, 1], log.partition)
+        assert state(other, "t", log.partition)["leader"] == failing
+    shows(broker, 1, OFFLINE_DIRS)
+    shows(broker, 3, OFFLINE_REPLICAS)  # and one of "alone"
+    shows(brokers[0], 1, OFFLINE_PARTITIONS)
+    assert (other.metric(OFFLINE_DIRS), other.metric(OFFLINE_REPLICAS)) == (
+        0, 0)
+    assert broker.process.poll() is None
+    broker.stop()
+    broker.set(log_dirs=f"{good.path},{fresh.path}")
+    broker.start()
+    for log in logs:
+        in_sync(other, "t", [0, 1], log.partition)
+    leads(logs, other)
+    for log in logs:
+        log.fill(20).check()
+    shows(broker, 0, OFFLINE_DIRS)
+    # whose only log is lost is not led anew with an empty one
+    shows(broker, 1, OFFLINE_REPLICAS)
+    harness.wait_until(
+        lambda: sum(b.metric(OFFLINE_PARTITIONS) for b in brokers) == 1,
+        what="the controller knows of it")
+    assert all(fresh.log_files("t", g.partition) for g in there)
+    # what it fetched anew is all that there was
+    other.kill()
+    leads(logs, broker)
+    for log in logs:
+        log.check()
 
 
 def test_a_read_fails(disks, make_disk_broker):
