@@ -91,6 +91,8 @@ traffic_partition(struct traffic_page *page, const struct replica *replica)
 	    replica->partition, sight.isr_count < sight.replica_count);
 	metrics_sample_partition(page->scrape, METRIC_PARTITION_UNDER_MIN_ISR,
 	    replica->topic, replica->partition, sight.isr_count < least);
+	metrics_sample_partition(page->scrape, METRIC_PARTITION_AT_MIN_ISR,
+	    replica->topic, replica->partition, sight.isr_count == least);
 	metrics_sample_partition(page->scrape,
 	    METRIC_PARTITION_IN_SYNC_REPLICAS, replica->topic,
 	    replica->partition, sight.isr_count);

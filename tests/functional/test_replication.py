@@ -248,8 +248,9 @@ def test_min_insync_replicas(make_brokers):
         # the leader hears of what it asked for a moment after it is written
         shows(leader, under, MANAGER + "underminisrpartitioncount")
         shows(leader, at, MANAGER + "atminisrpartitioncount")
-        shows(leader, under, PARTITION + "underminisr", topic="t",
-              partition=0)
+        of = {"topic": "t", "partition": 0}
+        shows(leader, under, PARTITION + "underminisr", **of)
+        shows(leader, at, PARTITION + "atminisr", **of)
     fill(leader, "t", 0, 5)
     min_isr(under=0, at=1)
     follower.kill()
