@@ -10,12 +10,12 @@ here, where it is passed on, held back for a while, dropped, or refused.
                             +----------------------+
 
 So a cut is silence, as of a pulled cable, each direction is cut for itself, and
-no packet filter or traffic shaper of the kernel is needed.  Refused is what goes
-to one TCP port, as by a firewall that rejects.  Commands are lines of JSON on
-standard input, each answered by a line:
+no packet filter or traffic shaper of the kernel is needed.  Refused is what
+goes to one TCP port, as by a firewall that rejects.  Commands are lines of JSON
+on standard input, each answered by a line:
 
     {"add": PID, "address": "10.77.0.1"}    a device in that process's namespace
-    {"rules": [[FROM, TO, WHAT, DELAY_S, JITTER_S, PORT], ...]}  these, no others
+    {"rules": [[FROM, TO, WHAT, DELAY_S, JITTER_S, PORT], ...]}  no others
     {"count": true}                         packets: [passed, dropped]
 """
 
