@@ -4,7 +4,7 @@
  *
  *	claim     each row's partition is this order's alone
  *	prepare   [lock] what the row will want on the disk is begun
- *	commit    the logs of all rows are made, their epochs written, synced
+ *	commit    the logs that are new are made, with their epochs, and synced
  *	apply     [lock] the row takes effect; the claim ends
  *
  * No lock is held during the commit, and only one at a time in all.  Applying
@@ -289,10 +289,9 @@ order_prepare(struct order_batch *batch, struct order_row *row)
 	/* From here on nothing is appended to it. */
 	if (leads)
 		replica_stop_following(replica);
-	wish.log = log;
-	if (leads || log == NULL)
+	if (log == NULL)
 		log_batch_add(batch->logs, &wish);
-	if (log != NULL)
+	else
 		log_unref(log);
 }
 

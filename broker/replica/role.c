@@ -430,10 +430,8 @@ replica_lead(struct replica *replica, const struct role *role)
 		replicas->follow->end(replicas->follow_arg, replica);
 	role_know_high_watermark(replica, log);
 	/* On disk before the first batch that carries the epoch. */
-	error = led ? log_assign_epoch_later(log, role->leader_epoch,
-			  log_end_offset(log)) :
-		      log_assign_epoch(log, role->leader_epoch,
-			  log_end_offset(log));
+	error = log_assign_epoch_later(log, role->leader_epoch,
+	    log_end_offset(log));
 	if (error != ERR_NONE) {
 		isr_fini(&isr);
 		if (!log_failed(log))

@@ -20,6 +20,7 @@ struct run {
 	int64_t max_timestamp_ms;
 	int64_t max_timestamp_offset;
 	int count;
+	int8_t magic;
 };
 
 static void run_add(struct run *run, const struct batch *batch);
@@ -206,6 +207,7 @@ run_add(struct run *run, const struct batch *batch)
 		run->bytes = slice_of(batch->bytes.data, 0);
 		run->first_offset = batch->base_offset;
 		run->max_timestamp_ms = -1;
+		run->magic = batch->magic;
 	}
 	run->bytes.length += (size_t)batch->size;
 	run->count++;
@@ -261,6 +263,19 @@ append_epochs_back(struct log *log)
 	lock_release(&log->lock);
 }
 
+/* Should the write be refused, others may come before them: the segment begins
+ * where the log ends, not where they do, if it can take them then. */
+static int64_t
+append_roll_at(const struct log *log, const struct run *run)
+{
+	const int64_t end = log_end_offset(log);
+
+	if (run->last_offset - end <= INT32_MAX)
+		return (end);
+	return (run->magic == 2 ? run->first_offset :
+				  run->last_offset - INT32_MAX);
+}
+
 static enum error
 append_run(struct log *log, const struct run *run,
     const struct log_settings *settings, bool *rolled)
@@ -269,13 +284,7 @@ append_run(struct log *log, const struct run *run,
 	enum error error;
 
 	if (append_must_roll(log, active, run, settings)) {
-		int64_t base_offset = run->last_offset - INT32_MAX;
-
-		/* Should the write be refused, others may come before them:
-		 * the segment begins where the log ends, not where they do. */
-		if (base_offset < log_end_offset(log))
-			base_offset = log_end_offset(log);
-		error = log_roll(log, base_offset);
+		error = log_roll(log, append_roll_at(log, run));
 		if (error != ERR_NONE)
 			return (error);
 		active = log_active(log);

@@ -677,6 +677,7 @@ load_publish(struct log *log, struct segment **items, size_t count)
 		return (log_set_epochs(log, &epochs));
 	/* What it has too much can be cut at the next load as well, as long as
 	 * nothing was appended: append_epochs() sees to that. */
+	log->epochs_later = log->epochs_differ;
 	log->epochs_cut.epoch = -1;
 	if (log->epochs_differ && !log->epochs_below &&
 	    epochs.count + 1 == log->epochs.count)
