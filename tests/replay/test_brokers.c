@@ -1020,6 +1020,13 @@ must_have_set(struct house *b, int32_t value, bool more)
 		    4) != NULL, more);
 }
 
+static void
+await_started(struct house *b)
+{
+	if (broker_state(b->at[1].broker) == BROKER_STARTING)
+		(void)house_await(b, 1, BROKER_RUNNING);
+}
+
 /* The session is lost, ZooKeeper out of reach, the broker stopped and started,
  * all in the middle of changes: in the end the last of them counts. */
 static void
@@ -1047,6 +1054,8 @@ script_dynamic(struct house *b)
 			zk_fake_expire(b->world->fake, b->at[1].driver);
 			break;
 		case 1:
+			/* A start that finds no ZooKeeper ends. */
+			await_started(b);
 			zk_fake_cut(b->world->fake, b->at[1].driver, true);
 			house_run(b, some_ms(b, 2 * REPLAY_SESSION_MS));
 			value = set_dynamic(b, false, 2000 + i, more);
@@ -1058,8 +1067,7 @@ script_dynamic(struct house *b)
 			break;
 		}
 	}
-	if (broker_state(b->at[1].broker) == BROKER_STARTING)
-		(void)house_await(b, 1, BROKER_RUNNING);
+	await_started(b);
 	house_run(b, SETTLE_MS);
 	must_be_registered(b, 1);
 	must_have_set(b, value, more);
