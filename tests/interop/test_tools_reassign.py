@@ -264,3 +264,75 @@ def test_health(cluster, make):
                             check=False)
         assert done.returncode == 1
         assert b"broker 1 does not tell of its directories" in done.stdout
+
+
+# --- one of the two is away --------------------------------------------------
+
+def parts_of(broker, topic):
+    with wire.Client(broker.address) as client:
+        told = client.call("Metadata", 7, Topics=[{"Name": topic}],
+                           AllowAutoTopicCreation=False)["Topics"][0]
+    return {p["PartitionIndex"]: (p["LeaderId"], sorted(p["IsrNodes"]))
+            for p in told["Partitions"]}
+
+
+def in_sync(cluster, topic, *brokers):
+    harness.wait_until(
+        lambda: all(isr == list(brokers) for b in cluster
+                    for _, isr in parts_of(b, topic).values()),
+        what=f"{topic} is in sync on {brokers}")
+
+
+def test_filters_while_one_is_away(java, cluster, make):
+    topics = Both(java, cluster[0], "topics", "kafka-topics")
+    two, alone, strict = make((0, 1), (1, 0)), make((1,)), make((0, 1))
+    with wire.Client(cluster[0].address) as client:
+        told = client.call("IncrementalAlterConfigs", 1, ValidateOnly=False,
+                           Resources=[{
+                               "ResourceType": 2, "ResourceName": strict,
+                               "Configs": [{"Name": "min.insync.replicas",
+                                            "ConfigOperation": 0,
+                                            "Value": "2"}]}])
+    assert told["Responses"][0]["ErrorCode"] == 0, told
+    cluster[1].stop()
+    try:
+        in_sync(cluster[:1], two, 0)
+        in_sync(cluster[:1], strict, 0)
+        harness.wait_until(
+            lambda: parts_of(cluster[0], alone)[0][0] == -1,
+            what=f"{alone} has no leader")
+        for wanted_topics, name in (
+                ((two, strict), "--under-replicated-partitions"),
+                ((alone,), "--unavailable-partitions"),
+                ((strict,), "--under-min-isr-partitions"),
+                ((two,), "--at-min-isr-partitions"),
+                ((strict,), "--topics-with-overrides")):
+            said = topics.same("--describe", name, ordered=False)
+            for topic in wanted_topics:
+                assert any(topic.encode() in line for line in said), name
+    finally:
+        cluster[1].start()
+    in_sync(cluster, two, 0, 1)
+    in_sync(cluster, strict, 0, 1)
+    assert topics.same("--describe", "--under-replicated-partitions",
+                       ordered=False) == []
+
+
+def test_preferred_leaders_after_a_stop(java, cluster, make):
+    tools = Both(java, cluster[0], "leader-election", "kafka-leader-election")
+    names = [make((1, 0)), make((1, 0))]
+    for name in names:
+        in_sync(cluster, name, 0, 1)
+    cluster[1].stop()
+    for name in names:
+        in_sync(cluster[:1], name, 0)
+    cluster[1].start()
+    for run, name in zip((tools.kafka, tools.ours), names):
+        in_sync(cluster, name, 0, 1)
+        assert parts_of(cluster[0], name)[0][0] == 0
+        assert run("--election-type", "preferred", "--topic", name,
+                   "--partition", 0) == (
+            0, b"Successfully completed leader election (PREFERRED) for "
+               b"partitions " + name.encode() + b"-0\n")
+        harness.wait_until(lambda: parts_of(cluster[0], name)[0][0] == 1,
+                           what=f"{name} is led by its preferred leader")
