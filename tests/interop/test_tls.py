@@ -171,7 +171,8 @@ def test_java_tools(make_broker, authority, server, java, tmp_path):
 
 @pytest.mark.parametrize("first", ("kafka", "barnabas"))
 def test_one_cluster(make_broker, make_kafka, authority, server, first):
-    """Whoever is controller orders the other one by TLS."""
+    """Whoever is controller orders the other one by TLS, and each follows the
+    other."""
     kinds = {"kafka": make_kafka, "barnabas": make_broker}
     second = next(kind for kind in kinds if kind != first)
     brokers = []
@@ -183,3 +184,22 @@ def test_one_cluster(make_broker, make_kafka, authority, server, first):
 
         wait_until(lambda: told_of(broker, authority, server) == number + 1,
                    180, f"{kind} is told of the brokers")
+    with client_of(brokers[0], authority, server) as client:
+        told = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
+            "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,
+            "Assignments": [{"PartitionIndex": n, "BrokerIds": [n, 1 - n]}
+                            for n in range(2)]}])
+    assert told["Topics"][0]["ErrorCode"] == 0, told
+    for n, leader in enumerate(brokers):
+        with client_of(leader, authority, server) as client:
+            def produced():
+                return wire.produce(client, "t", wire.batch([b"one"] * 9),
+                                    partition=n)["ErrorCode"] == 0
+            wait_until(produced, 60, f"broker {n} leads")
+            assert produced()
+
+        def same():
+            logs = [b"".join(p.read_bytes() for p in b.log_files("t", n))
+                    for b in brokers]
+            return logs[0] == logs[1] != b""
+        wait_until(same, 60, f"broker {1 - n} has what {n} has")
