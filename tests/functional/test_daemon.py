@@ -358,7 +358,7 @@ def test_times_of_requests(broker):
                              f"{part}time_ms_{what}", request=request)
     harness.create_topic(broker, "t")
     with wire.Client(broker.address) as c:
-        wire.fetch(c, "t", 0, max_wait_ms=700)
+        wire.fetch(c, "t", 0, max_wait_ms=1500)
         for _ in range(5):
             c.call("ApiVersions", 0)
         for part in (*REQUEST_TIMES, "total"):
@@ -367,9 +367,10 @@ def test_times_of_requests(broker):
                 harness.wait_until(
                     lambda: told(part, "count", request) == count,
                     what=f"{part} of {request} is counted {count} times")
+    # a loop that was late begins to count at its turn's begin
     for part in ("remote", "total"):
-        assert told(part, "sum", "FetchConsumer") >= 690
-    assert told("local", "sum", "FetchConsumer") < 690
+        assert told(part, "sum", "FetchConsumer") > 750
+    assert told("local", "sum", "FetchConsumer") < 750
     assert told("remote", "sum", "ApiVersions") == 0
     assert 0 < told("local", "sum", "ApiVersions") <= \
         told("total", "sum", "ApiVersions")
@@ -393,7 +394,7 @@ def test_queues_of_requests(broker):
         slow.send("Fetch", 12, **wire.fetch_request("large", 0))
         harness.wait_until(lambda: size("response") == 1,
                            what="one is not taken")
-        assert size("request") == 1
+        harness.wait_until(lambda: size("request") == 1, what="one waits yet")
         slow.receive()
         harness.wait_until(lambda: size("response") == 0, what="it was taken")
         with wire.Client(broker.address) as other:
