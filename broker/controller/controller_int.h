@@ -476,6 +476,7 @@ struct controller {
 	/* events.c: since when each kind waits; 0: it does not. */
 	int64_t event_since_ns[EVENTS_MAX];
 	int64_t electing_since_ns; /* 0: the event at hand is none of these */
+	bool wrote_states;         /* since it was taken */
 	size_t calls_waiting;   /* of those in the lists below */
 	struct lock channels_lock; /* a leaf; over the list, for any thread: */
 	struct list channels;

@@ -280,6 +280,7 @@ event_taken(struct controller *c, size_t row)
 		return;
 	c->electing_since_ns = rows[row].elects ?
 	    loop_now_ns(c->setup.loop) : 0;
+	c->wrote_states = false;
 	count = events_waiting(c);
 	if (!rows[row].calls) {
 		event_waited(c, c->event_since_ns[row]);
@@ -324,10 +325,9 @@ controller_call_gone(struct controller *c, struct controller_call_int *hook)
 static void
 event_ended(struct controller *c)
 {
-	if (c->electing_since_ns == 0)
-		return;
-	metrics_observe(c->setup.metrics, METRIC_LEADER_ELECTION_TIME,
-	    loop_now_ns(c->setup.loop) - c->electing_since_ns);
+	if (c->electing_since_ns != 0 && c->wrote_states)
+		metrics_observe(c->setup.metrics, METRIC_LEADER_ELECTION_TIME,
+		    loop_now_ns(c->setup.loop) - c->electing_since_ns);
 	c->electing_since_ns = 0;
 }
 

@@ -466,6 +466,7 @@ rewrite_done(struct controller *c, struct partition *p,
 	p->belief = BELIEF_PROVED;
 	p->node_made = true;
 	p->bump = false;
+	c->wrote_states = true;
 	if (made)
 		load_half_made(c, p, INT64_MAX);
 	else if (wanted->leader >= 0 && wanted->leader != was.leader)

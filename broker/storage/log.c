@@ -623,7 +623,6 @@ log_set_epochs(struct log *log, struct epochs *epochs)
 	error = errno;
 	/* It may be in its place all the same. */
 	log_epochs_changed(log);
-	log->epochs_later = false;
 	epochs_fini(epochs);
 	errno = error;
 	return (false);
@@ -650,7 +649,6 @@ log_cut_epochs(struct log *log, int64_t end_offset)
 	if (!epochs_cut_end(&log->epochs, end_offset))
 		return;
 	log_epochs_changed(log);
-	log->epochs_later = false;
 	log_note_latest_epoch(log);
 }
 

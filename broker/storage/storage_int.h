@@ -379,6 +379,7 @@ static inline void
 log_epochs_changed(struct log *log)
 {
 	log->epochs_differ = true;
+	log->epochs_later = false;
 	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
 }
