@@ -13,8 +13,8 @@
  * a bounded number, then a worker goes on.  What was queued by one thread is
  * appended in its order: nobody overtakes a queue that is not empty.
  *
- * An append that has to sync before (a follower's first batch of a new leader
- * epoch; one after a want of room) is never made on a loop: whoever comes to it
+ * An append that has to sync before (the first batch of a leader epoch; one
+ * after a want of room) is never made on a loop: whoever comes to it
  * there leaves it, with what is behind it, to a worker.
  *
  * A directory in which an append took long (the kernel holds writers back when

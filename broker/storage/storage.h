@@ -203,6 +203,7 @@ enum error log_create(struct storage *storage, const char *topic,
 /*
  * Many logs at once: each new or old one with the epoch that begins at its end,
  * all synced together, which costs a file system little more than one of them.
+ * (Orders bring new ones alone: see log_assign_epoch_later().)
  * It is a help for what follows and answers nothing: log_create() and
  * log_assign_epoch() are called for each log afterwards all the same, find most
  * of it done and do, or say, the rest.

@@ -808,6 +808,19 @@ stage_fill(struct stage *s)
 	(void)stage_fetch(s);
 }
 
+/* One file call of what the answer brings is refused: the disk is full. */
+static void
+stage_answer_refused(struct stage *s,
+    const struct fetch_response_partition *answer, int after)
+{
+	files_faulty_set(s->rig.files, s->rig.directory, FILE_CALL_ANY, after,
+	    1, ENOSPC);
+	stage_answer_fetch(s, 99, answer);
+	replica_rig_pass(&s->rig, 100);
+	files_faulty_clear(s->rig.files);
+	CU_ASSERT_FALSE(rig_view(&s->rig).offline);
+}
+
 /* The disk fills somewhere in it: where the log is cut for all who look, so is
  * what is said to be committed, and it goes on from there. */
 static void
@@ -823,12 +836,7 @@ test_cut_half_way(void)
 		struct stage s;
 
 		stage_fill(&s);
-		files_faulty_set(s.rig.files, s.rig.directory, FILE_CALL_ANY,
-		    after, 1, ENOSPC);
-		stage_answer_fetch(&s, 99, &answer);
-		replica_rig_pass(&s.rig, 100);
-		files_faulty_clear(s.rig.files);
-		CU_ASSERT_FALSE(rig_view(&s.rig).offline);
+		stage_answer_refused(&s, &answer, after);
 		CU_ASSERT(rig_view(&s.rig).high_watermark <=
 		    rig_view(&s.rig).end_offset);
 		half += !s.asked && rig_view(&s.rig).end_offset == 3;
@@ -925,12 +933,7 @@ test_full_between_epochs(void)
 		batch_set_base_offset(both.data + size, 6);
 		batch_set_leader_epoch(both.data + size, 6);
 		answer.records.bytes = buffer_slice(&both);
-		files_faulty_set(s.rig.files, s.rig.directory, FILE_CALL_ANY,
-		    after, 1, ENOSPC);
-		stage_answer_fetch(&s, 99, &answer);
-		replica_rig_pass(&s.rig, 100);
-		files_faulty_clear(s.rig.files);
-		CU_ASSERT_FALSE(rig_view(&s.rig).offline);
+		stage_answer_refused(&s, &answer, after);
 		part = stage_fetch(&s);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(part);
 		if (part->fetch_offset == 3) {
