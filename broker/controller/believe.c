@@ -17,7 +17,8 @@
  * state was made, on which hangs whether isNew is said of one that was never
  * changed: in its place stands the making of the topic, where no broker that
  * has a replica registered since.  Nor whether a member of the ISR was away
- * since it was written: returns.c.
+ * since it was written (returns.c); it was not where it registered before the
+ * topic was made.
  */
 #include "controller/controller_int.h"
 
@@ -41,6 +42,16 @@ belief_proved(const struct controller *c, const struct partition *p)
 
 /* --- what can be believed ------------------------------------------------- */
 
+/* Then every state of its partitions was written since. */
+static bool
+registered_before(const struct controller *c, int32_t broker,
+    const struct topic *topic)
+{
+	const struct live_broker *live = context_broker(&c->context, broker);
+
+	return (live != NULL && live->epoch < topic->czxid);
+}
+
 static bool
 can_believe(const struct controller *c, const struct partition *p,
     const struct cluster_partition *told)
@@ -49,14 +60,15 @@ can_believe(const struct controller *c, const struct partition *p,
 	    told->isr_count < 2)
 		return (false);
 	for (int32_t i = 0; i < told->isr_count; i++)
-		if (returns_recent(c, told->isr[i]))
+		if (returns_recent(c, told->isr[i]) &&
+		    !registered_before(c, told->isr[i], p->topic))
 			return (false);
 	for (int32_t i = 0; i < p->replica_count &&
 	    told->partition_epoch == 0; i++) {
-		const struct live_broker *broker = context_broker(&c->context,
-		    p->replicas[i].broker);
+		int32_t broker = p->replicas[i].broker;
 
-		if (broker != NULL && broker->epoch >= p->topic->czxid)
+		if (context_broker(&c->context, broker) != NULL &&
+		    !registered_before(c, broker, p->topic))
 			return (false);
 	}
 	return (true);

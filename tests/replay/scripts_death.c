@@ -978,6 +978,30 @@ script_stale(struct replay *r)
 	unsee(&seen);
 }
 
+/* Brokers registered a moment ago, but before the topics were made: what was
+ * told of these is believed, and nobody reads their states. */
+static void
+script_young(struct replay *r)
+{
+	struct seen seen;
+	int dead;
+
+	replay_run(r, 3000);
+	make_topics(r, 3);
+	replay_run(r, 2000);
+	dead = replay_active(r);
+	zk_fake_forbid(r->fake, "/brokers/topics/t1/partitions/0/state");
+	replay_kill(r, dead);
+	replay_run(r, SETTLE_MS);
+	see(r, &seen, "t1");
+	if (replay_active(r) == 0 || seen.state.leader == dead)
+		replay_fault(r, "t1/0 is led by b%d, controller b%d",
+		    (int)seen.state.leader, replay_active(r));
+	unsee(&seen);
+	zk_fake_forbid(r->fake, NULL);
+	replay_run(r, SETTLE_MS);
+}
+
 const struct script death_scripts[] = {
 	{ "evidence-broker", script_broker },
 	{ "evidence-seat", script_controller },
@@ -1020,6 +1044,7 @@ const struct script death_scripts[] = {
 	{ "evidence-loading", script_loading, 0,
 	    "auto.leader.rebalance.enable=false\n", 5 },
 	{ "belief-stale", script_stale },
+	{ "belief-young", script_young },
 	{ "belief-off", script_controller, 0,
 	    "barnabas.takeover.belief.enable=false\n" },
 	{ NULL },
