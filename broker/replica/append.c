@@ -357,15 +357,20 @@ append_dir_is_slow(const struct replica *replica)
 
 /* One of the appends under way shows when it began: if it does not come back at
  * all, its directory is slow already.  Two that race may leave none shown, or
- * the later one; the next append shows itself again. */
+ * the later one; the next append shows itself again.  One that syncs before is
+ * no measure of how the kernel takes writes: -1.  When a broker took over many
+ * partitions their first appends would else all stand in one line. */
 static int64_t
-append_dir_begins(struct replica *replica)
+append_dir_begins(const struct append *append)
 {
-	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
+	struct replica *replica = append->replica;
 	struct append_dir *dir = replica->dir;
+	int64_t now_ns;
 
-	if (dir != NULL && atomic_load_explicit(&dir->began_ns,
-		memory_order_relaxed) == 0)
+	if (dir == NULL || append_syncs(append))
+		return (-1);
+	now_ns = clock_mono_ns(replica->replicas->clock);
+	if (atomic_load_explicit(&dir->began_ns, memory_order_relaxed) == 0)
 		atomic_store_explicit(&dir->began_ns, now_ns,
 		    memory_order_relaxed);
 	return (now_ns);
@@ -391,11 +396,12 @@ append_dir_say(const struct replica *replica, struct append_dir *dir,
 static void
 append_dir_took(struct replica *replica, int64_t began_ns, size_t size)
 {
-	int64_t now_ns = clock_mono_ns(replica->replicas->clock);
 	struct append_dir *dir = replica->dir;
+	int64_t now_ns;
 
-	if (dir == NULL)
+	if (began_ns < 0)
 		return;
+	now_ns = clock_mono_ns(replica->replicas->clock);
 	if (atomic_load_explicit(&dir->began_ns, memory_order_relaxed) ==
 	    began_ns)
 		atomic_store_explicit(&dir->began_ns, 0, memory_order_relaxed);
@@ -471,7 +477,7 @@ append_run(struct append *append)
 	append->log_start_offset = log == NULL ? -1 : log_start_offset(log);
 	if (append->error != ERR_NONE)
 		return;
-	began_ns = append_dir_begins(replica);
+	began_ns = append_dir_begins(append);
 	append->error = log_append_as_leader(log, &append->rules,
 	    &append->verdict, append->bytes, replica->leader_epoch,
 	    &append->appended);
@@ -495,7 +501,7 @@ append_fetched(struct append *append)
 	    log_end_offset(log) != append->fetch_offset)
 		return (ERR_NOT_LEADER_OR_FOLLOWER);
 	if (append->fetched.length > 0) {
-		began_ns = append_dir_begins(replica);
+		began_ns = append_dir_begins(append);
 		error = log_append_as_follower(log, append->fetched,
 		    &append->appended);
 		append_dir_took(replica, began_ns, append->fetched.length);

@@ -796,6 +796,43 @@ test_disk_slow_once(void)
 	replica_rig_fini(&rig);
 }
 
+static int
+slow_sync(struct files *files, int descriptor)
+{
+	struct clock_virtual *clock = &slow_rig->clock;
+
+	clock_virtual_advance_to(clock, clock->now_ns + 60 * MS);
+	return (files_system()->ops->sync(files, descriptor));
+}
+
+/* What the first append of an epoch waits for says nothing about others. */
+static void
+test_sync_slow(void)
+{
+	struct rig_order order = { .epoch = 6, .partition_epoch = 1 };
+	struct replica_rig rig;
+	struct rig_produce p;
+	struct files_ops slow;
+
+	replica_rig_init(&rig, false, NULL);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &order), ERR_NONE);
+	slow_rig = &rig;
+	slow = *rig.files->ops;
+	slow.sync = slow_sync;
+	rig.files->ops = &slow;
+	for (int i = 0; i < 2; i++) {
+		rig_produce_init(&p, &rig, 1);
+		rig_produce_start(&p);
+		CU_ASSERT_EQUAL(p.at_once, i == 1);
+		CU_ASSERT(rig_produce_await(&p, 1000));
+		CU_ASSERT_EQUAL(p.part.error, ERR_NONE);
+		rig_produce_fini(&p);
+	}
+	CU_ASSERT(rig.clock.now_ns >= 60 * MS);
+	replica_rig_fini(&rig);
+}
+
 /* Who leads already waits for no disk to lead in another epoch, which is known
  * at once; the first append of that epoch does. */
 static void
@@ -949,6 +986,7 @@ static const struct unit_test tests[] = {
 	{ "a disk fails", test_disk_fails },
 	{ "a disk is slow", test_disk_slow },
 	{ "a disk was slow once", test_disk_slow_once },
+	{ "a sync is slow", test_sync_slow },
 	{ "goes on leading", test_goes_on_leading },
 	{ "metrics", test_metrics_page },
 };
