@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many logs at once.  A new log, or an epoch that begins, is a few small files
- * and names that must be on the disk.  One log after the other, the file system
- * commits several times for each; here every step is made for all logs of a
- * batch before the next one begins, so that one commit is for all of them.
+ * Many new logs at once.  A new log is a few small files and names that must be
+ * on the disk.  One log after the other, the file system commits several times
+ * for each; here every step is made for all logs of a batch before the next one
+ * begins, so that one commit is for all of them.
  *
  *	add      directory, segment, PATH.tmp of the small files: not synced
  *	commit   all .tmp begin to be written out
  *	         each .tmp is synced
  *	         each is renamed
- *	         each log's directory is synced, then those the new ones lie in
- *	         now a new log is found, and a new epoch is known
+ *	         each log's directory is synced, then those that they lie in
+ *	         now the logs are found, with their epochs
  *
- * For every single log that is the order of log_create() and
- * log_assign_epoch().  No lock is held from one step to the next: whoever
- * changes a log's epochs meanwhile (retention does) is right, and those of the
- * batch are given up.  So is everything that passes (no room, no descriptor):
- * asked for alone, it is tried once more, and said.
+ * For every single log that is the order of log_create().  Nobody else knows
+ * of a log before the last step: no lock of its own is taken.  What passes (no
+ * room, no descriptor) is given up: asked for alone, it is tried once more, and
+ * said.
  */
 #include <errno.h>
 
@@ -27,17 +26,13 @@
 enum { SMALL_METADATA, SMALL_EPOCHS, SMALL_COUNT };
 
 struct batched {
-	struct log *log; /* a reference */
-	bool made;       /* new: only `admitted` it is in the tables */
-	bool admitted;   /* and the reference is theirs */
+	struct log *log;
+	bool admitted; /* it is in the tables, and theirs */
 	bool given_up;
-	bool has[SMALL_COUNT];       /* is to be on the disk */
-	bool in_place[SMALL_COUNT];  /* and is there, but for its name */
+	bool has[SMALL_COUNT];        /* is to be on the disk */
 	int descriptors[SMALL_COUNT]; /* of its .tmp; -1: none, or synced */
-	struct uuid topic_id;        /* of a new one */
-	struct epochs epochs;        /* as they shall be */
-	unsigned epochs_turn;        /* when their .tmp was written */
-	int64_t end_offset;          /* likewise */
+	struct uuid topic_id;
+	struct epochs epochs; /* as they shall be */
 };
 
 /* Of the bound of kept files, what one batch may hold open beside: several are
@@ -123,48 +118,31 @@ batch_begin_metadata(struct batched *item, struct uuid topic_id)
 static void
 batch_begin_epochs(struct batched *item, int32_t leader_epoch)
 {
-	struct log *log = item->log;
-
-	lock_take(&log->writer);
-	item->end_offset = log_end_offset(log);
-	if (!log_deleted(log) && log->cut == CUT_NONE &&
-	    epochs_lacks(&log->epochs, leader_epoch, item->end_offset)) {
-		epochs_copy(&item->epochs, &log->epochs);
-		epochs_assign(&item->epochs, leader_epoch, item->end_offset);
-		item->has[SMALL_EPOCHS] = true;
-		item->in_place[SMALL_EPOCHS] = log_epochs_in_file(log,
-		    leader_epoch, item->end_offset);
-		if (!item->in_place[SMALL_EPOCHS])
-			item->descriptors[SMALL_EPOCHS] = log_begin_epochs(log,
-			    &item->epochs);
-		item->epochs_turn = log->epochs_turn;
-		if (item->descriptors[SMALL_EPOCHS] < 0 &&
-		    !item->in_place[SMALL_EPOCHS])
-			batch_give_up(item, "could not write leader epochs");
-	}
-	lock_release(&log->writer);
+	epochs_assign(&item->epochs, leader_epoch, log_end_offset(item->log));
+	item->descriptors[SMALL_EPOCHS] = log_begin_epochs(item->log,
+	    &item->epochs);
+	item->has[SMALL_EPOCHS] = true;
+	if (item->descriptors[SMALL_EPOCHS] < 0)
+		batch_give_up(item, "could not write leader epochs");
 }
 
 void
 log_batch_add(struct log_batch *batch, const struct log_wish *wish)
 {
 	struct batched *item = &batch->items[batch->count];
-	struct log *log = wish->log;
+	struct log *log;
 
 	CHECK(!log_batch_full(batch));
-	log = log != NULL ? log_ref(log) :
-			    storage_place_log(batch->storage, wish->topic,
-				wish->partition);
+	log = storage_place_log(batch->storage, wish->topic, wish->partition);
 	if (log == NULL)
 		return;
 	batch->count++;
 	*item = (struct batched){
 		.log = log,
-		.made = wish->log == NULL,
 		.given_up = log_failed(log),
 		.descriptors = { -1, -1 },
 	};
-	if (item->made && batch_goes_on(item)) {
+	if (batch_goes_on(item)) {
 		if (!log_make_files(log))
 			batch_give_up(item, "could not make the log");
 		else
@@ -204,16 +182,6 @@ batch_sync(struct batched *item)
 	}
 }
 
-/* The writer's lock is held: nothing has happened to the log's epochs. */
-static bool
-batch_epochs_hold(const struct batched *item)
-{
-	const struct log *log = item->log;
-
-	return (!log_deleted(log) && log->epochs_turn == item->epochs_turn &&
-	    log_end_offset(log) == item->end_offset);
-}
-
 static void
 batch_rename(struct batched *item)
 {
@@ -226,17 +194,13 @@ batch_rename(struct batched *item)
 
 	if (!batch_goes_on(item))
 		return;
-	lock_take(&log->writer);
-	item->has[SMALL_EPOCHS] = item->has[SMALL_EPOCHS] &&
-	    batch_epochs_hold(item);
 	for (int i = 0; i < SMALL_COUNT && !item->given_up; i++) {
-		if (!item->has[i] || item->in_place[i])
+		if (!item->has[i])
 			continue;
 		log_file(log, names[i], name);
 		if (file_replace_rename(log->storage->files, name) != 0)
 			batch_give_up(item, "could not rename a new file");
 	}
-	lock_release(&log->writer);
 }
 
 static void
@@ -244,14 +208,12 @@ batch_sync_log(struct batched *item)
 {
 	struct log *log = item->log;
 
-	if (!batch_goes_on(item) ||
-	    (!item->made && !item->has[SMALL_EPOCHS]))
-		return;
-	if (file_sync_directory(log->storage->files, log->path) != 0)
+	if (batch_goes_on(item) &&
+	    file_sync_directory(log->storage->files, log->path) != 0)
 		batch_give_up(item, "could not sync the log's directory");
 }
 
-/* The names of the new logs that lie there. */
+/* The names of the logs that lie there. */
 static void
 batch_sync_dir(struct log_batch *batch, struct log_dir *dir)
 {
@@ -261,7 +223,7 @@ batch_sync_dir(struct log_batch *batch, struct log_dir *dir)
 	for (size_t i = 0; i < batch->count; i++) {
 		struct batched *item = &batch->items[i];
 
-		if (item->made && item->log->dir == dir && batch_goes_on(item))
+		if (item->log->dir == dir && batch_goes_on(item))
 			items[count++] = item;
 	}
 	if (count == 0 ||
@@ -271,53 +233,25 @@ batch_sync_dir(struct log_batch *batch, struct log_dir *dir)
 		batch_give_up(items[i], "could not sync the directory of");
 }
 
-/* It was given up, maybe when the file had the batch's epochs already. */
-static void
-batch_unshown(struct batched *item)
-{
-	if (item->made || !item->has[SMALL_EPOCHS] ||
-	    item->in_place[SMALL_EPOCHS])
-		return;
-	lock_take(&item->log->writer);
-	log_epochs_changed(item->log);
-	lock_release(&item->log->writer);
-}
-
 /* All is on the disk: others may see it. */
 static void
 batch_show(struct batched *item)
 {
 	struct log *log = item->log;
 
-	if (!batch_goes_on(item)) {
-		batch_unshown(item);
+	if (!batch_goes_on(item))
 		return;
-	}
-	if (item->made) {
-		log_keep_topic_id(log, item->topic_id);
-		log_show_epochs(log, &item->epochs, true);
-		item->epochs = (struct epochs){ 0 };
-		item->admitted = storage_admit_log(log);
-		return;
-	}
-	lock_take(&log->writer);
-	if (item->has[SMALL_EPOCHS] && batch_epochs_hold(item)) {
-		log_show_epochs(log, &item->epochs, true);
-		item->epochs = (struct epochs){ 0 };
-	} else if (item->has[SMALL_EPOCHS]) {
-		/* The file may have the batch's. */
-		log_epochs_changed(log);
-	}
-	lock_release(&log->writer);
+	log_keep_topic_id(log, item->topic_id);
+	log_show_epochs(log, &item->epochs, true);
+	item->epochs = (struct epochs){ 0 };
+	item->admitted = storage_admit_log(log);
 }
 
 static void
 batch_end(struct batched *item)
 {
 	epochs_fini(&item->epochs);
-	if (!item->made)
-		log_unref(item->log);
-	else if (!item->admitted)
+	if (!item->admitted)
 		storage_displace_log(item->log);
 }
 

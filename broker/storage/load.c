@@ -678,10 +678,6 @@ load_publish(struct log *log, struct segment **items, size_t count)
 	/* What it has too much can be cut at the next load as well, as long as
 	 * nothing was appended: append_epochs() sees to that. */
 	log->epochs_later = log->epochs_differ;
-	log->epochs_cut.epoch = -1;
-	if (log->epochs_differ && !log->epochs_below &&
-	    epochs.count + 1 == log->epochs.count)
-		log->epochs_cut = log->epochs.items[epochs.count];
 	lock_take(&log->lock);
 	before = log->epochs;
 	log->epochs = epochs;

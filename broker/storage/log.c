@@ -573,7 +573,6 @@ epochs_put(struct log *log, const struct epochs *epochs,
 
 	/* Whoever wrote a .tmp before and has not renamed it is too late. */
 	log->epochs_turn++;
-	log->epochs_cut.epoch = -1;
 	epochs_encode(epochs, &text);
 	log_file(log, LOG_EPOCHS_NAME, name);
 	answer = put(log->storage->files, name, text.data, text.length);
@@ -652,38 +651,25 @@ log_cut_epochs(struct log *log, int64_t end_offset)
 	log_note_latest_epoch(log);
 }
 
-/* With the entry added; takes `epochs`. [writer] */
-typedef enum error assign_epochs(struct log *log, struct epochs *epochs,
-    int32_t leader_epoch, int64_t start_offset);
-
-static enum error
-assign_now(struct log *log, struct epochs *epochs, int32_t leader_epoch,
-    int64_t start_offset)
+/* With the entry added; takes `epochs`.  It may have taken away some that have
+ * records, if epochs go back (as ZooKeeper did): the file is to lack them, too,
+ * also when nothing follows.  Others the load takes away. [writer] */
+static void
+assign_later(struct log *log, struct epochs *epochs, int64_t start_offset)
 {
-	if (log_epochs_in_file(log, leader_epoch, start_offset) &&
-	    file_sync_directory(log->storage->files, log->path) == 0)
-		log_show_epochs(log, epochs, true);
-	else if (!log_set_epochs_soon(log, epochs))
-		return (log_fail(log, "could not write leader epochs"));
-	return (ERR_NONE);
-}
+	const struct epochs *old = &log->epochs;
+	const size_t at = epochs->count - 1;
+	const bool alone = (!log->epochs_differ || log->epochs_later) &&
+	    (old->count <= at || old->items[at].start_offset >= start_offset);
 
-static enum error
-assign_later(struct log *log, struct epochs *epochs, int32_t leader_epoch,
-    int64_t start_offset)
-{
-	const bool alone = !log->epochs_differ || log->epochs_later;
-
-	(void)leader_epoch;
 	log_epochs_changed(log);
 	log_show_epochs(log, epochs, false);
 	log->epochs_later = alone && start_offset == log_end_offset(log);
-	return (ERR_NONE);
 }
 
-static enum error
-assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset,
-    assign_epochs *assign)
+enum error
+log_assign_epoch_later(struct log *log, int32_t leader_epoch,
+    int64_t start_offset)
 {
 	enum error error;
 	struct epochs epochs;
@@ -697,21 +683,8 @@ assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset,
 	    epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);
 		epochs_assign(&epochs, leader_epoch, start_offset);
-		error = assign(log, &epochs, leader_epoch, start_offset);
+		assign_later(log, &epochs, start_offset);
 	}
 	lock_release(&log->writer);
 	return (error);
-}
-
-enum error
-log_assign_epoch(struct log *log, int32_t leader_epoch, int64_t start_offset)
-{
-	return (assign_epoch(log, leader_epoch, start_offset, assign_now));
-}
-
-enum error
-log_assign_epoch_later(struct log *log, int32_t leader_epoch,
-    int64_t start_offset)
-{
-	return (assign_epoch(log, leader_epoch, start_offset, assign_later));
 }

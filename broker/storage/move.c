@@ -545,7 +545,6 @@ exchange(struct log *log, struct log *copy)
 	log_set_path(log, copy->path);
 	lock_release(&log->lock);
 	log->epochs_differ = log->epochs_below = false;
-	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
 	lock_take(&copy->lock);
 	copy->segments = old;

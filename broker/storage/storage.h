@@ -201,28 +201,24 @@ void storage_set_high_watermarks(struct storage *storage,
 enum error log_create(struct storage *storage, const char *topic,
     int32_t partition, struct uuid topic_id, struct log **out);
 /*
- * Many logs at once: each new or old one with the epoch that begins at its end,
- * all synced together, which costs a file system little more than one of them.
- * (Orders bring new ones alone: see log_assign_epoch_later().)
- * It is a help for what follows and answers nothing: log_create() and
- * log_assign_epoch() are called for each log afterwards all the same, find most
- * of it done and do, or say, the rest.
+ * Many new logs at once, each with the epoch that begins with it, all synced
+ * together, which costs a file system little more than one of them.  It is a
+ * help for what follows and answers nothing: log_create() and
+ * log_assign_epoch_later() are called for each log afterwards all the same,
+ * find most of it done and do, or say, the rest.
  *
- * log_batch_add() writes and syncs nothing: a new log cannot be found yet, a
- * new epoch is not known.  When log_batch_commit() has returned, what
- * storage_find() and log_latest_epoch() tell of it is on the disk, as after
- * log_create() and log_assign_epoch().  In between nobody makes or deletes the
- * log, or appends to it.  A directory that fails meanwhile goes offline, with
- * its logs alone. [worker]
+ * log_batch_add() writes and syncs nothing: the log cannot be found yet.  When
+ * log_batch_commit() has returned, what storage_find() and log_latest_epoch()
+ * tell of it is on the disk.  In between nobody makes or deletes the log.  A
+ * directory that fails meanwhile goes offline, with its logs alone. [worker]
  */
 #define LOG_BATCH_MAX 32
 struct log_batch;
 struct log_wish {
-	struct log *log;       /* NULL: one to be made, */
-	const char *topic;     /* of this name, */
+	const char *topic;
 	int32_t partition;
-	struct uuid topic_id;  /* with partition.metadata unless zero */
-	int32_t leader_epoch;  /* -1: none */
+	struct uuid topic_id; /* with partition.metadata unless zero */
+	int32_t leader_epoch; /* -1: none */
 };
 struct log_batch *log_batch_new(struct storage *storage);
 /* Not when it is full: each log holds two descriptors until the commit, so
@@ -423,15 +419,12 @@ int32_t log_find_segments(struct log *log, int64_t timestamp_ms,
 
 /* The latest epoch, -1: none. [any] */
 int32_t log_latest_epoch(const struct log *log);
-/* (epoch, start offset) durably, before the first batch of that epoch.
- * [worker, append] */
-enum error log_assign_epoch(struct log *log, int32_t leader_epoch,
-    int64_t start_offset);
-/* The same without a wait for the disk: the first append in that epoch waits
+/* (epoch, start offset), known at once, on the disk before the first batch of
+ * that epoch: nothing is waited for here, the first append in it waits
  * (log_append_syncs()).  A leader calls it when it begins: when brokers die
  * many partitions get an epoch at once, in which few get records soon; to sync
  * 6,667 files took half of the time until all were led.  Gone with the process
- * that had no such append. */
+ * that had no such append. [worker, append] */
 enum error log_assign_epoch_later(struct log *log, int32_t leader_epoch,
     int64_t start_offset);
 struct log_epoch_end {

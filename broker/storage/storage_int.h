@@ -221,9 +221,6 @@ struct log {
 	bool epochs_below;
 	/* They differ by an epoch alone in which nothing was appended. */
 	bool epochs_later;
-	/* All that the file has too much, cut off by the load, for nothing was
-	 * ever appended in that epoch; of epoch -1: nothing, or more. */
-	struct epoch_entry epochs_cut;
 	unsigned epochs_turn; /* goes up with each change; the writer's */
 	bool closed; /* the writer's */
 	/* A truncation that readers see but the files lack, or (the whole log)
@@ -380,7 +377,6 @@ log_epochs_changed(struct log *log)
 {
 	log->epochs_differ = true;
 	log->epochs_later = false;
-	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
 }
 /* What begins at `end_offset` or behind goes, and the file follows: before the
@@ -391,18 +387,7 @@ static inline void
 log_epochs_begin_later(struct log *log)
 {
 	log->epochs_below = true;
-	log->epochs_cut.epoch = -1;
 	log->epochs_turn++;
-}
-/* The file has what the epochs are with that entry, which they lack; only its
- * name may not be on the disk, if the process before was killed. [writer] */
-static inline bool
-log_epochs_in_file(const struct log *log, int32_t leader_epoch,
-    int64_t start_offset)
-{
-	return (log->epochs_differ && leader_epoch >= 0 &&
-	    log->epochs_cut.epoch == leader_epoch &&
-	    log->epochs_cut.start_offset == start_offset);
 }
 /* A new, empty segment with all its files. NULL: errno. */
 struct segment *log_new_segment(struct log *log, int64_t base_offset);

@@ -8,22 +8,18 @@
 #define METADATA "version: 0\ntopic_id: BwcHAAAAAAAAAAAAAAAAAA"
 
 static void
-add_new(struct bench *bench, struct log_batch *batch, int32_t partition)
+add_new(struct log_batch *batch, int32_t partition)
 {
-	(void)bench;
 	log_batch_add(batch, &(struct log_wish){
 		.topic = "n", .partition = partition, .topic_id = TOPIC_ID,
 		.leader_epoch = 4 });
 }
 
-/* Three new ones and the one that is there. */
 static void
-fill_batch(struct bench *bench, struct log_batch *batch)
+fill_batch(struct log_batch *batch)
 {
 	for (int32_t i = 0; i < NEW_COUNT; i++)
-		add_new(bench, batch, i);
-	log_batch_add(batch, &(struct log_wish){ .log = bench->log,
-		.leader_epoch = 5 });
+		add_new(batch, i);
 }
 
 static bool
@@ -67,38 +63,47 @@ check_new(struct bench *bench, int32_t partition)
 	CU_ASSERT_EQUAL(bench_size(bench, name), 0);
 }
 
+/* Whoever asks for it alone makes what is missing; then it can be led. */
 static void
-bench_start_led(struct bench *bench)
+make_and_lead(struct bench *bench, int32_t partition)
 {
-	bench_start(bench);
-	CU_ASSERT_EQUAL(log_assign_epoch(bench->log, 0, 0), ERR_NONE);
-	CU_ASSERT_EQUAL(bench_append(bench, &(struct bench_batch){ .count = 2 },
-	    NULL), ERR_NONE);
+	const struct bench_batch wanted = { .leader_epoch = 4 };
+	struct log *own = bench->log;
+	char name[64];
+
+	CU_ASSERT_EQUAL_FATAL(log_create(bench->storage, "n", partition,
+	    TOPIC_ID, &bench->log), ERR_NONE);
+	CU_ASSERT(log_set_topic_id(bench->log, TOPIC_ID));
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench->log, 4, 0), ERR_NONE);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench->log), 4);
+	CU_ASSERT_EQUAL(bench_append(bench, &wanted, NULL), ERR_NONE);
+	CU_ASSERT_EQUAL(bench_count(bench, 0), 1);
+	snprintf(name, sizeof(name), "n-%d/partition.metadata", partition);
+	CU_ASSERT(file_is(bench, name, METADATA));
+	snprintf(name, sizeof(name), "n-%d/leader-epoch-checkpoint", partition);
+	CU_ASSERT(file_is(bench, name, "0\n1\n4 0\n"));
+	log_unref(bench->log);
+	bench->log = own;
 }
 
 /* --- all goes well -------------------------------------------------------- */
 
 static void
-test_made_and_led(void)
+test_made(void)
 {
 	struct bench bench;
 	struct log_batch *batch;
 	struct log *log;
 
 	bench_init(&bench);
-	bench_start_led(&bench);
+	bench_start(&bench);
 	batch = log_batch_new(bench.storage);
-	fill_batch(&bench, batch);
+	fill_batch(batch);
 	for (int32_t i = 0; i < NEW_COUNT; i++)
 		CU_ASSERT_FALSE(found(&bench, "n", i));
-	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
 	log_batch_commit(batch);
 	for (int32_t i = 0; i < NEW_COUNT; i++)
 		check_new(&bench, i);
-	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 5);
-	CU_ASSERT_EQUAL(log_epoch_end(bench.log, 0).end_offset, 2);
-	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-	    "0\n2\n0 0\n5 2\n"));
 	/* The batch is empty again; without an epoch, and without an id. */
 	log_batch_add(batch, &(struct log_wish){ .topic = "m",
 		.leader_epoch = -1 });
@@ -110,6 +115,7 @@ test_made_and_led(void)
 	/* Who asks for one of them alone finds it. */
 	CU_ASSERT_EQUAL(log_create(bench.storage, "n", 1, TOPIC_ID, &log),
 	    ERR_NONE);
+	CU_ASSERT_EQUAL(log_latest_epoch(log), 4);
 	log_unref(log);
 	bench_stop(&bench);
 	bench_start(&bench);
@@ -132,23 +138,15 @@ static struct witness {
 static void
 watch_note(const char *what, const char *path)
 {
-	const char *last = strrchr(path, '/');
-
 	/* From the directory of the log on. */
-	while (last > path && last[-1] != '/')
-		last--;
-	if (strstr(path, "/n-") == NULL && strstr(path, "/t-0") == NULL)
-		last = "dir";
-	else if (strstr(path, "/n-") != NULL)
-		last = strstr(path, "/n-") + 1;
-	else
-		last = strstr(path, "/t-0") + 1;
+	const char *last =
+	    strstr(path, "/n-") != NULL ? strstr(path, "/n-") + 1 : "dir";
+
 	CHECK(witness.count < (int)nelems(witness.events));
 	snprintf(witness.events[witness.count++],
 	    sizeof(witness.events[0]), "%s %s", what, last);
 	for (int32_t i = 0; i < NEW_COUNT; i++)
 		witness.early |= found(witness.bench, "n", i);
-	witness.early |= log_latest_epoch(witness.bench->log) != 0;
 }
 
 static int
@@ -217,14 +215,14 @@ test_order_of_durability(void)
 	ops = *files_system()->ops;
 	bench_init(&bench);
 	bench.files = &files;
-	bench_start_led(&bench);
+	bench_start(&bench);
 	witness.bench = &bench;
 	ops.open = watch_open;
 	ops.sync = watch_sync;
 	ops.write_out = watch_write_out;
 	ops.rename = watch_rename;
 	batch = log_batch_new(bench.storage);
-	fill_batch(&bench, batch);
+	fill_batch(batch);
 	/* Nothing but checkpoints of a name that was given up is synced. */
 	CU_ASSERT_EQUAL(witness.count, 0);
 	log_batch_commit(batch);
@@ -237,13 +235,12 @@ test_order_of_durability(void)
 		check_order(name, "leader-epoch-checkpoint");
 		check_new(&bench, i);
 	}
-	check_order("t-0", "leader-epoch-checkpoint");
-	/* Seven files, all begun before the first is waited for; four logs and
+	/* Six files, all begun before the first is waited for; three logs and
 	 * what they lie in. */
-	CU_ASSERT_EQUAL(strncmp(witness.events[6], "out", 3), 0);
-	CU_ASSERT_EQUAL(strncmp(witness.events[7], "sync", 4), 0);
+	CU_ASSERT_EQUAL(strncmp(witness.events[5], "out", 3), 0);
+	CU_ASSERT_EQUAL(strncmp(witness.events[6], "sync", 4), 0);
 	CU_ASSERT(watch_find("sync dir") >= 0);
-	CU_ASSERT_EQUAL(witness.count, 7 + 7 + 7 + 4 + 1);
+	CU_ASSERT_EQUAL(witness.count, 6 + 6 + 6 + 3 + 1);
 	ops = *files_system()->ops;
 	log_batch_free(&batch);
 	bench_fini(&bench);
@@ -252,13 +249,11 @@ test_order_of_durability(void)
 /* --- it dies -------------------------------------------------------------- */
 
 static void
-check_half(struct bench *bench, const bool *seen, bool led)
+check_half(struct bench *bench, const bool *seen)
 {
 	char name[64];
 
 	for (int32_t i = 0; i < NEW_COUNT; i++) {
-		struct log *log;
-
 		if (seen[i])
 			check_new(bench, i);
 		/* What is there is whole; what is not can be made. */
@@ -268,20 +263,8 @@ check_half(struct bench *bench, const bool *seen, bool led)
 		snprintf(name, sizeof(name), "n-%d/leader-epoch-checkpoint", i);
 		CU_ASSERT(bench_size(bench, name) == -1 ||
 		    file_is(bench, name, "0\n1\n4 0\n"));
-		CU_ASSERT_EQUAL_FATAL(log_create(bench->storage, "n", i,
-		    TOPIC_ID, &log), ERR_NONE);
-		CU_ASSERT(log_set_topic_id(log, TOPIC_ID));
-		CU_ASSERT_EQUAL(log_assign_epoch(log, 4, 0), ERR_NONE);
-		log_unref(log);
-		check_new(bench, i);
+		make_and_lead(bench, i);
 	}
-	CU_ASSERT_EQUAL(bench_count(bench, 0), 2);
-	if (led)
-		CU_ASSERT(file_is(bench, "t-0/leader-epoch-checkpoint",
-		    "0\n2\n0 0\n5 2\n"));
-	CU_ASSERT_EQUAL(log_assign_epoch(bench->log, 5, 2), ERR_NONE);
-	CU_ASSERT(file_is(bench, "t-0/leader-epoch-checkpoint",
-	    "0\n2\n0 0\n5 2\n"));
 }
 
 static void
@@ -294,25 +277,23 @@ test_killed_at_every_call(void)
 		struct log_batch *batch;
 		struct bench bench;
 		bool seen[NEW_COUNT];
-		bool led;
 
 		bench_init(&bench);
 		bench.files = files_faulty_new(files_system());
-		bench_start_led(&bench);
+		bench_start(&bench);
 		files_faulty_kill_after(bench.files, nth);
 		batch = log_batch_new(bench.storage);
-		fill_batch(&bench, batch);
+		fill_batch(batch);
 		log_batch_commit(batch);
 		log_batch_free(&batch);
 		for (int32_t i = 0; i < NEW_COUNT; i++)
 			seen[i] = found(&bench, "n", i);
-		led = log_latest_epoch(bench.log) == 5;
 		bench_stop(&bench);
 		alive = !files_faulty_killed(bench.files);
 		files_faulty_free(bench.files);
 		bench.files = files_system();
 		bench_start(&bench);
-		check_half(&bench, seen, led);
+		check_half(&bench, seen);
 		bench_fini(&bench);
 	}
 	CU_ASSERT(nth > 60);
@@ -320,7 +301,7 @@ test_killed_at_every_call(void)
 
 /* --- a part of it fails --------------------------------------------------- */
 
-/* Two directories; two new logs lie in each, and an old one in the first. */
+/* Two directories; two new logs lie in each, and one before in the first. */
 static void
 test_one_directory_fails(void)
 {
@@ -337,13 +318,13 @@ test_one_directory_fails(void)
 		bench.paths[1] = second;
 		bench.options.log_dir_list.count = 2;
 		bench.files = files_faulty_new(files_system());
-		bench_start_led(&bench);
+		bench_start(&bench);
 		batch = log_batch_new(bench.storage);
 		/* The second log of the second directory. */
 		files_faulty_set(bench.files, "-second/n-2", calls[i], 0, 1,
 		    EIO);
 		for (int32_t n = 0; n < 4; n++)
-			add_new(&bench, batch, n);
+			add_new(batch, n);
 		log_batch_commit(batch);
 		log_batch_free(&batch);
 		CU_ASSERT_EQUAL(bench.failed_dirs, 1);
@@ -364,36 +345,25 @@ test_want_of_room(void)
 	static const enum file_call calls[] = { FILE_CALL_OPEN, FILE_CALL_WRITE,
 		FILE_CALL_SYNC, FILE_CALL_RENAME };
 
-	for (size_t i = 0; i < 2 * nelems(calls); i++) {
-		enum file_call call = calls[i / 2];
+	for (size_t i = 0; i < nelems(calls); i++) {
 		struct log_batch *batch;
 		struct bench bench;
-		struct log *log;
 
 		bench_init(&bench);
 		bench.files = files_faulty_new(files_system());
-		bench_start_led(&bench);
+		bench_start(&bench);
 		batch = log_batch_new(bench.storage);
-		files_faulty_set(bench.files, i % 2 == 0 ? "/n-1" : "/t-0/",
-		    call, 0, -1, call == FILE_CALL_OPEN ? EMFILE : ENOSPC);
-		fill_batch(&bench, batch);
+		files_faulty_set(bench.files, "/n-1", calls[i], 0, -1,
+		    calls[i] == FILE_CALL_OPEN ? EMFILE : ENOSPC);
+		fill_batch(batch);
 		log_batch_commit(batch);
 		log_batch_free(&batch);
 		files_faulty_clear(bench.files);
 		CU_ASSERT_EQUAL(bench.failed_dirs, 0);
 		check_new(&bench, 0);
 		check_new(&bench, 2);
-		CU_ASSERT_EQUAL(found(&bench, "n", 1), i % 2 != 0);
-		CU_ASSERT_EQUAL(log_latest_epoch(bench.log),
-		    i % 2 != 0 ? 0 : 5);
-		CU_ASSERT_EQUAL_FATAL(log_create(bench.storage, "n", 1,
-		    TOPIC_ID, &log), ERR_NONE);
-		CU_ASSERT_EQUAL(log_assign_epoch(log, 4, 0), ERR_NONE);
-		CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 2), ERR_NONE);
-		log_unref(log);
-		check_new(&bench, 1);
-		CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-		    "0\n2\n0 0\n5 2\n"));
+		CU_ASSERT_FALSE(found(&bench, "n", 1));
+		make_and_lead(&bench, 1);
 		bench_fini(&bench);
 		files_faulty_free(bench.files);
 	}
@@ -417,7 +387,7 @@ pair_init(struct pair *pair)
 	bench->paths[1] = pair->second;
 	bench->options.log_dir_list.count = 2;
 	bench->files = files_faulty_new(files_system());
-	bench_start_led(bench);
+	bench_start(bench);
 }
 
 static void
@@ -448,7 +418,7 @@ make_one(struct pair *pair, bool together)
 
 	if (together) {
 		batch = log_batch_new(pair->bench.storage);
-		add_new(&pair->bench, batch, 0);
+		add_new(batch, 0);
 		log_batch_commit(batch);
 		log_batch_free(&batch);
 		return (found(&pair->bench, "n", 0) ?
@@ -547,174 +517,6 @@ test_leftover(void)
 	CU_ASSERT(any);
 }
 
-/* The file has its new name when the batch is given up; the epoch does not
- * come, but records of the old one do. */
-static void
-test_given_up_when_named(void)
-{
-	struct log_batch *batch;
-	struct bench bench;
-
-	bench_init(&bench);
-	bench.files = files_faulty_new(files_system());
-	bench_start_led(&bench);
-	batch = log_batch_new(bench.storage);
-	log_batch_add(batch, &(struct log_wish){ .log = bench.log,
-		.leader_epoch = 5 });
-	files_faulty_set(bench.files, "/t-0", FILE_CALL_SYNC, 1, 1, ENOSPC);
-	log_batch_commit(batch);
-	log_batch_free(&batch);
-	files_faulty_clear(bench.files);
-	CU_ASSERT_FALSE(log_failed(bench.log));
-	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
-	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-	    "0\n2\n0 0\n5 2\n"));
-	CU_ASSERT_EQUAL(bench_append(&bench,
-		&(struct bench_batch){ .count = 2 }, NULL), ERR_NONE);
-	CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-	    "0\n1\n0 0\n"));
-	bench_stop(&bench);
-	bench_start(&bench);
-	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
-	bench_fini(&bench);
-	files_faulty_free(bench.files);
-}
-
-/* --- somebody comes between ----------------------------------------------- */
-
-static void
-come_between(struct bench *bench, int kind)
-{
-	enum error error;
-
-	if (kind == 0)
-		error = log_advance_start(bench->log, 1);
-	else if (kind == 1)
-		error = log_assign_epoch(bench->log, 6, 2);
-	else if (kind == 2)
-		error = bench_append(bench, &(struct bench_batch){ .count = 1 },
-		    NULL);
-	else
-		error = log_delete(bench->storage, "t", 0);
-	CU_ASSERT_EQUAL(error, ERR_NONE);
-}
-
-static struct between {
-	struct bench *bench; /* NULL: it was there */
-	int kind;
-} between;
-
-/* Of the log's directory, when the file has its new name already. */
-static int
-between_sync(struct files *files, int descriptor)
-{
-	struct bench *bench = between.bench;
-	struct stat status;
-
-	if (bench != NULL && fstat(descriptor, &status) == 0 &&
-	    S_ISDIR(status.st_mode)) {
-		between.bench = NULL;
-		come_between(bench, between.kind);
-	}
-	return (files_system()->ops->sync(files, descriptor));
-}
-
-static void
-epochs_change_meanwhile(int kind, bool late)
-{
-	struct files_ops ops = *files_system()->ops;
-	struct files files = { &ops };
-	struct log_batch *batch;
-	struct bench bench;
-
-	bench_init(&bench);
-	bench.files = &files;
-	bench_start_led(&bench);
-	log_set_high_watermark(bench.log, 2);
-	batch = log_batch_new(bench.storage);
-	log_batch_add(batch, &(struct log_wish){ .log = bench.log,
-		.leader_epoch = 5 });
-	if (late) {
-		between = (struct between){ &bench, kind };
-		ops.sync = between_sync;
-	} else {
-		come_between(&bench, kind);
-	}
-	log_batch_commit(batch);
-	log_batch_free(&batch);
-	CU_ASSERT_PTR_NULL(between.bench);
-	CU_ASSERT_EQUAL(bench.failed_dirs, 0);
-	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), kind == 1 ? 6 : 0);
-	CU_ASSERT_EQUAL(
-	    log_assign_epoch(bench.log, 7, log_end_offset(bench.log)),
-	    kind == 3 ? ERR_KAFKA_STORAGE_ERROR : ERR_NONE);
-	CU_ASSERT_EQUAL(file_is(&bench, "t-0/leader-epoch-checkpoint",
-	    kind == 0     ? "0\n2\n0 1\n7 2\n" :
-		kind == 1 ? "0\n2\n0 0\n7 2\n" :
-			    "0\n2\n0 0\n7 3\n"),
-	    kind != 3);
-	bench_fini(&bench);
-}
-
-static void
-test_epochs_change_meanwhile(void)
-{
-	for (int kind = 0; kind < 4; kind++) {
-		epochs_change_meanwhile(kind, false);
-		epochs_change_meanwhile(kind, true);
-	}
-}
-
-/* --- the epoch that the file has ------------------------------------------ */
-
-/* Nothing was appended in the last epoch; a load cuts it off. */
-static void
-test_same_epoch_again(void)
-{
-	for (int kind = 0; kind < 4; kind++) {
-		bool alone = kind % 2 != 0, crash = kind >= 2;
-		struct log_batch *batch;
-		struct bench bench;
-		size_t renames, syncs;
-
-		bench_init(&bench);
-		bench.files = files_faulty_new(files_system());
-		bench_start_led(&bench);
-		CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 2), ERR_NONE);
-		if (crash)
-			bench_crash(&bench);
-		else
-			bench_stop(&bench);
-		bench_start(&bench);
-		CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
-		renames = files_faulty_calls(bench.files, FILE_CALL_RENAME);
-		syncs = files_faulty_calls(bench.files, FILE_CALL_SYNC);
-		batch = log_batch_new(bench.storage);
-		if (!alone)
-			log_batch_add(batch, &(struct log_wish){
-				.log = bench.log, .leader_epoch = 5 });
-		log_batch_commit(batch);
-		log_batch_free(&batch);
-		CU_ASSERT_EQUAL(log_latest_epoch(bench.log), alone ? 0 : 5);
-		CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 2), ERR_NONE);
-		CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 5);
-		CU_ASSERT_EQUAL(files_faulty_calls(bench.files,
-		    FILE_CALL_RENAME), renames);
-		CU_ASSERT_EQUAL(files_faulty_calls(bench.files,
-		    FILE_CALL_SYNC), syncs + 1);
-		CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-		    "0\n2\n0 0\n5 2\n"));
-		/* Another one at that place is written. */
-		bench_stop(&bench);
-		bench_start(&bench);
-		CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 6, 2), ERR_NONE);
-		CU_ASSERT(file_is(&bench, "t-0/leader-epoch-checkpoint",
-		    "0\n2\n0 0\n6 2\n"));
-		bench_fini(&bench);
-		files_faulty_free(bench.files);
-	}
-}
-
 /* A name that no directory can have is nobody's fault but the wish's. */
 static void
 test_name_too_long(void)
@@ -728,7 +530,7 @@ test_name_too_long(void)
 	bench_init(&bench);
 	bench_start(&bench);
 	batch = log_batch_new(bench.storage);
-	add_new(&bench, batch, 0);
+	add_new(batch, 0);
 	log_batch_add(batch, &(struct log_wish){ .topic = topic,
 		.partition = 100000, .leader_epoch = 4 });
 	log_batch_commit(batch);
@@ -774,19 +576,84 @@ test_epochs_later(void)
 	bench_fini(&bench);
 }
 
+/* One that goes back takes away what has records: that is in the file, too. */
+static void
+test_epoch_goes_back(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	bench_start(&bench);
+	bench_append(&bench, &(struct bench_batch){ .leader_epoch = 5 }, NULL);
+	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n5 0\n"));
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 3, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 3);
+	bench_stop(&bench);
+	bench_start(&bench);
+	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), -1);
+	bench_fini(&bench);
+}
+
+/* Its batch wrote it, and nothing was appended: a load cuts it off, and what
+ * begins there instead waits for a record. */
+static void
+test_epoch_of_new_cut(void)
+{
+	for (int kind = 0; kind < 4; kind++) {
+		const bool same = kind % 2 != 0, crash = kind >= 2;
+		const struct bench_batch wanted = {
+			.leader_epoch = same ? 4 : 6 };
+		struct log_batch *batch;
+		struct bench bench;
+		size_t syncs;
+
+		bench_init(&bench);
+		bench.files = files_faulty_new(files_system());
+		bench_start(&bench);
+		batch = log_batch_new(bench.storage);
+		add_new(batch, 0);
+		log_batch_commit(batch);
+		log_batch_free(&batch);
+		check_new(&bench, 0);
+		if (crash)
+			bench_crash(&bench);
+		else
+			bench_stop(&bench);
+		/* The file is as it was, also by a stop after that. */
+		bench_start(&bench);
+		bench_stop(&bench);
+		bench_start(&bench);
+		check_new(&bench, 0);
+		log_unref(bench.log);
+		bench.log = storage_find(bench.storage, "n", 0);
+		CU_ASSERT_EQUAL(log_latest_epoch(bench.log), -1);
+		syncs = files_faulty_calls(bench.files, FILE_CALL_SYNC);
+		CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log,
+		    wanted.leader_epoch, 0), ERR_NONE);
+		CU_ASSERT_EQUAL(files_faulty_calls(bench.files,
+		    FILE_CALL_SYNC), syncs);
+		check_new(&bench, 0);
+		CU_ASSERT(log_append_syncs(bench.log, wanted.leader_epoch));
+		CU_ASSERT_EQUAL(bench_append(&bench, &wanted, NULL), ERR_NONE);
+		CU_ASSERT(file_is(&bench, "n-0/leader-epoch-checkpoint",
+		    same ? "0\n1\n4 0\n" : "0\n1\n6 0\n"));
+		bench_fini(&bench);
+		files_faulty_free(bench.files);
+	}
+}
+
 static const struct unit_test tests[] = {
-	{ "made and led", test_made_and_led },
+	{ "made", test_made },
 	{ "the order of durability", test_order_of_durability },
 	{ "killed at every file call", test_killed_at_every_call },
 	{ "one directory fails", test_one_directory_fails },
 	{ "want of room", test_want_of_room },
 	{ "not made, nothing is left", test_unmade },
 	{ "a leftover", test_leftover },
-	{ "given up when it is named", test_given_up_when_named },
-	{ "epochs change meanwhile", test_epochs_change_meanwhile },
-	{ "the same epoch again", test_same_epoch_again },
 	{ "a name too long", test_name_too_long },
 	{ "epochs that are written later", test_epochs_later },
+	{ "an epoch that goes back", test_epoch_goes_back },
+	{ "the epoch of a new log, cut off", test_epoch_of_new_cut },
 };
 
 int

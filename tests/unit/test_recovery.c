@@ -557,8 +557,8 @@ test_load_asks_little(void)
 
 		bench_init(&bench);
 		bench_start(&bench);
-		CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 0), ERR_NONE);
 		bench_stop(&bench);
+		bench_write(&bench, EPOCHS, "0\n1\n5 0\n", 8, 0);
 		bench_file(&bench, MARK, path);
 		if (!clean)
 			unlink(path);
@@ -642,7 +642,8 @@ test_few_descriptors(void)
 		    ERR_KAFKA_STORAGE_ERROR);
 		bench.log = own;
 		(void)log_flush(logs[i]);
-		CU_ASSERT_EQUAL(log_assign_epoch(logs[i], 9, 3), ERR_NONE);
+		CU_ASSERT_EQUAL(log_assign_epoch_later(logs[i], 9, 3),
+		    ERR_NONE);
 	}
 	CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(part.extent.blob, &byte,
 			    1, part.extent.position),
@@ -960,7 +961,7 @@ test_full_disk_refuses(void)
 	files_faulty_set(bench.files, bench.path, FILE_CALL_WRITE, 0, -1,
 	    ENOSPC);
 	/* To lead and to cut need no room, to append does. */
-	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 3, 5), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 3, 5), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 3);
 	CU_ASSERT_FALSE(append_one(&bench, &expected, 3));
 	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 3), ERR_NONE);
@@ -976,7 +977,7 @@ test_full_disk_refuses(void)
 	files_faulty_clear(bench.files);
 	clock_virtual_advance_to(&bench.clock, INT64_C(2000000000));
 	expected.end = 0;
-	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 4, 2), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 4, 2), ERR_NONE);
 	CU_ASSERT_EQUAL(bench_append(&bench,
 			    &(struct bench_batch){ .leader_epoch = 4 }, NULL),
 	    ERR_NONE);

@@ -470,13 +470,13 @@ test_epochs(void)
 	CU_ASSERT_EQUAL(end.leader_epoch, -2);
 	CU_ASSERT_EQUAL(end.end_offset, 0);
 	CU_ASSERT_EQUAL(log_epoch_of(bench.log, 19), 2);
-	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 9, 30), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 9, 30), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 9);
 	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 15), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 2);
 	CU_ASSERT_EQUAL(log_end_offset(bench.log), 15);
 	/* An epoch that begins where the log ends now has no record. */
-	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 7, 15), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 7, 15), ERR_NONE);
 	CU_ASSERT_EQUAL(log_truncate_to(bench.log, 15), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 2);
 	bench_stop(&bench);

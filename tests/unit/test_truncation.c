@@ -445,7 +445,7 @@ test_leader_keeps_its_epoch(void)
 
 	start_faulty(&bench, 1 << 20);
 	append_of_epoch(&bench, 4);
-	CU_ASSERT_EQUAL(log_assign_epoch(bench.log, 5, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 5, 1), ERR_NONE);
 	files_faulty_set(bench.files, ".log", FILE_CALL_WRITE, 0, 1, ENOSPC);
 	CU_ASSERT_EQUAL(bench_append(&bench,
 	    &(struct bench_batch){ .leader_epoch = 5 }, NULL),
