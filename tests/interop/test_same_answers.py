@@ -28,6 +28,7 @@ OPTIONS = {
     # no chore between the same request to one and to the other
     "log_retention_check_interval_ms": 3600000,
     "log_initial_task_delay_ms": 3600000,
+    "offsets_retention_check_interval_ms": 3600000,
     "offsets_topic_num_partitions": 1,
     "offsets_topic_replication_factor": 1,
     "group_initial_rebalance_delay_ms": 0,

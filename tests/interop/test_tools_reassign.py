@@ -312,10 +312,10 @@ def test_filters_while_one_is_away(java, cluster, make):
                 assert any(topic.encode() in line for line in said), name
     finally:
         cluster[1].start()
-    in_sync(cluster, two, 0, 1)
-    in_sync(cluster, strict, 0, 1)
-    assert topics.same("--describe", "--under-replicated-partitions",
-                       ordered=False) == []
+    under = ("topics", "--describe", "--under-replicated-partitions")
+    harness.wait_until(lambda: harness.tool(cluster[0], *under).stdout == b"",
+                       what="all topics are in sync")
+    assert topics.same(*under[1:]) == b""
 
 
 def test_preferred_leaders_after_a_stop(java, cluster, make):
