@@ -21,9 +21,8 @@ import pytest
 import harness
 import members
 import raw_members
-import real_kafka
 import wire
-from both import served
+from both import SIDES, kind_of
 
 MINUTES = float(os.environ.get("BARNABAS_GROUP_MINUTES", 0))
 SECONDS = MINUTES * 60 or 15
@@ -32,17 +31,13 @@ REBALANCE = 120     # seconds at most: members that are killed, slow machines
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module", params=(
-    ("barnabas",) if "BARNABAS_SHORT" in os.environ else
-    ("kafka", "barnabas")))
+@pytest.fixture(scope="module", params=SIDES)
 def cluster(request, new_factory):
     factory = new_factory("members-" + request.param)
-    kind = (real_kafka.RealKafka if request.param == "kafka"
-            else harness.Broker)
-    broker = factory(kind=kind, group_initial_rebalance_delay_ms=500,
+    broker = factory(kind=kind_of(request.param),
+                     group_initial_rebalance_delay_ms=500,
                      offsets_topic_num_partitions=5).start()
     try:
-        served(broker, 11)
         yield broker
     finally:
         factory.end()

@@ -9,21 +9,18 @@ import re
 import pytest
 
 import harness
-import real_kafka
-from both import Both, served
+from both import SIDES, Both, kind_of
 
 # (both tools print "Infinity" for what was read in less than 1 ms)
 NUMBER = re.compile(rb"\d+(\.\d+)?|Infinity")
 OFFSET_ERROR = re.compile(rb"\terror: .*")
 
 
-@pytest.fixture(scope="module", params=("kafka", "barnabas"))
+@pytest.fixture(scope="module", params=SIDES)
 def cluster(request, new_factory):
     """One broker, with topics that nobody changes."""
     factory = new_factory(request.param)
-    kind = (real_kafka.RealKafka if request.param == "kafka"
-            else harness.Broker)
-    broker = factory(kind=kind).start()
+    broker = factory(kind=kind_of(request.param)).start()
     harness.create_topic(broker, "orders", partitions=12,
                          retention_ms=123456, min_insync_replicas=2)
     harness.create_topic(broker, "orders.old")
@@ -109,7 +106,6 @@ class TestTopics:
                 0, b"")
         rows = topics.same("--describe", "--topic", "made-.", ordered=False)
         assert len(rows) == 6
-        served(cluster, 37)
         for run, name in ((topics.kafka, "made-b"), (topics.ours, "made-k")):
             assert run("--alter", "--topic", name, "--partitions", 4,
                        "--replica-assignment", "0,0,0,0") == (0, b"")
@@ -117,8 +113,6 @@ class TestTopics:
         harness.wait_topic(cluster, "made-k", partitions=4)
         rows = topics.same("--describe", "--topic", "made-.", ordered=False)
         assert len(rows) == 10
-        served(cluster, 20)
-        served(cluster, 5)
         assert topics.kafka("--delete", "--topic", "made-k") == (0, b"")
         assert topics.ours("--delete", "--topic", "made-b") == (0, b"")
         harness.wait_until(lambda: topics.ours("--list")[1].split() == [
@@ -160,7 +154,6 @@ def test_get_offsets_wrong(java, cluster, arguments):
 
 
 def test_delete_records(java, cluster, tmp_path):
-    served(cluster, 21)
     both = Both(java, cluster, "delete-records", "kafka-delete-records")
     path = tmp_path / "offsets.json"
 
@@ -184,7 +177,6 @@ def test_delete_records(java, cluster, tmp_path):
 
 
 def test_log_dirs(java, cluster):
-    served(cluster, 35)
     both = Both(java, cluster, "log-dirs", "kafka-log-dirs")
 
     def split(out):
@@ -222,7 +214,6 @@ def test_perf_produce(java, cluster):
 
 def test_perf_consume(java, cluster):
     """Kafka's tool needs a group; ours has one when it is given."""
-    served(cluster, 11)
     arguments = ("--bootstrap-server", cluster.address, "--topic", "orders",
                  "--messages", 10, "--timeout", 20000)
     status, theirs = java.run("kafka-consumer-perf-test", *arguments)

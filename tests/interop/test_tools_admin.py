@@ -9,15 +9,13 @@ import pytest
 
 import harness
 import real_kafka
-from both import Both, served
+from both import SIDES, Both, kind_of
 
 
-@pytest.fixture(scope="module", params=("kafka", "barnabas"))
+@pytest.fixture(scope="module", params=SIDES)
 def cluster(request, new_factory):
     factory = new_factory("admin-" + request.param)
-    kind = (real_kafka.RealKafka if request.param == "kafka"
-            else harness.Broker)
-    broker = factory(kind=kind).start()
+    broker = factory(kind=kind_of(request.param)).start()
     harness.create_topic(broker, "orders", partitions=3, retention_ms=123456,
                          min_insync_replicas=2)
     harness.create_topic(broker, "plain")
@@ -49,10 +47,7 @@ class TestConfigs:
     def test_describe_all(self, configs, kind):
         configs.same("--describe", "--entity-type", kind, ordered=False)
 
-    def test_loggers(self, configs, cluster):
-        if not cluster.real and configs.ours("--describe", "--broker-logger",
-                                             0)[0] != 0:
-            pytest.skip("loggers are not served yet")
+    def test_loggers(self, configs):
         rows = configs.same("--describe", "--broker-logger", 0)
         assert rows.startswith(b"Dynamic configs for broker-logger 0 are:\n")
         assert rows.count(b"\n") > 5
@@ -82,19 +77,16 @@ class TestConfigs:
         ("--alter", "--broker", 0, "--add-config", "log.dirs=/x"),
         ("--alter", "--broker", 0, "--delete-config", "log.retention.ms"),
     ))
-    def test_wrong(self, configs, cluster, arguments):
+    def test_wrong(self, configs, arguments):
         """And nothing is changed."""
         theirs = configs.kafka(*arguments)
         assert theirs[0] == 1
-        if "--describe" not in arguments:
-            served(cluster, 44)
         assert configs.ours(*arguments) == (1, b"")
         assert b"=123456 " in configs.ours("--describe", "--topic",
                                            "orders")[1]
 
     def test_alter(self, configs, cluster, tmp_path):
         """Each tool changes a topic of its own, and each sees the other's."""
-        served(cluster, 44)
         path = tmp_path / "add.properties"
         path.write_text("flush.ms = 70000\nsegment.bytes:200000\n")
         for run, name in ((configs.kafka, "alter-k"),
@@ -118,9 +110,8 @@ class TestConfigs:
         assert rows("alter-k") == rows("alter-b")
         assert len(rows("alter-k")) == 4
 
-    def test_message_format(self, configs, cluster):
+    def test_message_format(self, configs):
         """Both warn."""
-        served(cluster, 44)
         for run in (configs.kafka, configs.ours):
             status, out = run("--alter", "--topic", "plain", "--add-config",
                               "message.format.version=2.0-IV0")
@@ -148,8 +139,7 @@ class TestConfigs:
             what=f"{count} options are told")
         configs.same(*describe)
 
-    def test_alter_brokers(self, configs, cluster):
-        served(cluster, 44)
+    def test_alter_brokers(self, configs):
         for one, other in ((configs.kafka, configs.ours),
                            (configs.ours, configs.kafka)):
             assert one("--alter", "--broker-defaults", "--add-config",
@@ -196,12 +186,10 @@ class TestLeaderElection:
         ("--election-type", "unclean", "--topic", "orders",
          "--partition", 1),
     ))
-    def test_elect(self, election, cluster, arguments):
-        served(cluster, 43)
+    def test_elect(self, election, arguments):
         election.same(*arguments)
 
-    def test_elect_some(self, election, cluster, tmp_path):
-        served(cluster, 43)
+    def test_elect_some(self, election, tmp_path):
         path = tmp_path / "partitions.json"
         path.write_text(json.dumps({"version": 1, "partitions": [
             {"topic": t, "partition": p}
@@ -220,9 +208,8 @@ class TestLeaderElection:
         ("--topic", "none", "--partition", 0),
     ))
     @pytest.mark.parametrize("kind", ("preferred", "unclean"))
-    def test_failed(self, election, cluster, kind, arguments):
+    def test_failed(self, election, kind, arguments):
         """The line of what failed is on standard output."""
-        served(cluster, 43)
         theirs = election.kafka("--election-type", kind, *arguments)
         assert theirs[0] == 1 and theirs[1].startswith(b"Error completing")
         assert election.ours("--election-type", kind, *arguments) == theirs

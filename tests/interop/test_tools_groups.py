@@ -16,8 +16,7 @@ import confluent_kafka
 import pytest
 
 import harness
-import real_kafka
-from both import Both, served
+from both import SIDES, Both, kind_of
 
 RESET = re.compile(rb"(\S.*?) +(orders|plain) +(\d+) +(\d+)(?= |$)")
 DELETED = re.compile(rb"(orders|plain|nothing) +(\d+|Not Provided) +"
@@ -76,19 +75,17 @@ class Members:
             consumer.close()
 
 
-@pytest.fixture(scope="module", params=("kafka", "barnabas"))
+@pytest.fixture(scope="module", params=SIDES)
 def cluster(request, new_factory):
     """Groups that nobody changes: "idle" without members, "busy" with two,
     "static" with one that has a name of its own, and one with an odd name."""
     factory = new_factory("groups-" + request.param)
-    kind = (real_kafka.RealKafka if request.param == "kafka"
-            else harness.Broker)
-    broker = factory(kind=kind, group_initial_rebalance_delay_ms=0,
+    broker = factory(kind=kind_of(request.param),
+                     group_initial_rebalance_delay_ms=0,
                      offsets_topic_num_partitions=3,
                      offsets_topic_replication_factor=1).start()
     members = None
     try:
-        served(broker, 15)
         harness.create_topic(broker, "orders", partitions=12)
         harness.create_topic(broker, "plain", partitions=2)
         harness.wait_topic(broker, "orders", partitions=12)

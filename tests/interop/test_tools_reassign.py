@@ -8,25 +8,20 @@ import json
 import pytest
 
 import harness
-import real_kafka
 import wire
-from both import Both, served
+from both import SIDES, Both, kind_of
 from test_replication import hung
 
 _names = itertools.count()
-ALTER, LIST = 45, 46
 
 
-@pytest.fixture(scope="module", params=("kafka", "barnabas"))
+@pytest.fixture(scope="module", params=SIDES)
 def cluster(request, new_factory):
     factory = new_factory("reassign-" + request.param)
-    kind = (real_kafka.RealKafka if request.param == "kafka"
-            else harness.Broker)
     brokers = harness.start_cluster(
-        lambda n, **options: factory(n, kind=kind, **options), 2,
+        lambda n, **options: factory(n, kind=kind_of(request.param),
+                                     **options), 2,
         zookeeper_session_timeout_ms=60000)
-    served(brokers[0], ALTER)
-    served(brokers[0], LIST)
     yield brokers
     factory.end()
 
