@@ -48,7 +48,6 @@ struct cluster_update {
 	struct cluster *cluster;
 	struct image *image; /* a reference for each swap that is to come */
 	struct task_ref task;
-	size_t deleted;
 	bool failed; /* and so done */
 	atomic_size_t pending;
 	/* The swaps, and whoever called: the last one frees. */
@@ -205,7 +204,7 @@ cluster_update(struct cluster *cluster,
 	update->cluster = cluster;
 	update->task = task;
 	CHECK(pthread_mutex_lock(&cluster->mutex) == 0);
-	image = image_after(cluster->newest, request, &update->deleted);
+	image = image_after(cluster->newest, request);
 	if (image == NULL) {
 		diag_error(cluster->diag, cluster, "controller=%d epoch=%d "
 		    "update of metadata is too large for memory: dropped, the "
@@ -235,12 +234,6 @@ bool
 cluster_update_failed(const struct cluster_update *update)
 {
 	return (update->failed);
-}
-
-size_t
-cluster_update_deleted(const struct cluster_update *update)
-{
-	return (update->deleted);
 }
 
 void

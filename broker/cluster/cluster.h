@@ -134,8 +134,6 @@ struct cluster_update *cluster_update(struct cluster *cluster,
 bool cluster_update_done(const struct cluster_update *update);
 /* Memory for it was refused: done at once, and the older view stays. */
 bool cluster_update_failed(const struct cluster_update *update);
-/* Partitions that the update removed (leader -2), for who must know. */
-size_t cluster_update_deleted(const struct cluster_update *update);
 void cluster_update_free(struct cluster_update **update);
 
 /* Woken after each swap, for tasks that wait for topics to appear. One queue a

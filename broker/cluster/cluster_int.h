@@ -52,9 +52,8 @@ struct image {
 };
 
 struct image *image_new_empty(void);
-/* The next image; NULL: memory for what the request holds was refused. The
- * number of partitions removed goes to *deleted. */
+/* The next image; NULL: memory for what the request holds was refused. */
 struct image *image_after(const struct image *old,
-    const struct update_metadata_request *request, size_t *deleted);
+    const struct update_metadata_request *request);
 
 #endif

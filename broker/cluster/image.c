@@ -510,7 +510,7 @@ compare_states(const void *a, const void *b)
 /* Merges old partitions and states, both ascending; the number of sources. */
 static size_t
 change_merge(const struct change *change, const struct cluster_topic *old,
-    struct source *out, size_t *deleted)
+    struct source *out)
 {
 	size_t count = 0, i = 0;
 	int32_t o = 0;
@@ -537,9 +537,7 @@ change_merge(const struct change *change, const struct cluster_topic *old,
 		if (kept != NULL && kept->partition == told->partition_index)
 			o++;
 		i++;
-		if (told->leader == LEADER_DELETING)
-			(*deleted)++;
-		else
+		if (told->leader != LEADER_DELETING)
 			out[count++] = (struct source){ .told = told };
 	}
 	return (count);
@@ -631,7 +629,7 @@ topic_new(struct slice name, struct uuid id, const struct source *sources,
 }
 
 static bool
-image_apply(struct image *image, struct change *change, size_t *deleted)
+image_apply(struct image *image, struct change *change)
 {
 	struct image_topic *old = image_find(image, change->name);
 	const struct cluster_topic *kept = old == NULL ? NULL : &old->topic;
@@ -653,7 +651,7 @@ image_apply(struct image *image, struct change *change, size_t *deleted)
 	sources = mem_try_alloc((count + 1) * sizeof(*sources));
 	if (sources == NULL)
 		return (false);
-	count = change_merge(change, kept, sources, deleted);
+	count = change_merge(change, kept, sources);
 	if (count > 0)
 		topic = topic_new(change->name, change->id, sources, count);
 	mem_free(sources);
@@ -669,8 +667,7 @@ image_apply(struct image *image, struct change *change, size_t *deleted)
 /* v5 and later: one change a topic. */
 static bool
 apply_grouped(struct image *image,
-    const struct update_metadata_request *request, struct arena *arena,
-    size_t *deleted)
+    const struct update_metadata_request *request, struct arena *arena)
 {
 	for (int32_t t = 0; t < request->topic_states_count; t++) {
 		const struct update_metadata_request_topic_state *topic =
@@ -688,7 +685,7 @@ apply_grouped(struct image *image,
 		if (change.count > 1)
 			qsort(change.states, change.count,
 			    sizeof(*change.states), compare_states);
-		if (!image_apply(image, &change, deleted))
+		if (!image_apply(image, &change))
 			return (false);
 	}
 	return (true);
@@ -697,8 +694,7 @@ apply_grouped(struct image *image,
 /* Up to v4 the states come in one row, each with its topic's name. */
 static bool
 apply_ungrouped(struct image *image,
-    const struct update_metadata_request *request, struct arena *arena,
-    size_t *deleted)
+    const struct update_metadata_request *request, struct arena *arena)
 {
 	size_t count = (size_t)request->ungrouped_partition_states_count;
 	const struct update_metadata_request_partition_state **states =
@@ -719,7 +715,7 @@ apply_ungrouped(struct image *image,
 		    states[end]->topic_name, change.name) == 0;)
 			end++;
 		change.count = end - i;
-		if (!image_apply(image, &change, deleted))
+		if (!image_apply(image, &change))
 			return (false);
 	}
 	return (true);
@@ -727,14 +723,13 @@ apply_ungrouped(struct image *image,
 
 struct image *
 image_after(const struct image *old,
-    const struct update_metadata_request *request, size_t *deleted)
+    const struct update_metadata_request *request)
 {
 	struct image *image = request->type == UPDATE_METADATA_FULL ?
 	    image_new_empty() : image_copy(old);
 	struct arena arena;
 	bool ok;
 
-	*deleted = 0;
 	image->generation = old->generation + 1;
 	arena_init(&arena, 0);
 	image->image.controller_id = request->controller_id;
@@ -743,8 +738,8 @@ image_after(const struct image *old,
 	    request->ungrouped_partition_states_count > 0)
 		image->image.untold = false;
 	ok = image_set_brokers(image, request) &&
-	    apply_grouped(image, request, &arena, deleted) &&
-	    apply_ungrouped(image, request, &arena, deleted);
+	    apply_grouped(image, request, &arena) &&
+	    apply_ungrouped(image, request, &arena);
 	arena_fini(&arena);
 	if (ok)
 		return (image);

@@ -313,13 +313,6 @@ connection_peer_host(const struct connection *c)
 	return (c->peer_host);
 }
 
-uint64_t
-connection_id(const struct connection *c)
-{
-	CHECK_MAGIC(c, CONNECTION_MAGIC);
-	return (c->id);
-}
-
 /* What a peer says of itself, made fit for a log line. */
 static void
 software_set(char **text, struct slice value)

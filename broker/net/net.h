@@ -102,7 +102,6 @@ void connection_set_software(struct connection *connection,
     struct slice name, struct slice version);
 /* Stops reading for a while after the current reply (throttling). */
 void connection_mute_for(struct connection *connection, int64_t ms);
-uint64_t connection_id(const struct connection *connection);
 
 /* --- the server ----------------------------------------------------------- */
 

@@ -35,18 +35,6 @@ codec_name(enum codec codec)
 	return ((unsigned)codec < CODEC_COUNT ? codec_names[codec] : "unknown");
 }
 
-bool
-codec_parse(struct slice name, enum codec *out)
-{
-	for (int c = 0; c < CODEC_COUNT; c++) {
-		if (!slice_equal_text(name, codec_names[c]))
-			continue;
-		*out = (enum codec)c;
-		return (true);
-	}
-	return (false);
-}
-
 enum error
 codec_decompress(enum codec codec, int8_t magic, struct slice compressed,
     size_t limit_bytes, struct buffer *out)

@@ -31,7 +31,6 @@
 enum codec { CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY, CODEC_LZ4, CODEC_ZSTD };
 #define CODEC_COUNT 5
 const char *codec_name(enum codec codec); /* "none", "gzip", ... */
-bool codec_parse(struct slice name, enum codec *out);
 
 enum {
 	BATCH_ATTR_CODEC = 0x07,

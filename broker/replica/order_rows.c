@@ -11,8 +11,8 @@
  * is the whole: what was prepared it finds done, what was not it does alone
  * (the partition leads already, room or descriptors were wanted), and it says
  * what failed; what still wants them is kept (order_again.c).  Between the two
- * come followers' and consumers' requests, and no appends: the partition does
- * not lead, and it has stopped following.
+ * a partition whose log is there goes on as it was: as follower, or as leader
+ * in its old epoch.
  *
  * Source: Kafka 3.9's ReplicaManager.becomeLeaderOrFollower; KIP-516 for topic
  * ids; KAFKA-14617 and the design's rule on logs that are not there.
@@ -286,9 +286,6 @@ order_prepare(struct order_batch *batch, struct order_row *row)
 	    replica->partition);
 	if (log == NULL && !order_may_make_log(replica, row, &lost))
 		return;
-	/* From here on nothing is appended to it. */
-	if (leads)
-		replica_stop_following(replica);
 	if (log == NULL)
 		log_batch_add(batch->logs, &wish);
 	else

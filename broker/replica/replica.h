@@ -111,8 +111,6 @@ struct replica *replicas_find(struct replicas *replicas, struct slice topic,
     int32_t partition);
 struct replica *replica_ref(struct replica *replica);
 void replica_unref(struct replica *replica);
-const char *replica_topic(const struct replica *replica);
-int32_t replica_partition(const struct replica *replica);
 struct log *replica_log(struct replica *replica); /* NULL: offline */
 
 /* The daemon tells of storage's failed directory and of topics' new configs,

@@ -236,18 +236,6 @@ replica_unref(struct replica *replica)
 		replica_free(replica);
 }
 
-const char *
-replica_topic(const struct replica *replica)
-{
-	return (replica->topic);
-}
-
-int32_t
-replica_partition(const struct replica *replica)
-{
-	return (replica->partition);
-}
-
 struct log *
 replica_log(struct replica *replica)
 {

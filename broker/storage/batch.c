@@ -13,7 +13,7 @@
  *	         now the logs are found, with their epochs
  *
  * For every single log that is the order of log_create().  Nobody else knows
- * of a log before the last step: no lock of its own is taken.  What passes (no
+ * of a log before the last step: no writer's lock is taken.  What passes (no
  * room, no descriptor) is given up: asked for alone, it is tried once more, and
  * said.
  */

@@ -673,12 +673,17 @@ log_assign_epoch_later(struct log *log, int32_t leader_epoch,
 {
 	enum error error;
 	struct epochs epochs;
+	bool cut;
 
 	if (log_failed(log))
 		return (ERR_KAFKA_STORAGE_ERROR);
 	lock_take(&log->writer);
+	cut = log->cut != CUT_NONE;
 	error = log_deleted(log) ? ERR_KAFKA_STORAGE_ERROR
 				 : log_finish_cut(log);
+	/* The caller saw the end before the cut. */
+	if (cut)
+		start_offset = log_end_offset(log);
 	if (error == ERR_NONE &&
 	    epochs_lacks(&log->epochs, leader_epoch, start_offset)) {
 		epochs_copy(&epochs, &log->epochs);

@@ -91,24 +91,6 @@ scan_kind(const struct scan *scan)
 	return (scan->kind);
 }
 
-int64_t
-scan_base_offset(const struct scan *scan)
-{
-	return (scan->base_offset);
-}
-
-int64_t
-scan_position(const struct scan *scan)
-{
-	return (scan->position);
-}
-
-int64_t
-scan_size(const struct scan *scan)
-{
-	return (scan->size);
-}
-
 void
 scan_close(struct scan **scan)
 {

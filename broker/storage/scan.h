@@ -60,12 +60,9 @@ struct scan;
 /* NULL: errno; EINVAL when the name says no kind. */
 struct scan *scan_open(struct files *files, const char *path);
 enum scan_kind scan_kind(const struct scan *scan);
-int64_t scan_base_offset(const struct scan *scan);
 /* 1: an entry; 0: the end; -1: what follows is none (torn, zeros, a snapshot
- * with a wrong CRC), or cannot be read; scan_position() says where. */
+ * with a wrong CRC), or cannot be read. */
 int scan_next(struct scan *scan, struct scan_entry *out);
-int64_t scan_position(const struct scan *scan);
-int64_t scan_size(const struct scan *scan);
 void scan_close(struct scan **scan);
 
 #endif

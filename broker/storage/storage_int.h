@@ -213,10 +213,11 @@ struct log {
 	bool has_aborted;   /* .txnindex files, as the load found them */
 	bool has_snapshots; /* likewise */
 	/* The writer's.  The file has entries at or behind the end that are
-	 * cut: they must be out of it before anything is appended there.  Or
-	 * such as lie before the start, which a load cuts again: the next who
-	 * writes it takes them out, retention or the close at the latest.
-	 * (Anyone may look whether it is so: log_append_syncs().) */
+	 * cut, or lacks one that begins at the end: it must be put right before
+	 * anything is appended there.  Or it has such as lie before the start,
+	 * which a load cuts again: the next who writes it takes them out,
+	 * retention or the close at the latest.  (Anyone may look whether it
+	 * is so: log_append_syncs().) */
 	atomic_bool epochs_differ;
 	bool epochs_below;
 	/* They differ by an epoch alone in which nothing was appended. */

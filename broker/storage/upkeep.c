@@ -313,11 +313,13 @@ retain_rename(struct log *log, unsigned turn, bool *renamed)
 
 /* Whoever starts here after a kill is to find the epoch of the first record: no
  * checkpoint speaks of its segment's base.  An append need not wait for the
- * syncs: who changes the epochs meanwhile is right. */
+ * syncs: who changes the epochs meanwhile is right.  Of a directory that the log
+ * moved out of meanwhile no failure counts. */
 static bool
 retain_epochs(struct log *log)
 {
 	struct files *files = log->storage->files;
+	unsigned moves = atomic_load(&log->moves);
 	int descriptor = -1;
 	bool renamed = false;
 	unsigned turn;
@@ -338,9 +340,10 @@ retain_epochs(struct log *log)
 	lock_take(&log->writer);
 	good = good && retain_rename(log, turn, &renamed);
 	lock_release(&log->writer);
-	if (!good || !renamed)
-		return (good);
-	good = file_sync_directory(files, log->path) == 0;
+	if (good && renamed)
+		good = file_sync_directory(files, log->path) == 0;
+	if (atomic_load(&log->moves) != moves || !good || !renamed)
+		return (good || atomic_load(&log->moves) != moves);
 	lock_take(&log->writer);
 	if (good && log->epochs_turn == turn)
 		log->epochs_differ = log->epochs_below = false;

@@ -2,7 +2,9 @@
 """A broker that only takes the controller's orders, and notes them: what the
 controller tells is seen here on the wire."""
 
+import contextlib
 import json
+import queue
 import socket
 import struct
 import threading
@@ -14,7 +16,9 @@ import wire
 class FakeBroker:
     """Listens at `address`; registered in ZooKeeper, that of `broker`, as
     broker_id from start() until stop().
-    `orders` are (api, version, body) in the order in which they came;
+    `orders` are (api, version, body) in the order in which they are answered;
+    `links` has such a list for each connection, of all that came, also of what
+    waits behind an answer;
     `stop_errors` answers StopReplica: {(topic, partition): error}.  Nothing is
     answered while `hold` is not set."""
 
@@ -22,6 +26,7 @@ class FakeBroker:
         self.broker_id = broker_id
         self.connect = broker and broker.options["zookeeper.connect"]
         self.orders, self.stop_errors = [], {}
+        self.links, self.sockets = [], []
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
@@ -60,6 +65,12 @@ class FakeBroker:
             self.zk.end()
             self.zk = None
 
+    def cut(self):
+        """All connections end."""
+        for link in self.sockets:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
     def _accept(self):
         while True:
             try:
@@ -70,22 +81,28 @@ class FakeBroker:
                              daemon=True).start()
 
     def _serve(self, link):
+        came, waiting = [], queue.SimpleQueue()
+        self.links.append(came)
+        self.sockets.append(link)
+        threading.Thread(target=self._read, args=(link, came, waiting),
+                         daemon=True).start()
         with link:
-            while True:
+            while (request := waiting.get()) is not None:
                 try:
-                    data = self._frame(link)
+                    link.sendall(wire.frame(self._answer(*request)))
                 except OSError:
                     return
-                if data is None:
-                    return
-                answer = self._answer(data)
-                # what it does not do, such as a Fetch: it hangs up
-                if answer is None:
-                    return
-                try:
-                    link.sendall(wire.frame(answer))
-                except OSError:
-                    return
+
+    def _read(self, link, came, waiting):
+        """Until what it does not do, such as a Fetch: then it hangs up."""
+        with contextlib.suppress(OSError):
+            while (data := self._frame(link)) is not None:
+                request = self._request(data)
+                if request is None:
+                    break
+                came.append(request[1:])
+                waiting.put(request)
+        waiting.put(None)
 
     @staticmethod
     def _frame(link):
@@ -100,7 +117,8 @@ class FakeBroker:
         size = exactly(4)
         return None if size is None else exactly(struct.unpack(">i", size)[0])
 
-    def _answer(self, data):
+    def _request(self, data):
+        """(its correlation id, api, version, body)"""
         r = wire.Reader(data)
         key, version, correlation = (r.number("h"), r.number("h"),
                                      r.number("i"))
@@ -108,12 +126,15 @@ class FakeBroker:
         name = wire.NAMES[key]
         if not hasattr(self, "_" + name):
             return None
-        flexible = version in wire.REQUESTS[name].flexible
-        if flexible:
+        if version in wire.REQUESTS[name].flexible:
             assert r.uvarint() == 0
-        body = wire.decode(wire.REQUESTS[name], version, r)
+        return (correlation, name, version,
+                wire.decode(wire.REQUESTS[name], version, r))
+
+    def _answer(self, correlation, name, version, body):
         self.orders.append((name, version, body))
         self.hold.wait()
+        flexible = version in wire.REQUESTS[name].flexible
         tags = b"\0" if flexible and name != "ApiVersions" else b""  # KIP-511
         return (struct.pack(">i", correlation) + tags
                 + wire.encode(wire.RESPONSES[name], version,

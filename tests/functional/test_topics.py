@@ -262,23 +262,56 @@ def test_topics_to_delete_are_counted(broker, client, zk, fake):
     assert all(is_gone(zk, name) for name in names)
 
 
+SENT_AHEAD = 5
+
+
 @pytest.mark.ours
 def test_orders_that_wait_are_counted(broker, client, zk, fake):
-    """The fake broker takes none while its answer is awaited."""
+    """The fake broker answers none meanwhile."""
     def waiting(broker_id):
         return broker.metric("kafka_controller_channel_queue_size",
                              broker_id=broker_id)
 
     fake.hold.clear()
     try:
-        for _ in range(4):
+        # UpdateMetadata is sent to all
+        for _ in range(SENT_AHEAD + 3):
             create_on(client, name_of(), [0])
-        # one is under way; UpdateMetadata is sent to all
         harness.wait_until(lambda: waiting(FAKE) >= 3, what="orders wait")
         assert waiting(0) == 0
     finally:
         fake.hold.set()
     harness.wait_until(lambda: waiting(FAKE) == 0, what="all were taken")
+
+
+@pytest.mark.ours
+def test_orders_are_sent_ahead(client, fake):
+    """Some before the first is answered; all again, in their order, when the
+    connection ends before."""
+    names = [name_of() for _ in range(SENT_AHEAD + 2)]
+
+    def told():
+        """What each connection brought of these topics."""
+        links = [[t["TopicName"] for api, _, body in link
+                  if api == "UpdateMetadata" for t in body["TopicStates"]
+                  if t["TopicName"] in names] for link in fake.links]
+        return [link for link in links if link]
+
+    fake.hold.clear()
+    try:
+        for name in names:
+            create_on(client, name, [0])
+        # what was under way before has its share
+        harness.wait_until(lambda: told() and len(told()[0]) > 1,
+                           what="orders are sent ahead")
+        fake.cut()
+        harness.wait_until(lambda: len(told()) == 2, what="they come again")
+    finally:
+        fake.hold.set()
+    harness.wait_until(lambda: names[-1] in told()[-1], what="all have come")
+    ahead, again = told()
+    assert ahead == names[:len(ahead)] and len(ahead) <= SENT_AHEAD
+    assert again == names
 
 
 @pytest.mark.ours

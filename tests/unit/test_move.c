@@ -364,6 +364,50 @@ test_killed_at_every_call(void)
 	CU_ASSERT(moved > 5 && moved < nth - 50);
 }
 
+static struct pair *retained; /* NULL: it has moved */
+
+/* Retention comes to its directory's sync: now the log moves out. */
+static int
+open_moving(struct files *files, const char *path, int flags, int mode)
+{
+	struct pair *p = retained;
+
+	if ((flags & O_DIRECTORY) != 0 && p != NULL) {
+		retained = NULL;
+		CU_ASSERT_EQUAL(log_future_replace(p->future), ERR_NONE);
+		CU_ASSERT_EQUAL(log_future_finish(&p->future), ERR_NONE);
+	}
+	return (files_system()->ops->open(files, path, flags, mode));
+}
+
+/* What retention cannot write where the log was fails no directory. */
+static void
+test_moves_under_retention(void)
+{
+	struct files_ops ops = *files_system()->ops;
+	struct files files = { &ops };
+	struct log_dir *there;
+	struct pair p;
+
+	pair_init(&p, &files);
+	fill(&p);
+	copy_all(&p);
+	there = other_dir(&p);
+	p.bench.settings.retention_bytes = SEGMENT_BYTES;
+	log_set_settings(p.bench.log, &p.bench.settings);
+	ops.open = open_moving;
+	retained = &p;
+	log_retain(p.bench.log);
+	CU_ASSERT_PTR_NULL(retained);
+	CU_ASSERT_PTR_EQUAL(log_directory(p.bench.log), there);
+	CU_ASSERT_EQUAL(p.bench.failed_dirs, 0);
+	CU_ASSERT(log_start_offset(p.bench.log) > 10);
+	CU_ASSERT_EQUAL(bench_append(&p.bench,
+			    &(struct bench_batch){ .leader_epoch = 4 }, NULL),
+	    ERR_NONE);
+	pair_fini(&p);
+}
+
 static const struct unit_test tests[] = {
 	{ "moves", test_move },
 	{ "readers go on", test_readers_go_on },
@@ -372,6 +416,7 @@ static const struct unit_test tests[] = {
 	{ "where logs are to be made", test_preferred },
 	{ "changes underneath", test_changes_underneath },
 	{ "the start moves last", test_start_moves_last },
+	{ "under retention", test_moves_under_retention },
 	{ "refused", test_refused },
 	{ "refused once", test_refused_once },
 	{ "killed at every call", test_killed_at_every_call },
