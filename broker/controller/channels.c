@@ -9,9 +9,9 @@
  *	              +------ [pause] <--- all of them, in their order, until
  *	                                   the broker is removed
  *
- * A broker begins a request when it has answered the one before, so what is sent
- * ahead saves the way there and back and changes no order.  After a failure
- * nobody knows what was done: what is told twice names the same epochs.
+ * A broker begins a request when it has answered the one before, so what is
+ * sent ahead saves the way there and back and changes no order.  After a
+ * failure nobody knows what was done: what is told twice names the same epochs.
  *
  * The queue is bounded: a broker that answers nothing for so long that it fills
  * loses what waits, and is told the whole present state instead, once it is

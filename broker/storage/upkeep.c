@@ -313,8 +313,8 @@ retain_rename(struct log *log, unsigned turn, bool *renamed)
 
 /* Whoever starts here after a kill is to find the epoch of the first record: no
  * checkpoint speaks of its segment's base.  An append need not wait for the
- * syncs: who changes the epochs meanwhile is right.  Of a directory that the log
- * moved out of meanwhile no failure counts. */
+ * syncs: who changes the epochs meanwhile is right.  Of a directory that the
+ * log moved out of meanwhile no failure counts. */
 static bool
 retain_epochs(struct log *log)
 {
