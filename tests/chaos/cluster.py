@@ -192,6 +192,7 @@ OPTIONS = {
     "group.initial.rebalance.delay.ms": 0,
     "offsets.topic.num.partitions": 3,
     "log.initial.task.delay.ms": 1000,
+    "log.segment.delete.delay.ms": 1000,
     "replica.selector.class": RACK_AWARE,
 }
 

@@ -14,12 +14,21 @@ import cluster as clusters
 import harness
 import wire
 from clients import Client
+from side import Moments, TopicMaker
 
 NONE, NOT_CONTROLLER = 0, 41
 PREFERRED = 0
 # a connection that is closed takes along what was not sent yet: no request is
 # carried out long after it was given up
 AT_ONCE = struct.pack("ii", 1, 0)
+
+
+@contextlib.contextmanager
+def controller_of(leaders, patience):
+    """A client of it."""
+    with wire.Client(leaders.controller(), patience) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        yield client
 
 
 class Mover(Client):
@@ -41,6 +50,8 @@ class Mover(Client):
         self.counts = collections.Counter()
         # partitions that may have lost replicas, and got others
         self.moved = set()
+        # what is to be made whole
+        self.broken = {}
         self.resting = threading.Event()
 
     @property
@@ -50,27 +61,22 @@ class Mover(Client):
     def _run(self):
         while not self.stopping.is_set():
             try:
-                with self._controller() as client:
+                with controller_of(self.leaders, self.patience) as client:
                     while not self.stopping.wait(self.pause):
                         self._step(client)
             except clusters.UNAVAILABLE:
                 self.breaks += 1
                 self.stopping.wait(0.2)
 
-    @contextlib.contextmanager
-    def _controller(self):
-        with wire.Client(self.leaders.controller(), self.patience) as client:
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                                     AT_ONCE)
-            yield client
-
     def hold(self, seconds=clusters.HEALED):
         """Nothing is begun any more but what makes partitions whole."""
         self.resting.clear()
         self.held = True
         assert self.resting.wait(seconds), (
-            f"partitions cannot be made whole: refused {dict(self.errors)}, "
-            f"{self.breaks} breaks, {self.failure}")
+            "partitions do not become whole: " + ", ".join(
+                "%s/%d has " % where + str(a)
+                for where, a in sorted(self.broken.items()))
+            + f"; {self.breaks} breaks, {self.failure}")
 
     def _step(self, client):
         if self.held:
@@ -98,12 +104,15 @@ class Mover(Client):
                 self._move(client, "two", where, replicas)
 
     def _make_whole(self, client):
-        broken = [where for where, a in self.cluster.assignments().items()
-                  if len(a.target) < self.cluster.factor]
-        for where in broken:
-            self._move(client, "three", where,
-                       list(range(self.cluster.factor)))
-        if not broken:
+        """Whatever is under way must end first, by itself."""
+        self.broken = {
+            where: a for where, a in self.cluster.assignments().items()
+            if not a.is_whole(self.cluster.factor)}
+        for where, a in self.broken.items():
+            if a.is_whole(len(a.replicas)):
+                self._move(client, "three", where,
+                           list(range(self.cluster.factor)))
+        if not self.broken:
             self.resting.set()
 
     def _move(self, client, what, where, replicas):
@@ -141,8 +150,64 @@ class Mover(Client):
     def _listed(self):
         """None where who is asked is not the controller, or not yet."""
         with contextlib.suppress(*clusters.UNAVAILABLE):
-            with self._controller() as client:
+            with controller_of(self.leaders, self.patience) as client:
                 told = client.call("ListPartitionReassignments", 0,
                                    TimeoutMs=3000, Topics=None)
             return None if told["ErrorCode"] else told
         return None
+
+
+class ManyTopics(TopicMaker):
+    """Creates small topics of all brokers, writes a little to their leaders,
+    deletes.  Who is asked while faults are on may believe that it is the
+    controller and not know what the real one made: such an answer says
+    nothing of what there is."""
+
+    pause = 0.5
+    names, most_there = 4, 2
+    strict = False
+
+    def __init__(self, cluster, leaders):
+        super().__init__(None, Moments())
+        self.leaders = leaders
+        self.factor = cluster.factor
+
+    def _connected(self):
+        return controller_of(self.leaders, 20)
+
+    def _leader(self, client, topic, partition):
+        return wire.Client(self.leaders.address(topic, partition), 4)
+
+    def _missing(self, topic):
+        if self.strict:
+            super()._missing(topic)
+
+    def _refused(self, error):
+        super()._refused(error)
+        if error == NOT_CONTROLLER:
+            raise OSError("another broker is the controller")
+
+    def hold(self):
+        """Nothing is under way any more."""
+        self.held = True
+        with self.lock:
+            pass
+
+    def wrong(self, *data):
+        """When all is well: what may be there is deleted first."""
+        self.strict = True
+        with self.lock:
+            for topic in self.topics:
+                if topic.state == "unknown":
+                    harness.wait_until(lambda t=topic: self._deleted(t),
+                                       what=f"{topic.name} is deleted")
+        try:
+            return super().wrong(*data)
+        finally:
+            self.strict = False
+
+    def _deleted(self, topic):
+        with contextlib.suppress(*clusters.UNAVAILABLE):
+            with self._connected() as client:
+                self._delete(client, topic)
+        return topic.state == "gone"

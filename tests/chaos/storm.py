@@ -11,7 +11,7 @@ import faults
 import harness
 from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
 from ledger import Ledger
-from movers import Mover
+from movers import ManyTopics, Mover
 from watchers import (Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher,
                       ReplicaWatcher)
 from witness import Reads
@@ -24,6 +24,8 @@ PATIENT = {"socket.timeout.ms": 4000, "message.timeout.ms": 0,
 RAW = {"patience": 5, "again": 0.2, "most": 10, "pause": 0.1, "depth": 3}
 # records that are acknowledged from one round to the next, of each client
 BETWEEN = 20
+# times that a kind of fault was tried: it must have taken effect by then
+ENOUGH = 4
 
 
 def writers(bootstrap, leaders):
@@ -95,7 +97,9 @@ class Storm:
         self.watchers = self.readers + [self.committer]
         self.mover = Mover(self.cluster, {**TOPICS, clusters.OFFSETS: 3},
                            self.leaders, self.seed)
-        self.clients = self.writers + self.watchers + [self.mover]
+        self.topics = ManyTopics(self.cluster, self.leaders)
+        self.clients = self.writers + self.watchers + [
+            self.mover, self.topics]
         self.checker = ManyChecker(
             self.cluster, self.leaders,
             [led for c in self.writers for led in c.ledgers], self.reads)
@@ -143,6 +147,7 @@ class Storm:
     def settle(self):
         """All is mended: so is what was moved, which is over then."""
         try:
+            self.topics.hold()
             self.mover.hold()
             self.cluster.settle()
         except AssertionError as e:
@@ -150,7 +155,7 @@ class Storm:
 
     def go_on(self):
         self.cluster.removals.go_on()
-        self.mover.held = False
+        self.mover.held = self.topics.held = False
 
     # --- a round ---
 
@@ -182,13 +187,17 @@ class Storm:
             c.held = True
         self._forget_moved()
         wrong = self.checker.news() + self.checker.replicas()
-        wrong += self._strictly() + self.mover.wrong()
+        wrong += self._strictly() + self._administered()
         if wrong:
             self.fail("\n".join(wrong))
         for c in self.writers + [self.committer]:
             c.held = False
         self.say(f"checked: {sum(c.acknowledged for c in self.writers)} "
                  f"acknowledged, {self.checker.read} read back")
+
+    def _administered(self):
+        return self.mover.wrong() + self.topics.wrong(
+            *(b.data for b in self.cluster.brokers))
 
     def _forget_moved(self):
         """What is a replica again may have another log."""
@@ -222,13 +231,15 @@ class Storm:
     def finish(self):
         """What is under way is acknowledged; then all is read again."""
         self.settle()
-        self.mover.finish().join()
+        wrong = self._administered()
+        for c in (self.mover, self.topics):
+            c.finish().join()
         for c in self.writers:
             c.finish()
         for c in self.writers:
             c.join()
         self.committer.finish().join()
-        wrong = self.checker.everything() + self.checker.batches()
+        wrong += self.checker.everything() + self.checker.batches()
         wrong += self.checker.replicas_at_rest()
         for c in self.readers:
             c.finish()
@@ -244,13 +255,19 @@ class Storm:
         if wrong:
             self.fail("\n".join(wrong))
 
+    def idle_kinds(self):
+        """Those that were tried enough, and never took effect."""
+        return [kind for kind, n in self.counts.items()
+                if n >= ENOUGH and not self.effects[kind]]
+
     def summary(self):
         lines = [f"{self.rounds} rounds, kinds and how many took effect: "
                  + ", ".join(f"{kind} {self.effects[kind]} of {n}"
                              for kind, n in sorted(self.counts.items())),
                  "packets passed and dropped: %d, %d" % tuple(
                      self.cluster.links.packets()),
-                 f"mover: answered {dict(self.mover.counts)}"]
+                 f"mover: answered {dict(self.mover.counts)}, topics: "
+                 f"{self.topics.made} made, {self.topics.deleted} deleted"]
         for c in self.clients:
             lines.append(f"{c.name}: {c.acknowledged} acknowledged, "
                          f"{c.breaks} breaks, refused {dict(c.errors)}")

@@ -42,6 +42,21 @@ def test_faults_of_many(tmp_path):
             storm.round()
         storm.finish()
         say(storm.summary())
+        if ONLY:
+            assert storm.idle_kinds() == []
+
+
+def test_wipes_take_effect(tmp_path):
+    """A broker may always be wiped where nothing else is done to any, whatever
+    moves."""
+    with storm_of(tmp_path) as storm:
+        storm.start()
+        for kind in (faults.Wipe, faults.Heir):
+            storm.possible = [kind]
+            storm.round()
+        storm.finish()
+        say(storm.summary())
+        assert storm.effects == {"Wipe": 1, "Heir": 1}
 
 
 def last_segment(broker, topic, partition):
