@@ -88,7 +88,8 @@ class Mover(Client):
         replicas = self.rng.sample(range(self.cluster.factor),
                                    self.cluster.factor)
         if what == "two":
-            self._remove(client, where, replicas[:-1])
+            # two at least: there is min.insync.replicas
+            self._remove(client, where, replicas[:max(2, len(replicas) - 1)])
         elif what == "three":
             self._move(client, what, where, replicas)
         elif what == "back":
@@ -110,10 +111,14 @@ class Mover(Client):
             if not a.is_whole(self.cluster.factor)}
         for where, a in self.broken.items():
             if a.is_whole(len(a.replicas)):
-                self._move(client, "three", where,
-                           list(range(self.cluster.factor)))
+                self._move(client, "three", where, self._all(where[1]))
         if not self.broken:
             self.resting.set()
+
+    def _all(self, turn):
+        """Another one leads each partition, if it may."""
+        count = self.cluster.factor
+        return [(turn + n) % count for n in range(count)]
 
     def _move(self, client, what, where, replicas):
         told = client.call(

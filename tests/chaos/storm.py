@@ -89,8 +89,7 @@ class Storm:
             RawWatcher("raw-reader", TOPICS, self.reads,
                        clusters.Leaders(bootstrap.split(","))),
             LibrdkafkaWatcher("rd-reader", TOPICS, self.reads, bootstrap),
-            *(ReplicaWatcher(f"reader-of-{b.broker_id}", TOPICS, self.reads,
-                             b.address, clusters.rack(b))
+            *(ReplicaWatcher(TOPICS, self.reads, b)
               for b in self.cluster.brokers)]
         self.committer = Committer(
             "committer", "group", "steady", TOPICS["steady"], self.leaders)
