@@ -23,6 +23,7 @@ import harness
 import net
 import real_kafka
 import wire
+from removals import Removals
 
 KINDS = os.environ.get("BARNABAS_CHAOS_BROKERS", "ours,ours,ours").split(",")
 PORT, ADMIN_PORT, CHROOT = 9092, 9644, "/chaos"
@@ -30,6 +31,8 @@ SESSION_MS = 4000
 LAG_MS = 3000
 DISK_MIB = 4096  # of memory, and only as far as it is used
 FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+OFFSETS = "__consumer_offsets"
+RACK_AWARE = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 # until what was disturbed works again, all of it
 HEALED = 3 * harness.PATIENCE
 # what there is no answer to just now
@@ -189,7 +192,42 @@ OPTIONS = {
     "group.initial.rebalance.delay.ms": 0,
     "offsets.topic.num.partitions": 3,
     "log.initial.task.delay.ms": 1000,
+    "log.segment.delete.delay.ms": 1000,
+    "replica.selector.class": RACK_AWARE,
 }
+
+
+def rack(broker):
+    return f"rack-{broker.broker_id}"
+
+
+class Assignment:
+    """Of a partition, as its topic's node has it."""
+
+    def __init__(self, node, partition):
+        def ids(key):
+            return list(node.get(key, {}).get(str(partition), ()))
+        self.replicas = ids("partitions")
+        self.adding = ids("adding_replicas")
+        self.removing = ids("removing_replicas")
+
+    def __str__(self):
+        return (f"replicas {self.replicas}, adding {self.adding}, removing "
+                f"{self.removing}")
+
+    def is_whole(self, count):
+        """Nothing is under way."""
+        return len(self.replicas) == count and not (
+            self.adding or self.removing)
+
+    @property
+    def target(self):
+        return [b for b in self.replicas if b not in self.removing]
+
+    @property
+    def stays(self):
+        """Those who have it however a move that is under way ends."""
+        return [b for b in self.target if b not in self.adding]
 
 
 class Cluster:
@@ -207,6 +245,7 @@ class Cluster:
         self.client_host = links.host("clients", 21)
         self.zookeepers = ZooKeepers(self.folder, self.zk_hosts)
         self.topics = {}
+        self.removals = Removals()
         self.brokers = []
         for n, kind in enumerate(kinds):
             disk = filesystems.tmpfs(f"disk-{n}", DISK_MIB)
@@ -218,6 +257,7 @@ class Cluster:
 
     def _configure(self, broker):
         broker.options.update(OPTIONS)
+        broker.options["broker.rack"] = rack(broker)
         for key in ("default.replication.factor",
                     "offsets.topic.replication.factor",
                     "transaction.state.log.replication.factor"):
@@ -280,6 +320,17 @@ class Cluster:
                         out[topic, int(p)] = json.loads(zk.get(node)[0])
         return out
 
+    def assignments(self):
+        """{(topic, partition): Assignment}, as ZooKeeper has them"""
+        out = {}
+        with self.zk(CHROOT) as zk:
+            for topic in zk.get_children("/brokers/topics"):
+                with contextlib.suppress(kazoo.exceptions.NoNodeError):
+                    node = json.loads(zk.get(f"/brokers/topics/{topic}")[0])
+                    for p in node["partitions"]:
+                        out[topic, int(p)] = Assignment(node, p)
+        return out
+
     # --- whether it works ----------------------------------------------------
 
     def _unwell(self):
@@ -304,6 +355,9 @@ class Cluster:
         for where, state in sorted(states.items()):
             if state["leader"] < 0 or len(state["isr"]) < self.factor:
                 return f"{where[0]}/{where[1]}: {state}"
+        for where, a in sorted(self.assignments().items()):
+            if not a.is_whole(self.factor):
+                return f"{where[0]}/{where[1]} has {a}"
         return self._told_apart(states)
 
     def _told_apart(self, states):
@@ -350,26 +404,35 @@ class Leaders:
 
     def address(self, topic, partition):
         """OSError where nobody tells one."""
+        def leader(told):
+            return next((p["LeaderId"] for p in told["Topics"][0]["Partitions"]
+                         if p["PartitionIndex"] == partition), None)
+        return self._find(leader, [topic],
+                          f"a leader of {topic}/{partition}")
+
+    def controller(self):
+        """Its address, likewise."""
+        return self._find(lambda told: told["ControllerId"], [],
+                          "a controller")
+
+    def _find(self, who, topics, what):
         for _ in self.addresses:
             self.turn += 1
             asked = self.addresses[self.turn % len(self.addresses)]
             with contextlib.suppress(*UNAVAILABLE):
-                found = self._ask(asked, topic, partition)
+                told = self._ask(asked, topics)
+                brokers = {b["NodeId"]: f"{b['Host']}:{b['Port']}"
+                           for b in told["Brokers"]}
+                found = brokers.get(who(told))
                 if found is not None:
                     return found
-        raise OSError(f"nobody tells a leader of {topic}/{partition}")
+        raise OSError(f"nobody tells {what}")
 
     @staticmethod
-    def _ask(address, topic, partition):
+    def _ask(address, topics):
         with wire.Client(address, 3) as client:
-            told = client.call("Metadata", 7, Topics=[{"Name": topic}],
-                               AllowAutoTopicCreation=False)
-        brokers = {b["NodeId"]: f"{b['Host']}:{b['Port']}"
-                   for b in told["Brokers"]}
-        for p in told["Topics"][0]["Partitions"]:
-            if p["PartitionIndex"] == partition:
-                return brokers.get(p["LeaderId"])
-        return None
+            return client.call("Metadata", 7, Topics=[
+                {"Name": t} for t in topics], AllowAutoTopicCreation=False)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,19 @@ LONGEST = 6  # seconds of a fault that does not need longer
 HOUR = 3600
 
 
+def keeps_somebody(states, assignments, away):
+    """Whether each partition's ISR has somebody who is not away, and whom no
+    move that is under way takes out of it or, called off, out again."""
+    return all(set(state["isr"]) & (
+        set(assignments[where].stays) if where in assignments
+        else set(state["isr"])) - away for where, state in states.items())
+
+
 class Fault:
     """role: who is struck; a fault strikes one broker, or none."""
+
+    # whether it did what it is for; where that is not known, it is believed
+    took = True
 
     on_broker = True
     alone = False  # nothing else can be done meanwhile
@@ -65,7 +76,7 @@ class Fault:
                 n = self.cluster.controller()
             elif self.role != "any":
                 if self.role == "coordinator":
-                    topic, partition = "__consumer_offsets", partition % 3
+                    topic, partition = clusters.OFFSETS, partition % 3
                 state = self.cluster.states()[topic, partition]
                 n = state["leader"]
                 if self.role == "follower":
@@ -136,21 +147,30 @@ class Wipe(Fault):
     have nothing."""
 
     needs_replicas = True
-    wiped = False
+    took = False
 
     def begin(self):
         self.broker.kill()
 
     def end(self):
-        states = self.cluster.states()
         away = {b.broker_id for b in self.struck} | {self.broker.broker_id}
-        self.wiped = all(set(s["isr"]) - away for s in states.values())
-        if self.wiped:
+        # until all is healed nobody is taken out of a partition: he may be
+        # who was counted on
+        if not self.cluster.removals.stop():
+            self.where = " not wiped: a move had no answer"
+        elif not self._may_wipe(away):
+            self.where = " not wiped: it may be the last of an ISR"
+        else:
             self.broker.wipe()
             self.where = " wiped"
-        else:
-            self.where = " not wiped: the last of an ISR"
+            self.took = True
         self.broker.launch()
+
+    def _may_wipe(self, away):
+        with contextlib.suppress(*clusters.UNAVAILABLE):
+            assignments = self.cluster.assignments()
+            return keeps_somebody(self.cluster.states(), assignments, away)
+        return False
 
 
 class Heir(Wipe):
@@ -163,10 +183,12 @@ class Heir(Wipe):
         pairs = net.both_ways([self.host], self.peers)
         self.cluster.links.slow(pairs, 0.1, 0)
         super().end()
-        if not self.wiped:
+        if not self.took:
             return
+        self.took = False
         with contextlib.suppress(*clusters.UNAVAILABLE):
             self._await_in_sync()
+            self.took = True
         others = [b for b in self.cluster.brokers if b is not self.broker]
         for b in others:
             b.kill()
@@ -263,11 +285,13 @@ class Seat(Fault):
     """/controller is deleted: another term, perhaps of the same broker."""
 
     on_broker = False
+    took = False
 
     def begin(self):
         with contextlib.suppress(*clusters.UNAVAILABLE):
             with self.cluster.zk(clusters.CHROOT) as zk:
                 zk.delete("/controller")
+                self.took = True
 
 
 class Session(Fault):
@@ -276,6 +300,7 @@ class Session(Fault):
     through this unharmed."""
 
     ours_alone = True
+    took = False
     tries = 5
 
     def begin(self):
@@ -290,7 +315,9 @@ class Session(Fault):
                 same = int(rows["id"], 16), bytes.fromhex(rows["password"])
                 for _ in range(self.tries):
                     self._close(same)
-                    if zk.get(node)[1].czxid != before:
+                    now = zk.exists(node)
+                    if now is None or now.czxid != before:
+                        self.took = True
                         break
 
     def _close(self, same):
@@ -396,3 +423,4 @@ def strike(cluster, rng, kinds, say):
         fault.end()
         say(f"ends: {fault}")
     cluster.links.mend()
+    return [fault for _, fault in under_way]

@@ -11,7 +11,9 @@ import faults
 import harness
 from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
 from ledger import Ledger
-from watchers import Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher
+from movers import ManyTopics, Mover
+from watchers import (Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher,
+                      ReplicaWatcher)
 from witness import Reads
 
 # "rolling" has small segments
@@ -22,6 +24,8 @@ PATIENT = {"socket.timeout.ms": 4000, "message.timeout.ms": 0,
 RAW = {"patience": 5, "again": 0.2, "most": 10, "pause": 0.1, "depth": 3}
 # records that are acknowledged from one round to the next, of each client
 BETWEEN = 20
+# times that a kind of fault was tried: it must have taken effect by then
+ENOUGH = 4
 
 
 def writers(bootstrap, leaders):
@@ -62,6 +66,7 @@ class Storm:
         self.began = time.monotonic()
         self.rounds = 0
         self.counts = collections.Counter()
+        self.effects = collections.Counter()
         self.story = []
         self.possible = []
         for kind in faults.KINDS:
@@ -83,11 +88,17 @@ class Storm:
         self.readers = [
             RawWatcher("raw-reader", TOPICS, self.reads,
                        clusters.Leaders(bootstrap.split(","))),
-            LibrdkafkaWatcher("rd-reader", TOPICS, self.reads, bootstrap)]
+            LibrdkafkaWatcher("rd-reader", TOPICS, self.reads, bootstrap),
+            *(ReplicaWatcher(TOPICS, self.reads, b)
+              for b in self.cluster.brokers)]
         self.committer = Committer(
             "committer", "group", "steady", TOPICS["steady"], self.leaders)
         self.watchers = self.readers + [self.committer]
-        self.clients = self.writers + self.watchers
+        self.mover = Mover(self.cluster, {**TOPICS, clusters.OFFSETS: 3},
+                           self.leaders, self.seed)
+        self.topics = ManyTopics(self.cluster, self.leaders)
+        self.clients = self.writers + self.watchers + [
+            self.mover, self.topics]
         self.checker = ManyChecker(
             self.cluster, self.leaders,
             [led for c in self.writers for led in c.ledgers], self.reads)
@@ -112,7 +123,8 @@ class Storm:
         for c in self.clients:
             c.start()
         self.await_load()
-        self.cluster.settle()  # __consumer_offsets, too
+        self.settle()  # __consumer_offsets, too
+        self.go_on()
 
     def await_load(self):
         """Every client goes on."""
@@ -122,13 +134,27 @@ class Storm:
             for c in self.clients:
                 if c.failure is not None:
                     self.fail(f"{c.name}: {c.failure}")
-            idle = [c.name for c in self.clients if c.acknowledged < before[c]
-                    + (BETWEEN if c in self.writers else 1)]
+            idle = [c.name for c in self.clients if not c.held and
+                    c.acknowledged < before[c] + (
+                        BETWEEN if c in self.writers else 1)]
             if not idle:
                 return
             if time.monotonic() > end:
                 self.fail(f"these do not go on: {idle}")
             time.sleep(0.1)
+
+    def settle(self):
+        """All is mended: so is what was moved, which is over then."""
+        try:
+            self.topics.hold()
+            self.mover.hold()
+            self.cluster.settle()
+        except AssertionError as e:
+            self.fail(str(e))
+
+    def go_on(self):
+        self.cluster.removals.go_on()
+        self.mover.held = self.topics.held = False
 
     # --- a round ---
 
@@ -143,26 +169,40 @@ class Storm:
         if any(issubclass(k, faults.Wipe) for k in kinds):
             self.checker.alike.clear()
         try:
-            faults.strike(self.cluster, self.rng, kinds, self.say)
-            self.cluster.settle()
+            for fault in faults.strike(self.cluster, self.rng, kinds,
+                                       self.say):
+                self.effects[type(fault).__name__] += fault.took
         except AssertionError as e:
             self.fail(str(e))
+        self.settle()
         self.say("healed")
         self.await_load()
         self.check()
+        self.go_on()
 
     def check(self):
         """Nothing new is sent meanwhile."""
         for c in self.writers + [self.committer]:
             c.held = True
+        self._forget_moved()
         wrong = self.checker.news() + self.checker.replicas()
-        wrong += self._strictly()
+        wrong += self._strictly() + self._administered()
         if wrong:
             self.fail("\n".join(wrong))
         for c in self.writers + [self.committer]:
             c.held = False
         self.say(f"checked: {sum(c.acknowledged for c in self.writers)} "
                  f"acknowledged, {self.checker.read} read back")
+
+    def _administered(self):
+        return self.mover.wrong() + self.topics.wrong(
+            *(b.data for b in self.cluster.brokers))
+
+    def _forget_moved(self):
+        """What is a replica again may have another log."""
+        for where in self.mover.moved:
+            self.checker.alike.pop(where, None)
+        self.mover.moved.clear()
 
     def _strictly(self):
         """All is well: whoever is asked has no excuse."""
@@ -189,12 +229,16 @@ class Storm:
 
     def finish(self):
         """What is under way is acknowledged; then all is read again."""
+        self.settle()
+        wrong = self._administered()
+        for c in (self.mover, self.topics):
+            c.finish().join()
         for c in self.writers:
             c.finish()
         for c in self.writers:
             c.join()
         self.committer.finish().join()
-        wrong = self.checker.everything() + self.checker.batches()
+        wrong += self.checker.everything() + self.checker.batches()
         wrong += self.checker.replicas_at_rest()
         for c in self.readers:
             c.finish()
@@ -210,9 +254,19 @@ class Storm:
         if wrong:
             self.fail("\n".join(wrong))
 
+    def idle_kinds(self):
+        """Those that were tried enough, and never took effect."""
+        return [kind for kind, n in self.counts.items()
+                if n >= ENOUGH and not self.effects[kind]]
+
     def summary(self):
-        lines = [f"{self.rounds} rounds: {dict(self.counts)}, packets passed "
-                 "and dropped %d, %d" % tuple(self.cluster.links.packets())]
+        lines = [f"{self.rounds} rounds, kinds and how many took effect: "
+                 + ", ".join(f"{kind} {self.effects[kind]} of {n}"
+                             for kind, n in sorted(self.counts.items())),
+                 "packets passed and dropped: %d, %d" % tuple(
+                     self.cluster.links.packets()),
+                 f"mover: answered {dict(self.mover.counts)}, topics: "
+                 f"{self.topics.made} made, {self.topics.deleted} deleted"]
         for c in self.clients:
             lines.append(f"{c.name}: {c.acknowledged} acknowledged, "
                          f"{c.breaks} breaks, refused {dict(c.errors)}")

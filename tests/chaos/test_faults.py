@@ -9,15 +9,11 @@ import contextlib
 import os
 import time
 
-import pytest
-
 import cluster
 import faults
 import harness
 import wire
 from storm import Storm
-
-ALTER_PARTITION = wire.KEYS["AlterPartition"]
 
 SECONDS = float(os.environ.get("BARNABAS_CHAOS_SECONDS", 60))
 SEED = int(os.environ.get("BARNABAS_CHAOS_SEED", time.time_ns() % 10**9))
@@ -28,19 +24,10 @@ def say(line):
     print(line, flush=True)
 
 
-def replicates(broker):
-    with wire.Client(broker.address) as client:
-        told = client.call("ApiVersions", 3, ClientSoftwareName="t",
-                           ClientSoftwareVersion="1")
-    return ALTER_PARTITION in {row["ApiKey"] for row in told["ApiKeys"]}
-
-
 @contextlib.contextmanager
 def storm_of(folder):
     say(f"seed {SEED}, {cluster.KINDS}")
     with cluster.built(folder) as built:
-        if built.factor > 1 and not replicates(built.brokers[-1]):
-            pytest.skip("AlterPartition is not served: no replicas yet")
         yield Storm(built, SEED, say)
 
 
@@ -55,6 +42,21 @@ def test_faults_of_many(tmp_path):
             storm.round()
         storm.finish()
         say(storm.summary())
+        if ONLY:
+            assert storm.idle_kinds() == []
+
+
+def test_wipes_take_effect(tmp_path):
+    """A broker may always be wiped where nothing else is done to any, whatever
+    moves."""
+    with storm_of(tmp_path) as storm:
+        storm.start()
+        for kind in (faults.Wipe, faults.Heir):
+            storm.possible = [kind]
+            storm.round()
+        storm.finish()
+        say(storm.summary())
+        assert storm.effects == {"Wipe": 1, "Heir": 1}
 
 
 def last_segment(broker, topic, partition):

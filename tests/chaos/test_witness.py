@@ -8,7 +8,10 @@ import pytest
 
 import switch
 import wire
-from witness import (Commits, Reads, high_watermarks, log_batches,
+from cluster import Assignment
+from faults import keeps_somebody
+from removals import Removals
+from witness import (Commits, Growth, Reads, high_watermarks, log_batches,
                      newest_segment, next_offset, replicas_wrong)
 
 # --- what readers were shown -------------------------------------------------
@@ -57,6 +60,99 @@ def test_readers_jump():
     reads = Reads()
     reads.jump("a", "t", 1, 7, 9)
     assert reads.wrong == ["t/1 offset 9: a was shown it where 7 was due"]
+
+
+@pytest.mark.parametrize("told, grew", (
+    (((3, 10), (3, 10), (3, 9), (3, 10)), [False, False, False, True]),
+    (((3, 10), (4, 12), (4, 13)), [False, False, True]),
+    (((-1, 10), (-1, 12)), [False, False]),
+))
+def test_growth(told, grew):
+    growth = Growth()
+    assert [growth.grew(*row) for row in told] == grew
+
+
+@pytest.mark.parametrize("marks, asked, told", (
+    ([(3, 10)], 10, False),
+    ([(3, 10)], 9, True),
+    ([(3, 10), (3, 8)], 9, True),
+    ([(3, 10), (4, 8)], 9, False),
+    ([(4, 8), (3, 10)], 9, False),
+))
+def test_leaders_high_watermark(marks, asked, told):
+    """By who leads in the newest epoch that a replica told of."""
+    reads, where = Reads(), ("t", 0)
+    for mark in marks:
+        reads.marks.note(where, *mark)
+    reads.note_leader("a", *where, reads.marks.due(where), asked)
+    assert [" was told it as high watermark" in w
+            for w in reads.wrong] == [True] * told
+
+
+def test_leader_of_another_epoch():
+    marks, where = Reads().marks, ("t", 0)
+    assert marks.due(where) is None
+    marks.forget(where, None)
+    marks.note(where, 3, 10)
+    due = marks.due(where)
+    marks.note(where, 4, 2)
+    marks.forget(where, due)
+    assert marks.due(where) == (4, 2)
+    marks.forget(where, (4, 2))
+    assert marks.due(where) is None
+
+
+# --- who is wiped, and who moves ---------------------------------------------
+
+def assignment(replicas, adding=(), removing=()):
+    return Assignment({"partitions": {"0": replicas},
+                       "adding_replicas": {"0": list(adding)},
+                       "removing_replicas": {"0": list(removing)}}, 0)
+
+
+@pytest.mark.parametrize("isr, how, away, kept", (
+    ([0, 1, 2], ([0, 1, 2],), {1}, True),
+    ([0, 1], ([0, 1, 2],), {1}, True),
+    ([1], ([0, 1, 2],), {1}, False),
+    ([0, 1], ([0, 1, 2],), {0, 1}, False),
+    ([0, 1], ([0, 1],), {1}, True),
+    ([1, 2], ([0, 1, 2], (), (2,)), {1}, False),     # 2 is about to go
+    ([1, 2], ([0, 1, 2], (2,)), {1}, False),         # and may be called off
+    ([0, 1, 2], ([0, 1, 2], (2,)), {1}, True),
+))
+def test_keeps_somebody(isr, how, away, kept):
+    where = ("t", 0)
+    assert keeps_somebody({where: {"isr": isr}}, {where: assignment(*how)},
+                          away) is kept
+    # of a topic that is just made no move is known
+    assert keeps_somebody({where: {"isr": isr}}, {}, away) is bool(
+        set(isr) - away)
+
+
+def test_assignment():
+    assert assignment([2, 0, 1]).is_whole(3)
+    for unfinished in (([0, 1],), ([0, 1, 2], (2,)), ([0, 1, 2], (), (2,))):
+        assert not assignment(*unfinished).is_whole(3)
+    assert assignment([0, 1, 2], (2,), (0,)).target == [1, 2]
+    old = Assignment({"partitions": {"7": [1, 0]}}, 7)  # as before 2.4
+    assert old.is_whole(2) and old.target == old.stays == [1, 0]
+
+
+def test_removals():
+    removals = Removals()
+    with removals.asked() as may:
+        assert may
+    assert removals.stop()
+    with removals.asked() as may:
+        assert not may
+    assert removals.stop()
+    removals.go_on()
+    with pytest.raises(OSError), removals.asked() as may:
+        assert may
+        raise OSError("no answer")
+    assert not removals.stop()
+    removals.go_on()
+    assert removals.stop()
 
 
 # --- replicas ----------------------------------------------------------------

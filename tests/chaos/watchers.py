@@ -10,16 +10,18 @@ import confluent_kafka
 import harness
 import wire
 from clients import Client
+from cluster import OFFSETS, rack
 from ledger import Reading
 from readers import Checker, read_raw
-from witness import (Commits, high_watermarks, log_batches,
+from witness import (Commits, Growth, high_watermarks, log_batches,
                      newest_segment, next_offset, replicas_wrong)
 
 OUT_OF_RANGE, NOT_LEADER = 1, 6
 RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
-OFFSETS = "__consumer_offsets"
 # the oldest that is for leaders alone, and has every codec
 FETCH_VERSION = 10
+# one that followers answer, and that names topics
+FOLLOWERS_VERSION = 12
 
 
 class Watcher(Client):
@@ -90,19 +92,107 @@ class RawWatcher(Watcher):
 
     def _look(self, where):
         client = self._client(where)
-        part = wire.fetch(client, where[0], self.next[where],
-                          FETCH_VERSION, partition=where[1], max_wait_ms=20,
-                          partition_max_bytes=1 << 18)
+        due = self.reads.marks.due(where)
+        part = self._fetch(client, where, -1 if due is None else due[0])
         if part["ErrorCode"]:
             self.errors[part["ErrorCode"]] += 1
+            self.reads.marks.forget(where, due)
             if part["ErrorCode"] == OUT_OF_RANGE and self.strict:
                 self.reads.tell(*where, self.next[where], f"{self.name} had "
                                 "all below it, now it is out of range")
             del self.places[where]
             return
+        if due is not None:
+            self.reads.note_leader(self.name, *where, due,
+                                   part["HighWatermark"])
         for b in wire.batches(part["Records"] or b""):
             self.reads.note_answer(self.name, *where, b,
                                    part["HighWatermark"])
+            for record in b.records():
+                if record[0] >= self.next[where]:
+                    self.note(where, record[0], record[3])
+
+
+    def _fetch(self, client, where, epoch):
+        request = wire.fetch_request(
+            where[0], self.next[where], partition=where[1], max_wait_ms=20,
+            partition_max_bytes=1 << 18)
+        request["Topics"][0]["Partitions"][0]["CurrentLeaderEpoch"] = epoch
+        told = client.call("Fetch", FETCH_VERSION, **request)
+        return told["Responses"][0]["Partitions"][0]
+
+
+class ReplicaWatcher(Watcher):
+    """Asks one broker for all partitions, whatever it is of them, as consumers
+    do that are in its rack."""
+
+    patience = 4
+    pause = 0.1
+
+    def __init__(self, topics, reads, broker):
+        super().__init__(f"reader-of-{broker.broker_id}", topics, reads)
+        self.address, self.rack = broker.address, rack(broker)
+        # Kafka tells the high watermark as it was before it read, and a
+        # follower's answer often has what came between
+        self.exact = not broker.real
+        self.epochs = {}
+        self.growths = {}
+
+    def _run(self):
+        while not self.stopping.is_set():
+            try:
+                with wire.Client(self.address, self.patience) as client:
+                    self.epochs.clear()
+                    self.growths = {where: Growth() for where in self.next}
+                    while not self.stopping.wait(self.pause):
+                        self._learn(client)
+                        self._look(client)
+            except (OSError, wire.Closed):
+                self.breaks += 1
+                self.stopping.wait(0.2)
+
+    def _learn(self, client):
+        """The leader epochs that it tells, where an older one was refused."""
+        topics = {t for t, p in self.next if (t, p) not in self.epochs}
+        if not topics:
+            return
+        told = client.call("Metadata", 7, Topics=[
+            {"Name": t} for t in sorted(topics)], AllowAutoTopicCreation=False)
+        for topic in told["Topics"]:
+            for p in topic["Partitions"]:
+                self.epochs[topic["Name"], p["PartitionIndex"]] = p[
+                    "LeaderEpoch"]
+
+    def _look(self, client):
+        topics = {}
+        for (topic, p), offset in self.next.items():
+            topics.setdefault(topic, []).append({
+                "Partition": p, "FetchOffset": offset,
+                "CurrentLeaderEpoch": self.epochs.get((topic, p), -1),
+                "PartitionMaxBytes": 1 << 18})
+        told = client.call(
+            "Fetch", FOLLOWERS_VERSION, MaxWaitMs=200, MinBytes=1,
+            MaxBytes=1 << 20, RackId=self.rack, Topics=[
+                {"Topic": t, "Partitions": rows} for t, rows in topics.items()])
+        for topic in told["Responses"]:
+            for part in topic["Partitions"]:
+                self._take((topic["Topic"], part["PartitionIndex"]), part)
+
+    def _take(self, where, part):
+        if part["ErrorCode"]:
+            self.errors[part["ErrorCode"]] += 1
+            # it may have been wiped, or lost the replica and got another
+            if part["ErrorCode"] == OUT_OF_RANGE and self.strict:
+                self.reads.tell(*where, self.next[where], f"{self.name} had "
+                                "all below it, now it is out of range")
+            self.epochs.pop(where, None)
+            return
+        epoch, mark = self.epochs.get(where, -1), part["HighWatermark"]
+        if self.growths[where].grew(epoch, mark):
+            self.reads.marks.note(where, epoch, mark)
+        for b in wire.batches(part["Records"] or b""):
+            if self.exact:
+                self.reads.note_answer(self.name, *where, b, mark)
             for record in b.records():
                 if record[0] >= self.next[where]:
                     self.note(where, record[0], record[3])

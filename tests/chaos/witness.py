@@ -25,6 +25,7 @@ class Reads:
 
     def __init__(self):
         self.shown = {}
+        self.marks = Watermarks()
         self.wrong = []
         self.count = 0
         self.lock = threading.Lock()
@@ -54,6 +55,15 @@ class Reads:
                           f"{reader} was shown it with a high watermark of "
                           f"{high_watermark}")
 
+    def note_leader(self, reader, topic, partition, due, high_watermark):
+        """Of a Fetch that named due's leader epoch, and was sent when that was
+        known; see Watermarks."""
+        if high_watermark < due[1]:
+            with self.lock:
+                self.tell(topic, partition, high_watermark,
+                          f"{reader} was told it as high watermark in epoch "
+                          f"{due[0]}, where a replica told {due[1]} before")
+
     def jump(self, reader, topic, partition, due, offset):
         with self.lock:
             self.tell(topic, partition, offset,
@@ -66,6 +76,46 @@ class Reads:
             if shown > end:
                 self.tell(topic, partition, shown - 1,
                           f"it was read, the log ends at {end}")
+
+
+class Watermarks:
+    """What a replica told as its high watermark, where that had grown within a
+    leader epoch: it has it from the leader of that epoch, who tells no lower
+    one as long as he leads in it."""
+
+    def __init__(self):
+        self.told = {}
+        self.lock = threading.Lock()
+
+    def note(self, where, epoch, offset):
+        with self.lock:
+            self.told[where] = max((epoch, offset),
+                                   self.told.get(where, (-1, -1)))
+
+    def due(self, where):
+        """(leader epoch, the least that its leader tells from now on), or
+        None."""
+        return self.told.get(where)
+
+    def forget(self, where, due):
+        """Another leader epoch has begun."""
+        with self.lock:
+            if due is not None and self.told.get(where) == due:
+                del self.told[where]
+
+
+class Growth:
+    """Of what one connection tells, one partition's high watermark."""
+
+    def __init__(self):
+        self.before = None
+
+    def grew(self, epoch, offset):
+        """Within a leader epoch, and where it is one life's: a broker that
+        starts again may have an older one."""
+        before, self.before = self.before, (epoch, offset)
+        return (epoch >= 0 and before is not None and before[0] == epoch and
+                offset > before[1])
 
 
 def describe(batch):
