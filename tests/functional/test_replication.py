@@ -457,9 +457,9 @@ class Stores:
         self.identity = folder / f"identity-{broker.broker_id}.pem"
         self.trust = folder / f"trust-{broker.broker_id}.pem"
 
-    def show(self, authority):
-        """A new key and certificate of the same names."""
-        issued = authority.issue(f"server-{self.broker.broker_id}")
+    def show(self, authority, **names):
+        """A new key and certificate, of the same names unless told."""
+        issued = authority.issue(f"server-{self.broker.broker_id}", **names)
         self.identity.write_bytes(issued.both.read_bytes())
 
     def believe(self, *authorities):
@@ -476,10 +476,10 @@ class Stores:
 
 @pytest.fixture
 def make_tls_brokers(make_brokers, tmp_path):
-    """make(authority, control): two brokers that speak TLS to each other, both
+    """make(authority, control, ...): two brokers that speak TLS to each other, both
     sides with certificates and host names looked at; and the files of each.
     control: the controller's orders have a listener of their own."""
-    def make(authority, control):
+    def make(authority, control, **options):
         stores = []
 
         def prepare(broker):
@@ -502,7 +502,7 @@ def make_tls_brokers(make_brokers, tmp_path):
                 for name, port in listeners.items())
             broker.tls_ports = [port for name, port in listeners.items()
                                 if name != "PLAINTEXT"]
-        return make_brokers(2, prepare, **PATIENT), stores
+        return make_brokers(2, prepare, **PATIENT, **options), stores
     return make
 
 
@@ -599,3 +599,41 @@ def test_tls_rotates_between_brokers(make_tls_brokers, tmp_path):
     assert first.metric("barnabas_tls_reload_failures_total") == 0
     for leader, topic in ((first, "a"), (second, "b")):
         assert numbers(leader, topic) == list(range(count))
+
+
+@pytest.mark.ours
+def test_tls_leader_of_another_name(make_tls_brokers, tmp_path):
+    """Whoever follows it does not believe that it is the leader, until it shows
+    a certificate of its own name."""
+    authority = certificates.Authority(tmp_path)
+    (leader, follower), stores = make_tls_brokers(
+        authority, False, ssl_allow_san_changes="true")
+    with wire.Client(leader.address) as client:
+        create_on(client, "t", [0, 1])
+    for broker in (leader, follower):
+        harness.wait_topic(broker, "t")
+    fill(leader, "t", 0, 10)
+    follower.kill()
+    in_sync(leader, "t", [0])
+    fill(leader, "t", 10, 10)
+
+    def shows_names(**names):
+        stores[0].show(authority, **names)
+        assert "are read again" in certificates.reload(leader)
+    shows_names(names="DNS:elsewhere")
+    had, before = log_bytes(follower, "t"), len(follower.log())
+    with harness.counted(
+            leader, "kafka_server_socket_failed_authentication_total", 4):
+        follower.start()
+    for said in (f"peer=127.0.0.1:{leader.tls_ports[0]} cannot connect: TLS "
+                 "handshake failed: certificate verify failed: IP address "
+                 "mismatch",
+                 "leader=0 fetcher=0 cannot fetch: TLS handshake failed"):
+        harness.wait_until(lambda: said in follower.log()[before:], what=said)
+    assert state(leader, "t")["isr"] == [0]
+    assert log_bytes(follower, "t") == had
+    assert not same_logs([leader, follower], "t")
+    shows_names()
+    in_sync(leader, "t", [0, 1])
+    fill(leader, "t", 20, 10)
+    assert same_logs([leader, follower], "t")
