@@ -476,8 +476,8 @@ class Stores:
 
 @pytest.fixture
 def make_tls_brokers(make_brokers, tmp_path):
-    """make(authority, control, ...): two brokers that speak TLS to each other, both
-    sides with certificates and host names looked at; and the files of each.
+    """make(authority, control, ...): two brokers that speak TLS to each other,
+    both with certificates and host names looked at; and the files of each.
     control: the controller's orders have a listener of their own."""
     def make(authority, control, **options):
         stores = []
