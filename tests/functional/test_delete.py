@@ -8,6 +8,9 @@ import pytest
 
 import harness
 import wire
+from test_death import controller
+from test_elect_leaders import create_on
+from test_replication import in_sync, make_brokers, same_logs  # noqa: F401
 
 NONE, OUT_OF_RANGE, UNKNOWN_TOPIC, NOT_LEADER = 0, 1, 3, 6
 TIMED_OUT, STALE_CONTROLLER, INVALID_TOPIC = 7, 11, 17
@@ -307,6 +310,97 @@ def test_killed_while_topics_go(make_broker):
             harness.wait_topic(broker, name, 4)
             assert wire.produce(client, name, wire.batch([b"y"]))[
                 "BaseOffset"] == 0
+
+
+# each is led by another one
+LYING = ([0, 1, 2], [1, 2, 0], [2, 0, 1])
+
+
+def write_all(brokers, values):
+    """To each partition of t."""
+    for partition, ids in enumerate(LYING):
+        leader = brokers[ids[0]]
+        harness.wait_leads(leader, "t", partition)
+        with wire.Client(leader.address) as client:
+            for n, value in enumerate(values):
+                part = wire.produce(client, "t", wire.batch([value]),
+                                    partition)
+                assert (part["ErrorCode"], part["BaseOffset"]) == (NONE, n)
+
+
+def topic_nodes(zk):
+    return [zk.exists(path) is not None for path in (
+        "/brokers/topics/t", "/config/topics/t", "/admin/delete_topics/t")]
+
+
+def topic_told(broker):
+    with wire.Client(broker.address) as client:
+        return client.call("Metadata", 10, Topics=[{"Name": "t"}],
+                           AllowAutoTopicCreation=False)["Topics"][0]
+
+
+def files_of(broker):
+    return sorted(p.name for p in broker.data.glob("t-*"))
+
+
+@pytest.mark.parametrize("changes", (False, True),
+                         ids=("same controller", "another controller"))
+@pytest.mark.parametrize("away", (0, 1), ids=("controller", "broker"))
+def test_deleted_while_one_is_away(make_brokers, away, changes):  # noqa: F811
+    """The topic goes from those who live, and waits for who had a replica; what
+    it comes back with is not what has the name later on."""
+    brokers = make_brokers(3, log_segment_delete_delay_ms=500)
+    with harness.Zk(brokers[0]) as zk:
+        with wire.Client(brokers[0].address) as client:
+            create_on(client, "t", *LYING)
+        write_all(brokers, [b"old"] * 5)
+        old = topic_told(brokers[0])["TopicId"]
+        gone, live = brokers[away], [b for b in brokers
+                                     if b.broker_id != away]
+        gone.kill()
+        for partition, ids in enumerate(LYING):
+            in_sync(live[0], "t", [i for i in ids if i != away], partition)
+        had = files_of(gone)
+        assert len(had) == 3
+
+        def now_controls():
+            harness.wait_until(lambda: controller(zk) not in (-1, away),
+                               what="a controller")
+            return brokers[controller(zk)]
+        with wire.Client(now_controls().address) as client:
+            harness.wait_until(
+                lambda: delete_topic(client, "t") == NONE, what="it is taken")
+        if changes:
+            harness.restart(now_controls())
+        for broker in live:
+            harness.wait_until(lambda b=broker: not files_of(b),
+                               what="who lives has no files")
+            harness.wait_until(
+                lambda b=broker: topic_told(b)["ErrorCode"] == UNKNOWN_TOPIC,
+                what="nobody is told of it")
+        assert topic_nodes(zk) == [True] * 3
+        with wire.Client(now_controls().address) as client:
+            assert client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
+                "Name": "t", "NumPartitions": 3, "ReplicationFactor": 2}])[
+                    "Topics"][0]["ErrorCode"] == EXISTS
+        assert files_of(gone) == had
+
+        gone.start()
+        harness.wait_until(lambda: not any(topic_nodes(zk)),
+                           what="its nodes are gone")
+        harness.wait_until(lambda: not files_of(gone),
+                           what="who was away has no files")
+        with wire.Client(now_controls().address) as client:
+            create_on(client, "t", *LYING)
+    write_all(brokers, [b"new", b"newer"])
+    assert {topic_told(b)["TopicId"] for b in brokers} & {old} == set()
+    for partition, ids in enumerate(LYING):
+        in_sync(brokers[0], "t", ids, partition)
+        with wire.Client(brokers[ids[0]].address) as client:
+            assert [(r[0], r[3]) for r in wire.read_all(
+                client, "t", partition)] == [(0, b"new"), (1, b"newer")]
+    harness.wait_until(lambda: same_logs(brokers, "t"),
+                       what="all have the new one")
 
 
 # --- DeleteRecords -----------------------------------------------------------

@@ -159,6 +159,11 @@ def stable(*members):
                            what="a rebalance")
     for m in asking[1:]:
         m.send_join()
+    return settled(*members)
+
+
+def settled(*members):
+    """All have sent their JoinGroup: takes the answers, and syncs."""
     answers = [m.joined() for m in members]
     assert [a["ErrorCode"] for a in answers] == [NONE] * len(members), answers
     assert len({a["GenerationId"] for a in answers}) == 1

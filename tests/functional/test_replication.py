@@ -350,46 +350,80 @@ def test_deleted_records(make_brokers):
             list(range(16, 20))
 
 
-def test_many_partitions(make_brokers):
+@pytest.fixture
+def make_pair(make_brokers):
+    """make(**options): two brokers whose fetchers alone come to the listener
+    REPLICAS; orders and what is asked of the controller go to CONTROL."""
+    def make(**options):
+        def prepare(broker):
+            listeners = {"PLAINTEXT": broker.port,
+                         "REPLICAS": harness.free_port(),
+                         "CONTROL": harness.free_port()}
+            broker.options.update({
+                "listeners": ",".join(f"{name}://127.0.0.1:{port}"
+                                      for name, port in listeners.items()),
+                "listener.security.protocol.map": ",".join(
+                    f"{name}:PLAINTEXT" for name in listeners),
+                "inter.broker.listener.name": "REPLICAS",
+                "control.plane.listener.name": "CONTROL"})
+        return make_brokers(2, prepare, **PATIENT, **options)
+    return make
+
+
+def leaders_of(broker, topic):
+    with wire.Client(broker.address) as client:
+        told = client.call("Metadata", 7, Topics=[{"Name": topic}],
+                           AllowAutoTopicCreation=False)["Topics"][0]
+    return {p["PartitionIndex"]: p["LeaderId"] for p in told["Partitions"]}
+
+
+def fetchers_come(brokers, topic, count):
+    """To each leader, as many as Kafka spreads its partitions over: by the
+    hash of the topic, of one letter, and the partition."""
+    leaders = leaders_of(brokers[0], topic)
+    for broker in brokers:
+        used = {(31 * ord(topic) + p) % count for p, leader in leaders.items()
+                if leader == broker.broker_id}
+        shows(broker, len(used), "kafka_server_socket_connection_count",
+              listener="REPLICAS")
+        yield len(used)
+
+
+def test_many_partitions(make_pair):
     """Over several fetchers, and a topic that is deleted meanwhile."""
-    brokers = make_brokers(2, num_replica_fetchers=3, **PATIENT)
-    for topic in ("many", "gone"):
+    brokers = make_pair(num_replica_fetchers=3)
+    for topic in ("m", "gone"):
         harness.create_topic(brokers[0], topic, 30, 2)
         for broker in brokers:
             harness.wait_topic(broker, topic, 30)
+    leaders = leaders_of(brokers[0], "m")
     with wire.Client(brokers[0].address) as client:
-        told = client.call("Metadata", 7, Topics=[{"Name": "many"}],
-                           AllowAutoTopicCreation=False)["Topics"][0]
-        leaders = {p["PartitionIndex"]: p["LeaderId"]
-                   for p in told["Partitions"]}
         client.call("DeleteTopics", 4, TopicNames=["gone"], TimeoutMs=20000)
     assert set(leaders.values()) == {0, 1}
     for partition, leader in leaders.items():
         with wire.Client(brokers[leader].address) as client:
-            part = wire.produce(client, "many", wire.batch([b"x" * 1000]),
+            part = wire.produce(client, "m", wire.batch([b"x" * 1000]),
                                 partition=partition)
             assert part["ErrorCode"] == 0, part
     for partition in leaders:
-        logs = [b.log_files("many", partition)[0].read_bytes()
-                for b in brokers]
+        logs = [b.log_files("m", partition)[0].read_bytes() for b in brokers]
         assert logs[0] == logs[1] != b""
+    assert list(fetchers_come(brokers, "m", 3)) == [3, 3]
 
 
-def test_number_of_fetchers_changes(make_brokers):
+def test_number_of_fetchers_changes(make_pair):
     """While records come: partitions go over to the others."""
-    brokers = make_brokers(2, **PATIENT)
-    harness.create_topic(brokers[0], "t", 8, 2)
+    brokers = make_pair()
+    with wire.Client(brokers[0].address) as client:
+        create_on(client, "t", *[[0, 1], [0, 1], [1, 0], [1, 0]] * 2)
     for broker in brokers:
         harness.wait_topic(broker, "t", 8)
 
     def write():
-        with wire.Client(brokers[0].address) as client:
-            told = client.call("Metadata", 7, Topics=[{"Name": "t"}],
-                               AllowAutoTopicCreation=False)["Topics"][0]
-        for part in told["Partitions"]:
-            with wire.Client(brokers[part["LeaderId"]].address) as client:
+        for partition, leader in leaders_of(brokers[0], "t").items():
+            with wire.Client(brokers[leader].address) as client:
                 answer = wire.produce(client, "t", wire.batch([b"x"]),
-                                      partition=part["PartitionIndex"])
+                                      partition=partition)
                 assert answer["ErrorCode"] == 0, answer
 
     def taken(count):
@@ -398,7 +432,8 @@ def test_number_of_fetchers_changes(make_brokers):
                 "num.replica.fetchers"][0] == str(count) for b in brokers)
 
     write()
-    for count in (2, 4, 2, 1):
+    assert list(fetchers_come(brokers, "t", 1)) == [1, 1]
+    for count, used in ((2, 2), (4, 2), (3, 3), (2, 2), (1, 1)):
         with wire.Client(brokers[0].address) as client:
             assert dynamic_configs.alter(
                 client, dynamic_configs.BROKER, "",
@@ -406,6 +441,7 @@ def test_number_of_fetchers_changes(make_brokers):
                  str(count)))[0] == 0
         harness.wait_until(lambda n=count: taken(n), what="it is taken")
         write()
+        assert list(fetchers_come(brokers, "t", count)) == [used] * 2
     for partition in range(8):
         logs = [b.log_files("t", partition)[0].read_bytes() for b in brokers]
         assert logs[0] == logs[1] != b""
@@ -421,9 +457,9 @@ class Stores:
         self.identity = folder / f"identity-{broker.broker_id}.pem"
         self.trust = folder / f"trust-{broker.broker_id}.pem"
 
-    def show(self, authority):
-        """A new key and certificate of the same names."""
-        issued = authority.issue(f"server-{self.broker.broker_id}")
+    def show(self, authority, **names):
+        """A new key and certificate, of the same names unless told."""
+        issued = authority.issue(f"server-{self.broker.broker_id}", **names)
         self.identity.write_bytes(issued.both.read_bytes())
 
     def believe(self, *authorities):
@@ -440,10 +476,10 @@ class Stores:
 
 @pytest.fixture
 def make_tls_brokers(make_brokers, tmp_path):
-    """make(authority, control): two brokers that speak TLS to each other, both
-    sides with certificates and host names looked at; and the files of each.
+    """make(authority, control, ...): two brokers that speak TLS to each other,
+    both with certificates and host names looked at; and the files of each.
     control: the controller's orders have a listener of their own."""
-    def make(authority, control):
+    def make(authority, control, **options):
         stores = []
 
         def prepare(broker):
@@ -466,7 +502,7 @@ def make_tls_brokers(make_brokers, tmp_path):
                 for name, port in listeners.items())
             broker.tls_ports = [port for name, port in listeners.items()
                                 if name != "PLAINTEXT"]
-        return make_brokers(2, prepare, **PATIENT), stores
+        return make_brokers(2, prepare, **PATIENT, **options), stores
     return make
 
 
@@ -563,3 +599,41 @@ def test_tls_rotates_between_brokers(make_tls_brokers, tmp_path):
     assert first.metric("barnabas_tls_reload_failures_total") == 0
     for leader, topic in ((first, "a"), (second, "b")):
         assert numbers(leader, topic) == list(range(count))
+
+
+@pytest.mark.ours
+def test_tls_leader_of_another_name(make_tls_brokers, tmp_path):
+    """Whoever follows it does not believe that it is the leader, until it shows
+    a certificate of its own name."""
+    authority = certificates.Authority(tmp_path)
+    (leader, follower), stores = make_tls_brokers(
+        authority, False, ssl_allow_san_changes="true")
+    with wire.Client(leader.address) as client:
+        create_on(client, "t", [0, 1])
+    for broker in (leader, follower):
+        harness.wait_topic(broker, "t")
+    fill(leader, "t", 0, 10)
+    follower.kill()
+    in_sync(leader, "t", [0])
+    fill(leader, "t", 10, 10)
+
+    def shows_names(**names):
+        stores[0].show(authority, **names)
+        assert "are read again" in certificates.reload(leader)
+    shows_names(names="DNS:elsewhere")
+    had, before = log_bytes(follower, "t"), len(follower.log())
+    with harness.counted(
+            leader, "kafka_server_socket_failed_authentication_total", 4):
+        follower.start()
+    for said in (f"peer=127.0.0.1:{leader.tls_ports[0]} cannot connect: TLS "
+                 "handshake failed: certificate verify failed: IP address "
+                 "mismatch",
+                 "leader=0 fetcher=0 cannot fetch: TLS handshake failed"):
+        harness.wait_until(lambda: said in follower.log()[before:], what=said)
+    assert state(leader, "t")["isr"] == [0]
+    assert log_bytes(follower, "t") == had
+    assert not same_logs([leader, follower], "t")
+    shows_names()
+    in_sync(leader, "t", [0, 1])
+    fill(leader, "t", 20, 10)
+    assert same_logs([leader, follower], "t")

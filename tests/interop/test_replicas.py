@@ -15,6 +15,8 @@ import real_kafka
 import wire
 from dynamic_configs import described
 from test_closest import SELECTOR
+from test_elect_leaders import PREFERRED, elect, errors
+from test_reassign import move, moving
 from test_replication import (
     PATIENT, QUICK, fill, hung, in_sync, numbers, same_logs, state)
 from test_throttle import FOLLOWER, LEADER, fill_large, has
@@ -294,3 +296,73 @@ def test_a_throttled_reassignment(make_broker, java, tmp_path):
     assert described(leader, LEADER + ".replicas", topic="t")[
         LEADER + ".replicas"][0] == ""
     alike(brokers)
+
+
+@pytest.mark.slow
+def test_kafka_comes_to_a_cluster_with_data(make_broker, make_kafka):
+    """It gets a replica by reassignment, leads, and has none in the end."""
+    ours, other = [make_broker(n) for n in range(2)]
+    kafka = make_kafka(2)
+    for broker in (ours, other, kafka):
+        broker.set(**PATIENT)
+    start(ours, other)
+    make([ours, other], "t", segment_bytes=100000)
+    leads(ours)
+    fill(ours, "t", 0, 50)
+    with wire.Client(ours.address) as client:
+        for _ in range(30):
+            assert wire.produce(client, "t", wire.batch([b"0" * 10000]))[
+                "ErrorCode"] == 0
+    count = 80
+    assert len(ours.log_files("t")) > 2
+
+    def placed(*replicas):
+        """By whoever is the controller, until it is so."""
+        with wire.Client(ours.address) as client:
+            assert move(client, list(replicas)) == 0
+            harness.wait_until(lambda: not moving(client), what="it is moved")
+        in_sync(ours, "t", replicas)
+
+    def offsets(leader):
+        with wire.Client(leader.address) as client:
+            assert [r[0] for r in wire.read_all(client, "t")] == list(
+                range(count))
+
+    def led_by(leader, *brokers):
+        with wire.Client(ours.address) as client:
+            assert errors(elect(client, PREFERRED, [("t", [0])])) == {
+                ("t", 0): 0}
+        leads(leader)
+        more(leader, *brokers)
+
+    def more(leader, *brokers):
+        nonlocal count
+        fill(leader, "t", count, 20)
+        count += 20
+        alike(brokers)
+        for broker in brokers:
+            in_sync(broker, "t", [b.broker_id for b in brokers])
+        offsets(leader)
+    for name, value in {**QUICK, **OPTIONS}.items():
+        kafka.options.setdefault(name, value)
+    kafka.start()
+    placed(2, 0, 1)
+    more(ours, ours, other, kafka)
+    led_by(kafka, ours, other, kafka)
+    # one of ours takes all from it that it has missed
+    other.kill()
+    in_sync(ours, "t", [0, 2])
+    fill(kafka, "t", count, 20)
+    count += 20
+    other.start()
+    in_sync(ours, "t", [0, 1, 2])
+    more(kafka, ours, other, kafka)
+    placed(0, 1)
+    leads(ours)
+    more(ours, ours, other)
+    harness.wait_until(lambda: not kafka.log_files("t"),
+                       what="Kafka has no files of it")
+    kafka.stop()
+    fill(ours, "t", count, 10)
+    count += 10
+    offsets(ours)

@@ -331,3 +331,46 @@ def test_preferred_leaders_after_a_stop(java, cluster, make):
                b"partitions " + name.encode() + b"-0\n")
         harness.wait_until(lambda: parts_of(cluster[0], name)[0][0] == 1,
                            what=f"{name} is led by its preferred leader")
+
+
+@pytest.mark.slow
+def test_unclean_leaders(java, cluster, make):
+    """Partitions whose only replica in sync is away; of one there is no
+    other."""
+    tools = Both(java, cluster[0], "leader-election", "kafka-leader-election")
+    names, alone = [make((1, 0)), make((1, 0))], make((1,))
+    for name in names:
+        in_sync(cluster, name, 0, 1)
+    cluster[0].stop()
+    try:
+        for name in names:
+            in_sync(cluster[1:], name, 1)
+            with wire.Client(cluster[1].address) as client:
+                assert wire.produce(client, name, wire.batch([b"x"]))[
+                    "ErrorCode"] == 0
+    finally:
+        cluster[1].stop()
+        cluster[0].start()
+    unclean = ("--election-type", "unclean", "--partition", 0, "--topic")
+    try:
+        for name in (*names, alone):
+            harness.wait_until(lambda n=name: parts_of(cluster[0], n).get(
+                0) == (-1, [1]), what=f"{name} has no leader")
+        for run, name in zip((tools.kafka, tools.ours), names):
+            assert run(*unclean, name) == (
+                0, b"Successfully completed leader election (UNCLEAN) for "
+                   b"partitions " + name.encode() + b"-0\n")
+            harness.wait_until(
+                lambda n=name: parts_of(cluster[0], n)[0] == (0, [0]),
+                what=f"{name} is led by who was not in sync")
+        assert b"already elected" in tools.same(*unclean, names[0])
+        theirs, ours = (run(*unclean, alone)
+                        for run in (tools.kafka, tools.ours))
+        assert ours[0] == theirs[0] == 1
+        assert theirs[1].startswith(ours[1]) and alone.encode() in ours[1]
+    finally:
+        cluster[1].start()
+    for name in names:
+        in_sync(cluster, name, 0, 1)
+        with wire.Client(cluster[0].address) as client:
+            assert wire.read_all(client, name) == []
