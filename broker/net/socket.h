@@ -105,6 +105,15 @@ void fabric_cut(struct fabric *fabric, const char *a, const char *b,
  * attempts are refused. */
 void fabric_refuse(struct fabric *fabric, const char *a, const char *b,
     bool cut);
+/* The next request of that API, or its answer, stays on its way, and all that
+ * comes behind it on that connection; other connections are free. One at a
+ * time waits to be met. */
+enum fabric_part { FABRIC_REQUEST, FABRIC_ANSWER };
+void fabric_hold(struct fabric *fabric, const char *client,
+    const char *server, int api_key, enum fabric_part part);
+/* Whether something is being held. */
+bool fabric_holds(const struct fabric *fabric);
+void fabric_let_go(struct fabric *fabric);
 /* The process died: connections are reset, new ones refused; behind a cut the
  * other end hears nothing. */
 void fabric_kill(struct fabric *fabric, const char *name);

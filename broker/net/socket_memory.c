@@ -40,6 +40,8 @@ struct memory_socket {
 	bool closed;      /* by its owner; the memory waits for the post */
 	bool posted;
 	bool end_here;    /* the other end's FIN has come */
+	bool accepted;    /* the other end connected to it */
+	bool held;        /* what it writes stays on the way */
 	unsigned wanted;
 	int32_t port;     /* its own */
 	struct socket_address target;
@@ -67,10 +69,19 @@ struct fabric_cut {
 	bool refuses; /* what is tried is refused, instead of silence */
 };
 
+/* What is to be held, and has not come yet. */
+struct fabric_hold {
+	const struct fabric_host *client; /* NULL: nothing */
+	const struct fabric_host *server;
+	int api_key;
+	enum fabric_part part;
+};
+
 struct fabric {
 	struct list hosts;
 	struct list cuts;
 	struct list sockets;
+	struct fabric_hold hold;
 	int32_t next_port;
 };
 
@@ -185,6 +196,8 @@ link_carry(struct memory_socket *from)
 
 	if (to == NULL || link_cut(from->fabric, from->host, to->host))
 		return;
+	if (from->held && !to->closed)
+		return;
 	room = LINK_BYTES_MAX - (to->in.length - to->in_at);
 	size = from->out.length < room ? from->out.length : room;
 	if (to->closed)
@@ -291,6 +304,7 @@ connect_try(struct memory_socket *s)
 	other = memory_new(listening->host);
 	other->state = s->state = MEMORY_CONNECTED;
 	other->other = s;
+	other->accepted = true;
 	s->other = other;
 	list_push_tail(&listening->backlog, &other->backlog_link);
 	memory_post(listening);
@@ -390,6 +404,39 @@ memory_read(struct socket *socket, void *to, size_t size)
 	return ((ssize_t)size);
 }
 
+/* Of a frame that begins here: its size, then its key. -1: it is shorter. */
+static int
+frame_api_key(const struct iovec *parts, int count)
+{
+	uint8_t head[6];
+	size_t have = 0;
+
+	for (int i = 0; i < count; i++)
+		for (size_t k = 0; k < parts[i].iov_len; k++) {
+			if (have == sizeof(head))
+				break;
+			head[have++] = ((const uint8_t *)parts[i].iov_base)[k];
+		}
+	return (have < sizeof(head) ? -1 : head[4] << 8 | head[5]);
+}
+
+/* A client's request, before it is on its way: is it what is to be held? */
+static void
+hold_meet(struct memory_socket *s, const struct iovec *parts, int count)
+{
+	struct fabric_hold *hold = &s->fabric->hold;
+
+	if (hold->client != s->host || s->accepted ||
+	    hold->server != s->other->host || s->out.length > 0 ||
+	    frame_api_key(parts, count) != hold->api_key)
+		return;
+	if (hold->part == FABRIC_REQUEST)
+		s->held = true;
+	else
+		s->other->held = true;
+	hold->client = NULL;
+}
+
 static ssize_t
 memory_write(struct socket *socket, const struct iovec *parts, int count,
     bool more)
@@ -402,6 +449,7 @@ memory_write(struct socket *socket, const struct iovec *parts, int count,
 		errno = s->state == MEMORY_FAILED ? s->error : EPIPE;
 		return (-1);
 	}
+	hold_meet(s, parts, count);
 	for (int i = 0; i < count && s->out.length < LINK_BYTES_MAX; i++) {
 		const size_t room = LINK_BYTES_MAX - s->out.length;
 		const size_t size = parts[i].iov_len < room
@@ -632,6 +680,44 @@ fabric_refuse(struct fabric *fabric, const char *a, const char *b, bool cut)
 		if (s->state == MEMORY_CONNECTED && s->other != NULL &&
 		    cut_find(fabric, s->host, s->other->host) == made)
 			socket_reset(s);
+	}
+}
+
+void
+fabric_hold(struct fabric *fabric, const char *client, const char *server,
+    int api_key, enum fabric_part part)
+{
+	fabric->hold = (struct fabric_hold){ host_find(fabric, client),
+		host_find(fabric, server), api_key, part };
+	CHECK(fabric->hold.client != NULL && fabric->hold.server != NULL);
+}
+
+bool
+fabric_holds(const struct fabric *fabric)
+{
+	LIST_EACH(element, &fabric->sockets) {
+		const struct memory_socket *s = list_entry(element,
+		    struct memory_socket, link);
+
+		if (s->held && s->other != NULL && s->out.length > 0)
+			return (true);
+	}
+	return (false);
+}
+
+void
+fabric_let_go(struct fabric *fabric)
+{
+	fabric->hold.client = NULL;
+	LIST_EACH(element, &fabric->sockets) {
+		struct memory_socket *s = list_entry(element,
+		    struct memory_socket, link);
+
+		if (!s->held)
+			continue;
+		s->held = false;
+		if (s->state == MEMORY_CONNECTED)
+			link_carry(s);
 	}
 }
 

@@ -109,6 +109,8 @@ house_run(struct house *b, int64_t ms)
 		for (int id = 1; id <= HOUSE_MAX; id++)
 			if (b->at[id].killed)
 				bury(b, id);
+		if (b->on_step != NULL)
+			b->on_step(b);
 	}
 }
 
@@ -233,6 +235,7 @@ written(void *arg, struct zk_driver *driver, const struct zk_op *op)
 {
 	struct house *b = arg;
 
+	b->world->written = true; /* epochs are looked at */
 	for (int id = 1; b->on_write != NULL && id <= HOUSE_MAX; id++)
 		if (b->at[id].driver == driver)
 			b->on_write(b, id, op);

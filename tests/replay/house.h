@@ -45,6 +45,8 @@ struct house {
 	/* As the world's, with whole brokers' numbers. */
 	void (*on_write)(struct house *house, int id,
 	    const struct zk_op *op);
+	/* After each step of house_run(), as short as the caller's. */
+	void (*on_step)(struct house *house);
 	void *script;
 	struct loop *client; /* the client's loop */
 	struct work_queue *resolver;

@@ -9,6 +9,7 @@
 #define SETTLE_MS 20000
 
 struct script {
+	int number; /* from basic to hard; doc/replays.md */
 	const char *name;
 	void (*run)(struct replay *replay);
 	uint64_t share; /* of the seeds: one in so many; 0: all */

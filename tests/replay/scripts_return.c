@@ -1071,65 +1071,65 @@ script_balance(struct replay *r)
 }
 
 const struct script return_scripts[] = {
-	{ "return", script_return, 4, QUIET_OPTIONS, 5 },
-	{ "return-answered", script_return_answered, 4, QUIET_OPTIONS, 5 },
-	{ "return-late", script_return_late, 4, QUIET_OPTIONS, 5 },
-	{ "return-third", script_return_third, 4, QUIET_OPTIONS, 5 },
-	{ "return-unclean", script_return_unclean, 4, QUIET_OPTIONS
+	{ 504, "return", script_return, 4, QUIET_OPTIONS, 5 },
+	{ 505, "return-answered", script_return_answered, 4, QUIET_OPTIONS, 5 },
+	{ 506, "return-late", script_return_late, 4, QUIET_OPTIONS, 5 },
+	{ 507, "return-third", script_return_third, 4, QUIET_OPTIONS, 5 },
+	{ 508, "return-unclean", script_return_unclean, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n", 7 },
-	{ "return-wiped", script_return_wiped, 4, QUIET_OPTIONS, 5 },
-	{ "return-twice", script_return_twice, 4, QUIET_OPTIONS, 5 },
-	{ "return-unseen", script_return_unseen, 4, QUIET_OPTIONS, 5 },
-	{ "unseen", script_unseen, 4,
+	{ 509, "return-wiped", script_return_wiped, 4, QUIET_OPTIONS, 5 },
+	{ 510, "return-twice", script_return_twice, 4, QUIET_OPTIONS, 5 },
+	{ 511, "return-unseen", script_return_unseen, 4, QUIET_OPTIONS, 5 },
+	{ 512, "unseen", script_unseen, 4,
 	    "auto.leader.rebalance.enable=false\n" },
-	{ "unseen-session", script_unseen, 4,
+	{ 513, "unseen-session", script_unseen, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-both", script_unseen_both, 4 },
-	{ "unseen-pair", script_unseen_pair, 4,
+	{ 514, "unseen-both", script_unseen_both, 4 },
+	{ 515, "unseen-pair", script_unseen_pair, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-together", script_unseen_together, 4,
+	{ 516, "unseen-together", script_unseen_together, 4,
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-empty", script_unseen_empty, 4, QUIET_OPTIONS
+	{ 517, "unseen-empty", script_unseen_empty, 4, QUIET_OPTIONS
 	    "barnabas.evidence.brokers.enable=false\n", 5 },
-	{ "unseen-refused", script_unseen_refused, 4, QUIET_OPTIONS
+	{ 518, "unseen-refused", script_unseen_refused, 4, QUIET_OPTIONS
 	    "barnabas.evidence.brokers.enable=false\n", 5 },
-	{ "unseen-alone", script_unseen_alone, 4,
+	{ 519, "unseen-alone", script_unseen_alone, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n" },
-	{ "unseen-third", script_unseen_third, 4,
+	{ 520, "unseen-third", script_unseen_third, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
-	{ "lost-wish", script_lost_wish, 4, QUIET_OPTIONS, 5 },
-	{ "unseen-twice", script_unseen_twice, 4,
+	{ 524, "lost-wish", script_lost_wish, 4, QUIET_OPTIONS, 5 },
+	{ 521, "unseen-twice", script_unseen_twice, 4,
 	    "auto.leader.rebalance.enable=false\n"
 	    "barnabas.evidence.brokers.enable=false\n"
 	    "barnabas.evidence.controller.enable=false\n", 5 },
-	{ "unseen-slow", script_unseen_slow, 4, QUIET_OPTIONS
+	{ 522, "unseen-slow", script_unseen_slow, 4, QUIET_OPTIONS
 	    "barnabas.evidence.brokers.enable=false\n", 5 },
-	{ "lost-log", script_lost_log, 4, QUIET_OPTIONS },
-	{ "lost-disk", script_lost_disk, 4, QUIET_OPTIONS },
-	{ "first-dies", script_first_dies, 4, QUIET_OPTIONS },
-	{ "lost-together", script_lost_together, 4, QUIET_OPTIONS },
-	{ "lost-late", script_lost_late, 4, QUIET_OPTIONS },
-	{ "lost-dead", script_lost_dead, 4, QUIET_OPTIONS
+	{ 525, "lost-log", script_lost_log, 4, QUIET_OPTIONS },
+	{ 526, "lost-disk", script_lost_disk, 4, QUIET_OPTIONS },
+	{ 527, "first-dies", script_first_dies, 4, QUIET_OPTIONS },
+	{ 528, "lost-together", script_lost_together, 4, QUIET_OPTIONS },
+	{ 529, "lost-late", script_lost_late, 4, QUIET_OPTIONS },
+	{ 530, "lost-dead", script_lost_dead, 4, QUIET_OPTIONS
 	    "zookeeper.session.timeout.ms=18000\n" },
-	{ "lost-dead-evidence", script_lost_dead, 4, QUIET_OPTIONS
+	{ 531, "lost-dead-evidence", script_lost_dead, 4, QUIET_OPTIONS
 	    "zookeeper.session.timeout.ms=18000\n", 5 },
-	{ "lost-allowed", script_lost_allowed, 4, QUIET_OPTIONS
+	{ 532, "lost-allowed", script_lost_allowed, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n" },
-	{ "lost-unclean", script_lost_unclean, 4, QUIET_OPTIONS
+	{ 533, "lost-unclean", script_lost_unclean, 4, QUIET_OPTIONS
 	    "unclean.leader.election.enable=true\n", 5 },
-	{ "second-wiped", script_second_wiped, 4, QUIET_OPTIONS },
-	{ "came-meanwhile", script_came_meanwhile, 4, QUIET_OPTIONS },
-	{ "balance-dead", script_balance, 4,
+	{ 534, "second-wiped", script_second_wiped, 4, QUIET_OPTIONS },
+	{ 535, "came-meanwhile", script_came_meanwhile, 4, QUIET_OPTIONS },
+	{ 422, "balance-dead", script_balance, 4,
 	    "zookeeper.session.timeout.ms=18000\n", 5 },
-	{ "unseen-stale", script_unseen_stale, 4, QUIET_OPTIONS },
-	{ NULL },
+	{ 523, "unseen-stale", script_unseen_stale, 4, QUIET_OPTIONS },
+	{ 0 },
 };

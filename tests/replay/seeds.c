@@ -35,10 +35,11 @@ row_passes(const struct seeds *s, const struct seeds_row *row)
 		if (faults == 0)
 			continue;
 		failed++;
-		fprintf(stderr, "%s: seed %llu: %zu faults\n", row->name,
+		fprintf(stderr, "%d %s: seed %llu: %zu faults\n",
+		    row->number, row->name,
 		    (unsigned long long)(s->first + done), faults);
 	}
-	printf("%-16s %llu seeds, %zu failed\n", row->name,
+	printf("%d %-20s %llu seeds, %zu failed\n", row->number, row->name,
 	    (unsigned long long)done, failed);
 	(void)fflush(stdout);
 	return (failed == 0);
@@ -58,7 +59,8 @@ await_child(struct seeds *s)
 			continue;
 		s->children[i] = 0;
 		if (WIFSIGNALED(status))
-			fprintf(stderr, "%s: signal %d\n", s->rows[i].name,
+			fprintf(stderr, "%d %s: signal %d\n",
+			    s->rows[i].number, s->rows[i].name,
 			    WTERMSIG(status));
 	}
 	return (WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -88,10 +90,37 @@ all_pass(struct seeds *s)
 	return (pass);
 }
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	const struct seeds_row *left = a, *right = b;
+
+	return (left->number < right->number ? -1 :
+	    left->number > right->number);
+}
+
+static void
+rows_sort(struct seeds_row *rows, size_t count)
+{
+	qsort(rows, count, sizeof(*rows), compare_numbers);
+	for (size_t i = 0; i < count; i++)
+		CHECK(rows[i].number > (i == 0 ? 0 : rows[i - 1].number));
+}
+
+static bool
+row_is(const struct seeds_row *row, const char *text)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", row->number);
+	return (strcmp(text, row->name) == 0 || strcmp(text, number) == 0);
+}
+
 int
-seeds_main(int argc, char **argv, uint64_t seeds, const struct seeds_row *rows,
+seeds_main(int argc, char **argv, uint64_t seeds, struct seeds_row *rows,
     size_t count, seeds_run *run)
 {
+	const bool lists = argc == 2 && strcmp(argv[1], "list") == 0;
 	struct seeds s = {
 		.first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1,
 		.count = argc > 1 ? strtoull(argv[1], NULL, 10) : seeds,
@@ -100,10 +129,15 @@ seeds_main(int argc, char **argv, uint64_t seeds, const struct seeds_row *rows,
 		.row_count = count,
 	};
 
+	rows_sort(rows, count);
+	for (size_t i = 0; lists && i < count; i++)
+		printf("%d %s\n", rows[i].number, rows[i].name);
+	if (lists)
+		return (0);
 	if (argc <= 3)
 		return (all_pass(&s) ? 0 : 1);
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(argv[3], rows[i].name) == 0)
+		if (row_is(&rows[i], argv[3]))
 			return (row_passes(&s, &rows[i]) ? 0 : 1);
 	fprintf(stderr, "there is no script '%s'\n", argv[3]);
 	return (1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scripts of whole brokers over many seeds:
- * test_brokers [seeds [first seed [script]]].  REPLAY_LOG=1 shows their log.
+ * test_brokers [seeds [first seed [script]]], the script by its name or number;
+ * test_brokers list.  REPLAY_LOG=1 shows their log.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,27 +12,21 @@
 #include "config/topic.h"
 #include "daemon/broker_int.h"
 #include "replica/replica_int.h"
-#include "tests/replay/house.h"
+#include "tests/replay/brokers.h"
 #include "tests/replay/seeds.h"
 #include "zkglue/zkglue_int.h"
 
 #define SEEDS 12
+#define SCRIPTS_MAX 60
 #define SETTLE_MS 20000
 
-struct script {
-	const char *name;
-	size_t brokers;
-	void (*run)(struct house *house);
-	uint64_t share; /* of the seeds: one in so many; 0: all */
-};
-
-static int64_t
+int64_t
 some_ms(struct house *b, int64_t bound_ms)
 {
 	return ((int64_t)random_below(&b->world->random, (uint64_t)bound_ms));
 }
 
-static void
+void
 must(struct house *b, const char *what, int got, int wanted)
 {
 	if (got != wanted)
@@ -1135,34 +1130,35 @@ script_clock(struct house *b)
 	b->more[1] = NULL;
 }
 
-static const struct script scripts[] = {
-	{ "records", 1, script_records, 0 },
-	{ "expiry", 1, script_expiry, 0 },
-	{ "older-session", 1, script_older_session, 0 },
-	{ "cut", 1, script_cut, 0 },
-	{ "away", 2, script_away, 4 },
-	{ "lost-writes", 1, script_lost_writes, 4 },
-	{ "creation", 3, script_creation, 0 },
-	{ "stop-in-start", 1, script_stop_in_start, 0 },
-	{ "refusals", 2, script_refusals, 0 },
-	{ "taken-untold", 2, script_taken_untold, 0 },
-	{ "wiped", 1, script_wiped, 0 },
-	{ "two-controllers", 1, script_two_controllers, 0 },
-	{ "configs", 2, script_configs, 0 },
-	{ "configs-away", 1, script_configs_away, 0 },
-	{ "configs-refused", 1, script_configs_refused, 0 },
-	{ "configs-lost", 1, script_configs_lost, 0 },
-	{ "configs-known", 1, script_configs_known, 0 },
-	{ "configs-forgotten", 1, script_configs_forgotten, 0 },
-	{ "clock", 1, script_clock, 3 },
-	{ "stop-creating", 1, script_stop_creating, 0 },
-	{ "dynamic", 1, script_dynamic, 0 },
+static const struct brokers_script scripts[] = {
+	{ 105, "records", 1, script_records, 0 },
+	{ 223, "expiry", 1, script_expiry, 0 },
+	{ 224, "older-session", 1, script_older_session, 0 },
+	{ 225, "cut", 1, script_cut, 0 },
+	{ 226, "away", 2, script_away, 4 },
+	{ 227, "lost-writes", 1, script_lost_writes, 4 },
+	{ 306, "creation", 3, script_creation, 0 },
+	{ 228, "stop-in-start", 1, script_stop_in_start, 0 },
+	{ 106, "refusals", 2, script_refusals, 0 },
+	{ 229, "taken-untold", 2, script_taken_untold, 0 },
+	{ 325, "wiped", 1, script_wiped, 0 },
+	{ 303, "two-controllers", 1, script_two_controllers, 0 },
+	{ 107, "configs", 2, script_configs, 0 },
+	{ 231, "configs-away", 1, script_configs_away, 0 },
+	{ 232, "configs-refused", 1, script_configs_refused, 0 },
+	{ 233, "configs-lost", 1, script_configs_lost, 0 },
+	{ 108, "configs-known", 1, script_configs_known, 0 },
+	{ 109, "configs-forgotten", 1, script_configs_forgotten, 0 },
+	{ 110, "clock", 1, script_clock, 3 },
+	{ 230, "stop-creating", 1, script_stop_creating, 0 },
+	{ 234, "dynamic", 1, script_dynamic, 0 },
+	{ 0 },
 };
 
 static size_t
 run_seed(const void *one, uint64_t seed)
 {
-	const struct script *script = one;
+	const struct brokers_script *script = one;
 	struct house *b = house_new(seed, script->brokers);
 	size_t faults;
 
@@ -1175,11 +1171,17 @@ run_seed(const void *one, uint64_t seed)
 int
 main(int argc, char **argv)
 {
-	struct seeds_row rows[nelems(scripts)];
+	const struct brokers_script *const tables[] = { scripts,
+		reordered_scripts };
+	struct seeds_row rows[SCRIPTS_MAX];
+	size_t count = 0;
 
-	for (size_t i = 0; i < nelems(scripts); i++)
-		rows[i] = (struct seeds_row){ scripts[i].name,
-			scripts[i].share, &scripts[i] };
-	return (seeds_main(argc, argv, SEEDS, rows, nelems(scripts),
-	    run_seed));
+	for (size_t i = 0; i < nelems(tables); i++)
+		for (const struct brokers_script *s = tables[i];
+		     s->name != NULL; s++) {
+			CHECK(count < SCRIPTS_MAX);
+			rows[count++] = (struct seeds_row){ s->number, s->name,
+				s->share, s };
+		}
+	return (seeds_main(argc, argv, SEEDS, rows, count, run_seed));
 }

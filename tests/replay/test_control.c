@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scripts over many seeds: test_control [seeds [first seed [script]]].
+ * Scripts over many seeds: test_control [seeds [first seed [script]]], the
+ * script by its name or number; test_control list.
  * REPLAY_LOG=1 shows the operator's log of all planes.
  */
 #include <stdio.h>
@@ -551,21 +552,21 @@ script_departure(struct replay *r)
 }
 
 static const struct script control_scripts[] = {
-	{ "lost-reply", script_lost_reply },
-	{ "expiry", script_expiry },
-	{ "zombie", script_zombie },
-	{ "creation", script_creation },
-	{ "creation-untold", script_creation_untold },
-	{ "bounce", script_bounce },
-	{ "deaths", script_deaths },
-	{ "configs", script_configs },
-	{ "ids", script_ids },
-	{ "log-dirs", script_log_dirs },
-	{ "feature", script_feature },
-	{ "calls", script_calls },
-	{ "overflow", script_overflow, 50 },
-	{ "departure", script_departure },
-	{ NULL, NULL },
+	{ 201, "lost-reply", script_lost_reply },
+	{ 202, "expiry", script_expiry },
+	{ 301, "zombie", script_zombie },
+	{ 304, "creation", script_creation },
+	{ 305, "creation-untold", script_creation_untold },
+	{ 307, "bounce", script_bounce },
+	{ 601, "deaths", script_deaths },
+	{ 102, "configs", script_configs },
+	{ 104, "ids", script_ids },
+	{ 121, "log-dirs", script_log_dirs },
+	{ 103, "feature", script_feature },
+	{ 101, "calls", script_calls },
+	{ 217, "overflow", script_overflow, 50 },
+	{ 308, "departure", script_departure },
+	{ 0 },
 };
 
 static size_t
@@ -594,8 +595,8 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < nelems(tables); i++)
 		for (const struct script *s = tables[i]; s->name != NULL; s++) {
 			CHECK(count < SCRIPTS_MAX);
-			rows[count++] = (struct seeds_row){ s->name, s->share,
-				s };
+			rows[count++] = (struct seeds_row){ s->number, s->name,
+				s->share, s };
 		}
 	return (seeds_main(argc, argv, SEEDS, rows, count, run_seed));
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Brokers that follow each other, over many seeds, while they are killed,
- * stopped and cut off from each other: whatever acks=all acknowledged is there
- * in the end, and all replicas hold the same bytes.
- * test_followers [seeds [first seed]].  REPLAY_LOG=1 shows their log.
+ * stopped and cut off from each other: what was below a high watermark stays
+ * (ledger.h), whatever acks=all acknowledged is there in the end, and all
+ * replicas hold the same bytes.
+ * test_followers [seeds [first seed]]; test_followers list.  REPLAY_LOG=1 shows
+ * their log.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +13,10 @@
 #include "base/mem.h"
 #include "record/record.h"
 #include "tests/replay/house.h"
+#include "tests/replay/ledger.h"
 
 #define SEEDS 12
+#define NUMBER 602 /* doc/replays.md */
 #define BROKERS 3
 #define ROUNDS 12
 #define SETTLE_MS 60000
@@ -20,6 +24,7 @@
 
 struct witness {
 	struct house *house;
+	struct ledger *ledger;
 	int32_t next;                 /* the next value */
 	bool acknowledged[VALUES_MAX];
 	uint16_t found[VALUES_MAX];
@@ -208,10 +213,20 @@ disturb(struct house *b)
 }
 
 static void
+look(struct house *b)
+{
+	const struct witness *w = b->script;
+
+	ledger_look(w->ledger);
+}
+
+static void
 script(struct witness *w)
 {
 	struct house *b = w->house;
 
+	b->script = w;
+	b->on_step = look;
 	for (int id = 1; id <= BROKERS; id++)
 		b->more[id] = "replica.lag.time.max.ms=3000\n"
 		    "min.insync.replicas=2\n";
@@ -244,26 +259,36 @@ main(int argc, char **argv)
 {
 	uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS;
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-	struct witness *w = mem_zalloc(sizeof(*w));
-	int64_t written = 0, acknowledged = 0;
+	struct witness *w;
+	int64_t written = 0, acknowledged = 0, kept = 0;
 	size_t failed = 0;
 
+	if (argc == 2 && strcmp(argv[1], "list") == 0) {
+		printf("%d followers\n", NUMBER);
+		return (0);
+	}
+	w = mem_zalloc(sizeof(*w));
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
 		*w = (struct witness){ .house = house_new(seed, BROKERS) };
+		w->ledger = ledger_new(w->house, "t0", VALUES_MAX);
 		script(w);
 		for (int32_t i = 0; i < w->next; i++)
 			acknowledged += w->acknowledged[i];
 		written += w->next;
+		kept += ledger_known(w->ledger);
 		if (w->house->world->faults > 0) {
 			failed++;
 			fprintf(stderr, "followers: seed %llu: %zu faults\n",
 			    (unsigned long long)seed, w->house->world->faults);
 		}
+		w->house->on_step = NULL;
+		ledger_free(&w->ledger);
 		house_free(&w->house);
 	}
 	mem_free(w);
 	printf("followers: %llu seeds, %zu failed; %lld of %lld values were "
-	    "acknowledged\n", (unsigned long long)seeds, failed,
-	    (long long)acknowledged, (long long)written);
+	    "acknowledged, %lld below a high watermark\n",
+	    (unsigned long long)seeds, failed, (long long)acknowledged,
+	    (long long)written, (long long)kept);
 	return (failed == 0 ? 0 : 1);
 }
