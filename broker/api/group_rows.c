@@ -80,6 +80,8 @@ group_rows_make(struct group_rows *rows, struct arena *arena,
     const struct cluster_image *image, const struct group_part *asked,
     size_t count)
 {
+	const enum error missing = image->untold ?
+	    ERR_COORDINATOR_LOAD_IN_PROGRESS : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	struct rows_sort sort = { .count = count };
 	size_t start = 0;
 
@@ -96,8 +98,7 @@ group_rows_make(struct group_rows *rows, struct arena *arena,
 		sort.parts[i] = asked[i];
 		sort.ranks[i] = NO_RANK;
 		sort.parts[i].error = image_has(image, &asked[i]) ?
-		    ERR_NONE :
-		    ERR_UNKNOWN_TOPIC_OR_PARTITION;
+		    ERR_NONE : missing;
 	}
 	sort.same = rows_twins(&sort, true, arena);
 	sort.topic = rows_twins(&sort, false, arena);

@@ -3,7 +3,8 @@
  * Partitions of a request about a group's offsets, as Kafka takes and answers
  * them: one row a topic, however often it was named; in it first those that
  * there are not, with UNKNOWN_TOPIC_OR_PARTITION, then the others, each once,
- * with what was said of it last.
+ * with what was said of it last.  Before the controller has told which there
+ * are, COORDINATOR_LOAD_IN_PROGRESS is what clients wait and ask again after.
  */
 #ifndef API_GROUP_ROWS_H
 #define API_GROUP_ROWS_H

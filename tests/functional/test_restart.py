@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stops clean and unclean, damaged files, twins, ZooKeeper away."""
 
+import contextlib
 import itertools
 import json
 import random
@@ -213,11 +214,12 @@ def test_old_session_is_closed(make_broker):
 @pytest.mark.parametrize("how", ("stop", "kill"))
 def test_topics_are_never_unknown(make_broker, how):
     """From the first answer on, though the controller tells of them later: to
-    librdkafka, "unknown" is the end of all that it has for a topic."""
+    librdkafka, "unknown" is the end of all that it has for a topic.  Nor to who
+    commits."""
     broker = make_broker(auto_create_topics_enable="false").start()
     harness.create_topic(broker, "t", 300)
     harness.wait_topic(broker, "t", 300)
-    seen = set()
+    seen, committed = set(), set()
 
     def ask(name):
         try:
@@ -227,8 +229,19 @@ def test_topics_are_never_unknown(make_broker, how):
         except (OSError, wire.Closed):
             return None
 
+    def commit():
+        with contextlib.suppress(OSError, wire.Closed), \
+                wire.Client(broker.address) as client:
+            told = client.call("OffsetCommit", 7, GroupId="g", MemberId="",
+                               GenerationIdOrMemberEpoch=-1, Topics=[{
+                                   "Name": "t", "Partitions": [{
+                                       "PartitionIndex": 0,
+                                       "CommittedOffset": 0}]}])
+            committed.add(told["Topics"][0]["Partitions"][0]["ErrorCode"])
+
     def there():
         topic = ask("t")
+        commit()
         if topic is not None:
             seen.add(topic["ErrorCode"])
         return topic is not None and topic["ErrorCode"] == 0
@@ -237,6 +250,7 @@ def test_topics_are_never_unknown(make_broker, how):
         broker.launch()
         harness.wait_until(there, what="t is told", pause=0)
     assert 0 in seen <= {0, 5}  # LEADER_NOT_AVAILABLE
+    assert committed <= {0, 14, 15, 16}  # what clients ask again after
     assert ask("nobody-made-it")["ErrorCode"] == 3
 
 
