@@ -62,6 +62,8 @@ def test_there_and_back(make_broker, make_kafka, first, how):
             assert dirs.alter(c, (goal, "t", [0])) == {("t", 0): 0}
             if turn:
                 dirs.wait_moved(c, "t", goal)
+                # Kafka starts with one only: after a death of its own, too
+                assert dirs.where(broker, "t") == goal
             else:
                 harness.wait_until(
                     lambda: any(r[1] and r[3] > 0
