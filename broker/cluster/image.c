@@ -480,8 +480,6 @@ image_set_brokers(struct image *image,
 struct change {
 	struct slice name;
 	struct uuid id; /* zero: the version carries none */
-	/* An id was told, by the controller that told the old topics. */
-	bool same_term;
 	const struct update_metadata_request_partition_state **states;
 	size_t count;
 };
@@ -507,22 +505,6 @@ compare_states(const void *a, const void *b)
 		return (x->partition_index < y->partition_index ? -1 : 1);
 	/* The later one of two counts; both lie in one array. */
 	return ((x > y) - (x < y));
-}
-
-/* A request whose connection was lost, and which was told again on another one
- * since, may be carried out late. Within a controller's term epochs only grow,
- * as long as it is the same topic. */
-static bool
-told_is_older(const struct change *change, const struct cluster_topic *old,
-    const struct cluster_partition *kept,
-    const struct update_metadata_request_partition_state *told)
-{
-	return (kept != NULL && kept->partition == told->partition_index &&
-	    change->same_term && uuid_equal(old->id, change->id) &&
-	    told->leader != LEADER_DELETING &&
-	    (told->leader_epoch < kept->leader_epoch ||
-		(told->leader_epoch == kept->leader_epoch &&
-		    told->zk_version < kept->partition_epoch)));
 }
 
 /* Merges old partitions and states, both ascending; the number of sources. */
@@ -552,14 +534,9 @@ change_merge(const struct change *change, const struct cluster_topic *old,
 			o++;
 			continue;
 		}
-		i++;
-		if (told_is_older(change, old, kept, told)) {
-			out[count++] = (struct source){ .old = kept };
-			o++;
-			continue;
-		}
 		if (kept != NULL && kept->partition == told->partition_index)
 			o++;
+		i++;
 		if (told->leader != LEADER_DELETING)
 			out[count++] = (struct source){ .told = told };
 	}
@@ -690,16 +667,13 @@ image_apply(struct image *image, struct change *change)
 /* v5 and later: one change a topic. */
 static bool
 apply_grouped(struct image *image,
-    const struct update_metadata_request *request, bool same_term,
-    struct arena *arena)
+    const struct update_metadata_request *request, struct arena *arena)
 {
 	for (int32_t t = 0; t < request->topic_states_count; t++) {
 		const struct update_metadata_request_topic_state *topic =
 		    &request->topic_states[t];
 		struct change change = { .name = topic->topic_name,
 			.id = topic->topic_id,
-			.same_term = same_term &&
-			    !uuid_is_zero(topic->topic_id),
 			.count = (size_t)topic->partition_states_count };
 
 		change.states = arena_array(arena, change.count,
@@ -764,9 +738,7 @@ image_after(const struct image *old,
 	    request->ungrouped_partition_states_count > 0)
 		image->image.untold = false;
 	ok = image_set_brokers(image, request) &&
-	    apply_grouped(image, request,
-		old->image.controller_epoch == request->controller_epoch,
-		&arena) &&
+	    apply_grouped(image, request, &arena) &&
 	    apply_ungrouped(image, request, &arena);
 	arena_fini(&arena);
 	if (ok)

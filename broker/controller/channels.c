@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A channel: what one broker is told, in order, some requests ahead of their
- * answers.
+ * A channel: what one broker is told, in order, one request at a time.
  *
- *	queue: [order] [order] --> sent: [order] [order] --> answered: gone
- *	              ^                        |
- *	       100 ms |                        v one failed
- *	              +------ [pause] <--- all of them, in their order, until
- *	                                   the broker is removed
- *
- * A broker begins a request when it has answered the one before, so what is
- * sent ahead saves the way there and back and changes no order.  After a
- * failure nobody knows what was done: what is told twice names the same epochs.
+ *	queue: [body] [body] [body] --> [under way] --> answered: the next one
+ *	                                    |  ^
+ *	                            failed  v  | 100 ms
+ *	                                  [pause]   the same again, until the
+ *	                                            broker is removed
  *
  * The queue is bounded: a broker that answers nothing for so long that it fills
  * loses what waits, and is told the whole present state instead, once it is
@@ -26,29 +21,16 @@
 #define CHANNEL_PAUSE_NS ((int64_t)100 * 1000000)
 #define CHANNEL_BACKOFF_MS 100
 #define CHANNEL_QUEUE_MAX 1000
-/* As clients' max.in.flight.requests.per.connection.  Each has the whole
- * time-out from when it is sent. */
-#define CHANNEL_SENT_MAX 5
 #define CHANNEL_RESPONSE_BYTES_MAX ((size_t)100 << 20)
 #define LEADER_AND_ISR_VERSION 7
 #define UPDATE_METADATA_VERSION 8
 #define STOP_REPLICA_VERSION 4
 
-static task_step channel_go_on, channel_pause;
+static task_step channel_next, channel_ask, channel_answered, channel_pause;
 
-/* An order: one request. */
-struct told {
-	struct list link; /* the channel's queue or sent */
+struct queued {
+	struct list link;
 	struct order_body *body;
-	/* While it is sent. */
-	struct peer_call call;
-	uint64_t suspicion; /* the controller's, when it was */
-	struct arena arena; /* the answer's */
-	union {
-		struct leader_and_isr_response leader_and_isr;
-		struct update_metadata_response update_metadata;
-		struct stop_replica_response stop_replica;
-	} response;
 };
 
 struct channel {
@@ -58,13 +40,21 @@ struct channel {
 	struct live_broker *broker;
 	struct task_ref task;
 	struct list queue;
-	atomic_size_t length; /* the queue's: the loop's, read by any thread */
-	struct list sent;
-	int sent_count;
+	atomic_size_t length; /* the loop's, read by any thread */
 	bool resync;      /* the queue overflowed */
 	bool readdress;
 	bool complained;  /* of the failure at hand */
 	struct peer *peer;
+	struct order_body *current;
+	struct peer_call call;
+	bool calling;
+	uint64_t suspicion; /* the controller's, when it was called */
+	struct arena arena; /* the answer's */
+	union {
+		struct leader_and_isr_response leader_and_isr;
+		struct update_metadata_response update_metadata;
+		struct stop_replica_response stop_replica;
+	} response;
 };
 
 /* --- life ----------------------------------------------------------------- */
@@ -95,9 +85,9 @@ channel_new(struct controller *controller, struct live_broker *broker)
 	channel->broker = broker;
 	channel->broker_id = broker->id;
 	list_init(&channel->queue);
-	list_init(&channel->sent);
+	arena_init(&channel->arena, 0);
 	channel->task = task_ref(task_start(controller->setup.loop,
-	    &channel_class, channel_go_on, channel_setup, channel));
+	    &channel_class, channel_next, channel_setup, channel));
 	lock_take(&controller->channels_lock);
 	list_push_tail(&controller->channels, &channel->link);
 	controller->channel_count++;
@@ -105,43 +95,27 @@ channel_new(struct controller *controller, struct live_broker *broker)
 	return (channel);
 }
 
-/* It is in no list. */
 static void
-told_free(struct told *told)
+channel_drop_queue(struct channel *channel)
 {
-	order_body_unref(told->body);
-	arena_fini(&told->arena);
-	mem_free(told);
+	struct list *link;
+
+	while ((link = list_pop_head(&channel->queue)) != NULL) {
+		struct queued *queued = list_entry(link, struct queued, link);
+
+		order_body_unref(queued->body);
+		mem_free(queued);
+	}
+	channel->length = 0;
 }
 
-/* All but the first `kept`. */
 static void
-channel_drop_queue(struct channel *channel, size_t kept)
+channel_end_call(struct channel *channel)
 {
-	while (channel->length > kept) {
-		struct told *told = list_entry(channel->queue.prev,
-		    struct told, link);
-
-		list_remove(&told->link);
-		told_free(told);
-		channel->length--;
-	}
-}
-
-/* Whatever they come to: they wait again, in their order. */
-static void
-channel_take_back(struct channel *channel)
-{
-	LIST_EACH(link, &channel->sent) {
-		struct told *told = list_entry(link, struct told, link);
-
-		peer_call_fini(&told->call);
-		arena_reset(&told->arena);
-	}
-	list_splice_tail(&channel->sent, &channel->queue);
-	list_splice_tail(&channel->queue, &channel->sent);
-	channel->length += (size_t)channel->sent_count;
-	channel->sent_count = 0;
+	if (channel->calling)
+		peer_call_fini(&channel->call);
+	channel->calling = false;
+	arena_reset(&channel->arena);
 }
 
 void
@@ -159,9 +133,11 @@ channel_free(struct channel **place)
 	task = task_of_ref(channel->task);
 	if (task != NULL)
 		task_cancel(task);
-	channel_take_back(channel);
+	channel_end_call(channel);
 	peer_free(&channel->peer);
-	channel_drop_queue(channel, 0);
+	order_body_unref(channel->current);
+	channel_drop_queue(channel);
+	arena_fini(&channel->arena);
 	mem_free(channel);
 	*place = NULL;
 }
@@ -205,7 +181,7 @@ channel_wake(struct channel *channel)
 void
 channel_send(struct channel *channel, struct order_body *body)
 {
-	struct told *told;
+	struct queued *queued;
 
 	if (channel->resync)
 		return;
@@ -214,16 +190,14 @@ channel_send(struct channel *channel, struct order_body *body)
 		    "broker=%d takes no orders, %d wait: it will be told "
 		    "everything when it is back", (int)channel->broker->id,
 		    CHANNEL_QUEUE_MAX);
-		/* One shows whether it is back. */
-		channel_drop_queue(channel, channel->sent_count == 0 ? 1 : 0);
+		channel_drop_queue(channel);
 		channel->resync = true;
 		return;
 	}
-	told = mem_zalloc(sizeof(*told));
-	told->body = body;
+	queued = mem_zalloc(sizeof(*queued));
+	queued->body = body;
 	body->references++;
-	arena_init(&told->arena, 0);
-	list_push_tail(&channel->queue, &told->link);
+	list_push_tail(&channel->queue, &queued->link);
 	channel->length++;
 	channel_wake(channel);
 }
@@ -231,7 +205,7 @@ channel_send(struct channel *channel, struct order_body *body)
 bool
 channel_quiet(const struct channel *channel)
 {
-	return (channel->sent_count == 0 && channel->length == 0 &&
+	return (channel->current == NULL && channel->length == 0 &&
 	    !channel->resync);
 }
 
@@ -276,46 +250,38 @@ channel_connect(struct channel *channel)
 	    .request_timeout_ms = setup->options->socket_timeout_ms,
 	    .backoff_ms = CHANNEL_BACKOFF_MS,
 	    .response_bytes_max = CHANNEL_RESPONSE_BYTES_MAX,
-	    .in_flight_max = CHANNEL_SENT_MAX,
+	    .in_flight_max = 1,
 	});
 	return (true);
 }
 
-/* The receiver's broker epoch is that of now: the same request, should the
- * broker have registered anew, is refused by nobody who knows a later one. */
-static enum wire_status
-told_send(struct told *told, struct channel *channel, struct task *t)
+static enum verdict
+channel_next(struct task *t)
 {
-	struct order_body *body = told->body;
-	const void *request = &body->request;
-	int version = LEADER_AND_ISR_VERSION;
+	struct channel *channel = channel_of(t);
+	struct queued *queued;
+	struct list *link;
 
-	if (body->api_key == API_STOP_REPLICA) {
-		version = STOP_REPLICA_VERSION;
-		body->request.stop_replica.broker_epoch =
-		    channel->broker->epoch;
-		wire_init(&message_stop_replica_response, &told->response);
-	} else if (body->api_key == API_LEADER_AND_ISR) {
-		body->request.leader_and_isr.broker_epoch =
-		    channel->broker->epoch;
-		wire_init(&message_leader_and_isr_response, &told->response);
-	} else {
-		version = UPDATE_METADATA_VERSION;
-		body->request.update_metadata.broker_epoch =
-		    channel->broker->epoch;
-		wire_init(&message_update_metadata_response, &told->response);
+	order_body_unref(channel->current);
+	channel->current = NULL;
+	if (channel->length == 0 && channel->resync) {
+		channel->resync = false;
+		orders_resync(channel->controller, channel->broker);
 	}
-	told->call = (struct peer_call){
-		.task = task_ref(t),
-		.arena = &told->arena,
-		.response = &told->response,
-	};
-	return (peer_send(channel->peer, &told->call, body->api_key, version,
-	    request));
+	link = list_pop_head(&channel->queue);
+	if (link == NULL) {
+		waitq_wake(&channel->controller->quiet);
+		return (STEP_WAIT);
+	}
+	queued = list_entry(link, struct queued, link);
+	channel->length--;
+	channel->current = queued->body;
+	mem_free(queued);
+	return (task_next(t, channel_ask));
 }
 
 static enum verdict
-channel_retry(struct task *t, const struct told *failed, const char *why)
+channel_retry(struct task *t, const char *why)
 {
 	struct channel *channel = channel_of(t);
 
@@ -323,65 +289,76 @@ channel_retry(struct task *t, const struct told *failed, const char *why)
 		diag_warn(channel->controller->setup.diag, controller,
 		    "broker=%d was not told api=%s: %s; again until it answers "
 		    "or is gone", (int)channel->broker->id,
-		    api_by_key(failed->body->api_key)->name, why);
+		    api_by_key(channel->current->api_key)->name, why);
 	channel->complained = true;
-	channel_take_back(channel);
+	channel_end_call(channel);
 	task_sleep(t, CHANNEL_PAUSE_NS);
 	return (task_next(t, channel_pause));
+}
+
+/* The receiver's broker epoch is that of now: the same request, should the
+ * broker have registered anew, is refused by nobody who knows a later one. */
+static enum wire_status
+channel_encode(struct channel *channel, struct task *t)
+{
+	struct order_body *body = channel->current;
+	const void *request = &body->request;
+	int version = LEADER_AND_ISR_VERSION;
+
+	if (body->api_key == API_STOP_REPLICA) {
+		version = STOP_REPLICA_VERSION;
+		body->request.stop_replica.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_stop_replica_response, &channel->response);
+	} else if (body->api_key == API_LEADER_AND_ISR) {
+		body->request.leader_and_isr.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_leader_and_isr_response, &channel->response);
+	} else {
+		version = UPDATE_METADATA_VERSION;
+		body->request.update_metadata.broker_epoch =
+		    channel->broker->epoch;
+		wire_init(&message_update_metadata_response,
+		    &channel->response);
+	}
+	channel->call = (struct peer_call){
+		.task = task_ref(t),
+		.arena = &channel->arena,
+		.response = &channel->response,
+	};
+	return (peer_send(channel->peer, &channel->call, body->api_key, version,
+	    request));
+}
+
+static enum verdict
+channel_ask(struct task *t)
+{
+	struct channel *channel = channel_of(t);
+
+	if (!channel_connect(channel))
+		return (channel_retry(t, "it has no such listener"));
+	if (channel_encode(channel, t) != WIRE_OK)
+		return (channel_retry(t, "it cannot be encoded"));
+	channel->calling = true;
+	channel->suspicion = channel->controller->suspicion;
+	return (task_next(t, channel_answered));
 }
 
 static enum verdict
 channel_pause(struct task *t)
 {
 	return (task_slept(t) || channel_of(t)->readdress ?
-	    task_next(t, channel_go_on) : STEP_WAIT);
-}
-
-/* What the peer keeps for its next link would overtake what is told again. So
- * only the first may wait for one; of the others those that a lost link leaves
- * are taken back before there is another. */
-static bool
-channel_may_send(const struct channel *channel)
-{
-	return (channel->length > 0 &&
-	    channel->sent_count < CHANNEL_SENT_MAX &&
-	    (channel->sent_count == 0 || (!channel->readdress &&
-		peer_connected(channel->peer))));
-}
-
-static enum verdict
-channel_send_more(struct task *t)
-{
-	struct channel *channel = channel_of(t);
-
-	while (channel_may_send(channel)) {
-		struct told *told = list_entry(channel->queue.next,
-		    struct told, link);
-
-		if (!channel_connect(channel))
-			return (channel_retry(t, told,
-			    "it has no such listener"));
-		if (told_send(told, channel, t) != WIRE_OK)
-			return (channel_retry(t, told,
-			    "it cannot be encoded"));
-		told->suspicion = channel->controller->suspicion;
-		list_remove(&told->link);
-		list_push_tail(&channel->sent, &told->link);
-		channel->length--;
-		channel->sent_count++;
-	}
-	return (STEP_WAIT);
+	    task_next(t, channel_ask) : STEP_WAIT);
 }
 
 /* --- answers -------------------------------------------------------------- */
 
 /* Of the answer's `at`: most often what was asked there. */
 static struct topic *
-topic_of_id(struct channel *channel, const struct told *told, struct uuid id,
-    int32_t at)
+topic_of_id(struct channel *channel, struct uuid id, int32_t at)
 {
 	const struct leader_and_isr_request *r =
-	    &told->body->request.leader_and_isr;
+	    &channel->current->request.leader_and_isr;
 
 	if (at < r->topic_states_count &&
 	    uuid_equal(r->topic_states[at].topic_id, id))
@@ -426,13 +403,13 @@ channel_take_partition(struct channel *channel, struct topic *topic,
 }
 
 static void
-channel_take_leader_and_isr(struct channel *channel, const struct told *told)
+channel_take_leader_and_isr(struct channel *channel)
 {
 	const struct leader_and_isr_response *r =
-	    &told->response.leader_and_isr;
+	    &channel->response.leader_and_isr;
 
 	for (int32_t t = 0; t < r->topics_count; t++) {
-		struct topic *topic = topic_of_id(channel, told,
+		struct topic *topic = topic_of_id(channel,
 		    r->topics[t].topic_id, t);
 
 		for (int32_t i = 0; topic != NULL &&
@@ -446,11 +423,10 @@ channel_take_leader_and_isr(struct channel *channel, const struct told *told)
  * but who was to forget a replica has heard of it, unless it refused the
  * whole. */
 static void
-channel_take_silence(struct channel *channel, const struct told *told,
-    int16_t error)
+channel_take_silence(struct channel *channel, int16_t error)
 {
 	const struct stop_replica_request *r =
-	    &told->body->request.stop_replica;
+	    &channel->current->request.stop_replica;
 	struct controller *c = channel->controller;
 
 	for (int32_t t = 0; t < r->topic_states_count; t++) {
@@ -480,10 +456,10 @@ channel_take_silence(struct channel *channel, const struct told *told,
 }
 
 static int16_t
-channel_take_stop_replica(struct channel *channel, const struct told *told)
+channel_take_stop_replica(struct channel *channel)
 {
 	const struct stop_replica_response *r =
-	    &told->response.stop_replica;
+	    &channel->response.stop_replica;
 	struct controller *c = channel->controller;
 
 	for (int32_t i = 0; r->error_code == ERR_NONE &&
@@ -498,65 +474,40 @@ channel_take_stop_replica(struct channel *channel, const struct told *told)
 			deletion_answered(c, p, channel->broker->id,
 			    r->partition_errors[i].error_code);
 	}
-	channel_take_silence(channel, told, r->error_code);
+	channel_take_silence(channel, r->error_code);
 	return (r->error_code);
 }
 
-static void
-channel_take(struct channel *channel, const struct told *told)
+static enum verdict
+channel_answered(struct task *t)
 {
+	struct channel *channel = channel_of(t);
 	int16_t error;
 
+	if (!channel->call.done)
+		return (STEP_WAIT);
+	if (channel->call.error != PEER_OK)
+		return (channel_retry(t, peer_error_name(channel->call.error)));
 	channel->complained = false;
 	channel->broker->heard = true;
-	if (told->body->api_key == API_LEADER_AND_ISR) {
-		error = told->response.leader_and_isr.error_code;
+	if (channel->current->api_key == API_LEADER_AND_ISR) {
+		error = channel->response.leader_and_isr.error_code;
 		if (error == ERR_NONE)
-			channel_take_leader_and_isr(channel, told);
-	} else if (told->body->api_key == API_STOP_REPLICA) {
-		error = channel_take_stop_replica(channel, told);
+			channel_take_leader_and_isr(channel);
+	} else if (channel->current->api_key == API_STOP_REPLICA) {
+		error = channel_take_stop_replica(channel);
 	} else {
-		error = told->response.update_metadata.error_code;
+		error = channel->response.update_metadata.error_code;
 	}
 	if (error == ERR_NONE)
 		suspects_proved(channel->controller, channel->broker,
-		    told->suspicion);
+		    channel->suspicion);
 	else
 		diag_warn(channel->controller->setup.diag, controller,
 		    "broker=%d refused api=%s error=%s: goes on with the next",
 		    (int)channel->broker->id,
-		    api_by_key(told->body->api_key)->name, error_name(error));
-}
-
-/* --- the task ------------------------------------------------------------- */
-
-static enum verdict
-channel_go_on(struct task *t)
-{
-	struct channel *channel = channel_of(t);
-
-	while (channel->sent_count > 0) {
-		struct told *told = list_entry(channel->sent.next,
-		    struct told, link);
-
-		if (!told->call.done)
-			break;
-		if (told->call.error != PEER_OK)
-			return (channel_retry(t, told,
-			    peer_error_name(told->call.error)));
-		channel_take(channel, told);
-		peer_call_fini(&told->call);
-		list_remove(&told->link);
-		channel->sent_count--;
-		told_free(told);
-	}
-	if (channel->sent_count > 0 || channel->length > 0)
-		return (channel_send_more(t));
-	if (channel->resync) {
-		channel->resync = false;
-		orders_resync(channel->controller, channel->broker);
-		return (channel_send_more(t));
-	}
-	waitq_wake(&channel->controller->quiet);
-	return (STEP_WAIT);
+		    api_by_key(channel->current->api_key)->name,
+		    error_name(error));
+	channel_end_call(channel);
+	return (task_next(t, channel_next));
 }

@@ -319,8 +319,8 @@ static bool
 retain_epochs(struct log *log)
 {
 	struct files *files = log->storage->files;
-	unsigned moves = atomic_load(&log->moves);
 	int descriptor = -1;
+	unsigned moves;
 	bool renamed = false;
 	unsigned turn;
 	bool wanted;
@@ -333,9 +333,10 @@ retain_epochs(struct log *log)
 	if (wanted)
 		descriptor = log_begin_epochs(log, &log->epochs);
 	turn = log->epochs_turn;
+	moves = atomic_load(&log->moves);
 	lock_release(&log->writer);
 	if (descriptor < 0)
-		return (!wanted);
+		return (!wanted || atomic_load(&log->moves) != moves);
 	good = file_replace_sync(files, descriptor) == 0;
 	lock_take(&log->writer);
 	good = good && retain_rename(log, turn, &renamed);

@@ -150,53 +150,6 @@ test_merge(void)
 	cluster_image_unref(&empty->image);
 }
 
-/* What a lost connection left, carried out after what came on another. */
-static void
-test_late(void)
-{
-	static const struct {
-		int32_t controller_epoch;
-		int id;
-		int32_t leader, leader_epoch, version;
-		int32_t taken; /* the leader epoch that is there then */
-	} rows[] = {
-		{ 3, 1, 2, 5, 5, 6 },
-		{ 3, 1, 2, 6, 7, 6 },
-		{ 3, 1, 2, 6, 9, 6 },
-		{ 3, 1, 2, 7, 9, 7 },
-		{ 4, 1, 2, 5, 5, 5 },
-		{ 3, 2, 2, 0, 0, 0 },
-		{ 3, 0, 2, 5, 5, 5 },
-		{ 3, 1, LEADER_DELETING, 0, 0, -1 },
-	};
-
-	for (size_t i = 0; i < nelems(rows); i++) {
-		state now = state_of("", 0, 1, 6), late = state_of("", 0,
-			rows[i].leader, rows[i].leader_epoch);
-		struct update_metadata_request_topic_state topic =
-		    topic_of("a", id_of(1), &now, 1);
-		struct update_metadata_request request =
-		    request_of(&topic, 1);
-		struct image *image = image_new_empty();
-		const struct cluster_topic *a;
-
-		now.zk_version = 8;
-		late.zk_version = rows[i].version;
-		image = next(image, &request);
-		topic = topic_of("a", rows[i].id == 0 ? UUID_ZERO :
-		    id_of(rows[i].id), &late, 1);
-		request.controller_epoch = rows[i].controller_epoch;
-		image = next(image, &request);
-		a = image_topic(&image->image, SLICE_LITERAL("a"));
-		CU_ASSERT_EQUAL(a == NULL ? -1 :
-		    a->partitions[0].leader_epoch, rows[i].taken);
-		if (a != NULL)
-			CU_ASSERT_EQUAL(a->partitions[0].leader,
-			    rows[i].version < 9 && rows[i].taken == 6 ? 1 : 2);
-		cluster_image_unref(&image->image);
-	}
-}
-
 /* Brokers alone are no news of topics. */
 static void
 test_untold(void)
@@ -716,7 +669,6 @@ test_overtaken_config(void)
 static const struct unit_test tests[] = {
 	{ "image: grouped", test_grouped },
 	{ "image: merge, removal, older images", test_merge },
-	{ "image: late", test_late },
 	{ "image: untold", test_untold },
 	{ "image: another id", test_recreated },
 	{ "image: in full", test_full },
