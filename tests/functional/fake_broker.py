@@ -4,7 +4,6 @@ controller tells is seen here on the wire."""
 
 import contextlib
 import json
-import queue
 import socket
 import struct
 import threading
@@ -16,17 +15,14 @@ import wire
 class FakeBroker:
     """Listens at `address`; registered in ZooKeeper, that of `broker`, as
     broker_id from start() until stop().
-    `orders` are (api, version, body) in the order in which they are answered;
-    `links` has such a list for each connection, of all that came, also of what
-    waits behind an answer;
+    `orders` are (api, version, body) in the order in which they came;
     `stop_errors` answers StopReplica: {(topic, partition): error}.  Nothing is
     answered while `hold` is not set."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
         self.connect = broker and broker.options["zookeeper.connect"]
-        self.orders, self.stop_errors = [], {}
-        self.links, self.sockets = [], []
+        self.orders, self.stop_errors, self.links = [], {}, []
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
@@ -67,7 +63,7 @@ class FakeBroker:
 
     def cut(self):
         """All connections end."""
-        for link in self.sockets:
+        for link in self.links:
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
 
@@ -81,28 +77,23 @@ class FakeBroker:
                              daemon=True).start()
 
     def _serve(self, link):
-        came, waiting = [], queue.SimpleQueue()
-        self.links.append(came)
-        self.sockets.append(link)
-        threading.Thread(target=self._read, args=(link, came, waiting),
-                         daemon=True).start()
+        self.links.append(link)
         with link:
-            while (request := waiting.get()) is not None:
+            while True:
                 try:
-                    link.sendall(wire.frame(self._answer(*request)))
+                    data = self._frame(link)
                 except OSError:
                     return
-
-    def _read(self, link, came, waiting):
-        """Until what it does not do, such as a Fetch: then it hangs up."""
-        with contextlib.suppress(OSError):
-            while (data := self._frame(link)) is not None:
-                request = self._request(data)
-                if request is None:
-                    break
-                came.append(request[1:])
-                waiting.put(request)
-        waiting.put(None)
+                if data is None:
+                    return
+                answer = self._answer(data)
+                # what it does not do, such as a Fetch: it hangs up
+                if answer is None:
+                    return
+                try:
+                    link.sendall(wire.frame(answer))
+                except OSError:
+                    return
 
     @staticmethod
     def _frame(link):
@@ -117,8 +108,7 @@ class FakeBroker:
         size = exactly(4)
         return None if size is None else exactly(struct.unpack(">i", size)[0])
 
-    def _request(self, data):
-        """(its correlation id, api, version, body)"""
+    def _answer(self, data):
         r = wire.Reader(data)
         key, version, correlation = (r.number("h"), r.number("h"),
                                      r.number("i"))
@@ -126,15 +116,12 @@ class FakeBroker:
         name = wire.NAMES[key]
         if not hasattr(self, "_" + name):
             return None
-        if version in wire.REQUESTS[name].flexible:
+        flexible = version in wire.REQUESTS[name].flexible
+        if flexible:
             assert r.uvarint() == 0
-        return (correlation, name, version,
-                wire.decode(wire.REQUESTS[name], version, r))
-
-    def _answer(self, correlation, name, version, body):
+        body = wire.decode(wire.REQUESTS[name], version, r)
         self.orders.append((name, version, body))
         self.hold.wait()
-        flexible = version in wire.REQUESTS[name].flexible
         tags = b"\0" if flexible and name != "ApiVersions" else b""  # KIP-511
         return (struct.pack(">i", correlation) + tags
                 + wire.encode(wire.RESPONSES[name], version,
