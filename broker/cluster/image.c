@@ -635,14 +635,18 @@ image_apply(struct image *image, struct change *change)
 	const struct cluster_topic *kept = old == NULL ? NULL : &old->topic;
 	struct image_topic *topic = NULL;
 	struct source *sources;
+	bool other = false;
 	size_t count;
 
-	/* Another id is another topic: nothing of the old one stays. */
+	/* Another id is another topic: nothing of the old one stays; but that
+	 * the other one goes, told late, is no news of this one. */
 	if (kept != NULL && !uuid_is_zero(kept->id)) {
 		if (uuid_is_zero(change->id))
 			change->id = kept->id;
-		else if (!uuid_equal(kept->id, change->id))
+		else if (!uuid_equal(kept->id, change->id)) {
+			other = true;
 			kept = NULL;
+		}
 	}
 	count = change->count +
 	    (kept == NULL ? 0 : (size_t)kept->partition_count);
@@ -652,6 +656,10 @@ image_apply(struct image *image, struct change *change)
 	if (sources == NULL)
 		return (false);
 	count = change_merge(change, kept, sources);
+	if (other && count == 0) {
+		mem_free(sources);
+		return (true);
+	}
 	if (count > 0)
 		topic = topic_new(change->name, change->id, sources, count);
 	mem_free(sources);

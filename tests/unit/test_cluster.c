@@ -178,6 +178,7 @@ static void
 test_recreated(void)
 {
 	state many[] = { state_of("", 0, 1, 1), state_of("", 1, 1, 1) };
+	state end = state_of("", 0, LEADER_DELETING, 0);
 	struct update_metadata_request_topic_state topic =
 	    topic_of("a", id_of(1), many, 2);
 	struct update_metadata_request request = request_of(&topic, 1);
@@ -189,6 +190,14 @@ test_recreated(void)
 	CU_ASSERT_EQUAL(image->image.partition_count, 1);
 	CU_ASSERT_PTR_NULL(image_topic_by_id(&image->image, id_of(1)));
 	CU_ASSERT_PTR_NOT_NULL(image_topic_by_id(&image->image, id_of(2)));
+	/* The old one's end comes late. */
+	topic = topic_of("a", id_of(1), &end, 1);
+	image = next(image, &request);
+	CU_ASSERT_EQUAL(image->image.partition_count, 1);
+	CU_ASSERT_PTR_NOT_NULL(image_topic_by_id(&image->image, id_of(2)));
+	topic = topic_of("a", id_of(2), &end, 1);
+	image = next(image, &request);
+	CU_ASSERT_EQUAL(image->image.topic_count, 0);
 	cluster_image_unref(&image->image);
 }
 
