@@ -11,7 +11,6 @@ import confluent_kafka
 import pytest
 
 import harness
-from both import served
 
 COUNT = 40
 
@@ -24,7 +23,6 @@ def cluster(zookeeper, tmp_path_factory):
                      offsets_topic_num_partitions=3,
                      offsets_topic_replication_factor=1).start()
     try:
-        served(broker, 15)
         harness.create_topic(broker, "orders", partitions=2)
         harness.wait_topic(broker, "orders", partitions=2)
         for partition in 0, 1:
