@@ -15,14 +15,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// Until the program is to end.
+var life, end = context.WithCancel(context.Background())
+
 // A member by kgo's own balancer, cooperative and sticky. What was polled is
 // told and marked before another rebalance may begin.
 func member() {
 	address, topic, group := os.Args[2], os.Args[3], os.Args[4]
-	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		<-seen.Ends()
-		cancel()
+		end()
 	}()
 	taken := func(ctx context.Context, client *kgo.Client, lost map[string][]int32) {
 		wrong(client.CommitMarkedOffsets(ctx))
@@ -44,8 +46,8 @@ func member() {
 			seen.Partitions("R", lost[topic])
 		}))
 	seen.Fatal(err)
-	for ctx.Err() == nil {
-		fetches := client.PollFetches(ctx)
+	for life.Err() == nil {
+		fetches := client.PollFetches(life)
 		fetches.EachError(func(_ string, _ int32, err error) { wrong(err) })
 		fetches.EachRecord(func(r *kgo.Record) {
 			seen.Say("r", r.Partition, r.Offset)
@@ -56,11 +58,14 @@ func member() {
 	client.CloseAllowingRebalance()
 }
 
-// What the program gave up itself, as it ends, is not wrong.
+// What the program gave up itself, as it ends, is not wrong; nor what else it
+// would have tried again.
 func wrong(err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		seen.Say("E", err)
+	if err == nil || errors.Is(err, context.Canceled) ||
+		life.Err() != nil && kerr.IsRetriable(err) {
+		return
 	}
+	seen.Say("E", err)
 }
 
 func committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
