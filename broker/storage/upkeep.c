@@ -313,14 +313,12 @@ retain_rename(struct log *log, unsigned turn, bool *renamed)
 
 /* Whoever starts here after a kill is to find the epoch of the first record: no
  * checkpoint speaks of its segment's base.  An append need not wait for the
- * syncs: who changes the epochs meanwhile is right.  Of a directory that the
- * log moved out of meanwhile no failure counts. */
+ * syncs: who changes the epochs meanwhile is right. */
 static bool
 retain_epochs(struct log *log)
 {
 	struct files *files = log->storage->files;
 	int descriptor = -1;
-	unsigned moves;
 	bool renamed = false;
 	unsigned turn;
 	bool wanted;
@@ -333,18 +331,16 @@ retain_epochs(struct log *log)
 	if (wanted)
 		descriptor = log_begin_epochs(log, &log->epochs);
 	turn = log->epochs_turn;
-	moves = atomic_load(&log->moves);
 	lock_release(&log->writer);
 	if (descriptor < 0)
-		return (!wanted || atomic_load(&log->moves) != moves);
+		return (!wanted);
 	good = file_replace_sync(files, descriptor) == 0;
 	lock_take(&log->writer);
 	good = good && retain_rename(log, turn, &renamed);
 	lock_release(&log->writer);
-	if (good && renamed)
-		good = file_sync_directory(files, log->path) == 0;
-	if (atomic_load(&log->moves) != moves || !good || !renamed)
-		return (good || atomic_load(&log->moves) != moves);
+	if (!good || !renamed)
+		return (good);
+	good = file_sync_directory(files, log->path) == 0;
 	lock_take(&log->writer);
 	if (good && log->epochs_turn == turn)
 		log->epochs_differ = log->epochs_below = false;
@@ -358,6 +354,7 @@ log_retain(struct log *log)
 {
 	struct segment_list *list;
 	size_t total = 0;
+	unsigned moves;
 	size_t count;
 
 	do {
@@ -366,7 +363,9 @@ log_retain(struct log *log)
 	} while (count == RETAIN_AT_ONCE);
 	if (total == 0 || log_failed(log))
 		return;
-	if (!retain_epochs(log))
+	moves = atomic_load(&log->moves);
+	/* No failure counts of a directory that the log has left meanwhile. */
+	if (!retain_epochs(log) && atomic_load(&log->moves) == moves)
 		(void)log_refuse(log, "could not write leader epochs");
 	lock_take(&log->closing);
 	list = log_segments(log);

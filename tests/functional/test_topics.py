@@ -283,8 +283,8 @@ def test_orders_that_wait_are_counted(broker, client, zk, fake):
 
 @pytest.mark.ours
 def test_orders_are_told_again(client, fake):
-    """One at a time; what had no answer when the connection ended comes again,
-    before all that waited."""
+    """What had no answer when the connection ended comes again, before all that
+    waited."""
     names = [name_of() for _ in range(5)]
 
     def told():
