@@ -284,7 +284,7 @@ def test_many_groups_at_once(make_broker):
 def test_a_client_that_leaves_while_it_joins(make_broker):
     """It stays a member until its session ends."""
     broker = serving(make_broker,
-                     group_initial_rebalance_delay_ms=2000)
+                     group_initial_rebalance_delay_ms=6000)
     with wire.Client(broker.address) as gone:
         join(gone, "g")
     harness.wait_until(lambda: group_state(broker, "g") ==

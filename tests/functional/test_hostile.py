@@ -455,14 +455,14 @@ def test_half_open(shared_broker, bystander, topic):
 def test_idle_connections_are_closed(make_broker):
     broker = make_broker(connections_max_idle_ms=4000).start()
     harness.create_topic(broker, "t")
-    with wire.Client(broker.address) as idle, \
-            wire.Client(broker.address) as half, \
-            wire.Client(broker.address) as waiting, \
-            counted(broker, CLOSED, reason="idle"):
-        half.send_raw(b"\0\0")
+    with wire.Client(broker.address) as waiting:
         w = waiting.send("Fetch", 12, **wire.fetch_request(
             "t", 0, max_wait_ms=10000))
-        assert idle.ended() and half.ended()
+        with wire.Client(broker.address) as idle, \
+                wire.Client(broker.address) as half, \
+                counted(broker, CLOSED, reason="idle"):
+            half.send_raw(b"\0\0")
+            assert idle.ended() and half.ended()
         waiting.receive(w)  # waiting for an answer is no idleness
 
 

@@ -66,7 +66,7 @@ class Consumer:
         self.consumer = confluent_kafka.Consumer({
             "bootstrap.servers": ",".join(b.address for b in brokers),
             "group.id": group, "auto.offset.reset": "earliest",
-            "session.timeout.ms": 10000, "heartbeat.interval.ms": 500,
+            "session.timeout.ms": 60000, "heartbeat.interval.ms": 500,
             "auto.commit.interval.ms": 200})
         self.consumer.subscribe([TOPIC])
         self.stopping = threading.Event()

@@ -208,7 +208,7 @@ class Side:
 
     def connect(self):
         if self.client is None:
-            self.client = wire.Client(self.broker.address, timeout=10)
+            self.client = wire.Client(self.broker.address)
         return self.client
 
     def drop(self):

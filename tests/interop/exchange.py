@@ -27,7 +27,7 @@ OPTIONS = {
     "log_flush_start_offset_checkpoint_interval_ms": 300,
     "transaction_state_log_num_partitions": 1,
     "offsets_topic_num_partitions": 1,
-    "zookeeper_session_timeout_ms": 3000,
+    "zookeeper_session_timeout_ms": 6000,
     "zookeeper_connection_timeout_ms": 60000,
 }
 TOPICS = {

@@ -24,7 +24,7 @@ import real_kafka
 MEMBER = pathlib.Path(__file__).with_name("member.py")
 PRINTED = re.compile(r"Partition:(\d+)\tOffset:(\d+)\t")
 ORDINARY = re.compile("FetchRe|HeartbeatRe|HEARTBEAT")
-SESSION_MS = 6000
+SESSION_MS = 12000
 CONSOLE_OPTIONS = {
     "session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 1000,
     "auto.commit.interval.ms": 500}

@@ -31,7 +31,7 @@ def write_marks(here, goal):
 def test_there_and_back(make_broker, make_kafka, first, how):
     options = {"log_segment_bytes": 200000,
                "log_segment_delete_delay_ms": 100,
-               "zookeeper_session_timeout_ms": 3000}
+               "zookeeper_session_timeout_ms": 6000}
     owners = [dirs.with_dirs(make_broker, **options),
               make_kafka(0, **options)]
     if first == "theirs":

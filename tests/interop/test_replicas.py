@@ -22,7 +22,7 @@ from test_replication import (
 from test_throttle import FOLLOWER, LEADER, fill_large, has
 
 OPTIONS = {"controlled.shutdown.retry.backoff.ms": 200,
-           "leader.imbalance.check.interval.seconds": 3600}
+           "auto.leader.rebalance.enable": "false"}
 
 
 def start(*brokers):

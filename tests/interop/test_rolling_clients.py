@@ -61,7 +61,7 @@ class JavaProducer(members.Kind):
 
 
 CLIENTS = {
-    "java": (JavaProducer(), members.Verifiable("RangeAssignor", 10000)),
+    "java": (JavaProducer(), members.Verifiable("RangeAssignor", 60000)),
     "franz-go": (Producer("franz-go"), members.Built("franz-go")),
 }
 

@@ -220,6 +220,8 @@ def test_same_tree(make_broker, make_kafka, java, listeners):
     ours, theirs = make_broker(0), make_kafka(0)
     theirs.options["zookeeper.connect"] += "-real"
     for broker in (ours, theirs):
+        # another session would be another term of the controller
+        broker.set(zookeeper_session_timeout_ms=30000)
         broker.more_ports = []
         if listeners > 1:
             with_listeners(broker)

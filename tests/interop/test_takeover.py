@@ -65,7 +65,7 @@ def test_there_and_back(make_broker, make_kafka, java, first, how):
     exchange.swap(*owners)
     content, live, told = exchange.Content(), None, None
     for turn, broker in enumerate((*owners, owners[0])):
-        broker.set(log_segment_delete_delay_ms=500 if turn else 60000)
+        broker.set(log_segment_delete_delay_ms=500 if turn else 600000)
         said = len(broker.log()) if broker.log_path.exists() else 0
         broker.start(180)
         if turn:

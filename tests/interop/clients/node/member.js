@@ -14,7 +14,7 @@ function say(letter, ...words) {
 async function member(address, topic, groupId) {
 	const kafka = new Kafka({ clientId: "kafkajs", brokers: [address],
 		logLevel: logLevel.NOTHING });
-	const consumer = kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 1000,
+	const consumer = kafka.consumer({ groupId, sessionTimeout: 12000, heartbeatInterval: 1000,
 		rebalanceTimeout: 30000, maxWaitTimeInMs: 500 });
 	let held = [];
 	consumer.on(consumer.events.GROUP_JOIN, e => {

@@ -59,7 +59,7 @@ pub fn run(address: &str, topic: &str, group: &str) {
         .set("bootstrap.servers", address)
         .set("group.id", group)
         .set("auto.offset.reset", "earliest")
-        .set("session.timeout.ms", "6000")
+        .set("session.timeout.ms", "12000")
         .set("heartbeat.interval.ms", "1000")
         .set("auto.commit.interval.ms", "500")
         .set("enable.auto.offset.store", "false")
