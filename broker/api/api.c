@@ -78,6 +78,8 @@ api_new(const struct api_setup *setup)
 	apis->sessions = fetch_sessions_new(
 	    setup->options->api.fetch_session_count_max,
 	    random_u64(setup->random), setup->metrics);
+	lock_init(&apis->orders_lock, LOCK_RANK_LEAF);
+	apis->orders_epoch = -1;
 	return (apis);
 }
 
@@ -87,6 +89,7 @@ api_free(struct apis **apis)
 	if (*apis == NULL)
 		return;
 	fetch_sessions_free(&(*apis)->sessions);
+	lock_fini(&(*apis)->orders_lock);
 	mem_free(*apis);
 	*apis = NULL;
 }
@@ -248,7 +251,41 @@ api_go_home(struct task *task)
 	return (STEP_DONE);
 }
 
-/* --- small things --------------------------------------------------------- */
+/* --- orders --------------------------------------------------------------- */
+
+/* An older controller's is not: its epoch refuses it. */
+static bool
+order_is_late(struct apis *apis, uint64_t connection, int32_t epoch)
+{
+	bool late = false;
+
+	lock_take(&apis->orders_lock);
+	if (epoch > apis->orders_epoch) {
+		apis->orders_epoch = epoch;
+		apis->orders_connection = connection;
+	} else if (epoch == apis->orders_epoch) {
+		late = connection < apis->orders_connection;
+		if (!late)
+			apis->orders_connection = connection;
+	}
+	lock_release(&apis->orders_lock);
+	return (late);
+}
+
+bool
+api_order_counts(struct apis *apis, struct request *request,
+    int32_t controller_epoch)
+{
+	if (!order_is_late(apis, connection_id(request->connection),
+		controller_epoch))
+		return (true);
+	diag_warn(apis->setup.diag, api,
+	    "request=%s peer=%s epoch=%d: the controller has another "
+	    "connection since: closing this one", request->api->name,
+	    connection_peer(request->connection), (int)controller_epoch);
+	request_close(request, "late");
+	return (false);
+}
 
 enum error
 api_check_epochs(struct apis *apis, int64_t broker_epoch,
@@ -262,6 +299,8 @@ api_check_epochs(struct apis *apis, int64_t broker_epoch,
 		return (ERR_STALE_CONTROLLER_EPOCH);
 	return (ERR_NONE);
 }
+
+/* --- small things --------------------------------------------------------- */
 
 const struct cluster_endpoint *
 api_endpoint_of(const struct request *request,

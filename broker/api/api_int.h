@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "base/diag.h"
+#include "base/lock.h"
 #include "base/task.h"
 #include "cluster/cluster.h"
 #include "config/live.h"
@@ -17,6 +18,10 @@ struct fetch_sessions;
 struct apis {
 	struct api_setup setup;
 	struct fetch_sessions *sessions;
+	/* The latest connection that brought a controller's orders. */
+	struct lock orders_lock;
+	int32_t orders_epoch; /* the controller's */
+	uint64_t orders_connection;
 };
 
 /* The broker's config as it counts now; valid until the callback or step ends.
@@ -73,6 +78,14 @@ void api_go_away_with(struct api_away *away, struct apis *apis,
 struct api_away *api_away_of(struct task *task);
 enum verdict api_go_home(struct task *task);
 
+/*
+ * A controller gives its orders on one connection at a time.  What still comes
+ * on an older one it took for lost, and has said again since; nothing in a
+ * StopReplica or an UpdateMetadata tells that: the connection is closed, and
+ * false.  In a handler, before anything else is made of the order.
+ */
+bool api_order_counts(struct apis *apis, struct request *request,
+    int32_t controller_epoch);
 /* Of what a controller orders: that of this broker's registration as it has it
  * (-1: none), and its own. */
 enum error api_check_epochs(struct apis *apis, int64_t broker_epoch,

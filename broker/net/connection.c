@@ -38,6 +38,7 @@ connection_deal(struct listener *listener, struct hub *hub,
 	struct connection *c = mem_zalloc(sizeof(*c));
 
 	c->magic = CONNECTION_MAGIC;
+	c->id = atomic_fetch_add(&hub->net->connection_ids, 1) + 1;
 	c->hub = c->dealt = hub;
 	c->listener = listener;
 	c->socket = socket;
@@ -73,7 +74,6 @@ connection_arrive(struct post *post)
 	struct connection *c = container_of(post, struct connection, arrival);
 	struct hub *hub = c->hub;
 
-	c->id = (uint64_t)(hub->index + 1) << 48 | ++hub->ids;
 	c->socket->owner = c;
 	c->socket->on_ready = connection_ready;
 	connection_enter(c);
@@ -297,6 +297,13 @@ connection_listener(const struct connection *c)
 {
 	CHECK_MAGIC(c, CONNECTION_MAGIC);
 	return (c->listener->config);
+}
+
+uint64_t
+connection_id(const struct connection *c)
+{
+	CHECK_MAGIC(c, CONNECTION_MAGIC);
+	return (c->id);
 }
 
 const char *

@@ -97,6 +97,8 @@ const struct config_listener *connection_listener(
 /* "127.0.0.1:45678" and the address alone; valid while the connection lives. */
 const char *connection_peer(const struct connection *connection);
 const char *connection_peer_host(const struct connection *connection);
+/* From 1, in the order in which they were accepted. */
+uint64_t connection_id(const struct connection *connection);
 /* From ApiVersions v3+; copied. */
 void connection_set_software(struct connection *connection,
     struct slice name, struct slice version);

@@ -166,7 +166,6 @@ struct hub {
 	atomic_size_t output_count;
 	bool stopping;
 	bool stopped;
-	uint64_t ids; /* of its connections, with the hub's number in front */
 	size_t index;
 };
 
@@ -238,6 +237,7 @@ struct net {
 	atomic_size_t frame_bytes; /* received of frames, but inline ones */
 	atomic_uint_fast64_t privileged; /* the connection that may exceed it */
 	atomic_size_t connection_count;
+	atomic_uint_fast64_t connection_ids;
 	atomic_size_t deal;
 	bool started;
 	atomic_size_t hubs_accepting; /* any of them may deal to any other */

@@ -40,8 +40,15 @@ def pair(shared_broker):
     return name
 
 
+def order(client, name, version, **values):
+    """On a connection of its own: the broker's controller has one, too, and the
+    latest one that brought an order counts."""
+    with wire.Client("%s:%d" % client.socket.getpeername()) as c:
+        return c.call(name, version, **values)
+
+
 def stop(client, topic, version=3, partition=0, delete=True, epoch=-1,
-         **more):
+         ask=order, **more):
     """(top-level error, the partition's error or None)"""
     more.setdefault("ControllerId", 0)
     more.setdefault("ControllerEpoch", EPOCH)
@@ -56,7 +63,7 @@ def stop(client, topic, version=3, partition=0, delete=True, epoch=-1,
              "DeletePartition": delete}]}]
     if version < 3:
         more["DeletePartitions"] = delete
-    answer = client.call("StopReplica", version, **more)
+    answer = ask(client, "StopReplica", version, **more)
     rows = answer["PartitionErrors"]
     if rows:
         assert [(r["TopicName"], r["PartitionIndex"]) for r in rows] == [
@@ -66,8 +73,8 @@ def stop(client, topic, version=3, partition=0, delete=True, epoch=-1,
 
 def lead(client, topic, epoch, partition=0, topic_id=uuid.UUID(int=0),
          is_new=True, isr=(0,), replicas=(0,)):
-    answer = client.call(
-        "LeaderAndIsr", 6, ControllerId=0, ControllerEpoch=EPOCH,
+    answer = order(
+        client, "LeaderAndIsr", 6, ControllerId=0, ControllerEpoch=EPOCH,
         TopicStates=[{
             "TopicName": topic, "TopicId": topic_id, "PartitionStates": [{
                 "PartitionIndex": partition, "ControllerEpoch": EPOCH,
@@ -111,6 +118,25 @@ def test_stop_only(shared_broker, client, pair, version):
     assert len(wire.read_all(client, pair)) == 3
     assert stop(client, "nothing-here", version) == (NONE, NONE)
     assert stop(client, "not a name", version) == (NONE, NONE)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("version", range(0, 5))
+def test_stop_on_an_older_connection(shared_broker, pair, version):
+    """What a controller took for lost, and has said again since."""
+    address = shared_broker.address
+    with wire.Client(address) as old, wire.Client(address) as new:
+        said = {"version": version, "delete": False, "ask": wire.Client.call}
+        assert stop(old, pair, **said) == (NONE, NONE)
+        assert stop(new, pair, **said) == (NONE, NONE)
+        with pytest.raises(wire.Closed):
+            stop(old, pair, version, ask=wire.Client.call)
+        assert directories(shared_broker, pair) == (True, 0)
+        assert len(wire.read_all(new, pair)) == 3
+        assert stop(new, pair, **said) == (NONE, NONE)
+    # the controller's own one was the oldest: it has made another
+    harness.create_topic(shared_broker, f"{pair}-too")
+    harness.wait_topic(shared_broker, f"{pair}-too")
 
 
 @pytest.mark.parametrize("version", range(0, 5))

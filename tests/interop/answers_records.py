@@ -690,6 +690,7 @@ def Epochs_after_an_order(side):
     state = {"PartitionIndex": 0, "Leader": 0, "LeaderEpoch": 5, "Isr": [0],
              "ControllerEpoch": side.controller_epoch, "PartitionEpoch": 1,
              "Replicas": [0]}
+    side.drop()     # as in answers_orders.head()
     side.ask("epoch 5", "LeaderAndIsr", 7, ControllerId=0, Type=1,
              ControllerEpoch=side.controller_epoch, BrokerEpoch=side.epoch,
              TopicStates=[{"TopicName": "segments", "PartitionStates": [state],

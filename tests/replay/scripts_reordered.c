@@ -239,6 +239,15 @@ await_gone(struct house *b)
 
 /* --- begin and end -------------------------------------------------------- */
 
+/* The controller does give up what is held, and sends it again. */
+static void
+hasten(struct house *b, bool same)
+{
+	for (int id = 1; same && id <= (int)b->count; id++)
+		b->more[id] = "auto.leader.rebalance.enable=false\n"
+		    "controller.socket.timeout.ms=2000\n";
+}
+
 /* Four brokers, of which the controller hosts nothing. */
 static void
 begin(struct cast *c, struct house *b)
@@ -331,15 +340,17 @@ script_alter(struct house *b)
 
 /* --- StopReplica ---------------------------------------------------------- */
 
-/* What one controller sent comes when another has deleted the topic, and one of
- * that name was made and written to: nothing of that goes. */
+/* What one controller sent comes when another, or the same one, which has sent
+ * it again, has deleted the topic, and one of that name was made and written
+ * to: nothing of that goes. */
 static void
-script_stop(struct house *b)
+stop_late(struct house *b, bool same)
 {
 	int32_t replicas[2];
 	struct cast c;
 	int told;
 
+	hasten(b, same);
 	begin(&c, b);
 	replicas[0] = c.leader;
 	replicas[1] = c.follower;
@@ -349,7 +360,8 @@ script_stop(struct house *b)
 	hold(b, c.controller, told, API_STOP_REPLICA, FABRIC_REQUEST);
 	doom_t0(b);
 	await_held(b);
-	(void)move_seat(&c, 0, 0);
+	if (!same)
+		(void)move_seat(&c, 0, 0);
 	await_gone(b);
 	put_topic(b, "t0", replicas, 2);
 	produce(&c, c.leader, 5, -1);
@@ -359,6 +371,18 @@ script_stop(struct house *b)
 	house_run(b, 1000);
 	end(&c, c.leader, 2);
 	must(b, "read", house_read(b, c.leader, "t0", 0), c.next);
+}
+
+static void
+script_stop(struct house *b)
+{
+	stop_late(b, false);
+}
+
+static void
+script_stop_again(struct house *b)
+{
+	stop_late(b, true);
 }
 
 /* --- LeaderAndIsr and UpdateMetadata -------------------------------------- */
@@ -372,9 +396,7 @@ order_late(struct house *b, int api_key, bool same)
 	int32_t epoch;
 	int seat;
 
-	for (int id = 1; same && id <= (int)b->count; id++)
-		b->more[id] = "auto.leader.rebalance.enable=false\n"
-		    "controller.socket.timeout.ms=2000\n";
+	hasten(b, same);
 	begin(&c, b);
 	put_topic(b, "t0", (int32_t[]){ c.leader, c.follower, c.third }, 3);
 	epoch = await_told(b, c.follower, "t0", c.leader, -1);
@@ -445,11 +467,19 @@ script_metadata(struct house *b)
 	order_late(b, API_UPDATE_METADATA, false);
 }
 
+static void
+script_metadata_again(struct house *b)
+{
+	order_late(b, API_UPDATE_METADATA, true);
+}
+
 const struct brokers_script reordered_scripts[] = {
 	{ 401, "reordered-alter", 4, script_alter, 0 },
 	{ 402, "reordered-stop", 4, script_stop, 0 },
 	{ 403, "reordered-order", 4, script_order, 0 },
 	{ 404, "reordered-again", 4, script_order_again, 0 },
 	{ 405, "reordered-metadata", 4, script_metadata, 0 },
+	{ 406, "reordered-stop-again", 4, script_stop_again, 0 },
+	{ 423, "reordered-metadata-again", 4, script_metadata_again, 0 },
 	{ 0 },
 };
