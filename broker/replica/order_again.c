@@ -100,6 +100,14 @@ order_kept_epoch(const struct replica *replica)
 	return (replica->kept == NULL ? -1 : replica->kept->state.leader_epoch);
 }
 
+bool
+order_kept_new(const struct replica *replica, struct uuid topic_id)
+{
+	return (replica->kept != NULL && replica->kept->state.is_new &&
+	    !uuid_is_zero(topic_id) &&
+	    uuid_equal(topic_id, replica->kept->topic_id));
+}
+
 void
 order_forget(struct replica *replica)
 {
@@ -168,9 +176,11 @@ order_keep(const struct order_row *row)
 	struct replica *replica = row->replica;
 	struct replicas *replicas = replica->replicas;
 	struct orders_again *again = &replicas->again;
+	bool was_new = order_kept_new(replica, row->topic_id);
 
 	order_forget(replica);
 	replica->kept = kept_new(row);
+	replica->kept->state.is_new |= was_new;
 	lock_take(&again->lock);
 	list_push_tail(&again->kept, &replica->kept->link);
 	again->count++;

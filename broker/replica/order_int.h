@@ -31,6 +31,9 @@ void order_rows_run(struct replicas *replicas, struct order_row *first);
 
 /* --- order_again.c: the replica is claimed -------------------------------- */
 
+/* One waits that called the same topic's partition new: it still is, whatever a
+ * controller says that was elected since.  Nothing was ever made of it here. */
+bool order_kept_new(const struct replica *replica, struct uuid topic_id);
 /* False: there is none any more. */
 bool order_recall(struct order_row *row);
 /* The row was carried out, refused, or waits. */

@@ -128,7 +128,7 @@ order_may_make_log(const struct replica *replica, const struct order_row *row,
 	if (storage_withholds(replicas->setup.storage, replica->topic,
 		replica->partition))
 		return (false);
-	if (row->state->is_new)
+	if (row->state->is_new || order_kept_new(replica, row->topic_id))
 		return (true);
 	if (storage_has_failed_dir(replicas->setup.storage))
 		return (false);

@@ -11,8 +11,8 @@ STALE_EPOCH = 1         # a broker's epoch is a zxid, and later
 
 
 def head(side, **more):
-    """What begins an order.  The broker's controller gives some, too: ours heeds
-    the latest connection that brought any."""
+    """What begins an order.  The broker's controller gives some, too: ours
+    heeds the latest connection that brought any."""
     side.drop()
     return {"ControllerId": 0, "ControllerEpoch": side.controller_epoch,
             "BrokerEpoch": side.epoch, **more}

@@ -409,6 +409,16 @@ test_some_wait(void)
 	    .partition = 31, .epoch = 4, .topic_id = { { 1 } } }),
 	    ERR_REPLICA_NOT_AVAILABLE);
 	CU_ASSERT_EQUAL(kept_count(&rig), 11);
+	/* What is new stays so, also where another controller does not know. */
+	for (int32_t epoch = 8; epoch <= 9; epoch++)
+		CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+		    .partition = 32, .epoch = epoch, .old = true,
+		    .topic_id = { { 1 } } }), ERR_REPLICA_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(kept_count(&rig), 11);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = 34, .epoch = 8, .old = true,
+	    .topic_id = { { 2 } } }), ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT_EQUAL(kept_count(&rig), 10);
 	/* What goes is not made any more. */
 	m = many_stop(&rig, 0, 3, 30);
 	many_await(m);
@@ -416,11 +426,12 @@ test_some_wait(void)
 		CU_ASSERT_EQUAL(m->stopped.partition_errors[n].error_code,
 		    ERR_NONE);
 	many_free(m);
-	CU_ASSERT_EQUAL(kept_count(&rig), 9);
+	CU_ASSERT_EQUAL(kept_count(&rig), 8);
 	files_faulty_clear(rig.files);
 	replica_rig_pass(&rig, 1100);
 	CU_ASSERT(leads(&rig, 30, 7));
 	CU_ASSERT(leads(&rig, 31, 5));
+	CU_ASSERT(leads(&rig, 32, 9));
 	CU_ASSERT_FALSE(log_dir_there(&rig, 3));
 	CU_ASSERT_FALSE(leads(&rig, 33, 5));
 	CU_ASSERT_EQUAL(kept_count(&rig), 0);
