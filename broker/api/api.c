@@ -253,20 +253,27 @@ api_go_home(struct task *task)
 
 /* --- orders --------------------------------------------------------------- */
 
-/* An older controller's is not: its epoch refuses it. */
 static bool
-order_is_late(struct apis *apis, uint64_t connection, int32_t epoch)
+is_stale(const struct apis *apis, int64_t broker_epoch)
 {
-	bool late = false;
+	return (broker_epoch != -1 && broker_epoch <
+	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg));
+}
+
+/* An older controller's is not: its epoch refuses it.  `claims`: it is not
+ * refused itself. */
+static bool
+order_is_late(struct apis *apis, uint64_t connection, int32_t epoch,
+    bool claims)
+{
+	bool late;
 
 	lock_take(&apis->orders_lock);
-	if (epoch > apis->orders_epoch) {
+	late = epoch == apis->orders_epoch &&
+	    connection < apis->orders_connection;
+	if (claims && !late && epoch >= apis->orders_epoch) {
 		apis->orders_epoch = epoch;
 		apis->orders_connection = connection;
-	} else if (epoch == apis->orders_epoch) {
-		late = connection < apis->orders_connection;
-		if (!late)
-			apis->orders_connection = connection;
 	}
 	lock_release(&apis->orders_lock);
 	return (late);
@@ -274,10 +281,10 @@ order_is_late(struct apis *apis, uint64_t connection, int32_t epoch)
 
 bool
 api_order_counts(struct apis *apis, struct request *request,
-    int32_t controller_epoch)
+    int64_t broker_epoch, int32_t controller_epoch)
 {
 	if (!order_is_late(apis, connection_id(request->connection),
-		controller_epoch))
+		controller_epoch, !is_stale(apis, broker_epoch)))
 		return (true);
 	diag_warn(apis->setup.diag, api,
 	    "request=%s peer=%s epoch=%d: the controller has another "
@@ -291,8 +298,7 @@ enum error
 api_check_epochs(struct apis *apis, int64_t broker_epoch,
     int32_t controller_epoch)
 {
-	if (broker_epoch != -1 && broker_epoch <
-	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg))
+	if (is_stale(apis, broker_epoch))
 		return (ERR_STALE_BROKER_EPOCH);
 	if (!replicas_accept_controller_epoch(apis->setup.replicas,
 		controller_epoch))

@@ -85,7 +85,7 @@ enum verdict api_go_home(struct task *task);
  * false.  In a handler, before anything else is made of the order.
  */
 bool api_order_counts(struct apis *apis, struct request *request,
-    int32_t controller_epoch);
+    int64_t broker_epoch, int32_t controller_epoch);
 /* Of what a controller orders: that of this broker's registration as it has it
  * (-1: none), and its own. */
 enum error api_check_epochs(struct apis *apis, int64_t broker_epoch,

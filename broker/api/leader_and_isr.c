@@ -39,7 +39,8 @@ api_leader_and_isr(struct apis *apis, struct request *request)
 		return;
 	}
 	if (!api_decode(request, &message_leader_and_isr_request, &s->body) ||
-	    !api_order_counts(apis, request, s->body.controller_epoch))
+	    !api_order_counts(apis, request, s->body.broker_epoch,
+		s->body.controller_epoch))
 		return;
 	wire_init(&message_leader_and_isr_response, &s->response);
 	api_go_away(apis, request, apis->setup.controller_loop,

@@ -45,7 +45,8 @@ api_stop_replica(struct apis *apis, struct request *request)
 	s->apis = apis;
 	s->request = request;
 	if (!api_decode(request, &message_stop_replica_request, &s->body) ||
-	    !api_order_counts(apis, request, s->body.controller_epoch))
+	    !api_order_counts(apis, request, s->body.broker_epoch,
+		s->body.controller_epoch))
 		return;
 	wire_init(&message_stop_replica_response, &s->response);
 	task_start(request->loop, &stop_replica_class, stop_replica_apply,

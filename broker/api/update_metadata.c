@@ -58,7 +58,8 @@ api_update_metadata(struct apis *apis, struct request *request)
 		request_close(request, "malformed");
 		return;
 	}
-	if (!api_order_counts(apis, request, s->body.controller_epoch))
+	if (!api_order_counts(apis, request, s->body.broker_epoch,
+		s->body.controller_epoch))
 		return;
 	wire_init(&message_update_metadata_response, &s->response);
 	api_go_away(apis, request, apis->setup.controller_loop,

@@ -6,11 +6,11 @@ $ANCHOR_LIBS names a directory that has them already.  A JDK is needed, and
 Maven for the first run."""
 
 import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
@@ -112,8 +112,10 @@ def _fetch_jars(folder):
 def archive():
     """Kafka's classes as this JVM has them when they are loaded (JEP 350): with
     them a broker is up in half the time.  The first that ends leaves them."""
+    folder = jars()
     since = os.stat(os.path.realpath(shutil.which("java"))).st_mtime_ns
-    return CACHE / f"kafka-{VERSION}-{since}.jsa"
+    these = hashlib.sha256(f"{folder} {since}".encode()).hexdigest()[:12]
+    return CACHE / f"kafka-{VERSION}-{these}.jsa"
 
 
 def java(folder, main, *arguments, heap="512m", leaves=None):
@@ -125,8 +127,8 @@ def java(folder, main, *arguments, heap="512m", leaves=None):
     if leaves is not None:
         classes = f"-XX:ArchiveClassesAtExit={leaves}"
     # one that is not there, or fits other jars, is passed over
-    return ["java", classes, "-Xlog:cds=off", "-Xlog:cds+dynamic=off",
-            f"-Xmx{heap}", "-XX:+UseSerialGC",
+    return ["java", "-XX:+IgnoreUnrecognizedVMOptions", classes,
+            "-Xlog:disable", f"-Xmx{heap}", "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
             f"-Dlog4j.configuration=file:{settings}",
             "-cp", f"{jars()}/*", main, *map(str, arguments)]
@@ -222,17 +224,22 @@ class RealKafka(harness.Broker):
             self._keep_classes()
 
     def _keep_classes(self):
-        archive().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=archive().parent,
-                                         delete=False) as kept:
-            kept.write(self.leaves.read_bytes())
-        self.leaves.unlink()
-        # a JVM does not survive one that was cut off
-        if harness.run("java", f"-XX:SharedArchiveFile={kept.name}",
-                       "-version", check=False).returncode == 0:
-            os.replace(kept.name, archive())
-        else:
-            os.unlink(kept.name)
+        """If they can be kept, and are whole: a JVM does not survive others."""
+        kept = archive().with_suffix(f".{os.getpid()}")
+        try:
+            archive().parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.leaves, kept)
+            if harness.run(
+                    "java", f"-XX:SharedArchiveFile={kept}", "-Xshare:on",
+                    "-XX:+VerifySharedSpaces", "-XX:ErrorFile=/dev/null",
+                    "-XX:+UseSerialGC", "-cp", f"{jars()}/*", "-version",
+                    check=False).returncode == 0:
+                os.replace(kept, archive())
+        except OSError as e:
+            print(f"Kafka's classes are not kept: {e}")
+        finally:
+            kept.unlink(missing_ok=True)
+            self.leaves.unlink()
 
     def metric(self, name, **labels):
         raise AssertionError("Kafka tells no metrics over HTTP")
