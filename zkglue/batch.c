@@ -517,13 +517,14 @@ call_done(struct zk_driver_request *request, bool connection_lost)
 	struct zk_batch *batch = call->batch;
 	struct zk *zk = batch->zk;
 	struct zk_connection *c;
-	bool stale;
+	bool expired, stale;
 
 	/* A closing connection's calls are dropped together at its end. */
 	if (zk == NULL || zk->connection == NULL || zk->connection->closing)
 		return;
 	c = zk->connection;
 	stale = call->outage != c->outages;
+	expired = !connection_lost && call->sent.rc == ZK_SESSION_EXPIRED;
 	if (!connection_lost)
 		metrics_observe_at(zk->setup.metrics,
 		    METRIC_ZK_REQUEST_LATENCY, 0,
@@ -535,7 +536,7 @@ call_done(struct zk_driver_request *request, bool connection_lost)
 	} else if (call->phase != CALL_ANSWERED) {
 		if (connection_lost && !stale)
 			timer_arm_in(&zk->throttle, ZK_THROTTLE_PAUSE_NS);
-		if (!connection_lost && call->sent.rc == ZK_SESSION_EXPIRED)
+		if (expired)
 			call_answer(call);
 		else if (connection_lost || stale)
 			call_lost(zk, call);
@@ -544,6 +545,8 @@ call_done(struct zk_driver_request *request, bool connection_lost)
 		else
 			call_answer(call);
 	}
+	if (expired && !stale && zk->connection == c && !c->closing)
+		zk_session_gone(c);
 	zk_pump(zk);
 }
 

@@ -440,6 +440,10 @@ fake_server_request(struct fake_message *message)
 	if (request_stale(message))
 		return;
 	op = request->op;
+	if (client->session == NULL) {
+		op->rc = ZK_SESSION_EXPIRED;
+		return;
+	}
 	if (!fake_op_writes(op)) {
 		op->rc = read_apply(client, request,
 		    zk_path_full(request->arena,
@@ -517,6 +521,23 @@ zk_fake_disown(struct zk_fake *fake, struct zk_driver *driver)
 		client->session = NULL;
 		fake_session_left(session);
 		fake_client_break(client);
+	}
+}
+
+void
+zk_fake_forget(struct zk_fake *fake, struct zk_driver *driver)
+{
+	CHECK(driver_of(driver)->fake == fake);
+	LIST_EACH(element, &driver_of(driver)->clients) {
+		struct fake_client *client =
+		    list_entry(element, struct fake_client, link);
+		struct fake_session *session = client->session;
+
+		if (session == NULL)
+			continue;
+		session->client = NULL;
+		client->session = NULL;
+		fake_session_end(session);
 	}
 }
 

@@ -647,6 +647,16 @@ session_expired(struct zk_connection *c, bool auth_failed)
 	zk_batch_free(&zk->setup_batch);
 }
 
+void
+zk_session_gone(struct zk_connection *c)
+{
+	diag_warn(c->zk->setup.diag, zkglue,
+	    "zookeeper=%s does not know session=0x%" PRIx64 " any more, and "
+	    "said so in an answer only", c->zk->connect,
+	    (uint64_t)zk_session_id(c->zk));
+	session_expired(c, false);
+}
+
 static void
 connection_event(struct zk_connection *c, enum zk_driver_event event)
 {

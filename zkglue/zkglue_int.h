@@ -144,6 +144,11 @@ struct zk {
 #define ZK_MAGIC 0x7a6b676cu
 #define ZK_BATCH_MAGIC 0x7a6b6261u
 
+/* session.c */
+/* An answer said that there is no such session: the connection, which a server
+ * may keep for ever, is given up, and another session begun. */
+void zk_session_gone(struct zk_connection *connection);
+
 /* batch.c */
 void zk_pump(struct zk *zk);
 void zk_calls_lost(struct zk_connection *connection);

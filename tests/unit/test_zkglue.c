@@ -681,6 +681,42 @@ test_expiry(void)
 	bench_fini(&b);
 }
 
+/* The server that a client came back to did not know yet that its session was
+ * over, and never tells but in answers. */
+static void
+test_expiry_in_answer(void)
+{
+	struct bench b;
+	struct zk_batch *batch;
+	struct zk_op *op;
+
+	for (int i = 0; i < 2; i++) {
+		bench_init(&b, 13 + i, "zk");
+		bench_start(&b);
+		batch = zk_batch_new(b.zk);
+		zk_batch_create(batch, "/e", SLICE_NULL, ZK_EPHEMERAL);
+		run(&b, batch);
+		zk_batch_free(&batch);
+		zk_fake_forget(b.fake, b.driver);
+		CU_ASSERT_FALSE(zk_fake_get(b.fake, "/e", NULL, NULL));
+		settle(&b, 60 * SECOND);
+		CU_ASSERT_EQUAL(zk_session_ordinal(b.zk), 1);
+		batch = zk_batch_new(b.zk);
+		op = i == 0 ? zk_batch_get(batch, "/e", NULL) :
+			      zk_batch_create(batch, "/e", SLICE_NULL, 0);
+		zk_batch_create(batch, "/f", SLICE_NULL, 0);
+		zk_batch_submit(batch, NULL);
+		settle(&b, SECOND);
+		CU_ASSERT_TRUE_FATAL(zk_batch_done(batch));
+		CU_ASSERT_EQUAL(op->rc, ZK_SESSION_EXPIRED);
+		zk_batch_free(&batch);
+		CU_ASSERT_EQUAL(zk_state(b.zk), ZK_CONNECTED);
+		CU_ASSERT_EQUAL(zk_session_ordinal(b.zk), 2);
+		CU_ASSERT_FALSE(zk_fake_get(b.fake, "/f", NULL, NULL));
+		bench_fini(&b);
+	}
+}
+
 /* Expired in the midst of a batch, and of its freeing. */
 static void
 expire_on_write(void *arg, struct zk_driver *driver, const struct zk_op *op)
@@ -905,6 +941,7 @@ static const struct unit_test tests[] = {
 	{ "a cut keeps the order", test_cut_keeps_order },
 	{ "expiry", test_expiry },
 	{ "expiry in a batch", test_expiry_in_batch },
+	{ "expiry in an answer", test_expiry_in_answer },
 	{ "close ends all", test_close_ends_all },
 	{ "bad hosts", test_bad_hosts },
 	{ "saved session", test_saved_session },
