@@ -384,8 +384,10 @@ channel_take_partition(struct channel *channel, struct topic *topic,
 		return;
 	if (answer->error_code == ERR_NONE)
 		replica->unconfirmed_epoch = 0;
-	/* It had no log to lead from, and follows now. */
-	if (answer->error_code == ERR_NONE && replica->dir_offline) {
+	/* It had no log to lead from, and follows now, or will: what waits for
+	 * room is carried out without another word. */
+	if (replica->dir_offline && (answer->error_code == ERR_NONE ||
+		answer->error_code == ERR_REPLICA_NOT_AVAILABLE)) {
 		replica->dir_offline = false;
 		channel->controller->dirs_changed = true;
 		controller_look(channel->controller);

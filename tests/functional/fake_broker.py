@@ -16,13 +16,15 @@ class FakeBroker:
     """Listens at `address`; registered in ZooKeeper, that of `broker`, as
     broker_id from start() until stop().
     `orders` are (api, version, body) in the order in which they came;
-    `stop_errors` answers StopReplica: {(topic, partition): error}.  Nothing is
+    `stop_errors` answers StopReplica: {(topic, partition): error}, and
+    `lead_errors` LeaderAndIsr: {(topic, leader epoch): error}.  Nothing is
     answered while `hold` is not set."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
         self.connect = broker and broker.options["zookeeper.connect"]
         self.orders, self.stop_errors, self.links = [], {}, []
+        self.lead_errors = {}
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
@@ -139,11 +141,12 @@ class FakeBroker:
                              "Port": self.port}],
                 "ControllerId": self.broker_id, "Topics": []}
 
-    @staticmethod
-    def _LeaderAndIsr(body):
+    def _LeaderAndIsr(self, body):
         return {"ErrorCode": 0, "Topics": [
             {"TopicId": t["TopicId"], "PartitionErrors": [
-                {"PartitionIndex": p["PartitionIndex"], "ErrorCode": 0}
+                {"PartitionIndex": p["PartitionIndex"],
+                 "ErrorCode": self.lead_errors.get(
+                     (t["TopicName"], p["LeaderEpoch"]), 0)}
                 for p in t["PartitionStates"]]}
             for t in body["TopicStates"]]}
 

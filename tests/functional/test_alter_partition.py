@@ -12,6 +12,7 @@ from fake_broker import FakeBroker
 
 NONE, UNKNOWN_TOPIC, NOT_ATTEMPTED, FENCED_EPOCH = 0, 3, 55, 74
 NOT_CONTROLLER, STALE_BROKER, OLD_VERSION = 41, 77, 95
+NOT_AVAILABLE, STORAGE_ERROR = 9, 56
 UNKNOWN_ID, INVALID_REQUEST, INELIGIBLE = 100, 42, 107
 FAKE, GONE = 7, 8
 
@@ -37,12 +38,12 @@ def client(broker):
 
 
 def make(client, zk):
-    """t/0 led by FAKE, with 0 in sync: its id."""
+    """t/0 led by FAKE, unless it refuses, with 0 in sync: its id."""
     answer = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
         "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,
         "Assignments": [{"PartitionIndex": 0, "BrokerIds": [FAKE, 0]}]}])
     assert answer["Topics"][0]["ErrorCode"] == NONE, answer
-    harness.wait_until(lambda: state(zk)[0]["leader"] == FAKE, what="a leader")
+    harness.wait_until(lambda: state(zk)[0]["leader"] >= 0, what="a leader")
     return client.call("Metadata", 10, Topics=[
         {"TopicId": uuid.UUID(int=0), "Name": "t"}])["Topics"][0]["TopicId"]
 
@@ -128,3 +129,28 @@ def test_another_wrote(client, zk, fake):
     assert state(zk)[1] == 1
     got = ask(client, fake, topic_id, 2, [FAKE], partition_epoch=1)
     assert (got["ErrorCode"], got["PartitionEpoch"]) == (NONE, 2)
+
+
+def test_waiting_for_room_is_no_failed_directory(client, zk, fake):
+    """Who could not lead what it lacks, and waits for room to follow, may come
+    back in sync.  Kafka's brokers do not wait so."""
+    fake.lead_errors = {("t", 0): STORAGE_ERROR, ("t", 1): NOT_AVAILABLE}
+    topic_id = make(client, zk)
+    harness.wait_until(lambda: state(zk)[0]["leader"] == 0,
+                       what="another leads")
+    own = zk.get("/brokers/ids/0")[1].czxid
+
+    def error():
+        """0 asks, as the leader that it is."""
+        node, version = state(zk)
+        row = {"PartitionIndex": 0, "LeaderEpoch": node["leader_epoch"],
+               "PartitionEpoch": version, "NewIsrWithEpochs": [
+                   {"BrokerId": b, "BrokerEpoch": -1} for b in (0, FAKE)]}
+        answer = client.call(
+            "AlterPartition", 3, BrokerId=0, BrokerEpoch=own,
+            Topics=[{"TopicId": topic_id, "Partitions": [row]}])
+        assert answer["ErrorCode"] == NONE
+        return answer["Topics"][0]["Partitions"][0]["ErrorCode"]
+    fake.wait_told("LeaderAndIsr", "t", 2)
+    harness.wait_until(lambda: error() == NONE, what="it is taken in")
+    assert state(zk)[0]["isr"] == [0, FAKE]
