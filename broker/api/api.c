@@ -260,8 +260,8 @@ is_stale(const struct apis *apis, int64_t broker_epoch)
 	    apis->setup.broker_epoch(apis->setup.broker_epoch_arg));
 }
 
-/* An older controller's is not: its epoch refuses it.  `claims`: it is not
- * refused itself. */
+/* An older controller's order is not called late: its epoch refuses it.
+ * `claims`: the order is none of those that are refused. */
 static bool
 order_is_late(struct apis *apis, uint64_t connection, int32_t epoch,
     bool claims)

@@ -37,13 +37,14 @@ def client(broker):
         yield c
 
 
-def make(client, zk):
-    """t/0 led by FAKE, unless it refuses, with 0 in sync: its id."""
+def make(client, zk, leader=FAKE):
+    """t/0 led by FAKE, unless that refuses, with 0 in sync: its id."""
     answer = client.call("CreateTopics", 5, timeoutMs=20000, Topics=[{
         "Name": "t", "NumPartitions": -1, "ReplicationFactor": -1,
         "Assignments": [{"PartitionIndex": 0, "BrokerIds": [FAKE, 0]}]}])
     assert answer["Topics"][0]["ErrorCode"] == NONE, answer
-    harness.wait_until(lambda: state(zk)[0]["leader"] >= 0, what="a leader")
+    harness.wait_until(lambda: state(zk)[0]["leader"] == leader,
+                       what="a leader")
     return client.call("Metadata", 10, Topics=[
         {"TopicId": uuid.UUID(int=0), "Name": "t"}])["Topics"][0]["TopicId"]
 
@@ -135,9 +136,7 @@ def test_waiting_for_room_is_no_failed_directory(client, zk, fake):
     """Who could not lead what it lacks, and waits for room to follow, may come
     back in sync.  Kafka's brokers do not wait so."""
     fake.lead_errors = {("t", 0): STORAGE_ERROR, ("t", 1): NOT_AVAILABLE}
-    topic_id = make(client, zk)
-    harness.wait_until(lambda: state(zk)[0]["leader"] == 0,
-                       what="another leads")
+    topic_id = make(client, zk, leader=0)
     own = zk.get("/brokers/ids/0")[1].czxid
 
     def error():
