@@ -33,7 +33,7 @@ OPTIONS = {
     "group_initial_rebalance_delay_ms": 0,
     "zookeeper_session_timeout_ms": 6000,
 }
-SESSION_MS = 900000     # of members that outlive their broker
+SESSION_MS = 300000     # of members that outlive their broker
 TOPIC, OFFSETS = "shared", "__consumer_offsets"
 # The partition of the group "live" (its hashCode() is a multiple of 3), which
 # commits all the time.  A transaction that stays open ends compaction in 2.
