@@ -545,7 +545,8 @@ call_done(struct zk_driver_request *request, bool connection_lost)
 		else
 			call_answer(call);
 	}
-	if (expired && !stale && zk->connection == c && !c->closing)
+	/* Also of before an outage: a connection has one session. */
+	if (expired && zk->connection == c && !c->closing)
 		zk_session_gone(c);
 	zk_pump(zk);
 }

@@ -29,7 +29,9 @@ enum zk_driver_event {
  * while close() runs are for the caller to ignore.
  */
 struct zk_session_sink {
-	void (*on_event)(void *arg, enum zk_driver_event event);
+	/* False: the owner is done with the session, which a worker may be
+	 * closing already. */
+	bool (*on_event)(void *arg, enum zk_driver_event event);
 	/* A watch fired; `cookie` as given with the request. It may fire
 	 * without a change, never fail to fire for one. A GET or CHILDREN of a
 	 * node that is not there arms nothing. */

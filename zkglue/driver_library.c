@@ -134,9 +134,8 @@ note_say(struct library_session *session, struct library_note *note)
 			memcpy(session->password, event->password,
 			    sizeof(session->password));
 		}
-		session->setup.sink.on_event(session->setup.sink.arg,
-		    event->event);
-		if (event->event == ZK_EVENT_SUSPENDED)
+		if (session->setup.sink.on_event(session->setup.sink.arg,
+			event->event) && event->event == ZK_EVENT_SUSPENDED)
 			watches_bound(session);
 		break;
 	case NOTE_WATCH:

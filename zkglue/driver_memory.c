@@ -60,7 +60,7 @@ message_arrive(struct post *post)
 
 	if (!client->closed) {
 		if (message->kind == FAKE_EVENT)
-			sink->on_event(sink->arg, message->event);
+			(void)sink->on_event(sink->arg, message->event);
 		else if (message->kind == FAKE_WATCH)
 			sink->on_watch(sink->arg, message->cookie);
 		else

@@ -253,6 +253,12 @@ fake_server_connect(struct fake_client *client)
 	struct fake_session *session = session_find(client);
 	struct list *element;
 
+	if (client->forgotten) {
+		client->linked = true;
+		fake_client_tell(client, ZK_EVENT_CONNECTED);
+		fake_client_flush(client);
+		return;
+	}
 	if (session == NULL) {
 		client->over = true;
 		fake_client_tell(client, ZK_EVENT_EXPIRED);
@@ -537,6 +543,7 @@ zk_fake_forget(struct zk_fake *fake, struct zk_driver *driver)
 			continue;
 		session->client = NULL;
 		client->session = NULL;
+		client->forgotten = true;
 		fake_session_end(session);
 	}
 }

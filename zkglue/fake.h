@@ -28,7 +28,8 @@ void zk_fake_expire(struct zk_fake *fake, struct zk_driver *driver);
 /* The client is told that its session is over, while the server keeps it, and
  * its nodes, until its time-out. */
 void zk_fake_disown(struct zk_fake *fake, struct zk_driver *driver);
-/* The session is over, but its connection stays: only answers tell. */
+/* The session is over, but its connection stays, or comes back: only answers
+ * tell. */
 void zk_fake_forget(struct zk_fake *fake, struct zk_driver *driver);
 /* ACLs of the one node let no client read it, nor its children; NULL: any may
  * again.  The text is borrowed. */

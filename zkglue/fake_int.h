@@ -145,6 +145,7 @@ struct fake_client {
 	uint8_t password[16];
 	bool asked;   /* had a session */
 	bool over;    /* was told that it expired */
+	bool forgotten; /* its session is over, and only answers tell */
 	bool closed;
 	bool linked;
 	bool connecting; /* a CONNECT is on its way */

@@ -268,6 +268,7 @@ zk_close(struct zk *zk, struct task_ref task, bool *closed)
 	timers_stop(zk);
 	zk_calls_end(zk, ZK_CLOSED);
 	zk_batch_free(&zk->setup_batch);
+	zk_batch_free(&zk->probe);
 	zk_batches_detach(zk);
 	zk_watchers_detach(zk);
 	waitq_wake(&zk->changed);
@@ -383,21 +384,20 @@ zk_end_if_idle(struct zk *zk)
 
 /* --- opening and closing -------------------------------------------------- */
 
-static void
+static bool
 sink_event(void *arg, enum zk_driver_event event)
 {
 	struct zk_connection *c = arg;
 
-	if (c->closing)
-		return;
-	if (c->opened) {
+	if (!c->closing && c->opened) {
 		connection_event(c, event);
-		return;
+	} else if (!c->closing) {
+		/* The driver was quicker than the worker's word; the last one
+		 * counts. */
+		c->early = true;
+		c->early_event = event;
 	}
-	/* The driver was quicker than the worker's word; the last one
-	 * counts. */
-	c->early = true;
-	c->early_event = event;
+	return (!c->closing);
 }
 
 static void
@@ -601,13 +601,40 @@ chroot_make(struct zk *zk)
 }
 
 static void
+probe_answered(struct zk_batch *batch)
+{
+	batch->zk->probe = NULL;
+	zk_batch_free(&batch);
+}
+
+/*
+ * A server that does not know yet that the session is over takes its client
+ * back, and tells it in answers only.  Who waits for a watch, or keeps a node,
+ * asks nothing: so a write is asked for that changes nothing.  Writes are for
+ * ZooKeeper's leader to judge, which knows.
+ */
+static void
+session_probe(struct zk *zk)
+{
+	if (zk->probe != NULL)
+		return;
+	zk->probe = zk_batch_new(zk);
+	zk->probe->answered = probe_answered;
+	zk_multi_check(zk->probe, zk_batch_multi(zk->probe, 1), "/",
+	    ZK_ANY_VERSION);
+	zk_batch_submit(zk->probe, NULL);
+}
+
+static void
 session_connected(struct zk_connection *c)
 {
 	struct zk *zk = c->zk;
 
 	c->linked = true;
-	if (zk->state == ZK_SUSPENDED)
+	if (zk->state == ZK_SUSPENDED) {
 		zk_enter(zk, ZK_CONNECTED);
+		session_probe(zk);
+	}
 	if (zk->state == ZK_CONNECTED || zk->setup_batch != NULL)
 		zk_pump(zk);
 	else if (zk->chroot[0] == '\0' || zk->chroot_made)

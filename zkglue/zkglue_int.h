@@ -136,6 +136,7 @@ struct zk {
 	struct saved_session saved;  /* the file work's, while it is busy */
 	struct saved_session latest; /* what the file should hold */
 	struct zk_batch *setup_batch;
+	struct zk_batch *probe;  /* is the session known still? */
 	bool closed;
 	struct task_ref closer;
 	bool *closer_told;

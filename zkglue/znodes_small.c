@@ -105,12 +105,14 @@ bool
 znode_config_decode(struct slice json, struct arena *arena,
     struct znode_config *out)
 {
-	json_t *object = znode_json_open(json);
+	json_t *object = znode_json_open(json), *map;
 	bool ok;
 
 	*out = (struct znode_config){ .entry_count = 0 };
-	ok = object != NULL &&
-	    entries_read(json_object_get(object, "config"), arena, out);
+	map = json_object_get(object, "config");
+	ok = json.length == 0 ||
+	    (object != NULL && (json_is_null(map) || map == NULL ||
+		entries_read(map, arena, out)));
 	json_decref(object);
 	return (ok);
 }

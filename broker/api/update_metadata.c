@@ -87,6 +87,16 @@ update_metadata_apply(struct task *t)
 	return (task_next(t, update_metadata_swapped));
 }
 
+static void
+forget_if_gone(struct apis *apis, const struct cluster_image *image,
+    struct slice topic)
+{
+	if (image_topic(image, topic) != NULL)
+		return;
+	configs_forget(apis->setup.configs, topic);
+	groups_topic_deleted(apis->setup.groups, topic);
+}
+
 /* What is no topic any more has no config, and no group has read it: of what
  * was named, and is gone. */
 static void
@@ -95,14 +105,12 @@ update_metadata_forget(struct apis *apis,
 {
 	const struct cluster_image *image = cluster_image(apis->setup.cluster);
 
-	for (int32_t i = 0; i < body->topic_states_count; i++) {
-		const struct slice topic = body->topic_states[i].topic_name;
-
-		if (image_topic(image, topic) != NULL)
-			continue;
-		configs_forget(apis->setup.configs, topic);
-		groups_topic_deleted(apis->setup.groups, topic);
-	}
+	for (int32_t i = 0; i < body->topic_states_count; i++)
+		forget_if_gone(apis, image, body->topic_states[i].topic_name);
+	/* before version 5 */
+	for (int32_t i = 0; i < body->ungrouped_partition_states_count; i++)
+		forget_if_gone(apis, image,
+		    body->ungrouped_partition_states[i].topic_name);
 	if (body->type == UPDATE_METADATA_FULL)
 		configs_unknow_gone(apis->setup.configs, image);
 }

@@ -442,6 +442,7 @@ struct controller {
 				 * evidence may cost it */
 	int64_t seat_owner;     /* the session */
 	bool seat_doubtful;     /* to be read again */
+	bool epoch_broken;      /* /controller_epoch is no number: said */
 	int32_t ousted_epoch;   /* of whom we took it last */
 	int64_t ousted[OUSTED_KEPT]; /* sessions of those, in turn */
 	size_t ousted_count;

@@ -182,11 +182,15 @@ elect_look(struct task *t)
 			return (controller_trouble(t, c->ops[i]));
 	if (c->ops[1]->rc == ZK_OK &&
 	    !znode_epoch_decode(c->ops[1]->answer, &epoch)) {
-		diag_error(c->setup.diag, controller,
-		    "/controller_epoch cannot be read: repair it; nobody can "
-		    "be elected");
+		if (!c->epoch_broken)
+			diag_error(c->setup.diag, controller,
+			    "/controller_epoch cannot be read: repair it; "
+			    "nobody can be elected");
+		c->epoch_broken = c->seat_doubtful = true;
+		task_sleep(t, SEAT_AGAIN_NS);
 		return (task_next(t, elect_wait));
 	}
+	c->epoch_broken = false;
 	atomic_store(&c->shown_epoch, epoch);
 	if (c->ops[0]->rc == ZK_NO_NODE) {
 		atomic_store(&c->current_id, -1);

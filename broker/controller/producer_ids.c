@@ -5,7 +5,7 @@
  *	[read] --> [write the next block, if the version is still that] --> done
  *	   ^                 |
  *	   +-----------------+ another version: unless what is there is what was
- *	                       sent, as its answer may have been lost
+ *	                       sent, and an answer to that was lost
  */
 #include <inttypes.h>
 
@@ -23,8 +23,8 @@ struct allocation {
 	struct controller *controller;
 	struct zk_batch *batch;
 	struct zk_op *op;
-	struct znode_producer_ids block; /* that was sent */
-	bool sent;
+	struct znode_producer_ids block; /* that was sent last */
+	bool unsure; /* it may stand: sent twice, as an answer was lost */
 	int32_t broker_id;
 };
 
@@ -179,13 +179,12 @@ allocate_write(struct task *t)
 		    " cannot be read or is used up: no producer ids are given");
 		return (allocation_over(t, ERR_UNKNOWN_SERVER_ERROR));
 	}
-	if (a->sent && last.broker_id == a->block.broker_id &&
+	if (a->unsure && last.broker_id == a->block.broker_id &&
 	    last.first == a->block.first && last.last == a->block.last)
 		return (allocation_over(t, ERR_NONE));
 	version = a->op->stat.version;
 	a->block = (struct znode_producer_ids){ .broker_id = a->broker_id,
 		.first = last.last + 1, .last = last.last + BLOCK_IDS };
-	a->sent = true;
 	znode_producer_ids_encode(&a->block, &json);
 	zk_batch_free(&a->batch);
 	a->batch = zk_batch_new(c->setup.zk);
@@ -215,5 +214,7 @@ allocate_written(struct task *t)
 	if (controller_fence_failed(a->op) ||
 	    (a->op->rc != ZK_BAD_VERSION && a->op->rc != ZK_NO_NODE))
 		return (allocation_over(t, ERR_NOT_CONTROLLER));
+	/* Else that is another's, even of the same broker. */
+	a->unsure = a->op->retried;
 	return (task_next(t, allocate_read));
 }

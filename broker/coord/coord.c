@@ -365,8 +365,11 @@ topic_partitions(const struct coord *coord, const struct cluster_image *image)
 		uuid_is_zero(setup->start_topic_id) ||
 		uuid_equal(topic->id, setup->start_topic_id)))
 		return (setup->start_partitions);
-	return (topic != NULL && topic->partition_count > 0 ?
-	    topic->partition_count : setup->default_partitions);
+	if (topic == NULL || topic->partition_count == 0 ||
+	    (setup->start_partitions == 0 &&
+		topic->partition_count > setup->default_partitions))
+		return (setup->default_partitions);
+	return (topic->partition_count);
 }
 
 int32_t

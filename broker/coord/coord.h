@@ -133,9 +133,10 @@ void coord_marked(struct coord *coord, const struct coord_mark *mark);
 /* --- asking --------------------------------------------------------------- */
 
 /* Where a group or transactional id lives: |Java's String.hashCode| modulo the
- * topic's partitions, as they were when the broker started: ids do not move
- * when some are added, as Kafka's do not.  Those of the image for a topic that
- * was not there, or has another id now; the default while it has none. */
+ * topic's partitions, as they were when the broker started, or the default for
+ * a topic that was not there: ids do not move when some are added, as Kafka's
+ * do not.  Those of the image for a topic that was not there and has fewer, or
+ * that has another id now. */
 int32_t coord_partition_of(const struct coord *coord,
     const struct cluster_image *image, struct slice id);
 struct loop *coord_loop(const struct coord *coord, int32_t partition);

@@ -23,7 +23,8 @@
  *
  * The znodes are watched, and not the notifications of their changes: a write
  * without a notification counts too, and the watch's next reading sees what was
- * written while the session was away.
+ * written while the session was away.  A read that is refused leaves no watch:
+ * it is tried again after a while.
  */
 #include "daemon/dynamic.h"
 
@@ -36,6 +37,8 @@
 #include "security/secrets.h"
 
 #define DYNAMIC_RETRY_NS ((int64_t)1000 * 1000000)
+/* ZooKeeper refused a read: an ACL stands in the way. */
+#define DYNAMIC_REFUSED_NS ((int64_t)10000 * 1000000)
 /* Somebody else may write at the same time. */
 #define DYNAMIC_RENEWALS_MAX 10
 
@@ -65,6 +68,7 @@ struct dynamic {
 	struct waitq_link session;
 	struct zk_batch *batch;
 	struct zk_op *ops[LAYERS];
+	int64_t seen[LAYERS]; /* mzxids, or why there is none */
 };
 
 static task_step dynamic_session, dynamic_answered, dynamic_idle,
@@ -399,6 +403,25 @@ dynamic_session(struct task *t)
 	return (task_next(t, dynamic_answered));
 }
 
+/* What a node was when it was read: its mzxid, or one of these. */
+enum { SEEN_NO_NODE = -1, SEEN_REFUSED = -2 };
+
+static int64_t
+op_seen(const struct zk_op *op)
+{
+	return (op->rc == ZK_OK ? op->stat.mzxid :
+		op->rc == ZK_NO_NODE ? SEEN_NO_NODE : SEEN_REFUSED);
+}
+
+static bool
+dynamic_refused(const struct dynamic *d)
+{
+	for (int i = 0; i < LAYERS; i++)
+		if (d->seen[i] == SEEN_REFUSED)
+			return (true);
+	return (false);
+}
+
 /* A node that is not there holds nothing. */
 static bool
 dynamic_decode(const struct zk_op *op, struct config_map *map)
@@ -429,7 +452,8 @@ dynamic_take(struct dynamic *d, int layer)
 		dynamic_look_at_files(d, &map);
 		d->pending |= !config_map_same(&d->maps[layer], &map);
 		dynamic_copy(&d->maps[layer], &map);
-	} else {
+	} else if (d->seen[layer] != SEEN_REFUSED ||
+	    op_seen(d->ops[layer]) != SEEN_REFUSED) {
 		diag_error(d->broker->setup.seams.diag, config,
 		    "path=%s cannot be read rc=%s%s", d->ops[layer]->path,
 		    zk_rc_name(d->ops[layer]->rc), !d->open ? "" :
@@ -446,7 +470,7 @@ static enum verdict
 dynamic_answered(struct task *t)
 {
 	struct dynamic *d = dynamic_of(t);
-	bool good = true;
+	bool good = true, same = dynamic_refused(d);
 
 	if (!zk_batch_done(d->batch))
 		return (STEP_WAIT);
@@ -455,8 +479,16 @@ dynamic_answered(struct task *t)
 			task_sleep(t, DYNAMIC_RETRY_NS);
 			return (task_next(t, dynamic_pause));
 		}
-	for (int i = 0; i < LAYERS; i++)
-		good = dynamic_take(d, i) && good;
+	for (int i = 0; i < LAYERS; i++) {
+		same = same && op_seen(d->ops[i]) == d->seen[i];
+		good = (same || dynamic_take(d, i)) && good;
+		d->seen[i] = op_seen(d->ops[i]);
+	}
+	/* What is refused leaves no watch. */
+	if (dynamic_refused(d))
+		task_sleep(t, DYNAMIC_REFUSED_NS);
+	if (same)
+		return (task_next(t, dynamic_idle));
 	if (d->state == DYNAMIC_UNREAD && !good) {
 		d->state = DYNAMIC_REFUSED;
 		waitq_wake(&d->read);
@@ -596,5 +628,6 @@ dynamic_idle(struct task *t)
 	}
 	if (d->open && d->pending)
 		return (dynamic_change(t));
+	changed |= dynamic_refused(d) && task_slept(t);
 	return (changed ? task_next(t, dynamic_session) : STEP_WAIT);
 }

@@ -228,7 +228,8 @@ fetch_read_once(struct fetch *f, struct fetch_part *part,
 	return (error);
 }
 
-/* Compaction may come between the two: what it left is read then. */
+/* Compaction, or a move, may come between the two: what is there now is read
+ * then. */
 static enum error
 fetch_read_log(struct fetch *f, struct fetch_part *part,
     const struct replica_view *view, int64_t limit, bool at_least_one)

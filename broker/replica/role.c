@@ -417,8 +417,9 @@ replica_lead(struct replica *replica, const struct role *role)
 	struct log *log = atomic_load_explicit(&replica->log,
 	    memory_order_relaxed);
 	/* In an epoch that passed it by another may have led: what followers
-	 * told before says nothing then. */
-	bool led = replica->leads &&
+	 * told before says nothing then.  While it was offline it was told not
+	 * to lead: what begins now is another leadership. */
+	bool led = replica->leads && !replica->offline &&
 	    role->leader_epoch == replica->leader_epoch + 1;
 	struct isr isr, before;
 	enum error error;

@@ -493,12 +493,12 @@ query_segment(struct query *query, const struct segment *segment)
 	return (error);
 }
 
-/* What was read is not the log's any more, though right: compaction. */
+/* What was read is not the log's any more, though right: compaction, or a move
+ * to another directory. */
 static bool
 read_is_replaced(const struct log_read *read)
 {
-	return (read->extent.blob != NULL &&
-	    atomic_load(&segment_of_blob(read->extent.blob)->replaced));
+	return (atomic_load(&segment_of_blob(read->extent.blob)->replaced));
 }
 
 enum error
@@ -513,7 +513,8 @@ log_read_aborted(struct log *log, int64_t offset, const struct log_read *read,
 
 	CHECK_MAGIC(log, LOG_MAGIC);
 	*out = (struct log_aborted_list){ 0 };
-	if (read->segment < 0 || !log_has_aborted(log, offset))
+	if (read->segment < 0 || read->extent.blob == NULL ||
+	    !log_has_aborted(log, offset))
 		return (ERR_NONE);
 	list = log_segments(log);
 	slot = segment_list_find(list, read->segment);

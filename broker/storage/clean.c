@@ -191,7 +191,8 @@ damaged(struct cleaning *cleaning, int64_t position)
 		return (CLEAN_ABORTED);
 	diag_error(cleaning->storage->diag, storage,
 	    "partition=%s a batch cannot be read, the partition is not "
-	    "compacted until the next start position=%lld file=%s.log",
+	    "compacted until the next start, it lies at or behind "
+	    "position=%lld file=%s.log",
 	    cleaning->log->name, (long long)position, segment->path);
 	return (CLEAN_DAMAGED);
 }
@@ -219,25 +220,29 @@ walk_begin(struct cleaning *cleaning, int64_t position)
 
 /* --- MAP ------------------------------------------------------------------ */
 
-/* Where what is dirty begins, in the first segment that has any. False: the
- * segment could not be read. */
-static bool
+/* Where what is dirty begins, in the first segment that has any. */
+static enum clean_state
 map_begin(struct cleaning *cleaning)
 {
 	const struct segment_list *list = cleaning->list;
 	int64_t from = cleaning->candidate.first_dirty;
+	enum error error = ERR_KAFKA_STORAGE_ERROR;
 	struct log_view view;
 	struct log_place place;
 
 	cleaning->slot = segment_list_find(list, from);
 	view = log_view_of(cleaning->log, list->items[cleaning->slot]);
-	if (!clean_txns_load(&cleaning->txns, list, from,
-		cleaning->candidate.first_uncleanable) ||
-	    log_locate(cleaning->log, list->items[cleaning->slot], from, &view,
-		&place) != ERR_NONE)
-		return (false);
+	if (clean_txns_load(&cleaning->txns, list, from,
+		cleaning->candidate.first_uncleanable))
+		error = log_locate(cleaning->log, list->items[cleaning->slot],
+		    from, &view, &place);
+	/* Read, but no batch: errno tells nothing of that. */
+	if (error == ERR_CORRUPT_MESSAGE)
+		return (damaged(cleaning, 0));
+	if (error != ERR_NONE)
+		return (refused(cleaning, "could not read a segment"));
 	walk_begin(cleaning, place.position);
-	return (true);
+	return (CLEAN_MORE);
 }
 
 /* False: the map is full, or (found < 0) the batch is damaged. */
@@ -354,8 +359,12 @@ map_some(struct cleaning *cleaning, int64_t max_bytes)
 	int64_t position;
 	int record;
 
-	if (!cleaning->walking && !map_begin(cleaning))
-		return (refused(cleaning, "could not read a segment"));
+	if (!cleaning->walking) {
+		enum clean_state begun = map_begin(cleaning);
+
+		if (begun != CLEAN_MORE)
+			return (begun);
+	}
 	while (left > 0 && (found = walk_next(&cleaning->walk, &batch,
 		&position)) == WALK_BATCH) {
 		left -= batch.size;

@@ -212,6 +212,9 @@ log_load(struct log_dir *dir, const char *topic, int32_t partition, bool clean)
 		again = false;
 		log = load_once(dir, &name, clean, &again);
 	}
+	if (log == NULL && again)
+		log_dir_fail(dir, "could not take apart a segment of", topic,
+		    EOVERFLOW);
 	if (log == NULL)
 		return (NULL);
 	high = offset_table_find(&dir->high_watermarks, log->name);

@@ -537,6 +537,8 @@ exchange(struct log *log, struct log *copy)
 	atomic_fetch_add(&log->truncations, 1);
 	atomic_fetch_add(&log->moves, 1);
 	log_publish_segments(log, copy->segments);
+	for (size_t i = 0; i < old->count; i++)
+		atomic_store(&old->items[i]->replaced, true);
 	log->producers.snapshot_offset = copy->producers.snapshot_offset;
 	atomic_store(&log->recovery_point, atomic_load(&copy->recovery_point));
 	atomic_store(&log->aborted_last, atomic_load(&copy->aborted_last));

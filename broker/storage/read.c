@@ -20,8 +20,8 @@ struct range {
 	struct log_place first;
 	int64_t limit; /* position of the end */
 	bool more;     /* in the next segment */
-	/* Compaction replaced the segment, perhaps before its index was looked
-	 * into: what was found may be wrong. */
+	/* The segment was replaced, perhaps before its index was looked into:
+	 * what was found may be wrong. */
 	bool replaced;
 };
 
@@ -207,7 +207,8 @@ range_try(struct log *log, int64_t offset, int64_t end_offset,
 	size_t first, slot;
 
 	*out = (struct range){ 0 };
-	/* End and size are of one moment: nothing beyond the end is sent. */
+	/* End and size are of one moment: nothing beyond the end is sent.  A
+	 * later segment's size is of another moment. */
 	lock_take(&log->lock);
 	out->list = segment_list_ref(log->segments);
 	known_end = log_end_offset(log);
@@ -227,7 +228,8 @@ range_try(struct log *log, int64_t offset, int64_t end_offset,
 			break;
 		if (out->first.size == 0)
 			continue; /* offsets are missing up to the next one */
-		if (slot + 1 == out->list->count && end_offset >= known_end &&
+		if (slot == first && slot + 1 == out->list->count &&
+		    end_offset >= known_end &&
 		    out->segment->base_offset <= known_end)
 			out->limit = view.end;
 		else

@@ -6,7 +6,7 @@
  *
  *	made or opened --> active --roll--> closed --retention--> .deleted
  *	                                      |                     ^
- *	       compaction's --> closed        +--replaced-----------+
+ *	compaction's, a move's --> closed     +--replaced-----------+
  *
  * Only the last of a list, the active one, grows.  What readers look at (size,
  * next offset, indexes) is guarded by the log's lock.
@@ -49,9 +49,10 @@ struct segment {
 	atomic_bool aborted_unsynced; /* its .txnindex, or that it is gone */
 	bool aborted_lost; /* a load's: its .txnindex is to be made anew */
 	atomic_bool aborted; /* its .txnindex has entries */
-	/* Compaction put another one in its place: set after the list that has
-	 * that one was published, before the files of its names are.  What was
-	 * read of an index by name before is right. */
+	/* Compaction, or a move to another directory, put another one in its
+	 * place: set after the list that has that one was published, before the
+	 * files of its names are.  What was read of an index by name before is
+	 * right. */
 	atomic_bool replaced;
 	/* Part of the names that its files have when they are deleted, for
 	 * others had its names before; 0: none. */

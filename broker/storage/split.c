@@ -7,7 +7,8 @@
  *
  * From there the load goes on as after any death in between: .cleaned ones are
  * thrown away with the .swap behind them, or all are .swap and take the place
- * of the old one.
+ * of the old one.  One whose first batch is too far from B already goes by a
+ * name of its own, and takes no place: B.log is removed then, last.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -148,10 +149,15 @@ bool
 segment_split(struct log *log, struct segment *segment)
 {
 	struct pieces pieces = { 0 };
-	bool good;
+	bool good, renamed;
 
-	good = pieces_find(segment, &pieces) && pieces.count > 1 &&
-	    pieces_write(log, segment, &pieces);
+	good = pieces_find(segment, &pieces);
+	/* Its first batch is too far from its base: another name takes none of
+	 * its place. */
+	renamed = good && pieces.items[0].base_offset != segment->base_offset;
+	good = good && (pieces.count > 1 || renamed) &&
+	    pieces_write(log, segment, &pieces) &&
+	    (!renamed || segment_mark_deleted(segment) == 0);
 	diag_warn(log->storage->diag, storage,
 	    "partition=%s offsets beyond what 32 bits hold, the segment is "
 	    "taken apart file=%s.log pieces=%zu%s",

@@ -385,8 +385,8 @@ struct log_aborted_list {
 	size_t count;
 };
 /* ERR_UNKNOWN_SERVER_ERROR: the arena is full. ERR_REPLICA_NOT_AVAILABLE: what
- * was read was compacted meanwhile, it is to be read again. [worker, where
- * there is any behind the offset] */
+ * was read was compacted or moved meanwhile, it is to be read again. [worker,
+ * where there is any behind the offset] */
 enum error log_read_aborted(struct log *log, int64_t offset,
     const struct log_read *read, struct arena *arena,
     struct log_aborted_list *out);

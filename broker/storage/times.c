@@ -94,7 +94,8 @@ read_last(struct log *log, struct segment *segment, const struct index *times,
 			return (error);
 	} else if (descriptors_wanted(errno))
 		return (log_refuse(log, "could not read an index"));
-	segment_repair_later(log, segment);
+	if (!atomic_load(&segment->replaced))
+		segment_repair_later(log, segment);
 	*out = none;
 	return (ask_batches(log, segment, out, damaged));
 }
@@ -140,6 +141,7 @@ enum error
 log_segment_date(struct log *log, struct segment *segment, int64_t *date_ms)
 {
 	struct index_entry largest;
+	struct log_view view = log_view_of(log, segment);
 	struct file_info info;
 	bool damaged;
 	enum error error = timestamp_find(log, segment, &largest, &damaged);
@@ -148,7 +150,7 @@ log_segment_date(struct log *log, struct segment *segment, int64_t *date_ms)
 	if (error != ERR_NONE || (largest.timestamp_ms >= 0 && !damaged))
 		return (error);
 	if (segment_info(segment, &info) != 0)
-		return (log_refuse(log, "could not look at a segment"));
+		return (not_read(log, segment, &view));
 	if (info.mtime_ms > *date_ms)
 		*date_ms = info.mtime_ms;
 	return (ERR_NONE);

@@ -166,21 +166,52 @@ run_flush(struct storage *storage)
 
 /* --- retention ------------------------------------------------------------ */
 
+/* What time says of a log. */
+struct aged {
+	int64_t below; /* all is too old, or below the log's start */
+	unsigned truncations; /* of the log that was looked at */
+};
+
+/* Dates may have to be read, so this is without a lock for which an append
+ * waits.  What cannot be dated stays. */
+static struct aged
+retain_look(struct log *log)
+{
+	const struct log_settings settings = log_get_settings(log);
+	const int64_t now_ms = storage_steady_ms(log->storage);
+	struct aged aged = { .truncations = atomic_load(&log->truncations) };
+	struct segment_list *list;
+
+	if (settings.retention_ms < 0)
+		return (aged);
+	list = log_segments(log);
+	for (size_t i = 0; i + 1 < list->count; i++) {
+		int64_t next = list->items[i + 1]->base_offset, date_ms;
+
+		if (next > log_start_offset(log) &&
+		    (log_segment_date(log, list->items[i], &date_ms) !=
+			ERR_NONE || now_ms - date_ms <= settings.retention_ms))
+			break;
+		aged.below = next;
+	}
+	segment_list_unref(list);
+	return (aged);
+}
+
 /* How many of the first segments may go: storage sheet, 8. */
 static size_t
 retain_count(struct log *log, const struct segment_list *list,
-    const struct log_settings *settings, int64_t *surplus_left)
+    const struct log_settings *settings, const struct aged *aged,
+    int64_t *surplus_left)
 {
 	int64_t start_offset = log_start_offset(log);
 	int64_t high_watermark = atomic_load(&log->high_watermark);
-	int64_t now_ms = storage_steady_ms(log->storage);
 	int64_t surplus = log_size_bytes(log) - settings->retention_bytes;
 	size_t count = 0;
 
 	for (; count + 1 < list->count; count++) {
 		struct segment *segment = list->items[count];
 		int64_t next = list->items[count + 1]->base_offset;
-		int64_t date_ms;
 		int64_t size;
 
 		if (next > high_watermark)
@@ -196,11 +227,7 @@ retain_count(struct log *log, const struct segment_list *list,
 			surplus -= size;
 			continue;
 		}
-		if (settings->retention_ms < 0)
-			break;
-		/* What cannot be dated stays. */
-		if (log_segment_date(log, segment, &date_ms) != ERR_NONE ||
-		    now_ms - date_ms <= settings->retention_ms)
+		if (settings->retention_ms < 0 || next > aged->below)
 			break;
 		surplus -= size;
 	}
@@ -211,14 +238,15 @@ retain_count(struct log *log, const struct segment_list *list,
 /* The active one goes too when all before it do, and it is too much or too old
  * itself: it is rolled first.  An empty one stays. */
 static void
-retain_roll(struct log *log, const struct log_settings *settings)
+retain_roll(struct log *log, const struct log_settings *settings,
+    struct aged *aged)
 {
 	struct segment *active = log_active(log);
 	int64_t end_offset = log_end_offset(log);
 	int64_t date_ms;
 	int64_t surplus;
 
-	if (retain_count(log, log->segments, settings, &surplus) + 1 !=
+	if (retain_count(log, log->segments, settings, aged, &surplus) + 1 !=
 		log->segments->count ||
 	    active->size == 0 ||
 	    end_offset > atomic_load(&log->high_watermark))
@@ -227,14 +255,17 @@ retain_roll(struct log *log, const struct log_settings *settings)
 		log_roll(log, end_offset);
 	else if (settings->retention_ms >= 0 &&
 	    log_segment_date(log, active, &date_ms) == ERR_NONE &&
-	    storage_steady_ms(log->storage) - date_ms > settings->retention_ms)
-		log_roll(log, end_offset);
+	    storage_steady_ms(log->storage) - date_ms >
+		settings->retention_ms &&
+	    log_roll(log, end_offset) == ERR_NONE)
+		aged->below = end_offset;
 }
 
 /* Takes both locks, but waits for files of closed segments without that of the
  * writer: a loop may want it for an append. */
 static bool
-retain_begin(struct log *log, const struct log_settings *settings)
+retain_begin(struct log *log, const struct log_settings *settings,
+    struct aged *aged)
 {
 	bool usable;
 
@@ -242,8 +273,11 @@ retain_begin(struct log *log, const struct log_settings *settings)
 		lock_take(&log->writer);
 		usable = !log_failed(log) && !log->closed &&
 		    !log_deleted(log) && log_finish_cut(log) == ERR_NONE;
+		/* Other records may be there. */
+		if (atomic_load(&log->truncations) != aged->truncations)
+			aged->below = 0;
 		if (usable)
-			retain_roll(log, settings);
+			retain_roll(log, settings, aged);
 		if (lock_try(&log->closing))
 			return (usable && !log_failed(log));
 		lock_release(&log->writer);
@@ -257,16 +291,17 @@ static size_t
 retain_some(struct log *log)
 {
 	struct log_settings settings = log_get_settings(log);
+	struct aged aged = retain_look(log);
 	struct segment_list *before;
 	struct segment_list *list;
 	int64_t surplus;
 	size_t wanted;
 	size_t count = 0;
 
-	if (!retain_begin(log, &settings))
+	if (!retain_begin(log, &settings, &aged))
 		goto out;
 	before = log->segments;
-	wanted = retain_count(log, before, &settings, &surplus);
+	wanted = retain_count(log, before, &settings, &aged, &surplus);
 	if (wanted > RETAIN_AT_ONCE)
 		wanted = RETAIN_AT_ONCE;
 	while (count < wanted &&

@@ -6,6 +6,7 @@ import collections
 import functools
 import random
 import threading
+import time
 import traceback
 
 import confluent_kafka
@@ -183,13 +184,23 @@ class IdempotentWriter(RawWriter):
             if self.pause or self.held:
                 self.stopping.wait(self.pause or 0.01)
 
+    def _known(self, client):
+        """What the broker says of this producer, and what is sent."""
+        head = wire.batches(self.pending[0][1])[0]
+        told = client.call("DescribeProducers", 0, Topics=[{
+            "Name": self.ledger.topic,
+            "PartitionIndexes": [self.ledger.partition]}])
+        return (f"{client.socket.getpeername()} says {told['Topics']} when "
+                f"producer {head.producer_id} sends from sequence "
+                f"{head.base_sequence}, at {time.time():.3f}")
+
     def _take_first(self, client, correlation):
         """The head of the line: its sequence is due, or known as a retry."""
         error, base = self._answer(client, correlation)
         if error == OUT_OF_ORDER:
             raise AssertionError(
                 f"{self.ledger} numbers from {self.pending[0][0][0]} on: the "
-                "broker does not know its sequences")
+                f"broker does not know its sequences; {self._known(client)}")
         if error not in (0, DUPLICATE_SEQUENCE):
             raise OSError(f"refused: {error}")  # on another connection again
         for i, number in enumerate(self.pending[0][0]):

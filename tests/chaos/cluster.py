@@ -396,17 +396,26 @@ class Cluster:
 
 class Leaders:
     """Where a client finds a partition's leader: by asking one broker after
-    the other, as clients do."""
+    the other, as clients do.  Who slept may name itself, in an epoch that is
+    over: as Java's clients do (KIP-320), an older epoch is not believed."""
 
     def __init__(self, addresses):
         self.addresses = list(addresses)
         self.turn = 0
+        self.epochs = {}  # the latest, by (topic id, partition)
 
     def address(self, topic, partition):
         """OSError where nobody tells one."""
         def leader(told):
-            return next((p["LeaderId"] for p in told["Topics"][0]["Partitions"]
-                         if p["PartitionIndex"] == partition), None)
+            told, = told["Topics"]
+            key = told["TopicId"], partition
+            for p in told["Partitions"]:
+                if p["PartitionIndex"] != partition or \
+                        p["LeaderEpoch"] < self.epochs.get(key, -1):
+                    continue
+                self.epochs[key] = p["LeaderEpoch"]
+                return p["LeaderId"]
+            return None
         return self._find(leader, [topic],
                           f"a leader of {topic}/{partition}")
 
@@ -431,7 +440,7 @@ class Leaders:
     @staticmethod
     def _ask(address, topics):
         with wire.Client(address, 3) as client:
-            return client.call("Metadata", 7, Topics=[
+            return client.call("Metadata", 12, Topics=[
                 {"Name": t} for t in topics], AllowAutoTopicCreation=False)
 
 

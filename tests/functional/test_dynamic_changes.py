@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 
+import kazoo.security
 import pytest
 
 import harness
@@ -596,3 +597,33 @@ def test_disk_reserve(running):
     broker.set_dynamic("0", {})
     harness.wait_until(lambda: error_of(broker, "t", data) == 0,
                        what="there is")
+
+
+@pytest.mark.ours
+def test_a_node_that_must_not_be_read(running):
+    """For a while only: what it says then counts."""
+    broker = running()
+    harness.create_topic(broker, "t")
+    fill(broker, "t", 1)
+    broker.set_dynamic("0", {})
+    settings = broker.settings
+    path = settings.path("/config/brokers/0")
+    settings.zk.set_acls(path, [kazoo.security.make_acl(
+        "world", "anyone", write=True, admin=True)])
+    # it is read at the beginning of a session
+    broker.process.send_signal(signal.SIGSTOP)
+    harness.wait_until(
+        lambda: not settings.zk.exists(settings.path("/brokers/ids/0")), 60,
+        "its node goes")
+    broker.process.send_signal(signal.SIGCONT)
+    harness.wait_until(
+        lambda: "path=/config/brokers/0 cannot be read" in broker.log(),
+        what="it is refused")
+    settings.zk.set_acls(path, [kazoo.security.make_acl(
+        "world", "anyone", all=True)])
+    broker.set_dynamic("0", {
+        "barnabas.disk.reserve.bytes": str((1 << 63) - 1)})
+    data = wire.batch([b"x"])
+    harness.wait_until(lambda: error_of(broker, "t", data) != 0, 60,
+                       "there is no room")
+    assert broker.log().count("path=/config/brokers/0 cannot be read") == 1

@@ -2,6 +2,7 @@
 """What a log remembers of its producers: over restarts, over kills, until they
 were idle for too long."""
 
+import contextlib
 import time
 
 import pytest
@@ -123,3 +124,24 @@ def test_expired_while_it_was_down(make_broker):
     harness.restart(broker, "t")
     assert send(broker, 50, producer=1, timestamp=now) == (OUT_OF_ORDER, -1)
     assert send(broker, 50, producer=2, timestamp=now) == (0, 4)
+
+
+@pytest.mark.ours
+def test_blocks_of_ids(make_broker):
+    """Of two requests of one broker each gets a block of its own, also when
+    they come at once."""
+    broker = begin(make_broker)
+    with harness.Zk(broker) as client:
+        epoch = client.get("/brokers/ids/0")[1].czxid
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(wire.Client(broker.address))
+                   for _ in range(4)]
+        given = []
+        for _ in range(10):
+            for c in clients:
+                c.send("AllocateProducerIds", 0, BrokerId=0,
+                       BrokerEpoch=epoch)
+            answers = [c.receive() for c in clients]
+            assert [a["ErrorCode"] for a in answers] == [0] * 4
+            given += [a["ProducerIdStart"] for a in answers]
+    assert len(set(given)) == 40

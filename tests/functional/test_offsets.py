@@ -407,6 +407,33 @@ def test_a_commit_at_a_time_of_its_own(client, group):
     assert struct.unpack(">q", value[-8:])[0] == 1234567890123
 
 
+@pytest.mark.ours
+@pytest.mark.parametrize("version", (4, 5))
+def test_topic_that_is_gone(make_broker, group, version):
+    """Told in either form: what groups committed there is gone with it."""
+    broker = make_broker(**{"offsets.topic.num.partitions": 1}).start()
+    coordinate(broker)
+    harness.create_topic(broker, "t")
+    harness.wait_topic(broker, "t")
+    state = {"PartitionIndex": 0, "ControllerEpoch": 2, "Leader": -2,
+             "LeaderEpoch": 1, "Isr": [0], "ZkVersion": 1, "Replicas": [0]}
+    told = {"UngroupedPartitionStates": [{"TopicName": "t", **state}]} \
+        if version == 4 else {"TopicStates": [
+            {"TopicName": "t", "PartitionStates": [state]}]}
+    with wire.Client(broker.address) as c, \
+            wire.Client(broker.address) as controller:
+        assert commit(c, group, 5) == NONE
+        assert everything(c, group) == {("t", 0): 5}
+        answer = controller.call(
+            "UpdateMetadata", version, ControllerId=0, ControllerEpoch=2,
+            LiveBrokers=[{"Id": 0, "Rack": None, "Endpoints": [{
+                "Port": broker.port, "Host": "127.0.0.1",
+                "Listener": "PLAINTEXT", "SecurityProtocol": 0}]}], **told)
+        assert answer["ErrorCode"] == NONE
+        harness.wait_until(lambda: everything(c, group) == {},
+                           what="it is forgotten")
+
+
 def test_deleted_groups_in_the_log(offsets_broker, client, group):
     member = Member(offsets_broker, group)
     member.join()

@@ -15,6 +15,7 @@ import pytest
 import harness
 import load
 import wire
+from dynamic_configs import BROKER, SET, TOPIC, alter, described
 
 
 def node(broker, path):
@@ -671,6 +672,46 @@ def test_config_that_must_not_be_read(make_broker):
             assert wire.produce(c, topic, wire.batch([b"x"]))[
                 "ErrorCode"] == 0
     assert "topic=t ZooKeeper refuses path=/config/topics/t" in broker.log()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("data", (b"", b'{"version":1}'))
+def test_configs_without_any(make_broker, data):
+    """By hand: they set nothing, and may be altered."""
+    broker = make_broker().start()
+    harness.create_topic(broker, "t", **{"retention.ms": "1000"})
+    broker.stop()
+    client = harness.connect_zk(broker)
+    client.set("/config/topics/t", data)
+    client.create("/config/brokers/0", data, makepath=True)
+    client.end()
+    broker.start()
+    harness.wait_topic(broker, "t")
+    assert described(broker, "retention.ms", topic="t") == {
+        "retention.ms": ("604800000", 5)}
+    with wire.Client(broker.address) as c:
+        for kind, name, key in ((TOPIC, "t", "retention.ms"),
+                                (BROKER, "0", "background.threads")):
+            assert alter(c, kind, name, (key, SET, "9"))[0] == 0
+
+
+@pytest.mark.ours
+def test_a_controller_epoch_that_is_no_number(make_broker):
+    """Nobody is controller until it is repaired; then somebody is."""
+    broker = make_broker().start()
+    client = harness.connect_zk(broker)
+    client.set("/controller_epoch", b"7\n")
+    client.delete("/controller")
+    told = "/controller_epoch cannot be read"
+    harness.wait_until(lambda: told in broker.log(), what="it is told")
+    time.sleep(3)
+    assert not client.exists("/controller")
+    assert broker.log().count(told) == 1
+    client.set("/controller_epoch", b"7")
+    harness.wait_until(lambda: client.exists("/controller"),
+                       what="a controller")
+    assert client.get("/controller_epoch")[0] == b"8"
+    client.end()
 
 
 @pytest.mark.ours

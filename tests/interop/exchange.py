@@ -14,11 +14,17 @@ from concurrent import futures
 import harness
 import packing
 import wire
+from both import SHORT
 
 NONE, UNKNOWN_TOPIC, EXISTS, OUT_OF_ORDER = 0, 3, 36, 45
 LAST_SEQUENCE = (1 << 31) - 1
 TRANSACTIONAL = 16
 HOUR = 3600000
+# Who owns a directory first, and how each leaves it to the other: each row
+# hands it over both ways.
+ROWS = ((("ours", "kill"), ("theirs", "stop")) if SHORT else
+        (("ours", "stop"), ("ours", "kill"),
+         ("theirs", "stop"), ("theirs", "kill")))
 OPTIONS = {
     "log_segment_bytes": 6000, "log_index_interval_bytes": 300,
     "log_retention_check_interval_ms": 200, "log_initial_task_delay_ms": 100,

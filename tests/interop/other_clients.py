@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from both import SHORT
+
 SOURCES = pathlib.Path(__file__).with_name("clients")
 BUILD_SECONDS = 900
 
@@ -40,7 +42,7 @@ def node(folder, program="kafkajs.js"):
 def rust(folder):
     """librdkafka, which comes with the crate, is compiled: minutes, which a
     short run does not take.  Python's comes from the same source."""
-    if "BARNABAS_SHORT" in os.environ:
+    if SHORT:
         pytest.skip("left to longer runs: minutes to compile")
     copy = _build(folder, "rust", "cargo", "cargo", "build", "--release", "-q")
     return [str(copy / "target/release/barnabas-tests-clients")]

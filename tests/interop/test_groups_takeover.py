@@ -342,8 +342,7 @@ def checked_by_kafka(java, broker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ("stop", "kill"))
-@pytest.mark.parametrize("first", ("ours", "theirs"))
+@pytest.mark.parametrize("first,how", exchange.ROWS)
 def test_groups_there_and_back(make_broker, make_kafka, java, program,
                                tmp_path, first, how):
     owners = [make_broker(0, **OPTIONS), make_kafka(0, **OPTIONS)]

@@ -25,9 +25,7 @@ def write_marks(here, goal):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first,how", (
-    ("ours", "stop"), ("ours", "kill"), ("ours", "marks"),
-    ("theirs", "stop"), ("theirs", "kill")))
+@pytest.mark.parametrize("first,how", (*exchange.ROWS, ("ours", "marks")))
 def test_there_and_back(make_broker, make_kafka, first, how):
     options = {"log_segment_bytes": 200000,
                "log_segment_delete_delay_ms": 100,

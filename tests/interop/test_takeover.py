@@ -55,8 +55,7 @@ def left_over(broker, content):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ("stop", "kill"))
-@pytest.mark.parametrize("first", ("ours", "theirs"))
+@pytest.mark.parametrize("first,how", exchange.ROWS)
 def test_there_and_back(make_broker, make_kafka, java, first, how):
     owners = [make_broker(0, **exchange.OPTIONS),
               make_kafka(0, **exchange.OPTIONS)]

@@ -129,6 +129,9 @@ seeds_main(int argc, char **argv, uint64_t seeds, struct seeds_row *rows,
 		.row_count = count,
 	};
 
+	/* each change has a short run, each night a whole one */
+	if (argc <= 1 && getenv("BARNABAS_SHORT") != NULL)
+		s.count = (seeds + 3) / 4;
 	rows_sort(rows, count);
 	for (size_t i = 0; lists && i < count; i++)
 		printf("%d %s\n", rows[i].number, rows[i].name);

@@ -21,8 +21,8 @@ struct seeds_row {
 /* The faults with one seed. */
 typedef size_t seeds_run(const void *script, uint64_t seed);
 
-/* `seeds`: unless argv says how many.  The rows are sorted.  The program's exit
- * status. */
+/* `seeds`: unless argv says how many; a quarter of them where BARNABAS_SHORT is
+ * set.  The rows are sorted.  The program's exit status. */
 int seeds_main(int argc, char **argv, uint64_t seeds, struct seeds_row *rows,
     size_t count, seeds_run *run);
 

@@ -689,19 +689,118 @@ test_truncation_lowers(void)
 static void
 test_damage(void)
 {
-	struct cleaning *cleaning;
-	struct rig rig;
+	/* In the midst; the head of the first one. */
+	static const int64_t places[] = { 300, 16 };
 
+	for (size_t i = 0; i < nelems(places); i++) {
+		struct cleaning *cleaning;
+		struct rig rig;
+
+		rig_init(&rig);
+		bench_start(&rig.bench);
+		fill(&rig, 100);
+		log_finish_rolls(rig.bench.log);
+		bench_write(&rig.bench, "t-0/00000000000000000000.log", "x", 1,
+		    places[i]);
+		cleaning = begin(&rig, 1 << 20);
+		CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_DAMAGED);
+		CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
+		CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
+		CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+		rig_fini(&rig);
+	}
+}
+
+/* Writes at the next look into a file. */
+struct meddler {
+	struct files files; /* first */
+	struct files_ops ops;
+	struct rig *rig; /* NULL: not now */
+};
+
+static ssize_t
+meddler_pread(struct files *files, int descriptor, void *to, size_t size,
+    int64_t position)
+{
+	struct meddler *meddler = (struct meddler *)(void *)files;
+	struct rig *rig = meddler->rig;
+
+	meddler->rig = NULL;
+	if (rig != NULL)
+		put(rig, 1, 1);
+	return (files_system()->ops->pread(files, descriptor, to, size,
+	    position));
+}
+
+/* A segment of its own, with a batch ten offsets behind the last one; as
+ * compaction leaves it, they are missing at the end of the one before. */
+static void
+put_far(struct rig *rig)
+{
+	static const char *const suffixes[] = { "log", "index", "timeindex" };
+	const int64_t end = log_end_offset(rig->bench.log);
+	struct buffer bytes = bench_make(&(struct bench_batch){
+	    .value_size = 10 });
+	struct log_appended appended;
+
+	bytes_put_i64(bytes.data, end + 10);
+	CU_ASSERT_EQUAL_FATAL(log_append_as_follower(rig->bench.log,
+	    buffer_slice(&bytes), &appended), ERR_NONE);
+	buffer_fini(&bytes);
+	bench_stop(&rig->bench);
+	for (size_t i = 0; i < nelems(suffixes); i++) {
+		char name[64], from[PATH_MAX], to[PATH_MAX];
+
+		snprintf(name, sizeof(name), "t-0/%020" PRId64 ".%s", end,
+		    suffixes[i]);
+		bench_file(&rig->bench, name, from);
+		snprintf(name, sizeof(name), "t-0/%020" PRId64 ".%s", end + 10,
+		    suffixes[i]);
+		bench_file(&rig->bench, name, to);
+		CU_ASSERT_EQUAL(rename(from, to), 0);
+	}
+	bench_start(&rig->bench);
+}
+
+/* Who reads from there is given nothing that came meanwhile, beyond the bound
+ * that he was given. */
+static void
+test_gap_and_write(void)
+{
+	struct meddler meddler = { .ops = *files_system()->ops };
+	struct log_read part;
+	struct log *log;
+	struct rig rig;
+	int64_t end, size;
+
+	meddler.ops.pread = meddler_pread;
+	meddler.files.ops = &meddler.ops;
 	rig_init(&rig);
+	files_faulty_free(rig.bench.files);
+	rig.bench.files = files_faulty_new(&meddler.files);
 	bench_start(&rig.bench);
-	fill(&rig, 100);
-	log_finish_rolls(rig.bench.log);
-	bench_write(&rig.bench, "t-0/00000000000000000000.log", "x", 1, 300);
-	cleaning = begin(&rig, 1 << 20);
-	CU_ASSERT_EQUAL(finish(&rig, &cleaning), CLEAN_DAMAGED);
-	CU_ASSERT_EQUAL(atomic_load(&rig.bench.log->cleaned_to), -1);
-	CU_ASSERT_EQUAL(count_files(&rig, ".cleaned"), 0);
-	CU_ASSERT_EQUAL(rig.bench.failed_dirs, 0);
+	log = rig.bench.log;
+	put(&rig, 0, 1);
+	size = log_size_bytes(log);
+	while (log_size_bytes(log) + size <= rig.bench.settings.segment_bytes)
+		put(&rig, 0, 1);
+	end = log_end_offset(log);
+	put_far(&rig);
+	log = rig.bench.log;
+	CU_ASSERT_EQUAL_FATAL(log_end_offset(log), end + 11);
+	CU_ASSERT_EQUAL_FATAL(log_segment_count(log), 2);
+	for (int i = 0; i < 2; i++) {
+		meddler.rig = i == 0 ? NULL : &rig;
+		CU_ASSERT_EQUAL(log_read(log, end + 2, end + 11, 1 << 20, true,
+		    &part), ERR_NONE);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
+		if (i == 0)
+			size = (int64_t)part.extent.length;
+		CU_ASSERT_EQUAL((int64_t)part.extent.length, size);
+		blob_unref(part.extent.blob);
+	}
+	CU_ASSERT_PTR_NULL(meddler.rig);
+	CU_ASSERT_EQUAL(log_end_offset(log), end + 12);
 	rig_fini(&rig);
 }
 
@@ -780,6 +879,7 @@ static const struct unit_test tests[] = {
 	{ "retention under it", test_retention_under_pass },
 	{ "a truncation", test_truncation_lowers },
 	{ "damage", test_damage },
+	{ "a write while a gap is read", test_gap_and_write },
 	{ "room and descriptors", test_wants },
 	{ "a disk without room", test_no_room },
 };

@@ -344,7 +344,16 @@ test_partitions_added(void)
 	/* It was deleted and made again. */
 	replica_rig_image_of(&b.rig, RIG_TOPIC, second, 19, 1);
 	CU_ASSERT_EQUAL(place(&b), 96354 % 19);
-	/* Another start. */
+	/* Another start, when it was not there: as many as are made then, if
+	 * they are all there. */
+	b.start_partitions = 0;
+	bench_restart(&b);
+	replica_rig_image_of(&b.rig, RIG_TOPIC, second, 50, 1);
+	CU_ASSERT_EQUAL(place(&b), 96354 % 50);
+	replica_rig_image_of(&b.rig, RIG_TOPIC, second, 60, 1);
+	CU_ASSERT_EQUAL(place(&b), 96354 % 50);
+	/* And another. */
+	b.start_partitions = 13;
 	b.start_topic_id = UUID_ZERO;
 	bench_restart(&b);
 	CU_ASSERT_EQUAL(place(&b), 96354 % 13);

@@ -854,9 +854,10 @@ test_damaged_middle(void)
 
 #define FAR INT64_C(3000000000)
 
-/* Two segments in one file, as an old compaction could leave them. */
+/* Two segments in one file, as an old compaction could leave them; or of the
+ * first one nothing but its name. */
 static void
-make_overflow(struct bench *bench)
+make_overflow(struct bench *bench, bool near)
 {
 	struct log_appended appended;
 	struct buffer bytes;
@@ -881,6 +882,10 @@ make_overflow(struct bench *bench)
 	bench_crash(bench);
 	far = bench_read(bench, "t-0/00000000003000000000.log", &size);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(far);
+	if (!near) {
+		bench_file(bench, LOG0, path);
+		CU_ASSERT_EQUAL(truncate(path, 0), 0);
+	}
 	bench_write(bench, LOG0, far, size, bench_size(bench, LOG0));
 	mem_free(far);
 	bench_file(bench, "t-0/00000000003000000000.log", path);
@@ -892,7 +897,8 @@ count_far(struct bench *bench)
 {
 	int64_t count = 0;
 
-	for (int64_t at = 0; at < log_end_offset(bench->log); count++) {
+	for (int64_t at = log_start_offset(bench->log);
+	     at < log_end_offset(bench->log); count++) {
 		struct log_read part;
 		uint8_t head[BATCH_HEADER_SIZE];
 		struct batch batch;
@@ -912,7 +918,7 @@ count_far(struct bench *bench)
 }
 
 static void
-test_overflow(void)
+overflow(bool near)
 {
 	bool alive = false;
 	int nth = -1;
@@ -922,7 +928,7 @@ test_overflow(void)
 		struct bench bench;
 
 		bench_init(&bench);
-		make_overflow(&bench);
+		make_overflow(&bench, near);
 		bench.files = files_faulty_new(files_system());
 		files_faulty_kill_after(bench.files, nth);
 		if (bench_open(&bench))
@@ -932,14 +938,21 @@ test_overflow(void)
 		files_faulty_free(bench.files);
 		bench.files = files_system();
 		bench_start(&bench);
-		CU_ASSERT_EQUAL(log_segment_count(bench.log), 2);
+		CU_ASSERT_EQUAL(log_segment_count(bench.log), near ? 2 : 1);
 		CU_ASSERT_EQUAL(log_end_offset(bench.log), FAR + 2);
-		CU_ASSERT_EQUAL(count_far(&bench), 4);
+		CU_ASSERT_EQUAL(count_far(&bench), near ? 4 : 2);
 		CU_ASSERT(
 		    bench_size(&bench, "t-0/00000000003000000000.index") >= 0);
 		bench_fini(&bench);
 	}
 	CU_ASSERT(nth > 10);
+}
+
+static void
+test_overflow(void)
+{
+	overflow(true);
+	overflow(false);
 }
 
 /* --- a full disk ---------------------------------------------------------- */

@@ -716,6 +716,55 @@ test_disk_fails(void)
 	replica_rig_fini(&rig);
 }
 
+struct told {
+	int count;
+	bool leads;
+	int32_t epoch;
+};
+
+static void
+told_role(void *arg, int32_t partition, bool leads, int32_t epoch)
+{
+	struct told *told = arg;
+
+	CU_ASSERT_EQUAL(partition, 0);
+	told->count++;
+	told->leads = leads;
+	told->epoch = epoch;
+}
+
+/* Who was offline and leads in the next epoch begins anew: who is told of roles
+ * takes no older epoch than that in which the leadership was called off. */
+static void
+test_lead_after_offline(void)
+{
+	struct told told = { 0 };
+	struct role_watch watch = { .topic = RIG_TOPIC, .changed = told_role,
+		.arg = &told };
+	struct replica_rig rig;
+	struct replica *replica;
+
+	replica_rig_init(&rig, false, NULL);
+	replicas_watch_roles(rig.replicas, &watch);
+	replica_rig_lead(&rig, 1, 1);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 6, .partition_epoch = 6, .old = true }), ERR_NONE);
+	CU_ASSERT(told.leads);
+	CU_ASSERT_EQUAL(told.epoch, 5);
+	replica = replicas_find(rig.replicas, slice_of_text(RIG_TOPIC), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(replica);
+	replica_set_offline(replica);
+	replica_unref(replica);
+	CU_ASSERT_FALSE(told.leads);
+	CU_ASSERT_EQUAL(told.epoch, 6);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .epoch = 7, .partition_epoch = 7, .old = true }), ERR_NONE);
+	CU_ASSERT(told.leads);
+	CU_ASSERT_EQUAL(told.epoch, 7);
+	CU_ASSERT_EQUAL(told.count, 3);
+	replica_rig_fini(&rig);
+}
+
 /* --- disks that make wait ------------------------------------------------- */
 
 static struct replica_rig *slow_rig;
@@ -984,6 +1033,7 @@ static const struct unit_test tests[] = {
 	    test_produce_epoch_unwritten },
 	{ "flush.messages wants a descriptor or room", test_flush_wants },
 	{ "a disk fails", test_disk_fails },
+	{ "leads again after it was offline", test_lead_after_offline },
 	{ "a disk is slow", test_disk_slow },
 	{ "a disk was slow once", test_disk_slow_once },
 	{ "a sync is slow", test_sync_slow },

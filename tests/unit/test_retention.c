@@ -107,6 +107,133 @@ test_by_size(void)
 	}
 }
 
+/* Counts looks into files, and those while an append would have to wait. */
+struct watcher {
+	struct files files; /* first */
+	struct files_ops ops;
+	struct log *log; /* NULL: not now */
+	int reads;
+	int held;
+};
+
+static ssize_t
+watcher_pread(struct files *files, int descriptor, void *to, size_t size,
+    int64_t position)
+{
+	struct watcher *w = (struct watcher *)(void *)files;
+
+	if (w->log != NULL) {
+		w->reads++;
+		if (pthread_mutex_trylock(&w->log->writer.mutex) == 0)
+			pthread_mutex_unlock(&w->log->writer.mutex);
+		else
+			w->held++;
+	}
+	return (files_system()->ops->pread(files, descriptor, to, size,
+	    position));
+}
+
+/* After a start no segment's date is known. */
+static void
+test_dates_are_read_beside(void)
+{
+	struct watcher w = { .ops = *files_system()->ops };
+	struct rig rig;
+
+	w.ops.pread = watcher_pread;
+	w.files.ops = &w.ops;
+	rig_init(&rig);
+	files_faulty_free(rig.bench.files);
+	rig.bench.files = files_faulty_new(&w.files);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	bench_start(&rig.bench);
+	fill(&rig, 5);
+	bench_stop(&rig.bench);
+	clock_virtual_advance_to(&rig.bench.clock,
+	    rig.bench.clock.now_ns + 2 * HOUR_MS * 1000000);
+	rig_start(&rig);
+	log_set_high_watermark(rig.bench.log, 5);
+	w.log = rig.bench.log;
+	scheduler_run_until(rig.bench.scheduler,
+	    rig.bench.clock.now_ns + INT64_C(40000) * 1000000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 4);
+	CU_ASSERT(w.reads > 0);
+	CU_ASSERT_EQUAL(w.held, 0);
+	w.log = NULL;
+	rig_fini(&rig);
+}
+
+/* A log that is cut, and written to again, while its dates are read: what is
+ * young is not deleted for what was there before. */
+static ssize_t
+cutter_pread(struct files *files, int descriptor, void *to, size_t size,
+    int64_t position)
+{
+	struct watcher *w = (struct watcher *)(void *)files;
+	struct log *log = w->log;
+
+	/* The first one was found too old. */
+	if (log != NULL &&
+	    log->segments->items[0]->max_timestamp_ms != TIMESTAMP_UNREAD) {
+		struct bench bench = { .log = log };
+
+		w->log = NULL;
+		CU_ASSERT_EQUAL(log_truncate_to(log, 1), ERR_NONE);
+		for (int i = 0; i < 5; i++)
+			CU_ASSERT_EQUAL(bench_append(&bench,
+			    &(struct bench_batch){ .value_size = 1000,
+				.timestamp_ms = BENCH_NOW_MS + 2 * HOUR_MS },
+			    NULL), ERR_NONE);
+		log_set_high_watermark(log, 6);
+	}
+	return (files_system()->ops->pread(files, descriptor, to, size,
+	    position));
+}
+
+static void
+test_cut_while_dates_are_read(void)
+{
+	struct watcher w = { .ops = *files_system()->ops };
+	struct rig rig;
+
+	w.ops.pread = cutter_pread;
+	w.files.ops = &w.ops;
+	rig_init(&rig);
+	files_faulty_free(rig.bench.files);
+	rig.bench.files = files_faulty_new(&w.files);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	bench_start(&rig.bench);
+	fill(&rig, 5);
+	bench_stop(&rig.bench);
+	clock_virtual_advance_to(&rig.bench.clock,
+	    rig.bench.clock.now_ns + 2 * HOUR_MS * 1000000);
+	rig_start(&rig);
+	log_set_high_watermark(rig.bench.log, 5);
+	w.log = rig.bench.log;
+	scheduler_run_until(rig.bench.scheduler,
+	    rig.bench.clock.now_ns + INT64_C(40000) * 1000000);
+	CU_ASSERT_PTR_NULL(w.log);
+	CU_ASSERT_EQUAL(log_end_offset(rig.bench.log), 6);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 0);
+	rig_fini(&rig);
+}
+
+/* The only segment, too: at the first look that finds it too old. */
+static void
+test_one_by_time(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.retention_ms = HOUR_MS;
+	rig_start(&rig);
+	bench_fill(&rig.bench, 1, 1000);
+	log_set_high_watermark(rig.bench.log, 1);
+	run_to(&rig, HOUR_MS + 60000);
+	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 1);
+	rig_fini(&rig);
+}
+
 /* The epoch of the first record that is left is written at once: after a kill
  * the first segment's base is the start, of which no checkpoint speaks. */
 static void
@@ -649,6 +776,9 @@ test_idle(void)
 
 static const struct unit_test tests[] = {
 	{ "by size", test_by_size },
+	{ "dates are read beside appends", test_dates_are_read_beside },
+	{ "cut while dates are read", test_cut_while_dates_are_read },
+	{ "one segment by time", test_one_by_time },
 	{ "leader epochs", test_epochs },
 	{ "by time", test_by_time },
 	{ "what cannot be dated stays", test_undatable },

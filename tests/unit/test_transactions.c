@@ -521,6 +521,67 @@ test_deleted_meanwhile(void)
 	bench_fini(&story.bench);
 }
 
+/* The log moved to another directory after the read: what was read is asked
+ * about no more, but read again there. */
+static void
+test_moved_between(void)
+{
+	struct log_read part, nothing;
+	struct log_aborted_list list;
+	struct log_future *future;
+	struct story story;
+	struct arena arena;
+	struct log *log;
+	char second[80];
+	size_t copied;
+
+	story_init(&story);
+	snprintf(second, sizeof(second), "%s-second", story.bench.path);
+	story.bench.paths[1] = second;
+	story.bench.options.log_dir_list.count = 2;
+	story.bench.settings.segment_bytes = 1000;
+	bench_start(&story.bench);
+	log = story.bench.log;
+	for (int i = 0; i < 6; i++)
+		data(&story, 0, 600);
+	data(&story, 1, 300);
+	end_transaction(&story, 1, false);
+	log_set_high_watermark(log, story.end);
+	/* A copy begins at its own offset. */
+	CU_ASSERT_EQUAL(log_advance_start(log, 3), ERR_NONE);
+	arena_init(&arena, 0);
+	CU_ASSERT_EQUAL(log_read(log, 6, story.end, 1 << 20, true, &part),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(log_read(log, 6, story.end, 0, false, &nothing),
+	    ERR_NONE);
+	CU_ASSERT_PTR_NULL(nothing.extent.blob);
+	story.bench.settings.segment_bytes = 1 << 20;
+	log_set_settings(log, &story.bench.settings);
+	CU_ASSERT_EQUAL_FATAL(log_future_new(log,
+	    storage_dir_at(story.bench.storage, log_directory(log) ==
+		storage_dir_at(story.bench.storage, 0)), &future), ERR_NONE);
+	while (log_future_left_bytes(future) > 0)
+		CU_ASSERT_EQUAL_FATAL(log_future_copy(future, 1000, &copied),
+		    ERR_NONE);
+	CU_ASSERT_EQUAL(log_future_replace(future), ERR_NONE);
+	CU_ASSERT_EQUAL(log_read_aborted(log, 6, &part, &arena, &list),
+	    ERR_REPLICA_NOT_AVAILABLE);
+	CU_ASSERT_EQUAL(log_read_aborted(log, 6, &nothing, &arena, &list),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(list.count, 0);
+	blob_unref(part.extent.blob);
+	CU_ASSERT_EQUAL(log_future_finish(&future), ERR_NONE);
+	CU_ASSERT_EQUAL(log_read(log, 6, story.end, 1 << 20, true, &part),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(log_read_aborted(log, 6, &part, &arena, &list),
+	    ERR_NONE);
+	CU_ASSERT_EQUAL(list.count, 1);
+	blob_unref(part.extent.blob);
+	arena_fini(&arena);
+	bench_fini(&story.bench);
+	nftw(second, bench_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* An entry that cannot be written: better no directory than aborted records
  * that are shown as committed.  A start finds what is missing. */
 static void
@@ -933,6 +994,7 @@ static const struct unit_test tests[] = {
 	{ "cut", test_cut },
 	{ "lives", test_lives },
 	{ "deleted meanwhile", test_deleted_meanwhile },
+	{ "moved meanwhile", test_moved_between },
 	{ "an entry is refused", test_entry_refused },
 	{ "synced", test_synced },
 	{ "cut meanwhile", test_cut_meanwhile },

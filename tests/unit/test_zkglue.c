@@ -717,6 +717,35 @@ test_expiry_in_answer(void)
 	}
 }
 
+/* The same, where nobody asks anything: a client that came back asks. */
+static void
+test_expiry_unasked(void)
+{
+	struct bench b;
+
+	bench_init(&b, 15, "zk/under/here");
+	bench_start(&b);
+	zk_fake_cut(b.fake, b.driver, true);
+	settle(&b, SECOND);
+	CU_ASSERT_EQUAL(zk_state(b.zk), ZK_SUSPENDED);
+	zk_fake_forget(b.fake, b.driver);
+	zk_fake_cut(b.fake, b.driver, false);
+	settle(&b, 5 * SECOND);
+	CU_ASSERT_EQUAL(zk_state(b.zk), ZK_CONNECTED);
+	CU_ASSERT_EQUAL(zk_session_ordinal(b.zk), 2);
+	bench_fini(&b);
+	/* The end comes while it asks. */
+	bench_init(&b, 16, "zk");
+	bench_start(&b);
+	zk_fake_cut(b.fake, b.driver, true);
+	settle(&b, SECOND);
+	zk_fake_cut(b.fake, b.driver, false);
+	while (zk_state(b.zk) != ZK_CONNECTED)
+		settle(&b, SECOND / 100000);
+	zk_fake_cut(b.fake, b.driver, true);
+	bench_fini(&b);
+}
+
 /* Expired in the midst of a batch, and of its freeing. */
 static void
 expire_on_write(void *arg, struct zk_driver *driver, const struct zk_op *op)
@@ -942,6 +971,7 @@ static const struct unit_test tests[] = {
 	{ "expiry", test_expiry },
 	{ "expiry in a batch", test_expiry_in_batch },
 	{ "expiry in an answer", test_expiry_in_answer },
+	{ "expiry without a question", test_expiry_unasked },
 	{ "close ends all", test_close_ends_all },
 	{ "bad hosts", test_bad_hosts },
 	{ "saved session", test_saved_session },

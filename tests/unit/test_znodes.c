@@ -249,6 +249,13 @@ test_config(void)
 	    "\"a\\\"b\\\\c\\n\\t\\u0001\\u001F/\xc3\xa9\"}}");
 	CU_ASSERT_FALSE(znode_config_decode(SLICE_LITERAL(
 	    "{\"version\":1,\"config\":{\"k\":1}}"), &arena, &config));
+	CU_ASSERT_FALSE(znode_config_decode(SLICE_LITERAL("{"), &arena,
+	    &config));
+	/* As Kafka: nothing is set. */
+	CU_ASSERT_TRUE(znode_config_decode(SLICE_NULL, &arena, &config));
+	CU_ASSERT_TRUE(znode_config_decode(SLICE_LITERAL("{\"version\":1}"),
+	    &arena, &config));
+	CU_ASSERT_EQUAL(config.entry_count, 0);
 	znode_config_change_encode("topics/t", &out);
 	CU_ASSERT_TRUE(znode_config_change_decode(buffer_slice(&out), &arena,
 	    &path));
