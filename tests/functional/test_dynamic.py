@@ -81,7 +81,7 @@ def test_refused(given, all, this, word):
 
 def test_that_cannot_be_read(given):
     broker = given({"a": "b"})
-    broker.give("0", None)
+    broker.give("0", {"background.threads": 9})  # no text
     broker.launch()
     assert broker.process.wait(harness.PATIENCE) == 1
     broker.process = None
