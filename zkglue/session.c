@@ -268,7 +268,6 @@ zk_close(struct zk *zk, struct task_ref task, bool *closed)
 	timers_stop(zk);
 	zk_calls_end(zk, ZK_CLOSED);
 	zk_batch_free(&zk->setup_batch);
-	zk_batch_free(&zk->probe);
 	zk_batches_detach(zk);
 	zk_watchers_detach(zk);
 	waitq_wake(&zk->changed);

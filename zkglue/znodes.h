@@ -139,6 +139,7 @@ struct znode_config {
 };
 void znode_config_encode(const struct znode_config *config,
     struct buffer *out);
+/* No data, and no "config" in it, are no entries, as for Kafka. */
 bool znode_config_decode(struct slice json, struct arena *arena,
     struct znode_config *out);
 /* The same of a map; false also for what does not fit. */

@@ -141,7 +141,7 @@ enum error
 log_segment_date(struct log *log, struct segment *segment, int64_t *date_ms)
 {
 	struct index_entry largest;
-	struct log_view view = log_view_of(log, segment);
+	struct log_view view;
 	struct file_info info;
 	bool damaged;
 	enum error error = timestamp_find(log, segment, &largest, &damaged);
@@ -149,6 +149,7 @@ log_segment_date(struct log *log, struct segment *segment, int64_t *date_ms)
 	*date_ms = largest.timestamp_ms;
 	if (error != ERR_NONE || (largest.timestamp_ms >= 0 && !damaged))
 		return (error);
+	view = log_view_of(log, segment);
 	if (segment_info(segment, &info) != 0)
 		return (not_read(log, segment, &view));
 	if (info.mtime_ms > *date_ms)

@@ -133,7 +133,28 @@ watcher_pread(struct files *files, int descriptor, void *to, size_t size,
 	    position));
 }
 
-/* After a start no segment's date is known. */
+/* To the first look of retention after a start, when no segment's date is
+ * known; all are too old, and what lies below 5 is replicated. */
+static void
+watch_retention(struct rig *rig, struct watcher *w)
+{
+	w->files.ops = &w->ops;
+	rig_init(rig);
+	files_faulty_free(rig->bench.files);
+	rig->bench.files = files_faulty_new(&w->files);
+	rig->bench.settings.retention_ms = HOUR_MS;
+	bench_start(&rig->bench);
+	fill(rig, 5);
+	bench_stop(&rig->bench);
+	clock_virtual_advance_to(&rig->bench.clock,
+	    rig->bench.clock.now_ns + 2 * HOUR_MS * 1000000);
+	rig_start(rig);
+	log_set_high_watermark(rig->bench.log, 5);
+	w->log = rig->bench.log;
+	scheduler_run_until(rig->bench.scheduler,
+	    rig->bench.clock.now_ns + INT64_C(40000) * 1000000);
+}
+
 static void
 test_dates_are_read_beside(void)
 {
@@ -141,21 +162,7 @@ test_dates_are_read_beside(void)
 	struct rig rig;
 
 	w.ops.pread = watcher_pread;
-	w.files.ops = &w.ops;
-	rig_init(&rig);
-	files_faulty_free(rig.bench.files);
-	rig.bench.files = files_faulty_new(&w.files);
-	rig.bench.settings.retention_ms = HOUR_MS;
-	bench_start(&rig.bench);
-	fill(&rig, 5);
-	bench_stop(&rig.bench);
-	clock_virtual_advance_to(&rig.bench.clock,
-	    rig.bench.clock.now_ns + 2 * HOUR_MS * 1000000);
-	rig_start(&rig);
-	log_set_high_watermark(rig.bench.log, 5);
-	w.log = rig.bench.log;
-	scheduler_run_until(rig.bench.scheduler,
-	    rig.bench.clock.now_ns + INT64_C(40000) * 1000000);
+	watch_retention(&rig, &w);
 	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 4);
 	CU_ASSERT(w.reads > 0);
 	CU_ASSERT_EQUAL(w.held, 0);
@@ -197,21 +204,7 @@ test_cut_while_dates_are_read(void)
 	struct rig rig;
 
 	w.ops.pread = cutter_pread;
-	w.files.ops = &w.ops;
-	rig_init(&rig);
-	files_faulty_free(rig.bench.files);
-	rig.bench.files = files_faulty_new(&w.files);
-	rig.bench.settings.retention_ms = HOUR_MS;
-	bench_start(&rig.bench);
-	fill(&rig, 5);
-	bench_stop(&rig.bench);
-	clock_virtual_advance_to(&rig.bench.clock,
-	    rig.bench.clock.now_ns + 2 * HOUR_MS * 1000000);
-	rig_start(&rig);
-	log_set_high_watermark(rig.bench.log, 5);
-	w.log = rig.bench.log;
-	scheduler_run_until(rig.bench.scheduler,
-	    rig.bench.clock.now_ns + INT64_C(40000) * 1000000);
+	watch_retention(&rig, &w);
 	CU_ASSERT_PTR_NULL(w.log);
 	CU_ASSERT_EQUAL(log_end_offset(rig.bench.log), 6);
 	CU_ASSERT_EQUAL(log_start_offset(rig.bench.log), 0);
