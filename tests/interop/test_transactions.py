@@ -9,6 +9,7 @@ import pytest
 
 import harness
 import wire
+from both import SHORT
 from exchange import swap, wait_forgotten
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
@@ -169,8 +170,8 @@ def come_up(broker):
     harness.wait_topic(broker, "t")
 
 
-@pytest.mark.parametrize("how", (
-    "stop", pytest.param("kill", marks=pytest.mark.slow)))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ("kill",) if SHORT else ("stop", "kill"))
 def test_taken_over(make_broker, make_kafka, how):
     kafka = make_kafka(0, **OPTIONS).start(90)
     harness.create_topic(kafka, "t")
