@@ -3,7 +3,9 @@
 reads for them, before the answer and, piece by piece, while it is sent; the
 loops that serve others never wait for the disk."""
 
+import contextlib
 import os
+import threading
 
 import pytest
 
@@ -27,14 +29,37 @@ def is_resident(path):
     return True
 
 
+def drop(path):
+    with open(path, "rb") as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def evict(broker, topic):
     """Out of the kernel's memory, as when others had needed it."""
     for path in broker.log_files(topic):
-        with open(path, "rb") as f:
-            os.fsync(f.fileno())
-            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        drop(path)
         if is_resident(path):
             pytest.skip("this file system keeps files in memory")
+
+
+@contextlib.contextmanager
+def evicted_until(broker, topic, reads):
+    """Again and again until a worker has read: at times the kernel has read
+    ahead, before the broker looks, all that is left."""
+    over, before = threading.Event(), broker.metric(reads)
+
+    def run():
+        while not over.is_set() and broker.metric(reads) == before:
+            for path in broker.log_files(topic):
+                drop(path)
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def fill(broker, topic, count, size):
@@ -96,7 +121,8 @@ def test_evicted_while_sent(make_broker):
         evict(broker, "t")
         with harness.counted(broker, SENDS):
             with harness.Bystander(broker) as bystander:
-                answer = c.receive(asked)
+                with evicted_until(broker, "t", SENDS):
+                    answer = c.receive(asked)
                 bystander.still_served()
     part = answer["Responses"][0]["Partitions"][0]
     assert values_of(part) == values
