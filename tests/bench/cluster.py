@@ -37,6 +37,10 @@ class Cluster:
         return self.brokers[0].address
 
     @property
+    def addresses(self):
+        return [b.address for b in self.brokers]
+
+    @property
     def processes(self):
         return [b.process for b in self.brokers if b.process is not None]
 
@@ -95,8 +99,8 @@ def life(brokers, program, seconds_to, cpu_seconds, scale):
     began = time.monotonic()
     program("load", "create", brokers.address, TOPIC, count, BROKERS)
     row["1,000 led s"] = max(
-        seconds_to(began, "led", b.address, TOPIC, count, -1)
-        for b in brokers.brokers)
+        seconds_to(began, "led", address, TOPIC, count, -1)
+        for address in brokers.addresses)
     brokers.wait_in_sync([TOPIC])
     time.sleep(5)
     before = cpu_seconds(brokers)
