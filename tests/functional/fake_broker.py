@@ -23,7 +23,8 @@ class FakeBroker:
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id
         self.connect = broker and broker.options["zookeeper.connect"]
-        self.orders, self.stop_errors, self.links = [], {}, []
+        self.orders, self.stop_errors = [], {}
+        self.links, self.busy = [], set()
         self.lead_errors = {}
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
@@ -88,14 +89,17 @@ class FakeBroker:
                     return
                 if data is None:
                     return
-                answer = self._answer(data)
-                # what it does not do, such as a Fetch: it hangs up
-                if answer is None:
-                    return
+                self.busy.add(link)
                 try:
+                    answer = self._answer(data)
+                    # what it does not do, such as a Fetch: it hangs up
+                    if answer is None:
+                        return
                     link.sendall(wire.frame(answer))
                 except OSError:
                     return
+                finally:
+                    self.busy.discard(link)
 
     @staticmethod
     def _frame(link):

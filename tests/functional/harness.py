@@ -413,16 +413,21 @@ def create_topic(broker, name, partitions=1, replication_factor=1, **configs):
     assert told["ErrorCode"] == 0, (told["ErrorCode"], told["ErrorMessage"])
 
 
+def is_led(client, name, partitions=1):
+    """Whether the broker tells of a leader of each partition."""
+    topic = client.call("Metadata", 7, Topics=[{"Name": name}],
+                        AllowAutoTopicCreation=False)["Topics"][0]
+    parts = topic["Partitions"]
+    return len(parts) == partitions and all(
+        p["ErrorCode"] == 0 and p["LeaderId"] >= 0 for p in parts)
+
+
 def wait_topic(broker, name, partitions=1):
     """Until the broker tells clients a leader of each partition.  After a start
     that comes a moment later than its being ready."""
     def led():
         with wire.Client(broker.address) as client:
-            topic = client.call("Metadata", 7, Topics=[{"Name": name}],
-                                AllowAutoTopicCreation=False)["Topics"][0]
-        parts = topic["Partitions"]
-        return len(parts) == partitions and all(
-            p["ErrorCode"] == 0 and p["LeaderId"] >= 0 for p in parts)
+            return is_led(client, name, partitions)
     wait_until(led, what=f"{name} has leaders")
 
 

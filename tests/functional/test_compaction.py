@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import dynamic_configs
 import harness
 import wire
 
@@ -191,6 +192,12 @@ def test_both_policies(make_broker):
         harness.wait_until(gone, what="retention")
 
 
+def alter(client, kind, name, **configs):
+    assert dynamic_configs.alter(client, kind, name, *(
+        (k.replace("_", "."), 0, str(v)) for k, v in configs.items())
+    ) == (0, None)
+
+
 @pytest.mark.ours
 def test_while_it_runs(make_broker):
     """The speed limit, threads and the policy itself count at once."""
@@ -199,24 +206,14 @@ def test_while_it_runs(make_broker):
         harness.create_topic(broker, "t", **TOPIC)
         harness.wait_topic(broker, "t")
 
-        def alter(kind, name, **configs):
-            told = c.call("IncrementalAlterConfigs", 1, ValidateOnly=False,
-                          Resources=[{
-                              "ResourceType": kind, "ResourceName": name,
-                              "Configs": [
-                                  {"Name": k.replace("_", "."),
-                                   "ConfigOperation": 0, "Value": str(v)}
-                                  for k, v in configs.items()]}])
-            assert told["Responses"][0]["ErrorCode"] == 0, told
-
-        alter(4, "", log_cleaner_io_max_bytes_per_second=10)
+        alter(c, 4, "", log_cleaner_io_max_bytes_per_second=10)
         for n in range(200):
             assert put(c, f"key-{n % 5}", b"x" * 1000) == 0
         assert compactions(broker) == 0
-        alter(4, "", log_cleaner_io_max_bytes_per_second=1e9,
+        alter(c, 4, "", log_cleaner_io_max_bytes_per_second=1e9,
               log_cleaner_threads=2)
         harness.wait_until(lambda: compactions(broker) > 0, what="compacted")
-        alter(2, "t", cleanup_policy="delete")
+        alter(c, 2, "t", cleanup_policy="delete")
         harness.wait_until(lambda: put(c, "a", b"x") == 0 and wire.produce(
             c, "t", wire.batch([b"without a key"]))["ErrorCode"] == 0,
             what="keys are not wanted any more")
@@ -233,7 +230,7 @@ def test_damage(make_broker):
     name = "kafka_log_logcleanermanager_uncleanable_partitions_count"
     for topic in ("t", "other"):
         harness.create_topic(broker, topic, **{
-            **TOPIC, "min_compaction_lag_ms": 3000})
+            **TOPIC, "min_compaction_lag_ms": 3600000})
         harness.wait_topic(broker, topic)
     with wire.Client(broker.address) as c:
         for n in range(100):
@@ -243,6 +240,8 @@ def test_damage(make_broker):
         with open(path, "r+b") as f:
             f.seek(500)
             f.write(b"damage")
+        for topic in ("t", "other"):
+            alter(c, 2, topic, min_compaction_lag_ms=0)
         harness.wait_until(lambda: broker.metric(name, log_dir=folder) == 1,
                            what="uncleanable")
         harness.wait_until(lambda: compactions(broker, "other-0") > 0,

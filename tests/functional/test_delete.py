@@ -336,7 +336,9 @@ def test_killed_while_topics_go(make_broker):
             for name in names[:3]:
                 assert delete_topic(client, name) in (NONE, UNKNOWN_TOPIC)
                 deleted.add(name)
-            harness.wait_topic(broker, names[3], 4)
+            # on this connection: loops are told one after the other
+            harness.wait_until(lambda: harness.is_led(
+                client, names[3], 4), what=f"{names[3]} is led")
             for partition in range(4):
                 assert len(wire.read_all(client, names[3], partition)) == 1
     harness.wait_until(

@@ -17,7 +17,8 @@ from test_groups import (
     UNKNOWN_MEMBER, Member, describe, settled, stable)
 from test_offsets import commit_all, everything, fetch_groups
 from test_reassign import move as reassign, moving
-from test_replication import in_sync, make_brokers, state  # noqa: F401
+from test_replication import (  # noqa: F401
+    PATIENT, in_sync, make_brokers, state)
 
 OFFSETS, PARTITIONS = "__consumer_offsets", 3
 NOT_COORDINATOR = 16
@@ -28,8 +29,8 @@ ASK_AGAIN = {7, *COMING}
 @pytest.fixture
 def brokers(make_brokers):  # noqa: F811
     """Three; each coordinates the groups of one partition."""
-    three = make_brokers(3, **{
-        "group.initial.rebalance.delay.ms": 100,
+    three = make_brokers(3, **PATIENT, **{
+        "group.initial.rebalance.delay.ms": 500,
         "offsets.topic.replication.factor": 3,
         "offsets.topic.num.partitions": PARTITIONS,
         "min.insync.replicas": 2})
@@ -43,7 +44,17 @@ def brokers(make_brokers):  # noqa: F811
             harness.wait_topic(broker, topic, partitions)
     assert {state(three[0], OFFSETS, p)["leader"]
             for p in range(PARTITIONS)} == {0, 1, 2}
+    for broker in three:
+        await_loaded(broker, group_of(three, broker.broker_id))
     return three
+
+
+def await_loaded(broker, group):
+    """Until it knows the groups of that one's partition."""
+    with wire.Client(broker.address) as client:
+        harness.wait_until(lambda: client.call(
+            "Heartbeat", 0, GroupId=group, GenerationId=1, MemberId="x")[
+                "ErrorCode"] == UNKNOWN_MEMBER, what=f"{group} is loaded")
 
 
 def told_coordinator(asked, group):

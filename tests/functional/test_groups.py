@@ -112,6 +112,15 @@ class Member:
         self.client.send("JoinGroup", version, client_id="member", **body,
                          **self._instance(version, 5))
 
+    def ask_id(self):
+        """Takes the id that it needs for its JoinGroup (KIP-394)."""
+        if (self.version["join"] >= 4 and self.instance is None
+                and not self.id):
+            self.send_join()
+            answer = self.client.receive()
+            assert answer["ErrorCode"] == MEMBER_ID_REQUIRED
+            self.id = answer["MemberId"]
+
     def joined(self):
         answer = self.client.receive()
         if answer["ErrorCode"] == MEMBER_ID_REQUIRED:
@@ -176,6 +185,9 @@ def make_member(groups_broker, group):
 def stable(*members):
     """Joins and syncs all; the assignment of each is its place.  Who leads
     comes first: it makes a rebalance where there is none."""
+    # the first round does not wait for those who ask for an id yet
+    for m in members:
+        m.ask_id()
     asking = sorted(members, key=lambda m: not m.leads)
     asking[0].send_join()
     if asking[0].leads and len(asking) > 1:

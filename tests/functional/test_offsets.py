@@ -451,7 +451,7 @@ def test_deleted_groups_in_the_log(offsets_broker, client, group):
 def test_retention(make_broker):
     broker = make_broker(**{
         "offsets.retention.check.interval.ms": 200,
-        "offsets.retention.minutes": 1,
+        "offsets.retention.minutes": 60,
         "offsets.topic.num.partitions": 2}).start()
     coordinate(broker)
     harness.create_topic(broker, "t", partitions=2)

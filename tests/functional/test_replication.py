@@ -251,6 +251,7 @@ def test_min_insync_replicas(make_brokers):
         of = {"topic": "t", "partition": 0}
         shows(leader, under, PARTITION + "underminisr", **of)
         shows(leader, at, PARTITION + "atminisr", **of)
+    in_sync(leader, "t", [leader.broker_id, follower.broker_id])
     fill(leader, "t", 0, 5)
     min_isr(under=0, at=1)
     follower.kill()

@@ -609,7 +609,8 @@ def test_what_is_not_a_store_counts_later(make_secure, authority, server,
 def test_hang_up_while_it_starts(make_secure, server, own_zookeeper):
     """It is done when the broker runs."""
     own_zookeeper.pause()
-    secure = make_secure(server.pem_options(), zk=own_zookeeper)
+    secure = make_secure(server.pem_options(), zk=own_zookeeper,
+                         zookeeper_connection_timeout_ms=60000)
     secure.broker.launch()
     wait_until(lambda: secure.broker.log(), what="it writes its log")
     secure.broker.process.send_signal(signal.SIGHUP)

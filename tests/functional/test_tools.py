@@ -510,11 +510,11 @@ class TestPerf:
         harness.create_topic(shared_broker, name)
         fill(shared_broker, name, 10)
         rows = text_of(self.consume(
-            shared_broker, name, "--messages", 20, "--timeout", 1000,
+            shared_broker, name, "--messages", 20, "--timeout", 3000,
             "--hide-header", "--date-format", "'t'")).splitlines()
         assert rows[0].startswith("WARNING: Exiting before consuming the "
                                   "expected number of messages: timeout "
-                                  "(1000 ms) exceeded.")
+                                  "(3000 ms) exceeded.")
         assert rows[1].split(", ")[0] == "t"
         assert rows[1].split(", ")[4] == "10"
 

@@ -294,7 +294,8 @@ def test_orders_are_told_again(client, fake):
 
     # what was under way before is over then
     create_on(client, names[0], [0])
-    harness.wait_until(lambda: told() == names[:1], what="one is told")
+    harness.wait_until(lambda: told() == names[:1] and not fake.busy,
+                       what="one is told, and answered")
     fake.hold.clear()
     try:
         for name in names[1:]:
@@ -324,7 +325,9 @@ def test_deletion_survives_the_controller(client, broker, zk, fake):
     fake.start()
     harness.wait_until(lambda: is_gone(zk, name), 60, "the nodes to go")
     with wire.Client(broker.address) as other:
-        assert not known(other, name)
+        # its own orders and those of others wait for nobody
+        harness.wait_until(lambda: not known(other, name),
+                           what="it is forgotten")
 
 
 def test_delete_with_its_logs(broker, client, zk):

@@ -113,7 +113,7 @@ BATCHES = {
 }
 for _n, _data in BATCHES.items():
     produce(f"batch: {_n}", _data)
-produce("a day ahead", lambda v: batch([b"x"], timestamp=int(
+produce("a day ahead", batch([b"x"], timestamp=int(
     time.time() + 86400) * 1000), versions=(3, 11))
 for _codec in packing.NAMES[1:]:
     for _n, _data in {

@@ -418,6 +418,11 @@ def DeleteTopics_by_id(side):
     ask("again", (None, ids["gone-by-id"]))
     ask("id twice", (None, ids["gone-by-id-2"]), (None, ids["gone-by-id-2"]))
     ask("id and name", ("gone-by-id-3", None), (None, ids["gone-by-id-3"]))
+    with wire.Client(side.broker.address) as c:     # Kafka's logs go later
+        harness.wait_until(lambda: not any(
+            t["Name"].startswith("gone") for d in c.call(
+                "DescribeLogDirs", 1, Topics=None)["Results"]
+            for t in d["Topics"]))
 
 
 # --- what a broker tells -----------------------------------------------------

@@ -443,13 +443,16 @@ class Content:
         """Until retention has done its work."""
         def done():
             try:
-                sizes = [p.stat().st_size
-                         for p in broker.log_files("by-size")]
+                files = broker.log_files("by-size")
+                sizes = [p.stat().st_size for p in files]
             except FileNotFoundError:
                 return False
             start = wire.list_offset(client, "cut", -2)["Offset"]
             below = [int(p.stem) for p in broker.log_files("cut")[1:]]
+            # a log begins later a moment after its files went
             return (sum(sizes) - sizes[0] < 20000
+                    and wire.list_offset(client, "by-size", -2)["Offset"]
+                    == int(files[0].stem)
                     and not any(base <= start for base in below)
                     and wire.list_offset(client, "by-time", -2)["Offset"])
         harness.wait_until(done, what="retention has passed")
@@ -535,9 +538,11 @@ def asked(broker, content):
         for topic, partition in content.partitions():
             for name, answer in of_partition(c, topic, partition).items():
                 out[topic, partition, name] = answer
-            out[topic, partition, "file"] = (
-                broker.data / f"{topic}-{partition}" / "partition.metadata"
-            ).read_text().split()
+            path = (broker.data / f"{topic}-{partition}"
+                    / "partition.metadata")
+            # Kafka writes it a while after it made the partition
+            harness.wait_until(path.exists, what=f"{path} is written")
+            out[topic, partition, "file"] = path.read_text().split()
     return out
 
 

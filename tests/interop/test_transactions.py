@@ -103,6 +103,10 @@ def fill(broker):
     bad.begin()
     bad.write(6)
     bad.abort()
+    # Kafka answers before it writes the marker
+    harness.wait_until(lambda: sum(
+        p["CurrentTxnStartOffset"] >= 0 for p in producers(broker)) == 1,
+        60, "all but one have ended")
     write_plain(broker, 3)
     return left.name
 
