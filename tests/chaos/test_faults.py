@@ -47,13 +47,12 @@ def test_faults_of_many(tmp_path):
 
 
 def test_wipes_take_effect(tmp_path):
-    """A broker may always be wiped where nothing else is done to any, whatever
-    moves."""
+    """Where nothing else is done to any, a broker may be wiped soon, whatever
+    moves: not while it may be the last of an ISR, or a move has no answer."""
     with storm_of(tmp_path) as storm:
         storm.start()
         for kind in (faults.Wipe, faults.Heir):
             storm.possible = [kind]
-            # a move that has no answer yet is waited for by none
             for _ in range(ENOUGH):
                 storm.round()
                 if storm.effects[kind.__name__]:

@@ -18,7 +18,8 @@ class FakeBroker:
     `orders` are (api, version, body) in the order in which they came;
     `stop_errors` answers StopReplica: {(topic, partition): error}, and
     `lead_errors` LeaderAndIsr: {(topic, leader epoch): error}.  Nothing is
-    answered while `hold` is not set."""
+    answered while `hold` is not set; `busy` are the links that wait for an
+    answer."""
 
     def __init__(self, broker, broker_id):
         self.broker_id = broker_id

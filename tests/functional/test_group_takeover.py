@@ -14,7 +14,7 @@ import wire
 from test_elect_leaders import PREFERRED, elect, errors
 from test_groups import (
     COMING, FENCED_INSTANCE, ILLEGAL_GENERATION, NONE, REBALANCE,
-    UNKNOWN_MEMBER, Member, describe, settled, stable)
+    UNKNOWN_MEMBER, Member, describe, is_loaded, settled, stable)
 from test_offsets import commit_all, everything, fetch_groups
 from test_reassign import move as reassign, moving
 from test_replication import (  # noqa: F401
@@ -45,16 +45,11 @@ def brokers(make_brokers):  # noqa: F811
     assert {state(three[0], OFFSETS, p)["leader"]
             for p in range(PARTITIONS)} == {0, 1, 2}
     for broker in three:
-        await_loaded(broker, group_of(three, broker.broker_id))
+        group = group_of(three, broker.broker_id)
+        with wire.Client(broker.address) as client:
+            harness.wait_until(lambda: is_loaded(client, group),
+                               what=f"{group} is loaded")
     return three
-
-
-def await_loaded(broker, group):
-    """Until it knows the groups of that one's partition."""
-    with wire.Client(broker.address) as client:
-        harness.wait_until(lambda: client.call(
-            "Heartbeat", 0, GroupId=group, GenerationId=1, MemberId="x")[
-                "ErrorCode"] == UNKNOWN_MEMBER, what=f"{group} is loaded")
 
 
 def told_coordinator(asked, group):

@@ -40,6 +40,12 @@ def groups_broker(zookeeper, tmp_path_factory):
     factory.end()
 
 
+def is_loaded(client, group):
+    """Whether the broker, its coordinator, knows who is in it."""
+    return client.call("Heartbeat", 0, GroupId=group, GenerationId=1,
+                       MemberId="x")["ErrorCode"] == UNKNOWN_MEMBER
+
+
 def coordinate(broker):
     """Waits until every group has its coordinator."""
     with wire.Client(broker.address) as c:
@@ -47,8 +53,7 @@ def coordinate(broker):
             answer = c.call("FindCoordinator", 0, Key=group)
             if answer["ErrorCode"] != NONE:
                 return False
-            return c.call("Heartbeat", 0, GroupId=group, GenerationId=1,
-                          MemberId="x")["ErrorCode"] == UNKNOWN_MEMBER
+            return is_loaded(c, group)
         for n in range(20):
             harness.wait_until(lambda: found(f"any-{n}"),
                                what="a coordinator")

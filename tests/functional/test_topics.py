@@ -325,7 +325,7 @@ def test_deletion_survives_the_controller(client, broker, zk, fake):
     fake.start()
     harness.wait_until(lambda: is_gone(zk, name), 60, "the nodes to go")
     with wire.Client(broker.address) as other:
-        # its own orders and those of others wait for nobody
+        # each broker's orders come by a channel of its own
         harness.wait_until(lambda: not known(other, name),
                            what="it is forgotten")
 
