@@ -20,6 +20,7 @@ import packing
 
 FIELDS = pathlib.Path(__file__).resolve().parents[1] / "vectors" / "fields"
 NIL_UUID = uuid.UUID(int=0)
+OFFSET_NOT_AVAILABLE = 78
 
 
 class WireError(Exception):
@@ -593,7 +594,15 @@ def fetch(client, topic, offset, version=12, **how):
 
 
 def read_all(client, topic, partition=0, offset=0):
-    """Every record from there to the high watermark."""
+    """Every record from there to the high watermark, which a new leader has to
+    learn from its followers: it may be below what was acknowledged, until the
+    leader tells it to those who ask for the end (KIP-207)."""
+    until = time.monotonic() + 60
+    while list_offset(client, topic, -1, partition)[
+            "ErrorCode"] == OFFSET_NOT_AVAILABLE:
+        if time.monotonic() > until:
+            raise WireError("who leads does not learn the high watermark")
+        time.sleep(0.01)
     out = []
     while True:
         part = fetch(client, topic, offset, partition=partition,
