@@ -56,6 +56,7 @@ api_on_request(void *arg, struct request *request)
 
 	CHECK(row != NULL);
 	api_count(apis, request, (size_t)request->head.api_key);
+	cluster_catch_up(apis->setup.cluster);
 	row->run(apis, request);
 }
 

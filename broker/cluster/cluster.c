@@ -9,6 +9,10 @@
  * The posts go out under the mutex, so that every loop sees the images in the
  * order in which they were built; the last one too, for no loop takes up an
  * image before it told of the one before.
+ *
+ * The posts come one after another, and what a client was told on a connection
+ * of one loop it may ask of another loop first: each takes up the newest image
+ * before it begins a request (cluster_catch_up), and its posts find it there.
  */
 #include "cluster/cluster_int.h"
 
@@ -21,6 +25,9 @@
 struct slot {
 	struct loop *loop;
 	struct image *image;
+	/* That before, which who is under way may have pointers into: until the
+	 * next post.  NULL: none. */
+	struct image *held;
 	struct waitq changed;
 };
 
@@ -34,6 +41,7 @@ struct cluster {
 	struct metrics *metrics;
 	pthread_mutex_t mutex; /* over loop_post()'s own; guards `newest` */
 	struct image *newest;
+	_Atomic uint64_t generation; /* of `newest` */
 	struct slot *slots;
 	size_t slot_count;
 };
@@ -84,6 +92,14 @@ cluster_new(const struct cluster_setup *setup)
 	return (cluster);
 }
 
+static void
+slot_release(struct slot *slot)
+{
+	if (slot->held != NULL)
+		cluster_image_unref(&slot->held->image);
+	slot->held = NULL;
+}
+
 void
 cluster_free(struct cluster **place)
 {
@@ -93,6 +109,7 @@ cluster_free(struct cluster **place)
 		return;
 	CHECK_MAGIC(cluster, CLUSTER_MAGIC);
 	for (size_t i = 0; i < cluster->slot_count; i++) {
+		slot_release(&cluster->slots[i]);
 		cluster_image_unref(&cluster->slots[i].image->image);
 		waitq_fini(&cluster->slots[i].changed);
 	}
@@ -121,10 +138,37 @@ cluster_slot(struct cluster *cluster)
 	UNREACHABLE();
 }
 
+static const struct slot *
+last_slot(const struct cluster *cluster)
+{
+	return (&cluster->slots[cluster->slot_count - 1]);
+}
+
 const struct cluster_image *
 cluster_image(struct cluster *cluster)
 {
 	return (&cluster_slot(cluster)->image->image);
+}
+
+void
+cluster_catch_up(struct cluster *cluster)
+{
+	struct slot *slot = cluster_slot(cluster);
+	struct image *old = slot->image;
+
+	if (atomic_load_explicit(&cluster->generation, memory_order_acquire) ==
+	    old->generation || slot == last_slot(cluster))
+		return;
+	CHECK(pthread_mutex_lock(&cluster->mutex) == 0);
+	slot->image = cluster->newest;
+	cluster_image_ref(&slot->image->image);
+	CHECK(pthread_mutex_unlock(&cluster->mutex) == 0);
+	/* What came behind the one that is held has a post, which keeps it. */
+	if (slot->held == NULL)
+		slot->held = old;
+	else
+		cluster_image_unref(&old->image);
+	waitq_wake(&slot->changed);
 }
 
 struct waitq *
@@ -161,12 +205,17 @@ swap_run(struct post *post)
 {
 	struct swap *swap = container_of(post, struct swap, post);
 	struct cluster_update *update = swap->update;
-	struct image *old = swap->slot->image;
+	struct slot *slot = swap->slot;
+	struct image *older = update->image;
 	size_t left;
 
-	swap->slot->image = update->image;
-	cluster_image_unref(&old->image);
-	waitq_wake(&swap->slot->changed);
+	slot_release(slot);
+	if (slot->image->generation < update->image->generation) {
+		older = slot->image;
+		slot->image = update->image;
+		waitq_wake(&slot->changed);
+	}
+	cluster_image_unref(&older->image);
 	left = atomic_fetch_sub_explicit(&update->pending, 1,
 	    memory_order_acq_rel) - 1;
 	if (left == 1)
@@ -216,6 +265,8 @@ cluster_update(struct cluster *cluster,
 	} else {
 		cluster_image_unref(&cluster->newest->image);
 		cluster->newest = image;
+		atomic_store_explicit(&cluster->generation, image->generation,
+		    memory_order_release);
 		update->image = image;
 		cluster_publish(cluster, update);
 	}

@@ -98,6 +98,10 @@ const char *cluster_id(const struct cluster *cluster);
 
 /* The calling loop's image; valid until the callback or step ends. */
 const struct cluster_image *cluster_image(struct cluster *cluster);
+/* Takes up the newest image at once, not when its post comes, so that what a
+ * client was told on one connection holds on all. For who begins a request; not
+ * on the last loop, which takes up what all have. */
+void cluster_catch_up(struct cluster *cluster);
 /* To keep one longer. */
 const struct cluster_image *cluster_image_ref(
     const struct cluster_image *image);

@@ -91,6 +91,16 @@ following_pause(struct following *f)
 }
 
 void
+following_await_leader(struct following *f)
+{
+	const int64_t longest_ns = fetcher_backoff_ns(f->fetcher);
+
+	f->refused_ns = f->refused_ns == 0 ? REST_MS * NANOS_PER_MILLI :
+	    f->refused_ns < longest_ns / 2 ? 2 * f->refused_ns : longest_ns;
+	following_pause_for(f, f->refused_ns);
+}
+
+void
 following_fail(struct following *f, const char *why)
 {
 	following_enter(f, FOLLOWING_FAILED);

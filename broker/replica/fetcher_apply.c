@@ -118,6 +118,7 @@ following_appended(struct following *f)
 	switch (follow_decide_error(f->error, log_failed(log))) {
 	case FOLLOW_TAKE:
 		f->complaint = NULL;
+		f->refused_ns = 0;
 		if (f->flush_wanted)
 			following_sync(f);
 		return;
@@ -247,7 +248,7 @@ following_take(struct following *f,
 		    "the leader answers" :
 		    "the leader answers what does not fit the log,",
 		    seen.error);
-		following_pause(f);
+		following_await_leader(f);
 		break;
 	case FOLLOW_FAIL:
 		following_fail(f, "the leader has a newer epoch");

@@ -100,6 +100,7 @@ struct following {
 	bool has_id;
 	enum following_state state;
 	int64_t resume_ns;
+	int64_t refused_ns;      /* the last pause for a refusal; 0: none */
 	bool crowded;            /* pauses for want of room for its copy */
 	bool in_session;
 	/* What the leader told of it last was not taken, and its session tells
@@ -215,6 +216,9 @@ void fetcher_sent(struct task *task);
 bool fetcher_gives_up(struct task *task);
 void following_pause(struct following *following);
 void following_pause_for(struct following *following, int64_t ns);
+/* The leader refuses: most likely it was not told yet, and will be soon. The
+ * first pauses are short, each twice the last to replica.fetch.backoff.ms. */
+void following_await_leader(struct following *following);
 void following_fail(struct following *following, const char *why);
 void following_complain(struct following *following, const char *what,
     enum error error);

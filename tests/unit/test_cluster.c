@@ -455,6 +455,68 @@ test_publish(void)
 		publish_with(seed);
 }
 
+static bool
+knows(const struct cluster_image *image, const char *name)
+{
+	return (image_topic(image, slice_of_text(name)) != NULL);
+}
+
+/* Who begins a request has the newest image before the posts are through; what
+ * it had before stays valid meanwhile, and no post brings an older one back. */
+static void
+test_catch_up(void)
+{
+	struct clock_virtual clock;
+	struct scheduler *scheduler;
+	struct loop *loops[2];
+	state states[] = { state_of("", 0, 1, 1) };
+	struct update_metadata_request_topic_state a =
+	    topic_of("a", id_of(1), states, 1);
+	struct update_metadata_request_topic_state b =
+	    topic_of("b", id_of(2), states, 1);
+	struct update_metadata_request first = request_of(&a, 1);
+	struct update_metadata_request second = request_of(&b, 1);
+	struct cluster_update *updates[2];
+	const struct cluster_image *seen[3];
+	struct cluster *cluster;
+
+	clock_virtual_init(&clock, 1000000);
+	scheduler = scheduler_new_replay(&clock, 1);
+	for (int i = 0; i < 2; i++) {
+		loops[i] = loop_new(scheduler, "l");
+		loop_start(loops[i]);
+	}
+	cluster = cluster_new(&(struct cluster_setup){ .loops = loops,
+	    .loop_count = 2, .cluster_id = "c", .broker_id = 1 });
+	seen[0] = cluster_image(cluster);
+	updates[0] = cluster_update(cluster, &first, (struct task_ref){ 0 });
+	CU_ASSERT_PTR_EQUAL(cluster_image(cluster), seen[0]);
+	cluster_catch_up(cluster);
+	seen[1] = cluster_image(cluster);
+	CU_ASSERT(knows(seen[1], "a") && !knows(seen[1], "b"));
+	updates[1] = cluster_update(cluster, &second, (struct task_ref){ 0 });
+	cluster_catch_up(cluster);
+	seen[2] = cluster_image(cluster);
+	CU_ASSERT(knows(seen[2], "a") && knows(seen[2], "b"));
+	CU_ASSERT(!knows(seen[0], "a"));
+	CU_ASSERT(knows(seen[1], "a") && !knows(seen[1], "b"));
+	cluster_catch_up(cluster);
+	CU_ASSERT_PTR_EQUAL(cluster_image(cluster), seen[2]);
+	CU_ASSERT(!cluster_update_done(updates[0]));
+	scheduler_run_until(scheduler, 1);
+	CU_ASSERT_PTR_EQUAL(cluster_image(cluster), seen[2]);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT(cluster_update_done(updates[i]));
+		cluster_update_free(&updates[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		loop_stop(loops[i]);
+		loop_free(loops[i]);
+	}
+	cluster_free(&cluster);
+	scheduler_free(scheduler);
+}
+
 /* What memory cannot hold is refused, said so, and changes nothing. */
 static void
 test_refused(void)
@@ -500,6 +562,7 @@ struct reader {
 	struct cluster *cluster;
 	struct waitq_link link;
 	int32_t last;
+	bool eager; /* does not wait for posts */
 	atomic_bool over;
 	bool back; /* an older image came after a newer one */
 };
@@ -511,6 +574,8 @@ read_epochs(struct task *t)
 	const struct cluster_image *image;
 
 	waitq_join(cluster_changed(r->cluster), &r->link, t);
+	if (r->eager)
+		cluster_catch_up(r->cluster);
 	image = cluster_image(r->cluster);
 	r->back = r->back || image->controller_epoch < r->last;
 	r->last = image->controller_epoch;
@@ -564,6 +629,7 @@ test_threads(void)
 	    .loop_count = 3 });
 	for (int i = 0; i < 3; i++) {
 		readers[i].cluster = cluster;
+		readers[i].eager = i != 1;
 		starts[i].loop = loops[i];
 		starts[i].reader = &readers[i];
 		loop_post_call(loops[i], start_reader, &starts[i]);
@@ -685,6 +751,7 @@ static const struct unit_test tests[] = {
 	{ "image: brokers", test_brokers },
 	{ "image: many topics", test_many },
 	{ "publication", test_publish },
+	{ "publication: ahead of the posts", test_catch_up },
 	{ "publication: refused", test_refused },
 	{ "publication: threads", test_threads },
 	{ "names", test_names },

@@ -260,21 +260,33 @@ stage_lag(struct stage *s)
 	return (lag);
 }
 
+/* The leader refuses: it is asked again when so much time has passed. */
+static void
+stage_refuse(struct stage *s, const struct fetch_response_partition *answer,
+    int64_t pause_ms)
+{
+	CU_ASSERT_FATAL(stage_await(s, API_FETCH, 2000));
+	stage_answer_fetch(s, 99, answer);
+	replica_rig_pass(&s->rig, pause_ms - 15);
+	CU_ASSERT_FALSE(s->asked);
+	replica_rig_pass(&s->rig, 20);
+	CU_ASSERT_TRUE(s->asked);
+}
+
 static void
 test_fetch_errors(void)
 {
+	static const int64_t pauses_ms[] = { 20, 40, 80, 160, 320, 640, 1000,
+		1000 };
 	struct fetch_response_partition answer = stage_part(
 	    ERR_UNKNOWN_LEADER_EPOCH, -1);
 	struct stage s;
 
 	stage_begin(&s);
-	(void)stage_fetch(&s);
-	stage_answer_fetch(&s, 99, &answer);
-	/* A pause, then again. */
-	replica_rig_pass(&s.rig, 800);
-	CU_ASSERT_FALSE(s.asked);
-	replica_rig_pass(&s.rig, 400);
-	CU_ASSERT_TRUE(s.asked);
+	for (size_t i = 0; i < nelems(pauses_ms); i++)
+		stage_refuse(&s, &answer, pauses_ms[i]);
+	stage_answer_records(&s, 99, 0, 5, 3);
+	stage_refuse(&s, &answer, pauses_ms[0]);
 	answer.error_code = ERR_FENCED_LEADER_EPOCH;
 	stage_answer_fetch(&s, 99, &answer);
 	replica_rig_pass(&s.rig, 5000);
