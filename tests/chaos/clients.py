@@ -4,6 +4,7 @@ acknowledged: raw ones, librdkafka, kafka-python."""
 
 import collections
 import functools
+import json
 import random
 import threading
 import time
@@ -19,6 +20,12 @@ from ledger import Ledger
 DUPLICATE_SEQUENCE, OUT_OF_ORDER = 46, 45
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 FOR_EVER = 1 << 30
+# of what librdkafka says of itself
+STATISTICS = (
+    "partition", "leader", "msgq_cnt", "xmit_msgq_cnt", "msgs_inflight",
+    "next_ack_seq", "next_err_seq", "acked_msgid", "nodeid", "state",
+    "stateage", "outbuf_cnt", "waitresp_cnt", "req_timeouts", "txidle",
+    "rxidle")
 
 
 class Client:
@@ -40,6 +47,10 @@ class Client:
     @property
     def acknowledged(self):
         return sum(led.acknowledged for led in self.ledgers)
+
+    def state(self):
+        """For who asks why it does not go on."""
+        return ""
 
     def start(self):
         self.thread.start()
@@ -231,8 +242,26 @@ class Librdkafka(Client):
             # "unknown topic" is believed at once
             "topic.metadata.propagation.max.ms": 0,
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
+            "statistics.interval.ms": 5000, "stats_cb": self._told,
             "log_level": 0, "error_cb": self._error, **settings}
+        self.statistics = "{}"
         self.producer = confluent_kafka.Producer(self.settings)
+
+    def _told(self, statistics):
+        self.statistics = statistics
+
+    def state(self):
+        """What the library last said of itself."""
+        told = json.loads(self.statistics)
+        partitions = [
+            {key: p[key] for key in STATISTICS if key in p}
+            for t in told.get("topics", {}).values()
+            for p in t["partitions"].values() if p["partition"] >= 0]
+        brokers = [
+            {key: b[key] for key in STATISTICS if key in b}
+            for b in told.get("brokers", {}).values()]
+        return (f"{self.outstanding} outstanding, eos {told.get('eos')}, "
+                f"brokers {brokers}, partitions {partitions}")
 
     def _error(self, error):
         if error.fatal():

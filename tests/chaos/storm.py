@@ -9,6 +9,7 @@ import time
 import cluster as clusters
 import faults
 import harness
+import wire
 from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
 from ledger import Ledger
 from movers import ManyTopics, Mover
@@ -134,14 +135,33 @@ class Storm:
             for c in self.clients:
                 if c.failure is not None:
                     self.fail(f"{c.name}: {c.failure}")
-            idle = [c.name for c in self.clients if not c.held and
+            idle = [c for c in self.clients if not c.held and
                     c.acknowledged < before[c] + (
                         BETWEEN if c in self.writers else 1)]
             if not idle:
                 return
             if time.monotonic() > end:
-                self.fail(f"these do not go on: {idle}")
+                self.fail("these do not go on:\n" + "\n".join(
+                    f"{c.name}, {c.acknowledged - before[c]} acknowledged: "
+                    f"{c.state()} {self._known(c)}" for c in idle))
             time.sleep(0.1)
+
+    def _known(self, client):
+        """What is known of its partitions where they are led."""
+        out = {}
+        for topic, partition in {(led.topic, led.partition)
+                                 for led in client.ledgers}:
+            try:
+                address = self.leaders.address(topic, partition)
+                with wire.Client(address, 5) as c:
+                    out[topic, partition] = (
+                        address, wire.list_offset(c, topic, -1, partition),
+                        c.call("DescribeProducers", 0, Topics=[{
+                            "Name": topic, "PartitionIndexes": [partition]}])[
+                                "Topics"][0]["Partitions"][0])
+            except clusters.UNAVAILABLE as e:
+                out[topic, partition] = repr(e)
+        return f"known: {out}" if out else ""
 
     def settle(self):
         """All is mended: so is what was moved, which is over then."""
