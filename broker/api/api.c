@@ -193,7 +193,11 @@ api_away_begin(struct api_away *away)
 static void
 api_away_arrive(struct post *post)
 {
-	api_away_begin(container_of(post, struct api_away, post));
+	struct api_away *away = container_of(post, struct api_away, post);
+
+	/* It goes on with no older image than it began with. */
+	cluster_catch_up(away->apis->setup.cluster);
+	api_away_begin(away);
 }
 
 static void

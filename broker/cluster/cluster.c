@@ -7,12 +7,13 @@
  *	swaps too and wakes the task
  *
  * The posts go out under the mutex, so that every loop sees the images in the
- * order in which they were built; the last one too, for no loop takes up an
+ * order in which they were built; the last one too, for no loop tells of an
  * image before it told of the one before.
  *
  * The posts come one after another, and what a client was told on a connection
  * of one loop it may ask of another loop first: each takes up the newest image
  * before it begins a request (cluster_catch_up), and its posts find it there.
+ * For that it waits for who builds the next one, should that be just now.
  */
 #include "cluster/cluster_int.h"
 

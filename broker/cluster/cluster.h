@@ -7,7 +7,7 @@
  * The image is immutable: 1,024 buckets of topics by name (and as many by id),
  * counted by reference.  A change builds new buckets for what it touches and a
  * new image around them; every loop holds a reference of its own, swapped by a
- * post, so requests read without lock or atomic.
+ * post or as a request begins, so requests read without lock.
  *
  *	UpdateMetadata -> cluster_update() -> new image -> post to each loop
  *	                        |                              | swap

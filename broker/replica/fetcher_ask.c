@@ -108,6 +108,7 @@ struct building {
 	size_t left;    /* that were not looked at yet */
 	size_t kept;    /* that are in the session after the request */
 	bool renews;
+	int64_t resume_ns; /* the first of those whom the leader refused */
 	bool failed;    /* memory was refused */
 };
 
@@ -246,6 +247,9 @@ build_following(struct building *b, struct following *f)
 	f->renew = false;
 	b->renews |= renews;
 	if (!f->asked) {
+		if (f->state == FOLLOWING_PAUSED && f->refused_ns > 0 &&
+		    f->resume_ns < b->resume_ns)
+			b->resume_ns = f->resume_ns;
 		if (f->in_session)
 			build_forgotten(b, f);
 		f->in_session = false;
@@ -302,6 +306,14 @@ build_head(const struct fetcher *fetcher, struct fetch_request *r, int version)
 	r->session_epoch = fetcher->session_epoch;
 }
 
+/* No longer than that. */
+static void
+build_wait(struct building *b, int64_t ms)
+{
+	if (b->request->max_wait_ms > ms)
+		b->request->max_wait_ms = ms < 0 ? 0 : (int32_t)ms;
+}
+
 /* False: no memory. */
 static bool
 build_all(struct building *b)
@@ -314,18 +326,22 @@ build_all(struct building *b)
 	b->forgotten = NULL;
 	b->partition_count = b->forgotten_count = b->kept = 0;
 	b->renews = false;
+	b->resume_ns = INT64_MAX;
 	build_head(fetcher, b->request, b->version);
 	/* Without a session the first ones get the most: take turns. */
 	for (b->left = count; b->left > 0 && !b->failed; b->left--)
 		build_following(b, fetcher->order[(fetcher->first + count -
 		    b->left) % count]);
 	/* Who is forgotten now is to come back soon, and so is who is with a
-	 * worker: others wait for what it tells of its end. */
+	 * worker, or whom its leader refused: others wait for what it tells of
+	 * its end. */
 	if (b->renews)
-		b->request->max_wait_ms = 0;
-	else if (fetcher->counts[FOLLOWING_BUSY] > 0 &&
-	    b->request->max_wait_ms > BUSY_WAIT_MS)
-		b->request->max_wait_ms = BUSY_WAIT_MS;
+		build_wait(b, 0);
+	if (fetcher->counts[FOLLOWING_BUSY] > 0)
+		build_wait(b, BUSY_WAIT_MS);
+	if (b->resume_ns != INT64_MAX)
+		build_wait(b, (b->resume_ns - loop_now_ns(fetcher->loop)) /
+			NANOS_PER_MILLI + 1);
 	return (!b->failed);
 }
 

@@ -21,7 +21,7 @@
  *	   |  +-- [BUSY] a worker appends, cuts or   the leader's session has
  *	   |  |          syncs                       forgotten it
  *	   |  +-- [ASKS] ListOffsets is under way, or to be
- *	   |  +-- [PAUSED] replica.fetch.backoff.ms
+ *	   |  +-- [PAUSED] replica.fetch.backoff.ms, or up to it
  *	   +----> [FAILED] until the next leader epoch
  *
  * How many are in which state is counted, and what an order ended is noted: a
@@ -216,8 +216,9 @@ void fetcher_sent(struct task *task);
 bool fetcher_gives_up(struct task *task);
 void following_pause(struct following *following);
 void following_pause_for(struct following *following, int64_t ns);
-/* The leader refuses: most likely it was not told yet, and will be soon. The
- * first pauses are short, each twice the last to replica.fetch.backoff.ms. */
+/* The leader refuses (or what it answers cannot be taken): most likely it was
+ * not told yet, and will be soon. The first pauses are short, each twice the
+ * last up to replica.fetch.backoff.ms. */
 void following_await_leader(struct following *following);
 void following_fail(struct following *following, const char *why);
 void following_complain(struct following *following, const char *what,

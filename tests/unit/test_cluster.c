@@ -629,7 +629,7 @@ test_threads(void)
 	    .loop_count = 3 });
 	for (int i = 0; i < 3; i++) {
 		readers[i].cluster = cluster;
-		readers[i].eager = i != 1;
+		readers[i].eager = i == 0;
 		starts[i].loop = loops[i];
 		starts[i].reader = &readers[i];
 		loop_post_call(loops[i], start_reader, &starts[i]);

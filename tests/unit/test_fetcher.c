@@ -299,6 +299,43 @@ test_fetch_errors(void)
 	stage_fini(&s);
 }
 
+/* Nobody who rests makes one wait whom the leader refused. */
+static void
+test_refused_beside_resting(void)
+{
+	struct fetch_response_partition answer = stage_part(
+	    ERR_UNKNOWN_LEADER_EPOCH, -1);
+	struct stage s;
+
+	stage_init(&s);
+	replica_rig_image(&s.rig, RIG_TOPIC, 2, 2);
+	for (int32_t i = 0; i < 2; i++)
+		stage_follow_one(&s, i, 2, 5);
+	/* The first request may have been sent before both were followed. */
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	stage_answer_fetch(&s, 99, &answer);
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	CU_ASSERT(s.request.fetch.max_wait_ms <= 21);
+	CU_ASSERT_EQUAL(s.request.fetch.forgotten_topics_data_count, 1);
+	replica_rig_pass(&s.rig, 20);
+	stage_answer_fetch(&s, 99, NULL);
+	CU_ASSERT_PTR_NOT_NULL(stage_fetch(&s));
+	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	/* An answer without records counts, too. */
+	answer.error_code = ERR_NONE;
+	answer.high_watermark = 0;
+	stage_answer_fetch(&s, 99, &answer);
+	answer.error_code = ERR_UNKNOWN_LEADER_EPOCH;
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	stage_answer_fetch(&s, 99, &answer);
+	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
+	CU_ASSERT(s.request.fetch.max_wait_ms <= 21);
+	stage_fini(&s);
+}
+
 /* What comes is counted while a reassignment adds this replica. */
 static void
 test_added(void)
@@ -1073,6 +1110,7 @@ static const struct unit_test tests[] = {
 	{ "sessions", test_session_lost },
 	{ "out of range", test_out_of_range },
 	{ "errors", test_fetch_errors },
+	{ "refused, beside one that rests", test_refused_beside_resting },
 	{ "what a reassignment adds", test_added },
 	{ "what is throttled waits", test_throttled },
 	{ "the same, without a pause", test_throttled_without_pause },
