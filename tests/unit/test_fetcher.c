@@ -260,6 +260,20 @@ stage_lag(struct stage *s)
 	return (lag);
 }
 
+/* So many partitions are followed, and a fetch of all of them waits. */
+static void
+stage_follow_many(struct stage *s, int32_t count)
+{
+	replica_rig_image(&s->rig, RIG_TOPIC, count, 2);
+	for (int32_t i = 0; i < count; i++)
+		stage_follow_one(s, i, 2, 5);
+	/* The first request may have been sent before all were followed. */
+	CU_ASSERT_FATAL(stage_await(s, API_FETCH, 2000));
+	stage_answer_fetch(s, 99, NULL);
+	CU_ASSERT_FATAL(stage_await(s, API_FETCH, 2000));
+	CU_ASSERT_EQUAL(s->request.fetch.max_wait_ms, 500);
+}
+
 /* The leader refuses: it is asked again when so much time has passed. */
 static void
 stage_refuse(struct stage *s, const struct fetch_response_partition *answer,
@@ -308,14 +322,7 @@ test_refused_beside_resting(void)
 	struct stage s;
 
 	stage_init(&s);
-	replica_rig_image(&s.rig, RIG_TOPIC, 2, 2);
-	for (int32_t i = 0; i < 2; i++)
-		stage_follow_one(&s, i, 2, 5);
-	/* The first request may have been sent before both were followed. */
-	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
-	stage_answer_fetch(&s, 99, NULL);
-	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
-	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	stage_follow_many(&s, 2);
 	stage_answer_fetch(&s, 99, &answer);
 	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
 	CU_ASSERT(s.request.fetch.max_wait_ms <= 21);
@@ -456,14 +463,7 @@ test_beside_worker(void)
 	stage_init(&s);
 	options = (struct broker_options *)(uintptr_t)s.rig.options;
 	options->replica.fetch_response_max_bytes = 1000;
-	replica_rig_image(&s.rig, RIG_TOPIC, 3, 2);
-	for (int32_t i = 0; i < 3; i++)
-		stage_follow_one(&s, i, 2, 5);
-	/* The first request may have been sent before all were followed. */
-	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
-	stage_answer_fetch(&s, 99, NULL);
-	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
-	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 500);
+	stage_follow_many(&s, 3);
 	stage_answer_both(&s);
 	CU_ASSERT_FATAL(stage_await(&s, API_FETCH, 2000));
 	CU_ASSERT_EQUAL(s.request.fetch.max_wait_ms, 10);
