@@ -22,10 +22,12 @@ CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 FOR_EVER = 1 << 30
 # of what librdkafka says of itself
 STATISTICS = (
-    "partition", "leader", "msgq_cnt", "xmit_msgq_cnt", "msgs_inflight",
+    "partition", "broker", "leader", "msgq_cnt", "msgs_inflight", "txmsgs",
     "next_ack_seq", "next_err_seq", "acked_msgid", "nodeid", "state",
     "stateage", "outbuf_cnt", "waitresp_cnt", "req_timeouts", "txidle",
     "rxidle")
+# times in a row that it says so, five seconds apart
+ASTRAY = 4
 
 
 class Client:
@@ -244,34 +246,48 @@ class Librdkafka(Client):
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
             "statistics.interval.ms": 5000, "stats_cb": self._told,
             "log_level": 0, "error_cb": self._error, **settings}
-        self.statistics = "{}"
+        self.statistics = {}
+        self.astray = collections.Counter()
         self.producer = confluent_kafka.Producer(self.settings)
 
     def _told(self, statistics):
-        self.statistics = statistics
+        """What the library says of itself; called by poll()."""
+        self.statistics = json.loads(statistics)
+        self.astray = collections.Counter({
+            where: self.astray[where] + 1 for where in (
+                (p["partition"], p["broker"], p["leader"])
+                for p in self._partitions()
+                if -1 < p["broker"] != p["leader"] > -1)})
+        for (partition, broker, leader), times in self.astray.items():
+            if times == ASTRAY:
+                self.errors["went astray"] += 1
+                self.fatal = (f"it sends {self.topic}/{partition} to broker "
+                              f"{broker}, and knows that {leader} leads")
+
+    def _partitions(self):
+        return [p for t in self.statistics.get("topics", {}).values()
+                for p in t["partitions"].values() if p["partition"] >= 0]
 
     def state(self):
-        """What the library last said of itself."""
-        told = json.loads(self.statistics)
-        partitions = [
-            {key: p[key] for key in STATISTICS if key in p}
-            for t in told.get("topics", {}).values()
-            for p in t["partitions"].values() if p["partition"] >= 0]
-        brokers = [
-            {key: b[key] for key in STATISTICS if key in b}
-            for b in told.get("brokers", {}).values()]
-        return (f"{self.outstanding} outstanding, eos {told.get('eos')}, "
-                f"brokers {brokers}, partitions {partitions}")
+        def told(rows):
+            return [{key: row[key] for key in STATISTICS if key in row}
+                    for row in rows]
+        brokers = self.statistics.get("brokers", {}).values()
+        return (f"{self.outstanding} outstanding, eos "
+                f"{self.statistics.get('eos')}, brokers {told(brokers)}, "
+                f"partitions {told(self._partitions())}")
 
     def _error(self, error):
         if error.fatal():
             self.fatal = f"fatal: {error.str()}"
 
     def _renew(self):
-        """What was under way is given up, without another look."""
+        """What was under way is given up, and is not sent any more."""
         self.errors["ended itself"] += 1
+        self.producer.purge()
         self.fatal = None
         self.outstanding = 0
+        self.astray.clear()
         self.producer = confluent_kafka.Producer(self.settings)
 
     def _delivered(self, producer, error, message):

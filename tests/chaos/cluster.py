@@ -429,7 +429,7 @@ class Leaders:
             self.turn += 1
             asked = self.addresses[self.turn % len(self.addresses)]
             with contextlib.suppress(*UNAVAILABLE):
-                told = self._ask(asked, topics)
+                told = self.ask(asked, topics)
                 brokers = {b["NodeId"]: f"{b['Host']}:{b['Port']}"
                            for b in told["Brokers"]}
                 found = brokers.get(who(told))
@@ -438,7 +438,8 @@ class Leaders:
         raise OSError(f"nobody tells {what}")
 
     @staticmethod
-    def _ask(address, topics):
+    def ask(address, topics):
+        """What that broker tells of leaders."""
         with wire.Client(address, 3) as client:
             return client.call("Metadata", 12, Topics=[
                 {"Name": t} for t in topics], AllowAutoTopicCreation=False)

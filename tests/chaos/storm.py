@@ -147,7 +147,8 @@ class Storm:
             time.sleep(0.1)
 
     def _known(self, client):
-        """What is known of its partitions where they are led."""
+        """What is known of its partitions where they are led, and what each
+        broker tells of them."""
         out = {}
         for topic, partition in {(led.topic, led.partition)
                                  for led in client.ledgers}:
@@ -161,7 +162,14 @@ class Storm:
                                 "Topics"][0]["Partitions"][0])
             except clusters.UNAVAILABLE as e:
                 out[topic, partition] = repr(e)
-        return f"known: {out}" if out else ""
+        told = {}
+        for b in self.cluster.brokers:
+            try:
+                told[b.broker_id] = clusters.Leaders.ask(b.address, sorted(
+                    {led.topic for led in client.ledgers}))["Topics"]
+            except clusters.UNAVAILABLE as e:
+                told[b.broker_id] = repr(e)
+        return f"known: {out}, told: {told}" if out else ""
 
     def settle(self):
         """All is mended: so is what was moved, which is over then."""

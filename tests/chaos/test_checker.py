@@ -2,13 +2,14 @@
 """Seeded losses: what the checker does not find here, it would not find in
 earnest."""
 
+import json
 import struct
 
 import pytest
 
 import harness
 import wire
-from clients import IdempotentWriter, Librdkafka, RawWriter
+from clients import ASTRAY, IdempotentWriter, Librdkafka, RawWriter
 from ledger import SOMEWHERE, Ledger, Reading, Sequences
 from readers import Checker
 from side import Moments, TopicMaker, Trimmer, retained_wrong
@@ -202,6 +203,33 @@ def test_checker_finds(make_broker, loss, told, raw):
     # what was read before is not read again, but for a shorter log
     assert (checker.news() != []) == (loss in (lost_tail, hole_closed,
                                                repeated))
+
+
+# --- who ends itself ---------------------------------------------------------
+
+def test_producer_goes_astray():
+    """One that says again and again that it sends to who does not lead is
+    given up; one whose leader has just changed is not."""
+    def told(*places):
+        return json.dumps({"topics": {"t": {"partitions": {
+            str(p): {"partition": p, "broker": broker, "leader": leader}
+            for p, broker, leader in places}}}})
+    client = Librdkafka("127.0.0.1:1", "rd-once", "t", 2, **{
+        "enable.idempotence": True})
+    client.renewed = client.held = True
+    first = client.producer
+    for place in ((0, 0, 0), (0, 1, 0), (0, 1, 0), (0, 1, 0), (0, 0, 1),
+                  (0, 1, 0), (0, 1, 0), (0, 1, -1), (0, -1, 0)):
+        client._told(told(place, (1, 2, 2)))
+    for _ in range(ASTRAY - 1):
+        client._told(told((0, 0, 0), (1, 2, 0)))
+    assert client.fatal is None and "'leader': 0" in client.state()
+    client._told(told((0, 0, 0), (1, 2, 0)))
+    assert "t/1 to broker 2, and knows that 0 leads" in client.fatal
+    client.start()
+    harness.wait_until(lambda: client.producer is not first)
+    client.finish().join()
+    assert client.errors == {"went astray": 1, "ended itself": 1}
 
 
 # --- beside the load ---------------------------------------------------------
