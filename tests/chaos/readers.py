@@ -2,6 +2,7 @@
 """Readings by two clients: librdkafka's consumer, quick enough for a million
 records, and the raw one, which sees batches."""
 
+import re
 import time
 
 import confluent_kafka
@@ -11,6 +12,21 @@ import wire
 from ledger import Reading, Sequences
 
 EARLIEST, LATEST = -2, -1
+NOT_LEADER, OFFSET_NOT_AVAILABLE = 6, 78
+MOVED = re.compile(rf"answers ({NOT_LEADER}|{OFFSET_NOT_AVAILABLE})\b")
+
+
+def where_led(read):
+    """What read() tells is wrong; again where it is led elsewhere meanwhile."""
+    for _ in range(10):
+        try:
+            wrong = read()
+        except AssertionError as e:
+            wrong = [str(e)]
+        if not any(map(MOVED.search, wrong)):
+            break
+        time.sleep(0.2)
+    return wrong
 
 
 def bounds(client, topic, partition):
@@ -18,7 +34,9 @@ def bounds(client, topic, partition):
     out = []
     for timestamp in (EARLIEST, LATEST):
         told = wire.list_offset(client, topic, timestamp, partition)
-        assert told["ErrorCode"] == 0, told
+        assert told["ErrorCode"] == 0, (
+            f"{topic}/{partition}: ListOffsets of {timestamp} answers "
+            f"{told['ErrorCode']}")
         out.append(told["Offset"])
     return out
 

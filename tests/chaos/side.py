@@ -9,7 +9,7 @@ import harness
 import wire
 from clients import Client
 from ledger import Ledger, Reading
-from readers import bounds, read_raw
+from readers import bounds, read_raw, where_led
 
 ALREADY_EXISTS, UNKNOWN_TOPIC = 36, 3
 PARTITIONS = 2
@@ -173,12 +173,8 @@ class TopicMaker(Client):
                        f"{led(client, topic.name)}")
                 return
             for p in range(PARTITIONS):
-                with self._leader(client, topic.name, p) as leader:
-                    start, _ = bounds(leader, topic.name, p)
-                    if start:
-                        yield f"{topic.name}/{p} begins at {start}"
-                    yield from read_raw(
-                        leader, Reading(topic.name, p, topic.ledgers))[0]
+                yield from where_led(
+                    lambda p=p: self._read_wrong(client, topic, p))
         elif topic.state == "gone":
             try:
                 harness.wait_until(lambda: not self._rest(
@@ -186,6 +182,15 @@ class TopicMaker(Client):
             except AssertionError:
                 yield (f"topic {topic.name} was deleted, there is "
                        f"{self._rest(client, topic, data)}")
+
+    def _read_wrong(self, client, topic, partition):
+        with self._leader(client, topic.name, partition) as leader:
+            start, _ = bounds(leader, topic.name, partition)
+            wrong = read_raw(leader, Reading(topic.name, partition,
+                                             topic.ledgers))[0]
+        if start:
+            wrong.append(f"{topic.name}/{partition} begins at {start}")
+        return wrong
 
     def _rest(self, client, topic, data):
         """What there is of a deleted one."""

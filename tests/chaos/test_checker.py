@@ -11,7 +11,7 @@ import harness
 import wire
 from clients import ASTRAY, IdempotentWriter, Librdkafka, RawWriter
 from ledger import SOMEWHERE, Ledger, Reading, Sequences
-from readers import Checker
+from readers import Checker, where_led
 from side import Moments, TopicMaker, Trimmer, retained_wrong
 
 # --- readings by hand --------------------------------------------------------
@@ -203,6 +203,24 @@ def test_checker_finds(make_broker, loss, told, raw):
     # what was read before is not read again, but for a shorter log
     assert (checker.news() != []) == (loss in (lost_tail, hole_closed,
                                                repeated))
+
+
+def test_read_where_led():
+    """Who leads no more, or not quite yet, is no fault; all else is."""
+    answers = iter((
+        AssertionError("t/1: ListOffsets of -1 answers 6"),
+        ["t/1 offset 3: Fetch answers 6"],
+        AssertionError("t/1: ListOffsets of -2 answers 78"),
+        ["t/1 offset 3: Fetch answers 60"]))
+
+    def read():
+        answer = next(answers)
+        if isinstance(answer, AssertionError):
+            raise answer
+        return answer
+    assert where_led(read) == ["t/1 offset 3: Fetch answers 60"]
+    assert next(answers, None) is None
+    assert where_led(lambda: ["Fetch answers 6"]) == ["Fetch answers 6"]
 
 
 # --- who ends itself ---------------------------------------------------------
