@@ -35,6 +35,7 @@ class Client:
     way any more.  While `held`, nothing new is sent, only again."""
 
     held = False
+    given_up = 0  # records whose fate nobody will tell any more
     pause = 0  # seconds behind each answer, or round
 
     def __init__(self, name, ledgers):
@@ -282,8 +283,9 @@ class Librdkafka(Client):
             self.fatal = f"fatal: {error.str()}"
 
     def _renew(self):
-        """What was under way is given up, and is not sent any more."""
+        """What was under way is given up, and is not sent again."""
         self.errors["ended itself"] += 1
+        self.given_up += self.outstanding
         self.producer.purge()
         self.fatal = None
         self.outstanding = 0
@@ -319,11 +321,11 @@ class Librdkafka(Client):
         while self.outstanding < self.most and self._more():
             self.turn += 1
             ledger = self.ledgers[self.turn % len(self.ledgers)]
+            self.outstanding += 1
             self.producer.produce(
                 self.topic, ledger.value(ledger.take()),
                 partition=ledger.partition, on_delivery=functools.partial(
                     self._delivered, self.producer))
-            self.outstanding += 1
 
 
 class KafkaPython(Client):

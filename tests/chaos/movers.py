@@ -5,6 +5,7 @@ every partition has all of its replicas."""
 
 import collections
 import contextlib
+import functools
 import random
 import socket
 import struct
@@ -14,6 +15,7 @@ import cluster as clusters
 import harness
 import wire
 from clients import Client
+from readers import where_led
 from side import Moments, TopicMaker
 
 NONE, NOT_CONTROLLER = 0, 41
@@ -210,6 +212,9 @@ class ManyTopics(TopicMaker):
             return super().wrong(*data)
         finally:
             self.strict = False
+
+    def _read_wrong(self, *what):
+        return where_led(functools.partial(super()._read_wrong, *what))
 
     def _deleted(self, topic):
         with contextlib.suppress(*clusters.UNAVAILABLE):

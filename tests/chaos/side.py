@@ -9,7 +9,7 @@ import harness
 import wire
 from clients import Client
 from ledger import Ledger, Reading
-from readers import bounds, read_raw, where_led
+from readers import bounds, read_raw
 
 ALREADY_EXISTS, UNKNOWN_TOPIC = 36, 3
 PARTITIONS = 2
@@ -173,8 +173,7 @@ class TopicMaker(Client):
                        f"{led(client, topic.name)}")
                 return
             for p in range(PARTITIONS):
-                yield from where_led(
-                    lambda p=p: self._read_wrong(client, topic, p))
+                yield from self._read_wrong(client, topic, p)
         elif topic.state == "gone":
             try:
                 harness.wait_until(lambda: not self._rest(

@@ -25,6 +25,8 @@ PATIENT = {"socket.timeout.ms": 4000, "message.timeout.ms": 0,
 RAW = {"patience": 5, "again": 0.2, "most": 10, "pause": 0.1, "depth": 3}
 # records that are acknowledged from one round to the next, of each client
 BETWEEN = 20
+# rounds in which librdkafka may go astray once more
+ASTRAY_EACH = 50
 # times that a kind of fault was tried: it must have taken effect by then
 ENOUGH = 4
 
@@ -274,13 +276,22 @@ class Storm:
             c.join()
         wrong += self.reads.wrong + self.committer.wrong
         for c in self.writers:
-            if isinstance(c, (IdempotentWriter, Librdkafka)) and not c.errors[
-                    "ended itself"]:
-                wrong += [f"{led}: {led.acknowledged} of {len(led.offsets)} "
-                          "acknowledged" for led in c.ledgers
-                          if led.acknowledged != len(led.offsets)]
+            if isinstance(c, (IdempotentWriter, Librdkafka)):
+                wrong += self._unacknowledged(c)
         if wrong:
             self.fail("\n".join(wrong))
+
+    def _unacknowledged(self, client):
+        """Of one that goes on until all is; what a fatal error takes along is
+        not known."""
+        astray = client.errors["went astray"]
+        if astray > 1 + self.rounds // ASTRAY_EACH:
+            yield f"{client.name} went astray {astray} times"
+        sent = sum(len(led.offsets) for led in client.ledgers)
+        if client.errors["ended itself"] == astray and \
+                client.acknowledged + client.given_up != sent:
+            yield (f"{client.name}: {client.acknowledged} of {sent} "
+                   f"acknowledged, {client.given_up} given up")
 
     def idle_kinds(self):
         """Those that were tried enough, and never took effect."""

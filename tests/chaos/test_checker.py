@@ -235,6 +235,7 @@ def test_producer_goes_astray():
     client = Librdkafka("127.0.0.1:1", "rd-once", "t", 2, **{
         "enable.idempotence": True})
     client.renewed = client.held = True
+    client.outstanding = 3
     first = client.producer
     for place in ((0, 0, 0), (0, 1, 0), (0, 1, 0), (0, 1, 0), (0, 0, 1),
                   (0, 1, 0), (0, 1, 0), (0, 1, -1), (0, -1, 0)):
@@ -248,6 +249,7 @@ def test_producer_goes_astray():
     harness.wait_until(lambda: client.producer is not first)
     client.finish().join()
     assert client.errors == {"went astray": 1, "ended itself": 1}
+    assert client.given_up == 3
 
 
 # --- beside the load ---------------------------------------------------------

@@ -12,7 +12,7 @@ import wire
 from clients import Client
 from cluster import OFFSETS, rack
 from ledger import Reading
-from readers import Checker, read_raw, where_led
+from readers import Checker, bounds, read_raw, where_led
 from witness import (Commits, Growth, high_watermarks, log_batches,
                      newest_segment, next_offset, replicas_wrong)
 
@@ -366,6 +366,8 @@ class ManyChecker(Checker):
         def read():
             again = Reading(reading.topic, reading.partition, self.ledgers)
             with self._leader(again) as client:
+                # one that was just elected says so here
+                bounds(client, again.topic, again.partition)
                 return read_raw(client, again)[0]
         return where_led(read)
 
