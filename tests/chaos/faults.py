@@ -179,6 +179,12 @@ class Heir(Wipe):
 
     alone = True
 
+    def begin(self):
+        self.registration = f"/brokers/ids/{self.broker.broker_id}"
+        with self.cluster.zk(clusters.CHROOT) as zk:
+            self.former = zk.exists(self.registration).czxid
+        super().begin()
+
     def end(self):
         pairs = net.both_ways([self.host], self.peers)
         self.cluster.links.slow(pairs, 0.1, 0)
@@ -199,15 +205,20 @@ class Heir(Wipe):
             b.launch()
 
     def _await_in_sync(self):
-        """In some partition; each state is looked at often."""
+        """In some partition, by a state that was written since it registered
+        anew: an older one does not know that it was away.  Each is looked at
+        often."""
         states = [f"/brokers/topics/{topic}/partitions/{p}/state"
                   for topic, count in self.cluster.topics.items()
                   for p in range(count)]
         with self.cluster.zk(clusters.CHROOT) as zk:
-            harness.wait_until(
-                lambda: any(self.broker.broker_id in json.loads(
-                    zk.get(state)[0])["isr"] for state in states),
-                what="it is in sync")
+            def in_sync():
+                born = zk.exists(self.registration)
+                return born and born.czxid != self.former and any(
+                    self.broker.broker_id in json.loads(node)["isr"]
+                    and stat.mzxid > born.czxid
+                    for node, stat in map(zk.get, states))
+            harness.wait_until(in_sync, what="it is in sync")
 
 
 # --- links -------------------------------------------------------------------

@@ -151,6 +151,8 @@ class Storm:
     def _known(self, client):
         """What is known of its partitions where they are led, and what each
         broker tells of them."""
+        if not client.ledgers:
+            return ""
         out = {}
         for topic, partition in {(led.topic, led.partition)
                                  for led in client.ledgers}:
@@ -171,7 +173,7 @@ class Storm:
                     {led.topic for led in client.ledgers}))["Topics"]
             except clusters.UNAVAILABLE as e:
                 told[b.broker_id] = repr(e)
-        return f"known: {out}, told: {told}" if out else ""
+        return f"known: {out}, told: {told}"
 
     def settle(self):
         """All is mended: so is what was moved, which is over then."""
