@@ -82,6 +82,13 @@ def wait_until(condition, seconds=PATIENCE, what="condition", pause=0.02):
         time.sleep(pause)
 
 
+def suspend(process):
+    """Stops a child, and comes back when all of its threads stand still: for a
+    moment behind the signal they go on."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 def port_open(port):
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -142,7 +149,7 @@ class ZooKeeper:
             self.process = None
 
     def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+        suspend(self.process)
 
     def resume(self):
         if self.process is not None:

@@ -272,10 +272,7 @@ def test_watchdog(make_broker, notify):
                                        "WATCHDOG_USEC": "500000"})
     harness.wait_until(lambda: notify.count("WATCHDOG=1") >= 5,
                        what="signs of life")
-    broker.process.send_signal(signal.SIGSTOP)
-    harness.wait_until(lambda: open(
-        f"/proc/{broker.process.pid}/stat").read().split(")")[1].split()[0]
-        == "T", what="it stands still")
+    harness.suspend(broker.process)
     before = notify.count("WATCHDOG=1")
     time.sleep(1)
     assert notify.count("WATCHDOG=1") == before
@@ -427,7 +424,7 @@ def test_metrics_of_loops(broker):
     with wire.Client(broker.address):
         with harness.Bystander(broker) as b:
             b.still_served()
-        broker.process.send_signal(signal.SIGSTOP)
+        harness.suspend(broker.process)
         time.sleep(3)
         broker.process.send_signal(signal.SIGCONT)
         harness.wait_until(

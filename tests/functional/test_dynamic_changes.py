@@ -177,7 +177,7 @@ def test_set_while_the_session_was_away(own_zookeeper, make_broker):
     settings = Settings(broker)
     settings.set("0", {"log.retention.bytes": "5000"})
     broker.start()
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     try:
         # its session of 6 s ends
         node = settings.path("/brokers/ids/0")
@@ -616,7 +616,7 @@ def test_a_node_that_must_not_be_read(running):
     settings.zk.set_acls(path, [kazoo.security.make_acl(
         "world", "anyone", write=True, admin=True)])
     # it is read at the beginning of a session
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     harness.wait_until(
         lambda: not settings.zk.exists(settings.path("/brokers/ids/0")), 60,
         "its node goes")

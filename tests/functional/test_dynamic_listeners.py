@@ -268,7 +268,7 @@ def test_the_next_session_has_them_too(own_zookeeper, grown):
     more = f"MORE://127.0.0.1:{port}"
     g.set(more)
     g.registered(more)
-    g.broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(g.broker.process)
     try:
         node = g.settings.path("/brokers/ids/0")
         harness.wait_until(lambda: g.settings.zk.exists(node) is None,

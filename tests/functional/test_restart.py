@@ -549,7 +549,7 @@ def test_session_expires(own_zookeeper, make_broker):
     epoch = int(node(broker, "/controller_epoch")[0])
     # the broker sleeps past its session; the others end it meanwhile
     import signal
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     client = harness.connect_zk(broker)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
                        "its node goes")
@@ -577,7 +577,7 @@ def test_session_expires_and_a_twin_comes(make_broker, twin):
     harness.create_topic(broker, "t")
     client = harness.connect_zk(broker)
     value = json.loads(client.get("/brokers/ids/0")[0])
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
                        "its node goes")
     if twin == "0":
@@ -601,7 +601,7 @@ def test_not_ready_while_unregistered(make_broker):
     broker = make_broker().start()
     client = harness.connect_zk(broker)
     value = json.loads(client.get("/brokers/ids/0")[0])
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     harness.wait_until(lambda: not client.exists("/brokers/ids/0"), 60,
                        "its node goes")
     # as left by a process that died at the same address: it waits

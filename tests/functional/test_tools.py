@@ -160,7 +160,7 @@ def test_a_silent_broker(broker, tmp_path):
     config = tmp_path / "client.properties"
     config.write_text("request.timeout.ms=7000\n"
                       "default.api.timeout.ms=7000\n")
-    broker.process.send_signal(signal.SIGSTOP)
+    harness.suspend(broker.process)
     try:
         err = fails(broker, "topics", "--list", "--command-config", config)
     finally:
