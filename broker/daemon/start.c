@@ -28,6 +28,13 @@ struct start {
 	size_t op_count;
 	struct zk_op *topics;
 	struct zk_op *offsets; /* the topic of committed ones */
+	struct arena names; /* of all topics, for new directories */
+	const char **topic_names;
+	size_t topic_count;
+	size_t next_topic;
+	struct storage_assigned *assigned; /* to us, of those read so far */
+	size_t assigned_count;
+	size_t assigned_room;
 	struct waitq_link link;
 	struct waitq *joined;
 	struct waitq_link told; /* start_told's other queue */
@@ -38,9 +45,10 @@ struct start {
 static task_step start_directories, start_zookeeper, start_connected,
     start_tree, start_tree_read, start_tree_made, start_cluster_id,
     start_cluster_id_read, start_cluster_id_made, start_broker_id,
-    start_broker_id_made, start_identity, start_dynamic, start_configs,
-    start_logs, start_rooms, start_listeners, start_registration,
-    start_registered, start_told;
+    start_broker_id_made, start_assigned, start_assigned_listed,
+    start_assigned_ask, start_assigned_read, start_identity, start_dynamic,
+    start_configs, start_logs, start_rooms, start_listeners,
+    start_registration, start_registered, start_told;
 
 static void
 start_fini(struct task *task)
@@ -52,6 +60,8 @@ start_fini(struct task *task)
 	if (s->told_joined != NULL)
 		waitq_leave(s->told_joined, &s->told);
 	zk_batch_free(&s->batch);
+	arena_fini(&s->names);
+	mem_free(s->assigned);
 }
 
 static const struct task_class start_class = {
@@ -65,7 +75,10 @@ static enum verdict start_open(struct task *t);
 static void
 start_setup(struct task *task, void *arg)
 {
-	((struct start *)task_state(task))->broker = arg;
+	struct start *s = task_state(task);
+
+	s->broker = arg;
+	arena_init(&s->names, 0);
 }
 
 void
@@ -430,7 +443,7 @@ start_broker_id(struct task *t)
 	b->broker_id = b->options->cluster.broker_id >= 0 ?
 	    b->options->cluster.broker_id : storage_broker_id(b->storage);
 	if (b->broker_id >= 0)
-		return (start_go(t, start_identity));
+		return (start_go(t, start_assigned));
 	if (!b->options->cluster.broker_id_generation_enable)
 		return (start_fail(b, "broker.id is not set, and "
 		    "broker.id.generation.enable is false: set one of them"));
@@ -452,7 +465,120 @@ start_broker_id_made(struct task *t)
 		return (start_refused(t, s->op));
 	b->broker_id = b->options->cluster.reserved_broker_max_id +
 	    s->op->stat.version;
-	return (start_go(t, start_identity));
+	return (start_go(t, start_assigned));
+}
+
+/* --- what new directories may have lost ----------------------------------- */
+
+#define ASSIGNED_FLIGHT 500 /* topics that are asked for at once */
+
+/* Nobody lives yet under our number and this run's epoch: what is assigned
+ * later had no log of ours to lose. */
+static enum verdict
+start_assigned(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!storage_is_new(s->broker->storage))
+		return (start_go(t, start_identity));
+	s->op = zk_batch_children(start_batch(s), ZNODE_BROKER_TOPICS, NULL);
+	zk_batch_submit(s->batch, t);
+	return (task_next(t, start_assigned_listed));
+}
+
+static enum verdict
+start_assigned_listed(struct task *t)
+{
+	struct start *s = task_state(t);
+	bool good;
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	if (s->op->rc != ZK_OK)
+		return (start_refused(t, s->op));
+	arena_reset(&s->names);
+	s->topic_count = s->op->child_count;
+	s->next_topic = s->assigned_count = 0;
+	s->topic_names = arena_array(&s->names, s->topic_count,
+	    sizeof(*s->topic_names));
+	good = s->topic_names != NULL;
+	for (size_t i = 0; good && i < s->topic_count; i++) {
+		s->topic_names[i] = arena_strdup(&s->names,
+		    s->op->children[i]);
+		good = s->topic_names[i] != NULL;
+	}
+	return (good ? start_go(t, start_assigned_ask) :
+	    start_fail(s->broker, ZNODE_BROKER_TOPICS " has too many topics"));
+}
+
+static enum verdict
+start_assigned_ask(struct task *t)
+{
+	struct start *s = task_state(t);
+	struct zk_batch *batch;
+	size_t left = s->topic_count - s->next_topic;
+
+	if (left == 0)
+		return (start_go(t, start_identity));
+	batch = start_batch(s);
+	s->op_count = left < ASSIGNED_FLIGHT ? left : ASSIGNED_FLIGHT;
+	s->ops = arena_array(zk_batch_arena(batch), s->op_count,
+	    sizeof(struct zk_op *));
+	CHECK(s->ops != NULL);
+	for (size_t i = 0; i < s->op_count; i++)
+		s->ops[i] = zk_batch_get(batch, znode_topic_path(
+		    zk_batch_arena(batch), s->topic_names[s->next_topic + i]),
+		    NULL);
+	zk_batch_submit(batch, t);
+	return (task_next(t, start_assigned_read));
+}
+
+static void
+start_assigned_add(struct start *s, const char *topic,
+    const struct znode_assignment *partition)
+{
+	bool ours = false;
+
+	for (int32_t i = 0; i < partition->replica_count; i++)
+		ours |= partition->replicas[i] == s->broker->broker_id;
+	if (!ours)
+		return;
+	if (s->assigned_count == s->assigned_room) {
+		s->assigned_room += s->assigned_room / 2 + 64;
+		s->assigned = mem_realloc(s->assigned,
+		    s->assigned_room * sizeof(*s->assigned));
+	}
+	s->assigned[s->assigned_count++] = (struct storage_assigned){
+		.topic = topic, .partition = partition->partition };
+}
+
+static enum verdict
+start_assigned_read(struct task *t)
+{
+	struct start *s = task_state(t);
+
+	if (!zk_batch_done(s->batch))
+		return (start_wait(t));
+	for (size_t i = 0; i < s->op_count; i++) {
+		const char *name = s->topic_names[s->next_topic + i];
+		struct znode_topic topic;
+
+		if (s->ops[i]->rc == ZK_NO_NODE)
+			continue; /* deleted since */
+		if (s->ops[i]->rc != ZK_OK)
+			return (start_refused(t, s->ops[i]));
+		if (!znode_topic_decode(s->ops[i]->answer,
+			zk_batch_arena(s->batch), &topic)) {
+			diag_warn(s->broker->setup.seams.diag, daemon,
+			    "path=%s holds no topic's JSON: what was lost of "
+			    "it is not known", s->ops[i]->path);
+			continue;
+		}
+		for (size_t j = 0; j < topic.partition_count; j++)
+			start_assigned_add(s, name, &topic.partitions[j]);
+	}
+	s->next_topic += s->op_count;
+	return (start_go(t, start_assigned_ask));
 }
 
 /* --- meta.properties ------------------------------------------------------ */
@@ -460,10 +586,11 @@ start_broker_id_made(struct task *t)
 static void
 start_identity_run(struct work *work)
 {
-	struct broker_work *w = container_of(work, struct broker_work, work);
+	struct start *s = container_of(work, struct start, work.work);
+	struct broker *b = s->broker;
 
-	w->good = storage_set_identity(w->broker->storage,
-	    w->broker->broker_id, w->broker->cluster_id);
+	s->work.good = storage_set_identity(b->storage, b->broker_id,
+	    b->cluster_id, s->assigned, s->assigned_count);
 }
 
 static enum verdict

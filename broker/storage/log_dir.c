@@ -347,7 +347,6 @@ log_dir_write_identity(struct log_dir *dir, int32_t broker_id,
 		return (false);
 	}
 	dir->identified = true;
-	dir->fresh = true;
 	return (true);
 }
 
@@ -446,11 +445,25 @@ offset_table_find(const struct hash *table, const char *name)
 	return (entry == NULL ? -1 : entry->offset);
 }
 
+static void
+offset_table_set(struct hash *table, const char *name, int64_t offset)
+{
+	struct offset_entry *entry =
+	    (struct offset_entry *)(void *)hash_find(table, name,
+		strlen(name));
+
+	if (entry == NULL) {
+		entry = mem_zalloc(sizeof(*entry));
+		entry->name = mem_strdup(name);
+		hash_insert(table, &entry->node, entry->name,
+		    strlen(entry->name));
+	}
+	entry->offset = offset;
+}
+
 static bool
 offset_table_row(void *arg, struct slice *fields)
 {
-	struct hash *table = arg;
-	struct offset_entry *entry;
 	int32_t partition;
 	int64_t offset;
 	char name[TOPIC_NAME_MAX + 16];
@@ -461,15 +474,7 @@ offset_table_row(void *arg, struct slice *fields)
 		return (false);
 	snprintf(name, sizeof(name), "%.*s-%" PRId32, SLICE_ARGS(fields[0]),
 	    partition);
-	entry = (struct offset_entry *)(void *)hash_find(table, name,
-	    strlen(name));
-	if (entry == NULL) {
-		entry = mem_zalloc(sizeof(*entry));
-		entry->name = mem_strdup(name);
-		hash_insert(table, &entry->node, entry->name,
-		    strlen(entry->name));
-	}
-	entry->offset = offset;
+	offset_table_set(arg, name, offset);
 	return (true);
 }
 
@@ -500,6 +505,30 @@ log_dir_read_checkpoints(struct log_dir *dir)
 		}
 		mem_free(bytes);
 	}
+}
+
+/* Before meta.properties: whoever dies in between finds the directory new. */
+bool
+log_dir_note_assigned(struct log_dir *dir,
+    const struct storage_assigned *assigned, size_t count)
+{
+	char name[PATH_MAX];
+	char log_name[LOG_NAME_SIZE];
+
+	if (count == 0)
+		return (true);
+	/* It may only have lost its meta.properties. */
+	log_dir_read_checkpoints(dir);
+	for (size_t i = 0; i < count; i++)
+		if (storage_log_name(assigned[i].topic, assigned[i].partition,
+			log_name) >= 0 &&
+		    offset_table_find(&dir->recovery_points, log_name) < 0)
+			offset_table_set(&dir->recovery_points, log_name, 0);
+	if (log_dir_write_checkpoint(dir, CHECKPOINT_RECOVERY_POINT))
+		return (true);
+	dir_file(dir, checkpoint_names[CHECKPOINT_RECOVERY_POINT], name);
+	log_dir_fail(dir, "could not write", name, errno);
+	return (false);
 }
 
 /* What goes to a checkpoint for a log; -1: nothing. */

@@ -11,7 +11,6 @@
 #include "base/text.h"
 #include "storage/storage_int.h"
 
-#define PARTITION_SUFFIX_MAX 12
 #define WORK_PARALLEL 4
 /* How long a directory without room for a log is passed over, if another works;
  * and how often it is said. */
@@ -192,8 +191,19 @@ storage_cluster_id(const struct storage *storage)
 }
 
 bool
+storage_is_new(const struct storage *storage)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		if (!log_dir_failed(storage->dirs[i]) &&
+		    !storage->dirs[i]->identified)
+			return (true);
+	return (false);
+}
+
+bool
 storage_set_identity(struct storage *storage, int32_t broker_id,
-    const char *cluster_id)
+    const char *cluster_id, const struct storage_assigned *assigned,
+    size_t assigned_count)
 {
 	CHECK_MAGIC(storage, STORAGE_MAGIC);
 	if ((storage->broker_id >= 0 && storage->broker_id != broker_id) ||
@@ -213,7 +223,8 @@ storage_set_identity(struct storage *storage, int32_t broker_id,
 	for (size_t i = 0; i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
-		if (!log_dir_failed(dir) && !dir->identified)
+		if (!log_dir_failed(dir) && !dir->identified &&
+		    log_dir_note_assigned(dir, assigned, assigned_count))
 			log_dir_write_identity(dir, broker_id, cluster_id);
 	}
 	return (true);
@@ -271,17 +282,14 @@ storage_each_log(struct storage *storage,
 	mem_free(logs);
 }
 
-#define LOG_NAME_SIZE (TOPIC_NAME_MAX + PARTITION_SUFFIX_MAX + 1)
-
-/* Its length, or -1: no log has such a name. */
-static int
+int
 storage_log_name(const char *topic, int32_t partition,
     char name[LOG_NAME_SIZE])
 {
 	int length = snprintf(name, LOG_NAME_SIZE, "%s-%" PRId32, topic,
 	    partition);
 
-	return (length < LOG_NAME_SIZE ? length : -1);
+	return (length < (int)LOG_NAME_SIZE ? length : -1);
 }
 
 struct log *
@@ -377,7 +385,7 @@ storage_never_had(struct storage *storage, const char *topic,
 	for (size_t i = 0; never && i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
-		never = !log_dir_failed(dir) && !dir->fresh &&
+		never = !log_dir_failed(dir) &&
 		    offset_table_find(&dir->recovery_points, name) < 0 &&
 		    offset_table_find(&dir->start_offsets, name) < 0 &&
 		    offset_table_find(&dir->high_watermarks, name) < 0;

@@ -90,10 +90,21 @@ struct storage *storage_open(const struct storage_setup *setup);
 /* What meta.properties holds: -1 and NULL where no directory has one. */
 int32_t storage_broker_id(const struct storage *storage);
 const char *storage_cluster_id(const struct storage *storage);
-/* Writes meta.properties where it is absent. False: said in the log.
+/* Whether a usable directory has no meta.properties: it is new, or what was on
+ * it is lost. */
+bool storage_is_new(const struct storage *storage);
+/* A replica that the cluster assigns to this broker. */
+struct storage_assigned {
+	const char *topic;
+	int32_t partition;
+};
+/* Writes meta.properties where it is absent. Such a directory counts as one
+ * that held what is `assigned` now (storage_never_had), also for later starts;
+ * what is assigned later it cannot have lost. False: said in the log.
  * [worker] */
 bool storage_set_identity(struct storage *storage, int32_t broker_id,
-    const char *cluster_id);
+    const char *cluster_id, const struct storage_assigned *assigned,
+    size_t assigned_count);
 /* Loads all logs, of all directories at the same time, and of each as many as
  * num.recovery.threads.per.data.dir says, or as there are cores.  `progress`
  * may be NULL; it is told how many are done and in all, at most once a second,
@@ -129,9 +140,9 @@ void storage_each_log(struct storage *storage,
 struct log *storage_find(struct storage *storage, const char *topic,
     int32_t partition);
 /*
- * Whether a log that is not here never was: every directory works and had its
- * meta.properties before this process came, and no checkpoint speaks of the
- * log. A disk that was lost and replaced says no. [any]
+ * Whether a log that is not here never was: every directory works, and no
+ * checkpoint speaks of the log. A disk that was lost and replaced says no of
+ * all that was assigned before (storage_set_identity). [any]
  */
 bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);

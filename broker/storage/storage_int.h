@@ -63,7 +63,6 @@ struct log_dir {
 	bool marked;           /* it carried the clean-shutdown marker */
 	bool loaded;           /* all of it */
 	bool identified;       /* meta.properties is there */
-	bool fresh;            /* it was not when this process came */
 	atomic_bool failed;
 	atomic_bool unclean;   /* something could not be closed well */
 	/* Room on the disk: looked at now and then. */
@@ -255,6 +254,11 @@ log_deleted(const struct log *log)
 
 /* --- storage.c ------------------------------------------------------------ */
 
+#define LOG_NAME_SIZE (TOPIC_NAME_MAX + sizeof("-2147483648"))
+/* Its length, or -1: no log has such a name. */
+int storage_log_name(const char *topic, int32_t partition,
+    char name[LOG_NAME_SIZE]);
+
 struct random;
 /* The wall clock: what records and files are dated by. */
 int64_t storage_now_ms(const struct storage *storage);
@@ -319,6 +323,10 @@ bool log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
 /* Whether the file as it is has a row of the log (or would not be read). */
 bool log_dir_speaks_of(struct log_dir *dir, enum checkpoint_kind kind,
     const char *log_name);
+/* They count as held here once, and lost unless they are found. False: the
+ * directory failed, and said. */
+bool log_dir_note_assigned(struct log_dir *dir,
+    const struct storage_assigned *assigned, size_t count);
 /* meta.properties. */
 bool log_dir_write_identity(struct log_dir *dir, int32_t broker_id,
     const char *cluster_id);

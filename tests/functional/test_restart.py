@@ -518,6 +518,67 @@ def test_lost_data_does_not_lead(broker):
         broker.stop()
 
 
+def wipe(broker):
+    """Its disk is lost, and another one in its place."""
+    import shutil
+    shutil.rmtree(broker.data)
+    broker.data.mkdir()
+
+
+@pytest.mark.ours
+def test_lost_disk_does_not_lead(broker):
+    """Not at its next start, when it is not new any more, either."""
+    harness.create_topic(broker, "t")
+    fill(broker, "t", 3)
+    broker.stop()
+    wipe(broker)
+    for n in range(3):
+        broker.start()
+        harness.create_topic(broker, f"other-{n}")
+        with wire.Client(broker.address) as c:
+            part = wire.produce(c, "t", wire.batch([b"x"]))
+            assert part["ErrorCode"] != 0
+        assert not broker.log_files("t")
+        broker.stop()
+    broker.start()
+    with wire.Client(broker.address) as c:
+        assert alter(c, TOPIC, "t", (
+            "unclean.leader.election.enable", SET, "true"))[0] == 0
+    broker.stop()
+    broker.start()
+    harness.wait_leads(broker, "t")
+    assert numbers(broker, "t") == []
+
+
+@pytest.mark.ours
+def test_new_disk_lost_nothing_that_came_later(broker):
+    """A topic whose maker died when it had told nobody, and had written its
+    state twice: this broker, on a new disk, is the only one in sync."""
+    broker.stop()
+    wipe(broker)
+    broker.start()
+    client = harness.connect_zk(broker)
+    path = "/brokers/topics/t"
+    state = json.dumps({"controller_epoch": 1, "leader": 0, "version": 1,
+                        "leader_epoch": 1, "isr": [0]}).encode()
+    made = client.transaction()
+    made.create(path, json.dumps({
+        "partitions": {"0": [0]}, "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ",
+        "adding_replicas": {}, "removing_replicas": {},
+        "version": 3}).encode())
+    for below in ("partitions", "0"):
+        path += f"/{below}"
+        made.create(path)
+    made.create(f"{path}/state", state)
+    made.set_data(f"{path}/state", state)
+    made.delete("/controller")
+    assert not any(isinstance(r, Exception) for r in made.commit())
+    client.end()
+    harness.wait_leads(broker, "t")
+    fill(broker, "t", 3)
+    assert numbers(broker, "t") == list(range(3))
+
+
 # --- ZooKeeper ---------------------------------------------------------------
 
 @pytest.mark.ours

@@ -95,7 +95,8 @@ rig_open(struct replica_rig *rig)
 	setup.metrics = replicas.metrics = rig->metrics;
 	rig->storage = storage_open(&setup);
 	CHECK(rig->storage != NULL);
-	CHECK(storage_set_identity(rig->storage, 1, "cluster"));
+	CHECK(storage_set_identity(rig->storage, 1, "cluster",
+	    &(struct storage_assigned){ RIG_TOPIC, RIG_LOST }, 1));
 	CHECK(storage_load(rig->storage, NULL, NULL));
 	replicas.storage = rig->storage;
 	rig->replicas = replicas_new(&replicas);

@@ -16,6 +16,7 @@
 
 #define RIG_LOOPS 4
 #define RIG_TOPIC "orders"
+#define RIG_LOST 200 /* its partition that the directory lost */
 #define RIG_WALL_MS INT64_C(1700000000000)
 
 /* Stands in for the room's: one set of options for all topics. */

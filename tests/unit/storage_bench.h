@@ -109,7 +109,8 @@ static inline void
 bench_start(struct bench *bench)
 {
 	CU_ASSERT_FATAL(bench_open(bench));
-	CU_ASSERT_FATAL(storage_set_identity(bench->storage, 1, "cluster"));
+	CU_ASSERT_FATAL(storage_set_identity(bench->storage, 1, "cluster",
+	    NULL, 0));
 	CU_ASSERT_FATAL(storage_load(bench->storage, NULL, NULL));
 	CU_ASSERT_EQUAL_FATAL(log_create(bench->storage, "t", 0,
 				  (struct uuid){ { 1, 2, 3 } }, &bench->log),

@@ -138,7 +138,8 @@ story_start(struct story *s, int there)
 	if ((there & SECOND) == 0)
 		hide(s->pair.second, true);
 	CU_ASSERT_FATAL(bench_open(b));
-	CU_ASSERT_FATAL(storage_set_identity(b->storage, 1, "cluster"));
+	CU_ASSERT_FATAL(storage_set_identity(b->storage, 1, "cluster",
+	    NULL, 0));
 	CU_ASSERT_FATAL(storage_load(b->storage, NULL, NULL));
 	story_check(s, there);
 	bench_stop(b);

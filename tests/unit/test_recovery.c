@@ -326,7 +326,8 @@ static void
 make_many(struct bench *bench)
 {
 	CU_ASSERT_FATAL(bench_open(bench));
-	CU_ASSERT_FATAL(storage_set_identity(bench->storage, 1, "cluster"));
+	CU_ASSERT_FATAL(storage_set_identity(bench->storage, 1, "cluster",
+	    NULL, 0));
 	CU_ASSERT_FATAL(storage_load(bench->storage, NULL, NULL));
 	for (int i = 0; i < MANY; i++) {
 		CU_ASSERT_EQUAL_FATAL(log_create(bench->storage, "m", i,

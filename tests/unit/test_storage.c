@@ -909,8 +909,10 @@ test_directories(void)
 	CU_ASSERT_FATAL(bench_open(&bench));
 	CU_ASSERT_EQUAL(storage_broker_id(bench.storage), 1);
 	CU_ASSERT_STRING_EQUAL(storage_cluster_id(bench.storage), "cluster");
-	CU_ASSERT_FALSE(storage_set_identity(bench.storage, 2, "cluster"));
-	CU_ASSERT_FALSE(storage_set_identity(bench.storage, 1, "other"));
+	CU_ASSERT_FALSE(storage_set_identity(bench.storage, 2, "cluster", NULL,
+	    0));
+	CU_ASSERT_FALSE(storage_set_identity(bench.storage, 1, "other", NULL,
+	    0));
 	bench_stop(&bench);
 	/* A name that Kafka would refuse, too; the mark survives. */
 	bench_file(&bench, "nonsense", path);

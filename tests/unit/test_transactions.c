@@ -847,7 +847,7 @@ test_killed_making_anew(void)
 		bench->files = files_faulty_new(files_system());
 		files_faulty_kill_after(bench->files, nth / 2);
 		if (bench_open(bench) &&
-		    storage_set_identity(bench->storage, 1, "cluster"))
+		    storage_set_identity(bench->storage, 1, "cluster", NULL, 0))
 			(void)storage_load(bench->storage, NULL, NULL);
 		alive = !files_faulty_killed(bench->files);
 		bench_stop(bench);
