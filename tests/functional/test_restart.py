@@ -542,8 +542,9 @@ def test_lost_disk_does_not_lead(broker):
         broker.stop()
     broker.start()
     with wire.Client(broker.address) as c:
-        assert alter(c, TOPIC, "t", (
-            "unclean.leader.election.enable", SET, "true"))[0] == 0
+        # it may not know the topic again yet
+        harness.wait_until(lambda: alter(c, TOPIC, "t", (
+            "unclean.leader.election.enable", SET, "true"))[0] == 0)
     broker.stop()
     broker.start()
     harness.wait_leads(broker, "t")
