@@ -495,6 +495,18 @@ def test_topic_unknown_to_zookeeper(broker):
     harness.create_topic(broker, "u")
 
 
+def never_leads(broker):
+    """Started again and again, it makes no log of t."""
+    for n in range(3):
+        broker.start()
+        harness.create_topic(broker, f"other-{n}")
+        with wire.Client(broker.address) as c:
+            part = wire.produce(c, "t", wire.batch([b"x"]))
+            assert part["ErrorCode"] != 0
+        assert not broker.log_files("t")
+        broker.stop()
+
+
 @pytest.mark.ours
 def test_lost_data_does_not_lead(broker):
     """Told to lead what is not there any more: an error, not an empty log."""
@@ -508,14 +520,7 @@ def test_lost_data_does_not_lead(broker):
     path = "/brokers/topics/t/partitions/0/state"
     client.set(path, client.get(path)[0])
     client.end()
-    for n in range(3):
-        broker.start()
-        harness.create_topic(broker, f"other-{n}")
-        with wire.Client(broker.address) as c:
-            part = wire.produce(c, "t", wire.batch([b"x"]))
-            assert part["ErrorCode"] != 0
-        assert not broker.log_files("t")
-        broker.stop()
+    never_leads(broker)
 
 
 def wipe(broker):
@@ -532,14 +537,7 @@ def test_lost_disk_does_not_lead(broker):
     fill(broker, "t", 3)
     broker.stop()
     wipe(broker)
-    for n in range(3):
-        broker.start()
-        harness.create_topic(broker, f"other-{n}")
-        with wire.Client(broker.address) as c:
-            part = wire.produce(c, "t", wire.batch([b"x"]))
-            assert part["ErrorCode"] != 0
-        assert not broker.log_files("t")
-        broker.stop()
+    never_leads(broker)
     broker.start()
     with wire.Client(broker.address) as c:
         # it may not know the topic again yet

@@ -509,9 +509,6 @@ script_taken_untold(struct house *b)
 
 /* --- 7: a directory that is empty now ------------------------------------- */
 
-/* The rule of the sole replica: nobody leads an empty log where there was one.
- * tests/unit/test_replica has the exception, unclean election. */
-
 static void
 kill_and_bury(struct house *b, int id)
 {
@@ -521,6 +518,8 @@ kill_and_bury(struct house *b, int id)
 		house_run(b, 100);
 }
 
+/* The rule of the sole replica: nobody leads an empty log where there was one.
+ * tests/unit/test_replica has the exception, unclean election. */
 static void
 script_wiped(struct house *b)
 {
