@@ -472,8 +472,8 @@ start_broker_id_made(struct task *t)
 
 #define ASSIGNED_FLIGHT 500 /* topics that are asked for at once */
 
-/* Nobody lives yet under our number and this run's epoch: what is assigned
- * later had no log of ours to lose. */
+/* What is assigned later has no log yet that could be lost: the run before is
+ * over, though its session may stand, and this one is not registered. */
 static enum verdict
 start_assigned(struct task *t)
 {
@@ -569,10 +569,12 @@ start_assigned_read(struct task *t)
 			return (start_refused(t, s->ops[i]));
 		if (!znode_topic_decode(s->ops[i]->answer,
 			zk_batch_arena(s->batch), &topic)) {
-			diag_warn(s->broker->setup.seams.diag, daemon,
-			    "path=%s holds no topic's JSON: what was lost of "
-			    "it is not known", s->ops[i]->path);
-			continue;
+			diag_fatal(s->broker->setup.seams.diag, daemon,
+			    "start: path=%s holds no topic's JSON, so what a "
+			    "log directory without meta.properties lost of it "
+			    "is not known: mend the node, or delete it",
+			    s->ops[i]->path);
+			return (start_fail(s->broker, NULL));
 		}
 		for (size_t j = 0; j < topic.partition_count; j++)
 			start_assigned_add(s, name, &topic.partitions[j]);

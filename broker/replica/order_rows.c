@@ -107,6 +107,12 @@ order_note_config(struct replica *replica)
 	topic_config_unref(config);
 }
 
+static bool
+order_is_new(const struct replica *replica, const struct order_row *row)
+{
+	return (row->state->is_new || order_kept_new(replica, row->topic_id));
+}
+
 /*
  * A log that is not there, though others may count on it, is not made anew: as
  * leader this broker would have followers cut off what they hold.  Nor is it
@@ -128,7 +134,7 @@ order_may_make_log(const struct replica *replica, const struct order_row *row,
 	if (storage_withholds(replicas->setup.storage, replica->topic,
 		replica->partition))
 		return (false);
-	if (row->state->is_new || order_kept_new(replica, row->topic_id))
+	if (order_is_new(replica, row))
 		return (true);
 	if (storage_has_failed_dir(replicas->setup.storage))
 		return (false);
@@ -310,11 +316,16 @@ static enum error
 order_make_log(struct replica *replica, const struct order_row *row,
     struct log **out)
 {
+	struct storage *storage = replica->replicas->setup.storage;
 	bool lost;
 
-	if (order_may_make_log(replica, row, &lost))
-		return (log_create(replica->replicas->setup.storage,
-		    replica->topic, replica->partition, row->topic_id, out));
+	if (order_may_make_log(replica, row, &lost)) {
+		if (order_is_new(replica, row))
+			storage_forget_lost(storage, replica->topic,
+			    replica->partition);
+		return (log_create(storage, replica->topic, replica->partition,
+		    row->topic_id, out));
+	}
 	if (lost)
 		diag_error(replica->replicas->setup.diag, replica,
 		    "partition=%s/%d epoch=%d: in the ISR of a partition that "

@@ -91,6 +91,15 @@ table_forget(struct storage *storage, const char *name)
 		log_dir_forget(storage->dirs[i], name);
 }
 
+/* The same before a log of the name is made: whether one was lost stays known,
+ * for this one may come to nothing. */
+static void
+table_renew(struct storage *storage, const char *name)
+{
+	for (size_t i = 0; i < storage->dir_count; i++)
+		log_dir_renew(storage->dirs[i], name);
+}
+
 /* The writer's lock is held; the directory has its new name. */
 static void
 table_remove(struct log *log)
@@ -387,6 +396,21 @@ storage_future_place(struct log *log, struct log_dir *dir, char path[PATH_MAX])
 	return (error);
 }
 
+void
+storage_forget_lost(struct storage *storage, const char *topic,
+    int32_t partition)
+{
+	char name[LOG_NAME_SIZE];
+
+	CHECK_MAGIC(storage, STORAGE_MAGIC);
+	if (storage_log_name(topic, partition, name) < 0)
+		return;
+	lock_take(&storage->lock);
+	if (hash_find(&storage->logs, name, strlen(name)) == NULL)
+		table_forget(storage, name);
+	lock_release(&storage->lock);
+}
+
 enum error
 log_delete(struct storage *storage, const char *topic, int32_t partition)
 {
@@ -405,12 +429,8 @@ log_delete(struct storage *storage, const char *topic, int32_t partition)
 		return (error);
 	}
 	if (log == NULL) {
-		/* Lost or never had: no checkpoint is to speak of it. */
 		storage_remove_leftovers(storage, name);
-		lock_take(&storage->lock);
-		if (hash_find(&storage->logs, name, strlen(name)) == NULL)
-			table_forget(storage, name);
-		lock_release(&storage->lock);
+		storage_forget_lost(storage, topic, partition);
 		return (ERR_NONE);
 	}
 	lock_take(&log->writer);
@@ -516,7 +536,7 @@ storage_settle(struct storage *storage, const char *name)
 	}
 	lock_take(&storage->lock);
 	if (hash_find(&storage->logs, name, strlen(name)) == NULL)
-		table_forget(storage, name); /* of one that was lost */
+		table_renew(storage, name); /* of one that was lost */
 	lock_release(&storage->lock);
 	error = storage_forget_deleted(storage);
 	if (error == ERR_NONE && name_remains(storage, name))

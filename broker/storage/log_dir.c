@@ -416,23 +416,29 @@ offset_table(struct log_dir *dir, enum checkpoint_kind kind)
 	return (&dir->cleaned);
 }
 
+static bool
+log_dir_forget_row(struct log_dir *dir, enum checkpoint_kind kind,
+    const char *name)
+{
+	struct hash *table = offset_table(dir, kind);
+	struct offset_entry *entry =
+	    (struct offset_entry *)(void *)hash_find(table, name,
+		strlen(name));
+
+	if (entry == NULL)
+		return (false);
+	hash_remove(table, &entry->node);
+	mem_free(entry->name);
+	mem_free(entry);
+	atomic_store(&dir->checkpoint_stale[kind], true);
+	return (true);
+}
+
 void
 log_dir_forget(struct log_dir *dir, const char *name)
 {
-	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
-		struct hash *table = offset_table(dir,
-		    (enum checkpoint_kind)i);
-		struct offset_entry *entry =
-		    (struct offset_entry *)(void *)hash_find(table, name,
-			strlen(name));
-
-		if (entry == NULL)
-			continue;
-		hash_remove(table, &entry->node);
-		mem_free(entry->name);
-		mem_free(entry);
-		atomic_store(&dir->checkpoint_stale[i], true);
-	}
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		log_dir_forget_row(dir, (enum checkpoint_kind)i, name);
 }
 
 int64_t
@@ -459,6 +465,22 @@ offset_table_set(struct hash *table, const char *name, int64_t offset)
 		    strlen(entry->name));
 	}
 	entry->offset = offset;
+}
+
+void
+log_dir_renew(struct log_dir *dir, const char *name)
+{
+	const int64_t point = offset_table_find(&dir->recovery_points, name);
+	bool known = point >= 0;
+
+	for (int i = 0; i < CHECKPOINT_COUNT; i++)
+		if (i != CHECKPOINT_RECOVERY_POINT)
+			known |= log_dir_forget_row(dir,
+			    (enum checkpoint_kind)i, name);
+	if (!known || point == 0)
+		return;
+	offset_table_set(&dir->recovery_points, name, 0);
+	atomic_store(&dir->checkpoint_stale[CHECKPOINT_RECOVERY_POINT], true);
 }
 
 static bool

@@ -146,6 +146,10 @@ struct log *storage_find(struct storage *storage, const char *topic,
  */
 bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);
+/* The partition is new: what is known of a lost log of that name was another
+ * topic's. [worker] */
+void storage_forget_lost(struct storage *storage, const char *topic,
+    int32_t partition);
 enum log_dir_state {
 	LOG_DIR_WORKS,
 	LOG_DIR_FULL, /* appends are refused until there is room */

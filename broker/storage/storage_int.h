@@ -313,6 +313,9 @@ int64_t offset_table_find(const struct hash *table, const char *name);
 /* storage->lock is held: what the start read of a log is forgotten; files that
  * had it are stale. */
 void log_dir_forget(struct log_dir *dir, const char *name);
+/* The same but for a recovery point of 0, which fits any log of the name: what
+ * was lost remains so until it is here. */
+void log_dir_renew(struct log_dir *dir, const char *name);
 /* False: errno, and said; the directory has failed, or it is full and the old
  * file stays. */
 bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
@@ -673,9 +676,10 @@ void storage_found_twice(const struct log_dir *dir, const char *name);
 
 /* --- delete.c ------------------------------------------------------------- */
 
-/* Before a log of that name is made: a deletion under way has ended, and no
- * checkpoint speaks of the old one. ERR_KAFKA_STORAGE_ERROR: one does and could
- * not be written, which was said. [worker] */
+/* Before a log of that name is made: a deletion under way has ended, and what
+ * checkpoints say of the old one fits the new one, too.
+ * ERR_KAFKA_STORAGE_ERROR: it does not, and could not be written, which was
+ * said. [worker] */
 enum error storage_settle(struct storage *storage, const char *name);
 /* The files of a log that was not admitted; what cannot be removed now is a
  * leftover.  Leftovers of that name, which are empty, go from all directories

@@ -11,6 +11,7 @@ import pathlib
 import random
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -237,6 +238,11 @@ class Broker:
     def log_files(self, topic, partition=0, suffix="log"):
         """The partition's files of that kind, by base offset."""
         return sorted((self.data / f"{topic}-{partition}").glob(f"*.{suffix}"))
+
+    def wipe(self):
+        """Its disk is lost, and another one in its place."""
+        shutil.rmtree(self.data)
+        self.data.mkdir()
 
     def dump_log(self, *arguments):
         """The text that dump-log prints."""

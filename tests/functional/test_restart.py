@@ -523,20 +523,13 @@ def test_lost_data_does_not_lead(broker):
     never_leads(broker)
 
 
-def wipe(broker):
-    """Its disk is lost, and another one in its place."""
-    import shutil
-    shutil.rmtree(broker.data)
-    broker.data.mkdir()
-
-
 @pytest.mark.ours
 def test_lost_disk_does_not_lead(broker):
     """Not at its next start, when it is not new any more, either."""
     harness.create_topic(broker, "t")
     fill(broker, "t", 3)
     broker.stop()
-    wipe(broker)
+    broker.wipe()
     never_leads(broker)
     broker.start()
     with wire.Client(broker.address) as c:
@@ -550,11 +543,32 @@ def test_lost_disk_does_not_lead(broker):
 
 
 @pytest.mark.ours
+def test_new_disk_and_unreadable_topic(broker):
+    """What a disk lost of it is not known: no start, until that is mended."""
+    harness.create_topic(broker, "t")
+    fill(broker, "t", 3)
+    broker.stop()
+    broker.wipe()
+    client = harness.connect_zk(broker)
+    path = "/brokers/topics/t"
+    good = client.get(path)[0]
+    client.set(path, good[:-1])
+    broker.launch()
+    assert broker.process.wait(harness.PATIENCE) == 1
+    assert [line for line in broker.log().splitlines()
+            if " FATAL " in line and f"path={path} " in line]
+    assert not (broker.data / "meta.properties").exists()
+    client.set(path, good)
+    client.end()
+    never_leads(broker)
+
+
+@pytest.mark.ours
 def test_new_disk_lost_nothing_that_came_later(broker):
     """A topic whose maker died when it had told nobody, and had written its
     state twice: this broker, on a new disk, is the only one in sync."""
     broker.stop()
-    wipe(broker)
+    broker.wipe()
     broker.start()
     client = harness.connect_zk(broker)
     path = "/brokers/topics/t"

@@ -95,3 +95,36 @@ def test_there_and_back(make_broker, make_kafka, java, first, how):
             tear(broker, "codecs")
         if turn == 0:
             assert left_over(broker, content)
+
+
+def appended(broker, topic, count):
+    """The offset that the first one got."""
+    with wire.Client(broker.address) as c:
+        part = wire.produce(c, topic, wire.batch([b"x"] * count))
+    assert part["ErrorCode"] == 0
+    return part["BaseOffset"]
+
+
+@pytest.mark.slow
+def test_what_a_new_disk_lost(make_broker, make_kafka):
+    """Ours notes it where the real one reads, too, which goes on as ever: it
+    leads what is gone with an empty log, and ours takes that over."""
+    ours, theirs = make_broker(0), make_kafka(0)
+    exchange.swap(ours, theirs)
+    for topic in "gone", "t":
+        ours.start()
+        harness.create_topic(ours, topic)
+        assert appended(ours, topic, 3) == 0
+        ours.stop()
+        if topic == "gone":
+            ours.wipe()
+    points = ours.data / "recovery-point-offset-checkpoint"
+    assert sorted(points.read_text().splitlines()[2:]) == ["gone 0 0", "t 0 3"]
+    for broker, ends in (theirs, (0, 3)), (ours, (2, 5)):
+        broker.start(180)
+        for topic, end in zip(("gone", "t"), ends):
+            harness.wait_leads(broker, topic)
+            assert appended(broker, topic, 2) == end
+        broker.stop()
+        assert not re.search(r" (WARN|ERROR|FATAL) .*(\(storage\)|"
+                             r"kafka\.(log|server\.chec))", broker.log())

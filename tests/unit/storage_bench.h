@@ -269,6 +269,18 @@ bench_read(struct bench *bench, const char *name, size_t *size)
 	return (bytes);
 }
 
+static inline bool
+bench_says(struct bench *bench, const char *name, const char *text)
+{
+	size_t size;
+	uint8_t *bytes = bench_read(bench, name, &size);
+	bool says = bytes != NULL &&
+	    slice_equal_text(slice_of(bytes, size), text);
+
+	mem_free(bytes);
+	return (says);
+}
+
 static inline void
 bench_write(struct bench *bench, const char *name, const void *bytes,
     size_t size, int64_t position)

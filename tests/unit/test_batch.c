@@ -32,18 +32,6 @@ found(struct bench *bench, const char *topic, int32_t partition)
 	return (log != NULL);
 }
 
-static bool
-file_is(struct bench *bench, const char *name, const char *expected)
-{
-	size_t size;
-	uint8_t *bytes = bench_read(bench, name, &size);
-	bool same = bytes != NULL &&
-	    slice_equal_text(slice_of(bytes, size), expected);
-
-	mem_free(bytes);
-	return (same);
-}
-
 static void
 check_new(struct bench *bench, int32_t partition)
 {
@@ -55,9 +43,9 @@ check_new(struct bench *bench, int32_t partition)
 	CU_ASSERT_EQUAL(log_end_offset(log), 0);
 	log_unref(log);
 	snprintf(name, sizeof(name), "n-%d/partition.metadata", partition);
-	CU_ASSERT(file_is(bench, name, METADATA));
+	CU_ASSERT(bench_says(bench, name, METADATA));
 	snprintf(name, sizeof(name), "n-%d/leader-epoch-checkpoint", partition);
-	CU_ASSERT(file_is(bench, name, "0\n1\n4 0\n"));
+	CU_ASSERT(bench_says(bench, name, "0\n1\n4 0\n"));
 	snprintf(name, sizeof(name), "n-%d/00000000000000000000.timeindex",
 	    partition);
 	CU_ASSERT_EQUAL(bench_size(bench, name), 0);
@@ -79,9 +67,9 @@ make_and_lead(struct bench *bench, int32_t partition)
 	CU_ASSERT_EQUAL(bench_append(bench, &wanted, NULL), ERR_NONE);
 	CU_ASSERT_EQUAL(bench_count(bench, 0), 1);
 	snprintf(name, sizeof(name), "n-%d/partition.metadata", partition);
-	CU_ASSERT(file_is(bench, name, METADATA));
+	CU_ASSERT(bench_says(bench, name, METADATA));
 	snprintf(name, sizeof(name), "n-%d/leader-epoch-checkpoint", partition);
-	CU_ASSERT(file_is(bench, name, "0\n1\n4 0\n"));
+	CU_ASSERT(bench_says(bench, name, "0\n1\n4 0\n"));
 	log_unref(bench->log);
 	bench->log = own;
 }
@@ -259,10 +247,10 @@ check_half(struct bench *bench, const bool *seen)
 		/* What is there is whole; what is not can be made. */
 		snprintf(name, sizeof(name), "n-%d/partition.metadata", i);
 		CU_ASSERT(bench_size(bench, name) == -1 ||
-		    file_is(bench, name, METADATA));
+		    bench_says(bench, name, METADATA));
 		snprintf(name, sizeof(name), "n-%d/leader-epoch-checkpoint", i);
 		CU_ASSERT(bench_size(bench, name) == -1 ||
-		    file_is(bench, name, "0\n1\n4 0\n"));
+		    bench_says(bench, name, "0\n1\n4 0\n"));
 		make_and_lead(bench, i);
 	}
 }
@@ -560,15 +548,15 @@ test_epochs_later(void)
 	end = log_epoch_end(bench.log, 3);
 	CU_ASSERT_EQUAL(end.leader_epoch, 0);
 	CU_ASSERT_EQUAL(end.end_offset, 1);
-	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n0 0\n"));
+	CU_ASSERT(bench_says(&bench, EPOCHS, "0\n1\n0 0\n"));
 	bench_stop(&bench);
-	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n0 0\n"));
+	CU_ASSERT(bench_says(&bench, EPOCHS, "0\n1\n0 0\n"));
 	bench_start(&bench);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 0);
 	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 5, 1), ERR_NONE);
 	CU_ASSERT(log_append_syncs(bench.log, 5));
 	bench_append(&bench, &(struct bench_batch){ .leader_epoch = 5 }, NULL);
-	CU_ASSERT(file_is(&bench, EPOCHS, "0\n2\n0 0\n5 1\n"));
+	CU_ASSERT(bench_says(&bench, EPOCHS, "0\n2\n0 0\n5 1\n"));
 	CU_ASSERT_FALSE(log_append_syncs(bench.log, 5));
 	bench_crash(&bench);
 	bench_start(&bench);
@@ -585,7 +573,7 @@ test_epoch_goes_back(void)
 	bench_init(&bench);
 	bench_start(&bench);
 	bench_append(&bench, &(struct bench_batch){ .leader_epoch = 5 }, NULL);
-	CU_ASSERT(file_is(&bench, EPOCHS, "0\n1\n5 0\n"));
+	CU_ASSERT(bench_says(&bench, EPOCHS, "0\n1\n5 0\n"));
 	CU_ASSERT_EQUAL(log_assign_epoch_later(bench.log, 3, 1), ERR_NONE);
 	CU_ASSERT_EQUAL(log_latest_epoch(bench.log), 3);
 	bench_stop(&bench);
@@ -635,7 +623,7 @@ test_epoch_of_new_cut(void)
 		check_new(&bench, 0);
 		CU_ASSERT(log_append_syncs(bench.log, wanted.leader_epoch));
 		CU_ASSERT_EQUAL(bench_append(&bench, &wanted, NULL), ERR_NONE);
-		CU_ASSERT(file_is(&bench, "n-0/leader-epoch-checkpoint",
+		CU_ASSERT(bench_says(&bench, "n-0/leader-epoch-checkpoint",
 		    same ? "0\n1\n4 0\n" : "0\n1\n6 0\n"));
 		bench_fini(&bench);
 		files_faulty_free(bench.files);

@@ -222,6 +222,37 @@ test_order_log_lost(void)
 	replica_rig_fini(&rig);
 }
 
+/* A follower that could not copy it yet has lost it still; another topic of the
+ * name lost nothing, whoever tells of it. */
+static void
+test_order_log_lost_no_room(void)
+{
+	struct replica_rig rig;
+
+	replica_rig_init(&rig, false, NULL);
+	files_faulty_set(rig.files, RIG_TOPIC "-", FILE_CALL_OPEN, 0, -1,
+	    ENOSPC);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = RIG_LOST, .epoch = 6, .leader = 2,
+	    .replica_count = 2, .isr_count = 1, .isr_from = 1, .old = true }),
+	    ERR_REPLICA_NOT_AVAILABLE);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+		    .partition = RIG_LOST, .epoch = 7, .old = true }),
+		    ERR_KAFKA_STORAGE_ERROR);
+		replica_rig_restart(&rig);
+	}
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = RIG_LOST, .epoch = 0, .topic_id = { { 1 } } }),
+	    ERR_REPLICA_NOT_AVAILABLE);
+	files_faulty_clear(rig.files);
+	replica_rig_restart(&rig);
+	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
+	    .partition = RIG_LOST, .epoch = 1, .old = true,
+	    .topic_id = { { 1 } } }), ERR_NONE);
+	replica_rig_fini(&rig);
+}
+
 static void
 test_order_restart(void)
 {
@@ -1019,6 +1050,7 @@ static const struct unit_test tests[] = {
 	{ "order: versions and topic ids", test_order_forms },
 	{ "order: following", test_order_follower },
 	{ "order: a log that is lost is not led", test_order_log_lost },
+	{ "order: nor when it could not be made", test_order_log_lost_no_room },
 	{ "order: after a restart", test_order_restart },
 	{ "order: a config that comes meanwhile", test_order_config_overtaken },
 	{ "produce: done before it returns", test_produce_at_once },

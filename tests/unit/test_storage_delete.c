@@ -35,18 +35,6 @@ dirs_like(struct bench *bench, const char *head, const char *tail,
 	return (count);
 }
 
-static bool
-file_says(struct bench *bench, const char *name, const char *text)
-{
-	size_t size;
-	uint8_t *bytes = bench_read(bench, name, &size);
-	bool says = bytes != NULL &&
-	    slice_equal_text(slice_of(bytes, size), text);
-
-	mem_free(bytes);
-	return (says);
-}
-
 /* t-0 with records up to OLD_RECORDS from OLD_START on, all of it in the
  * checkpoints; found by a start. */
 static void
@@ -91,10 +79,10 @@ test_delete(void)
 	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
 	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 7), ERR_NONE);
 	CU_ASSERT_EQUAL(storage_forget_deleted(bench.storage), ERR_NONE);
-	CU_ASSERT(file_says(&bench, "recovery-point-offset-checkpoint",
+	CU_ASSERT(bench_says(&bench, "recovery-point-offset-checkpoint",
 	    "0\n0\n"));
-	CU_ASSERT(file_says(&bench, "log-start-offset-checkpoint", "0\n0\n"));
-	CU_ASSERT(file_says(&bench, "replication-offset-checkpoint",
+	CU_ASSERT(bench_says(&bench, "log-start-offset-checkpoint", "0\n0\n"));
+	CU_ASSERT(bench_says(&bench, "replication-offset-checkpoint",
 	    "0\n0\n"));
 	/* Who holds it reads on; who writes is refused. */
 	CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
@@ -131,7 +119,7 @@ test_delete_and_make_again(void)
 	CU_ASSERT_EQUAL_FATAL(
 	    log_create(bench.storage, "t", 0, id, &bench.log), ERR_NONE);
 	CU_ASSERT_PTR_NOT_EQUAL(bench.log, old);
-	CU_ASSERT(file_says(&bench, "log-start-offset-checkpoint", "0\n0\n"));
+	CU_ASSERT(bench_says(&bench, "log-start-offset-checkpoint", "0\n0\n"));
 	CU_ASSERT_EQUAL(storage_checkpointed_high_watermark(bench.storage, "t",
 			    0),
 	    0);
