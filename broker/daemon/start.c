@@ -541,7 +541,9 @@ start_assigned_add(struct start *s, const char *topic,
 
 	for (int32_t i = 0; i < partition->replica_count; i++)
 		ours |= partition->replicas[i] == s->broker->broker_id;
-	if (!ours)
+	/* What has a bad name has no log. */
+	if (!ours || partition->partition < 0 ||
+	    !topic_name_valid(slice_of_text(topic), &(const char *){ NULL }))
 		return;
 	if (s->assigned_count == s->assigned_room) {
 		s->assigned_room += s->assigned_room / 2 + 64;
@@ -570,9 +572,10 @@ start_assigned_read(struct task *t)
 		if (!znode_topic_decode(s->ops[i]->answer,
 			zk_batch_arena(s->batch), &topic)) {
 			diag_fatal(s->broker->setup.seams.diag, daemon,
-			    "start: path=%s holds no topic's JSON, so what a "
-			    "log directory without meta.properties lost of it "
-			    "is not known: mend the node, or delete it",
+			    "start: path=%s holds no topic's JSON, so what is "
+			    "lost of it is not known to a log directory "
+			    "without meta.properties or recovery points: mend "
+			    "the node, or delete it",
 			    s->ops[i]->path);
 			return (start_fail(s->broker, NULL));
 		}

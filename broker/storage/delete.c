@@ -10,7 +10,8 @@
  * Whoever holds a reference to the log or to a segment goes on reading; the
  * files stay until nobody does.  What the
  * checkpoints say of the log is taken out before a log of that name is made
- * again, or the new one would begin at the old one's start.
+ * again (but that one was lost), or the new one would begin at the old one's
+ * start.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -91,8 +92,7 @@ table_forget(struct storage *storage, const char *name)
 		log_dir_forget(storage->dirs[i], name);
 }
 
-/* The same before a log of the name is made: whether one was lost stays known,
- * for this one may come to nothing. */
+/* Likewise; but that a log was lost stays known. */
 static void
 table_renew(struct storage *storage, const char *name)
 {

@@ -44,6 +44,7 @@ static const char *const checkpoint_names[] = {
 static bool dir_make(struct files *files, const char *path);
 static bool dir_lock(struct log_dir *dir, bool *fatal);
 static bool dir_read_identity(struct log_dir *dir, bool *fatal);
+static bool dir_has_points(struct log_dir *dir);
 static bool dir_take_identity(struct log_dir *dir,
     const struct config_map *map, bool *fatal);
 static void offset_table_free(struct hash *table);
@@ -85,6 +86,8 @@ log_dir_open(struct storage *storage, const char *path, bool *fatal)
 		atomic_store(&dir->failed, true);
 	} else if (!dir_lock(dir, fatal) || !dir_read_identity(dir, fatal))
 		atomic_store(&dir->failed, true);
+	else
+		dir->is_new = !dir->identified || !dir_has_points(dir);
 	return (dir);
 }
 
@@ -473,10 +476,9 @@ log_dir_renew(struct log_dir *dir, const char *name)
 	const int64_t point = offset_table_find(&dir->recovery_points, name);
 	bool known = point >= 0;
 
-	for (int i = 0; i < CHECKPOINT_COUNT; i++)
-		if (i != CHECKPOINT_RECOVERY_POINT)
-			known |= log_dir_forget_row(dir,
-			    (enum checkpoint_kind)i, name);
+	known |= log_dir_forget_row(dir, CHECKPOINT_START_OFFSET, name);
+	known |= log_dir_forget_row(dir, CHECKPOINT_HIGH_WATERMARK, name);
+	log_dir_forget_row(dir, CHECKPOINT_CLEANER, name);
 	if (!known || point == 0)
 		return;
 	offset_table_set(&dir->recovery_points, name, 0);
@@ -500,57 +502,84 @@ offset_table_row(void *arg, struct slice *fields)
 	return (true);
 }
 
+enum loaded {
+	LOADED,
+	LOADED_BLANK, /* a file without a byte, which has no rows */
+	LOADED_MALFORMED,
+	LOADED_NOT /* errno */
+};
+
+/* Into an empty table, which stays so but where LOADED is answered. */
+static enum loaded
+offset_table_load(struct log_dir *dir, enum checkpoint_kind kind,
+    struct hash *table)
+{
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
+	bool good;
+
+	dir_file(dir, checkpoint_names[kind], name);
+	if (file_load(dir->storage->files, name, SMALL_FILE_MAX, &bytes,
+		&size) != 0)
+		return (LOADED_NOT);
+	good = checkpoint_decode(slice_of(bytes, size), 3, offset_table_row,
+	    table);
+	mem_free(bytes);
+	if (good)
+		return (size == 0 ? LOADED_BLANK : LOADED);
+	offset_table_free(table);
+	return (LOADED_MALFORMED);
+}
+
 void
 log_dir_read_checkpoints(struct log_dir *dir)
 {
-	for (int i = 0; i < CHECKPOINT_COUNT; i++) {
-		struct hash *table = offset_table(dir,
-		    (enum checkpoint_kind)i);
-		char name[PATH_MAX];
-		void *bytes;
-		size_t size;
+	char name[PATH_MAX];
 
-		dir_file(dir, checkpoint_names[i], name);
-		if (file_load(dir->storage->files, name, SMALL_FILE_MAX,
-			&bytes, &size) != 0) {
-			if (errno != ENOENT)
-				log_dir_fail(dir, "could not read", name,
-				    errno);
-			continue;
-		}
-		if (!checkpoint_decode(slice_of(bytes, size), 3,
-			offset_table_row, table)) {
+	for (int i = 0; i < CHECKPOINT_COUNT && !dir->read_checkpoints; i++) {
+		enum checkpoint_kind kind = (enum checkpoint_kind)i;
+		enum loaded loaded = offset_table_load(dir, kind,
+		    offset_table(dir, kind));
+		int error = errno;
+
+		if (loaded == LOADED_MALFORMED)
 			diag_warn(dir->storage->diag, storage,
 			    "dir=%s %s is malformed and counts as empty",
 			    dir->path, checkpoint_names[i]);
-			offset_table_free(table);
-		}
-		mem_free(bytes);
+		if (loaded != LOADED_NOT || error == ENOENT)
+			continue;
+		dir_file(dir, checkpoint_names[i], name);
+		log_dir_fail(dir, "could not read", name, error);
 	}
+	dir->read_checkpoints = true;
 }
 
-/* Before meta.properties: whoever dies in between finds the directory new. */
+/* The real broker makes a blank file, and writes it some time later. */
+static bool
+dir_has_points(struct log_dir *dir)
+{
+	struct hash table = { 0 };
+	bool has = offset_table_load(dir, CHECKPOINT_RECOVERY_POINT, &table) ==
+	    LOADED;
+
+	offset_table_free(&table);
+	return (has);
+}
+
 bool
 log_dir_note_assigned(struct log_dir *dir,
     const struct storage_assigned *assigned, size_t count)
 {
-	char name[PATH_MAX];
 	char log_name[LOG_NAME_SIZE];
 
-	if (count == 0)
-		return (true);
-	/* It may only have lost its meta.properties. */
 	log_dir_read_checkpoints(dir);
 	for (size_t i = 0; i < count; i++)
 		if (storage_log_name(assigned[i].topic, assigned[i].partition,
 			log_name) >= 0 &&
 		    offset_table_find(&dir->recovery_points, log_name) < 0)
 			offset_table_set(&dir->recovery_points, log_name, 0);
-	if (log_dir_write_checkpoint(dir, CHECKPOINT_RECOVERY_POINT))
-		return (true);
-	dir_file(dir, checkpoint_names[CHECKPOINT_RECOVERY_POINT], name);
-	log_dir_fail(dir, "could not write", name, errno);
-	return (false);
+	return (log_dir_write_checkpoint(dir, CHECKPOINT_RECOVERY_POINT));
 }
 
 /* What goes to a checkpoint for a log; -1: nothing. */
@@ -600,9 +629,9 @@ dir_logs(struct log_dir *dir, size_t *count)
 	return (logs);
 }
 
-/* Logs that were here once and are missing stay listed: what tells that they
- * were lost must outlive a restart (storage_never_had).  Of those that are here
- * and not served, all is kept.  Answers how many. */
+/* Logs that are missing, and were here once or may have been, stay listed: what
+ * tells that they were lost must outlive a restart (storage_never_had).  Of
+ * those that are here and not served, all is kept.  Answers how many. */
 static size_t
 checkpoint_lost(struct log_dir *dir, enum checkpoint_kind kind,
     struct buffer *rows)
@@ -673,7 +702,8 @@ checkpoint_remove(struct log_dir *dir, enum checkpoint_kind kind)
 	    "dir=%s %s is removed, it would be wrong: until it can be written "
 	    "a start takes %s",
 	    dir->path, checkpoint_names[kind],
-	    kind == CHECKPOINT_RECOVERY_POINT ? "longer, for all is recovered" :
+	    kind == CHECKPOINT_RECOVERY_POINT ? "longer, for all is recovered, "
+		"and what is missing counts as lost" :
 	    kind == CHECKPOINT_CLEANER ? "nothing for compacted" :
 		"logs to begin with their first segment");
 	return (file_sync_directory(files, dir->path) == 0 ||
@@ -748,19 +778,11 @@ log_dir_speaks_of(struct log_dir *dir, enum checkpoint_kind kind,
     const char *log_name)
 {
 	struct hash table = { 0 };
-	char name[PATH_MAX];
-	void *bytes;
-	size_t size;
 	bool speaks;
 
-	dir_file(dir, checkpoint_names[kind], name);
-	if (file_load(dir->storage->files, name, SMALL_FILE_MAX, &bytes,
-		&size) != 0)
+	if (offset_table_load(dir, kind, &table) == LOADED_NOT)
 		return (errno != ENOENT);
-	speaks = checkpoint_decode(slice_of(bytes, size), 3, offset_table_row,
-		     &table) &&
-	    offset_table_find(&table, log_name) >= 0;
+	speaks = offset_table_find(&table, log_name) > 0;
 	offset_table_free(&table);
-	mem_free(bytes);
 	return (speaks);
 }

@@ -195,7 +195,7 @@ storage_is_new(const struct storage *storage)
 {
 	for (size_t i = 0; i < storage->dir_count; i++)
 		if (!log_dir_failed(storage->dirs[i]) &&
-		    !storage->dirs[i]->identified)
+		    storage->dirs[i]->is_new)
 			return (true);
 	return (false);
 }
@@ -223,9 +223,16 @@ storage_set_identity(struct storage *storage, int32_t broker_id,
 	for (size_t i = 0; i < storage->dir_count; i++) {
 		struct log_dir *dir = storage->dirs[i];
 
-		if (!log_dir_failed(dir) && !dir->identified &&
-		    log_dir_note_assigned(dir, assigned, assigned_count))
+		if (log_dir_failed(dir) || !dir->is_new)
+			continue;
+		/* First: whoever dies in between finds the directory new. */
+		if (!log_dir_note_assigned(dir, assigned, assigned_count) &&
+		    !dir->identified)
+			log_dir_fail(dir, "could not note what is assigned in",
+			    dir->path, errno);
+		if (!dir->identified && !log_dir_failed(dir))
 			log_dir_write_identity(dir, broker_id, cluster_id);
+		dir->is_new = false;
 	}
 	return (true);
 }
@@ -576,6 +583,11 @@ close_dir(struct log_dir *dir)
 		    clean;
 	if (clean && !log_dir_failed(dir) && !atomic_load(&dir->unclean))
 		log_dir_mark_clean(dir);
+}
+
+static void
+empty_dir(struct log_dir *dir)
+{
 	LIST_EACH(element, &dir->logs) {
 		struct log *log = list_entry(element, struct log, in_dir);
 
@@ -597,6 +609,9 @@ storage_close(struct storage **storage)
 	closed->work = NULL;
 	for (size_t i = 0; i < closed->dir_count; i++)
 		close_dir(closed->dirs[i]);
+	/* Behind all: what lies in another directory is not lost. */
+	for (size_t i = 0; i < closed->dir_count; i++)
+		empty_dir(closed->dirs[i]);
 	/* To close a log may leave segments to be deleted. */
 	upkeep_free(closed);
 	storage_free(closed);

@@ -90,18 +90,17 @@ struct storage *storage_open(const struct storage_setup *setup);
 /* What meta.properties holds: -1 and NULL where no directory has one. */
 int32_t storage_broker_id(const struct storage *storage);
 const char *storage_cluster_id(const struct storage *storage);
-/* Whether a usable directory has no meta.properties: it is new, or what was on
- * it is lost. */
+/* Whether a usable directory is new, or cannot tell any more what was on it. */
 bool storage_is_new(const struct storage *storage);
 /* A replica that the cluster assigns to this broker. */
 struct storage_assigned {
 	const char *topic;
 	int32_t partition;
 };
-/* Writes meta.properties where it is absent. Such a directory counts as one
- * that held what is `assigned` now (storage_never_had), also for later starts;
- * what is assigned later it cannot have lost. False: said in the log.
- * [worker] */
+/* Writes meta.properties where it is absent. What is `assigned` now counts as
+ * held by such a directory, and by any that is new (storage_never_had), also
+ * for later starts; what is assigned later it cannot have lost. False: said in
+ * the log. [worker] */
 bool storage_set_identity(struct storage *storage, int32_t broker_id,
     const char *cluster_id, const struct storage_assigned *assigned,
     size_t assigned_count);
@@ -141,8 +140,8 @@ struct log *storage_find(struct storage *storage, const char *topic,
     int32_t partition);
 /*
  * Whether a log that is not here never was: every directory works, and no
- * checkpoint speaks of the log. A disk that was lost and replaced says no of
- * all that was assigned before (storage_set_identity). [any]
+ * checkpoint speaks of the log. Where a disk was lost and replaced that is no
+ * for all that was assigned before (storage_set_identity). [any]
  */
 bool storage_never_had(struct storage *storage, const char *topic,
     int32_t partition);

@@ -62,7 +62,11 @@ struct log_dir {
 	int lock_descriptor;
 	bool marked;           /* it carried the clean-shutdown marker */
 	bool loaded;           /* all of it */
-	bool identified;       /* meta.properties is there */
+	bool identified;       /* meta.properties is there, and says all */
+	bool is_new;           /* nothing tells what was here: that, or the
+				* recovery points (a full disk may have cost
+				* them), is not there */
+	bool read_checkpoints; /* as they were when the process came */
 	atomic_bool failed;
 	atomic_bool unclean;   /* something could not be closed well */
 	/* Room on the disk: looked at now and then. */
@@ -306,15 +310,15 @@ log_dir_changed(struct log_dir *dir, enum checkpoint_kind kind)
 }
 /* Whether `size` bytes may be written: the reserve stays. */
 bool log_dir_has_room(struct log_dir *dir, int64_t size);
-/* Reads the four checkpoints. A bad file counts as empty, and is said. */
+/* Reads the four checkpoints, once. A bad file counts as empty, and is said. */
 void log_dir_read_checkpoints(struct log_dir *dir);
 /* -1: absent. */
 int64_t offset_table_find(const struct hash *table, const char *name);
 /* storage->lock is held: what the start read of a log is forgotten; files that
  * had it are stale. */
 void log_dir_forget(struct log_dir *dir, const char *name);
-/* The same but for a recovery point of 0, which fits any log of the name: what
- * was lost remains so until it is here. */
+/* Before a log of the name is made, which may come to nothing: of one that was
+ * lost a recovery point of 0 is kept, which fits any log, and no more. */
 void log_dir_renew(struct log_dir *dir, const char *name);
 /* False: errno, and said; the directory has failed, or it is full and the old
  * file stays. */
@@ -323,11 +327,12 @@ bool log_dir_write_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
  * room for a new one. Without a recovery point a log is recovered as a whole,
  * without a start offset it starts with its first segment. False: errno. */
 bool log_dir_must_checkpoint(struct log_dir *dir, enum checkpoint_kind kind);
-/* Whether the file as it is has a row of the log (or would not be read). */
+/* Whether the file as it is has a row of the log that an empty one must not
+ * get (or would not be read). */
 bool log_dir_speaks_of(struct log_dir *dir, enum checkpoint_kind kind,
     const char *log_name);
-/* They count as held here once, and lost unless they are found. False: the
- * directory failed, and said. */
+/* They count as held here once, and lost unless they are found; for this run at
+ * least. False: errno, it could not be written. */
 bool log_dir_note_assigned(struct log_dir *dir,
     const struct storage_assigned *assigned, size_t count);
 /* meta.properties. */

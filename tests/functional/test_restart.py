@@ -563,33 +563,56 @@ def test_new_disk_and_unreadable_topic(broker):
     never_leads(broker)
 
 
+def leave_made(client, topics):
+    """Topics as a controller leaves them that died when it had told nobody,
+    and had written each state twice: broker 0 leads, alone in sync."""
+    state = json.dumps({"controller_epoch": 1, "leader": 0, "version": 1,
+                        "leader_epoch": 1, "isr": [0]}).encode()
+    made = client.transaction()
+    for topic in topics:
+        path = f"/brokers/topics/{topic}"
+        made.create(path, json.dumps({
+            "partitions": {"0": [0]}, "version": 1}).encode())
+        for below in ("partitions", "0"):
+            path += f"/{below}"
+            made.create(path)
+        made.create(f"{path}/state", state)
+        made.set_data(f"{path}/state", state)
+    assert not any(isinstance(r, Exception) for r in made.commit())
+
+
 @pytest.mark.ours
 def test_new_disk_lost_nothing_that_came_later(broker):
-    """A topic whose maker died when it had told nobody, and had written its
-    state twice: this broker, on a new disk, is the only one in sync."""
+    """This broker, on a new disk, is the only one in sync."""
     broker.stop()
     broker.wipe()
     broker.start()
     client = harness.connect_zk(broker)
-    path = "/brokers/topics/t"
-    state = json.dumps({"controller_epoch": 1, "leader": 0, "version": 1,
-                        "leader_epoch": 1, "isr": [0]}).encode()
-    made = client.transaction()
-    made.create(path, json.dumps({
-        "partitions": {"0": [0]}, "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ",
-        "adding_replicas": {}, "removing_replicas": {},
-        "version": 3}).encode())
-    for below in ("partitions", "0"):
-        path += f"/{below}"
-        made.create(path)
-    made.create(f"{path}/state", state)
-    made.set_data(f"{path}/state", state)
-    made.delete("/controller")
-    assert not any(isinstance(r, Exception) for r in made.commit())
+    leave_made(client, ["t"])
+    client.delete("/controller")
     client.end()
     harness.wait_leads(broker, "t")
     fill(broker, "t", 3)
     assert numbers(broker, "t") == list(range(3))
+
+
+@pytest.mark.ours
+def test_new_disk_lost_very_many(broker):
+    """More topics than are asked for at once; one cannot have a log."""
+    topics = [f"t{n}" for n in range(1100)]
+    broker.stop()
+    broker.wipe()
+    client = harness.connect_zk(broker)
+    for first in range(0, len(topics), 100):
+        leave_made(client, topics[first:first + 100])
+    leave_made(client, ["no topic"])
+    client.end()
+    broker.start()
+    broker.stop()
+    points = broker.data / "recovery-point-offset-checkpoint"
+    assert sorted(points.read_text().splitlines()) == sorted(
+        ["0", str(len(topics))] + [f"{topic} 0 0" for topic in topics])
+    assert not list(broker.data.glob("t*"))
 
 
 # --- ZooKeeper ---------------------------------------------------------------

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What counts as lost: logs that were assigned to the broker when a directory
- * of it had no meta.properties, and are not there. */
+ * of it had no meta.properties, or no recovery points, and are not there. */
 #include <errno.h>
 
 #include "storage/storage_int.h"
@@ -9,6 +9,23 @@
 #define RECOVERY_POINTS "recovery-point-offset-checkpoint"
 
 static const struct storage_assigned assigned[] = { { "t", 0 }, { "u", 3 } };
+
+/* Over a disk that misbehaves on order. */
+static void
+faulty_init(struct bench *bench)
+{
+	bench_init(bench);
+	bench->files = files_faulty_new(files_system());
+}
+
+static void
+faulty_fini(struct bench *bench)
+{
+	bench_stop(bench);
+	files_faulty_free(bench->files);
+	bench->files = files_system();
+	bench_fini(bench);
+}
 
 /* A start of a broker to which those two are assigned. */
 static void
@@ -83,6 +100,7 @@ test_made_anew(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bench.log);
 	CU_ASSERT_EQUAL(log_end_offset(bench.log), 5);
 	CU_ASSERT_EQUAL(bench_count(&bench, 0), 5);
+	CU_ASSERT_EQUAL(log_delete(bench.storage, "u", 3), ERR_NONE);
 	bench_stop(&bench);
 	CU_ASSERT(bench_says(&bench, RECOVERY_POINTS, "0\n1\nt 0 5\n"));
 	bench_fini(&bench);
@@ -120,11 +138,14 @@ test_one_of_two(void)
 {
 	struct pair p;
 	struct bench *b = &p.bench;
-	char other[PATH_MAX];
+	char other[80];
+	char name[PATH_MAX];
+	void *bytes;
+	size_t size;
 
 	pair_init(&p, NULL);
 	bench_fill(b, 5, 10);
-	snprintf(other, sizeof(other), "%s", log_dir_path(other_dir(&p)));
+	snprintf(other, sizeof(other), "%.79s", log_dir_path(other_dir(&p)));
 	bench_stop(b);
 	nftw(other, bench_remove, 16, FTW_DEPTH | FTW_PHYS);
 	for (int starts = 0; starts < 2; starts++) {
@@ -133,6 +154,12 @@ test_one_of_two(void)
 		CU_ASSERT_EQUAL(bench_count(b, 0), 5);
 		CU_ASSERT(is_lost(b, "u", 3));
 		bench_stop(b);
+		snprintf(name, sizeof(name), "%s/" RECOVERY_POINTS, other);
+		CU_ASSERT_EQUAL_FATAL(file_load(files_system(), name, 100,
+				      &bytes, &size), 0);
+		CU_ASSERT(slice_equal_text(slice_of(bytes, size),
+		    "0\n1\nu 3 0\n"));
+		mem_free(bytes);
 	}
 	start_assigned(b);
 	CU_ASSERT_EQUAL(log_delete(b->storage, "t", 0), ERR_NONE);
@@ -142,6 +169,84 @@ test_one_of_two(void)
 	CU_ASSERT_FALSE(is_lost(b, "t", 0));
 	bench_stop(b);
 	pair_fini(&p);
+}
+
+static void
+lose_points(struct bench *bench, const char *garbage)
+{
+	char path[PATH_MAX];
+
+	bench_file(bench, RECOVERY_POINTS, path);
+	unlink(path);
+	if (garbage != NULL)
+		bench_write(bench, RECOVERY_POINTS, garbage, strlen(garbage),
+		    0);
+}
+
+/* They were removed, for want of room, or are no checkpoint: what they told is
+ * asked for again, and known at once, be it written or not. */
+static void
+test_points_lost(void)
+{
+	static const char *const garbage[] = { NULL, "", "0\n2\nt 0 0\n" };
+
+	for (size_t i = 0; i < nelems(garbage); i++) {
+		struct bench bench;
+
+		faulty_init(&bench);
+		/* Nothing is assigned yet. */
+		CU_ASSERT_FATAL(bench_open(&bench));
+		CU_ASSERT_FATAL(storage_set_identity(bench.storage, 1,
+		    "cluster", NULL, 0));
+		CU_ASSERT_FATAL(storage_load(bench.storage, NULL, NULL));
+		bench_stop(&bench);
+		start_assigned(&bench);
+		CU_ASSERT_FALSE(is_lost(&bench, "t", 0));
+		bench_stop(&bench);
+		lose_points(&bench, garbage[i]);
+		CU_ASSERT_FATAL(bench_open(&bench));
+		CU_ASSERT(storage_is_new(bench.storage));
+		bench_stop(&bench);
+		files_faulty_set(bench.files, RECOVERY_POINTS, FILE_CALL_WRITE,
+		    0, -1, ENOSPC);
+		for (int starts = 0; starts < 3; starts++) {
+			lose_points(&bench, garbage[i]);
+			if (starts == 1)
+				files_faulty_clear(bench.files);
+			start_assigned(&bench);
+			CU_ASSERT(is_lost(&bench, "t", 0));
+			CU_ASSERT(is_lost(&bench, "u", 3));
+			CU_ASSERT_FALSE(is_lost(&bench, "v", 0));
+			CU_ASSERT_EQUAL(bench.failed_dirs, 0);
+			bench_stop(&bench);
+		}
+		start_assigned(&bench);
+		CU_ASSERT(is_lost(&bench, "t", 0));
+		faulty_fini(&bench);
+	}
+}
+
+/* A disk that does not give them back fails, whatever it says. */
+static void
+test_points_not_read(void)
+{
+	static const int errors[] = { EIO, EBADMSG };
+
+	for (size_t i = 0; i < nelems(errors); i++) {
+		struct bench bench;
+
+		faulty_init(&bench);
+		start_assigned(&bench);
+		bench_stop(&bench);
+		files_faulty_set(bench.files, RECOVERY_POINTS, FILE_CALL_READ,
+		    0, -1, errors[i]);
+		CU_ASSERT_FATAL(bench_open(&bench));
+		CU_ASSERT(storage_set_identity(bench.storage, 1, "cluster",
+		    assigned, nelems(assigned)));
+		CU_ASSERT_EQUAL(bench.failed_dirs, 1);
+		CU_ASSERT(is_lost(&bench, "t", 0));
+		faulty_fini(&bench);
+	}
 }
 
 /* A log with all rows that a log may have, lost with its directory; there is no
@@ -173,8 +278,7 @@ test_not_made(void)
 {
 	struct bench bench;
 
-	bench_init(&bench);
-	bench.files = files_faulty_new(files_system());
+	faulty_init(&bench);
 	start_without_room(&bench);
 	CU_ASSERT(is_lost(&bench, "t", 0));
 	CU_ASSERT(bench_says(&bench, RECOVERY_POINTS, "0\n1\nt 0 0\n"));
@@ -191,10 +295,7 @@ test_not_made(void)
 	CU_ASSERT_EQUAL(log_start_offset(bench.log), 0);
 	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
 	CU_ASSERT_FALSE(is_lost(&bench, "t", 0));
-	bench_stop(&bench);
-	files_faulty_free(bench.files);
-	bench.files = files_system();
-	bench_fini(&bench);
+	faulty_fini(&bench);
 }
 
 /* Another topic of the name: nobody lost anything of it. */
@@ -203,18 +304,36 @@ test_not_made_and_new(void)
 {
 	struct bench bench;
 
-	bench_init(&bench);
-	bench.files = files_faulty_new(files_system());
+	faulty_init(&bench);
 	start_without_room(&bench);
 	storage_forget_lost(bench.storage, "t", 0);
 	CU_ASSERT_FALSE(is_lost(&bench, "t", 0));
 	bench_stop(&bench);
 	start_assigned(&bench);
 	CU_ASSERT_FALSE(is_lost(&bench, "t", 0));
-	bench_stop(&bench);
-	files_faulty_free(bench.files);
-	bench.files = files_system();
-	bench_fini(&bench);
+	faulty_fini(&bench);
+}
+
+/* Its row does not stand in the way where it cannot be taken out. */
+static void
+test_made_on_full_disk(void)
+{
+	struct bench bench;
+	struct log *log;
+
+	faulty_init(&bench);
+	start_assigned(&bench);
+	CU_ASSERT_EQUAL_FATAL(log_create(bench.storage, "x", 0, UUID_ZERO,
+				  &log),
+	    ERR_NONE);
+	log_unref(log);
+	files_faulty_set(bench.files, "-checkpoint", FILE_CALL_WRITE, 0, -1,
+	    ENOSPC);
+	CU_ASSERT_EQUAL(log_delete(bench.storage, "x", 0), ERR_NONE);
+	CU_ASSERT_EQUAL(log_create(bench.storage, "t", 0, UUID_ZERO,
+			    &bench.log),
+	    ERR_NONE);
+	faulty_fini(&bench);
 }
 
 /* Without its rows a directory does not get its meta.properties. */
@@ -223,8 +342,7 @@ test_not_noted(void)
 {
 	struct bench bench;
 
-	bench_init(&bench);
-	bench.files = files_faulty_new(files_system());
+	faulty_init(&bench);
 	files_faulty_set(bench.files, RECOVERY_POINTS, FILE_CALL_WRITE, 0, 1,
 	    EIO);
 	CU_ASSERT_FATAL(bench_open(&bench));
@@ -239,10 +357,7 @@ test_not_noted(void)
 	bench_stop(&bench);
 	start_assigned(&bench);
 	CU_ASSERT(is_lost(&bench, "t", 0));
-	bench_stop(&bench);
-	files_faulty_free(bench.files);
-	bench.files = files_system();
-	bench_fini(&bench);
+	faulty_fini(&bench);
 }
 
 static const struct unit_test tests[] = {
@@ -250,8 +365,11 @@ static const struct unit_test tests[] = {
 	{ "made anew", test_made_anew },
 	{ "meta.properties alone", test_meta_properties_lost },
 	{ "one of two", test_one_of_two },
+	{ "recovery points alone", test_points_lost },
+	{ "recovery points that are not read", test_points_not_read },
 	{ "not made", test_not_made },
 	{ "not made, of another topic", test_not_made_and_new },
+	{ "made on a full disk", test_made_on_full_disk },
 	{ "not noted", test_not_noted },
 };
 

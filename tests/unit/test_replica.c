@@ -202,6 +202,7 @@ static void
 test_order_log_lost(void)
 {
 	struct replica_rig rig;
+	struct log *log;
 
 	replica_rig_init(&rig, false, NULL);
 	replica_rig_image(&rig, RIG_TOPIC, RIG_LOST + 1, 1);
@@ -219,6 +220,9 @@ test_order_log_lost(void)
 	rig.configs.options.unclean_leader_election_enable = true;
 	CU_ASSERT_EQUAL(replica_rig_order(&rig, &(struct rig_order){
 	    .partition = RIG_LOST, .epoch = 6, .old = true }), ERR_NONE);
+	log = storage_find(rig.storage, RIG_TOPIC, RIG_LOST);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(log);
+	log_unref(log);
 	replica_rig_fini(&rig);
 }
 

@@ -392,6 +392,7 @@ test_refusals(void)
 	CU_ASSERT_EQUAL(log_create(bench.storage, "x", 0, UUID_ZERO, &log),
 	    ERR_NONE);
 	log_unref(log);
+	log_set_high_watermark(bench.log, 5);
 	CU_ASSERT(write_checkpoints(&bench));
 	CU_ASSERT_EQUAL(log_delete(bench.storage, "t", 0), ERR_NONE);
 	files_faulty_set(bench.files, "-checkpoint", FILE_CALL_WRITE, 0, -1,
