@@ -744,15 +744,8 @@ start_high_watermark(void *arg, struct slice topic, int32_t partition,
     int64_t *out)
 {
 	const struct broker *b = arg;
-	struct replica *replica = replicas_find(b->replicas, topic, partition);
-	struct replica_view view = { .leads = false };
 
-	if (replica == NULL)
-		return (false);
-	replica_view(replica, &view);
-	replica_unref(replica);
-	*out = view.high_watermark;
-	return (view.leads && !view.offline);
+	return (replicas_high_watermark(b->replicas, topic, partition, out));
 }
 
 static void

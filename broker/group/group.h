@@ -38,8 +38,9 @@ struct groups_setup {
 	const struct config_live *live;
 	struct cluster *cluster;
 	struct replicas *replicas;
-	/* Of a partition that is led here; false: it is not. Any thread. NULL:
-	 * no metric tells of lag. */
+	/* False: not known, or not yet: what is led elsewhere is asked about
+	 * from the first question on. Any thread. NULL: no metric tells of
+	 * lag. */
 	bool (*high_watermark)(void *arg, struct slice topic,
 	    int32_t partition, int64_t *out);
 	void *high_watermark_arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far groups are behind: of partitions that are led here, the high
- * watermark less what is committed.
+ * How far groups are behind: of each partition the high watermark less what is
+ * committed.
  *
  * Offsets belong to loops, and the page of metrics is made elsewhere; so each
  * shard copies what it has to a sheet, every few seconds while somebody makes
@@ -11,11 +11,13 @@
  *	                                             under the lock  |
  *	page:          high watermarks  <--- sheets -----------------+
  *
- * Committed offsets on a page are some seconds old, high watermarks are not;
- * the first page after a silence shows nothing.  A sheet has each partition of
- * a group once, as it was when the copy came by; what came since the copy began
- * may be missing.  Samples are bounded in number
- * (barnabas.group.lag.max): what is left out is counted and said once.
+ * Committed offsets on a page are some seconds old, and so are high watermarks
+ * of what is led elsewhere, whose leaders are asked (replica/ends.c); what is
+ * not known yet is not on a page, and the first one after a silence shows
+ * nothing.  A sheet has each partition of a group once, as it was when the copy
+ * came by; what came since the copy began may be missing.  Samples are bounded
+ * in number (barnabas.group.lag.max); what is left out is counted, and said
+ * once.
  */
 #include "group/lag_int.h"
 
@@ -223,13 +225,14 @@ sheet_add(struct shard_lag *mine, const struct offset_slot *slot,
 	struct lag_sheet *sheet = mine->making;
 	int64_t unused;
 
-	if (!slot->present || slot->offset < 0 ||
-	    !lag_high_watermark(groups, name, slot->partition, &unused))
+	if (!slot->present || slot->offset < 0)
 		return;
 	if (sheet->count == groups->lag->most) {
 		sheet->left_out++;
 		return;
 	}
+	/* So that it is known when a page asks. */
+	(void)lag_high_watermark(groups, name, slot->partition, &unused);
 	if (mine->topic == NULL)
 		mine->group_text = sheet_text(sheet, group_id(mine->group));
 	if (mine->topic != topic)
@@ -335,7 +338,6 @@ lag_sample(const struct group_lag *lag, struct metrics_scrape *scrape,
 	char partition[16];
 	int64_t end;
 
-	/* It may be led elsewhere by now. */
 	if (!lag_high_watermark(lag->groups, slice_of_text(topic),
 		row->partition, &end))
 		return;

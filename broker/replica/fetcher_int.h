@@ -9,6 +9,7 @@
  *	fetcher_table.c  its followings, and their order
  *	fetcher_apply.c  what an answer does to a log
  *	link.c           the connection
+ *	ends.c           other partitions' ends, which nobody follows
  *
  * A following is one partition that follows one leader in one leader epoch:
  *
@@ -54,6 +55,10 @@ struct peer *link_peer(struct link *link, struct loop *loop, int32_t broker);
 void link_close(struct link *link);
 /* Whether there is one, and that broker is there still. */
 bool link_stands(const struct link *link, int32_t broker);
+
+/* What leaders are asked where their logs end with. */
+#define LIST_OFFSETS_VERSION 9
+#define TIMESTAMP_LATEST (-1)
 
 /* --- one partition -------------------------------------------------------- */
 

@@ -13,8 +13,6 @@
 
 #include "base/mem.h"
 
-#define LIST_OFFSETS_VERSION 9
-#define TIMESTAMP_LATEST (-1)
 #define TIMESTAMP_EARLIEST (-2)
 /* In one request; the others come next. */
 #define RANGES_MAX 1000

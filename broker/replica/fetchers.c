@@ -46,6 +46,7 @@ replicas_start_following(struct replicas *replicas,
 	replicas->follow_arg = fetchers;
 	replicas->follow = &fetchers_ops;
 	replicas->proposer = isr_proposer_new(replicas, setup);
+	replicas->ends = ends_new(replicas, setup);
 }
 
 void

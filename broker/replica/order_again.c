@@ -69,7 +69,8 @@ replicas_at_rest(const struct replicas *replicas)
 	    atomic_load(&replicas->drains_under_way) == 0 &&
 	    moves_at_rest(replicas) &&
 	    fetchers_at_rest(replicas->fetchers) &&
-	    isr_proposer_at_rest(replicas->proposer));
+	    isr_proposer_at_rest(replicas->proposer) &&
+	    ends_at_rest(replicas->ends));
 }
 
 static void

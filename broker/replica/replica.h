@@ -112,6 +112,14 @@ struct replica *replicas_find(struct replicas *replicas, struct slice topic,
 struct replica *replica_ref(struct replica *replica);
 void replica_unref(struct replica *replica);
 struct log *replica_log(struct replica *replica); /* NULL: offline */
+/*
+ * Where the partition ends for consumers, be it led here or elsewhere: then as
+ * its leader told within the last minute.  False: not known, or not yet.  The
+ * leader is asked every few seconds, from the first question on until there was
+ * none for a minute.  Any thread.
+ */
+bool replicas_high_watermark(struct replicas *replicas, struct slice topic,
+    int32_t partition, int64_t *out);
 
 /* The daemon tells of storage's failed directory and of topics' new configs,
  * after configs_topic() answers them: what was resolved is kept till then.

@@ -263,6 +263,7 @@ struct replicas {
 	void *follow_arg;
 	struct fetchers *fetchers; /* NULL: likewise */
 	struct isr_proposer *proposer;
+	struct ends *ends;
 };
 
 /* --- replicas.c ----------------------------------------------------------- */
@@ -429,6 +430,16 @@ void isr_wish(struct replica *replica);
 void isr_proposer_stop(struct isr_proposer *proposer);
 bool isr_proposer_at_rest(const struct isr_proposer *proposer);
 void isr_proposer_free(struct isr_proposer **proposer);
+
+/* --- ends.c --------------------------------------------------------------- */
+
+struct ends;
+/* On the setup's loop, as the stop. */
+struct ends *ends_new(struct replicas *replicas,
+    const struct follow_setup *setup);
+void ends_stop(struct ends *ends);
+bool ends_at_rest(const struct ends *ends);
+void ends_free(struct ends **ends);
 
 /* --- fetchers.c ----------------------------------------------------------- */
 

@@ -97,6 +97,7 @@ replicas_stop(struct replicas *replicas)
 	replicas_each(replicas, stop_one, NULL);
 	fetchers_stop(replicas->fetchers);
 	isr_proposer_stop(replicas->proposer);
+	ends_stop(replicas->ends);
 }
 
 void
@@ -130,6 +131,7 @@ replicas_free(struct replicas **replicas)
 	throttles_fini(gone);
 	fetchers_free(&gone->fetchers);
 	isr_proposer_free(&gone->proposer);
+	ends_free(&gone->ends);
 	storage_set_high_watermarks(gone->setup.storage, NULL, NULL);
 	for (size_t i = 0; i < TABLE_SHARDS; i++) {
 		struct hash *hash = &gone->shards[i].replicas;

@@ -313,6 +313,46 @@ class Committer:
         assert self.error is None, repr(self.error)
 
 
+def test_lag_of_what_others_lead(brokers):
+    """The coordinator tells it, whoever leads; another one does, too, when it
+    has come to be that."""
+    lag = "kafka_consumergroup_lag"
+    harness.create_topic(brokers[0], "wide", 3)
+    clients = [wire.Client(b.address) for b in brokers]
+    led = {state(brokers[0], "wide", p)["leader"]: p for p in range(3)}
+    assert set(led) == {0, 1, 2}
+    first, group = brokers[0], group_of(brokers, 0)
+
+    def write(broker_id, count):
+        assert wire.produce(clients[broker_id], "wide",
+                            wire.batch([b"x"] * count),
+                            led[broker_id])["ErrorCode"] == NONE
+
+    def told(broker):
+        return {n: broker.metric(lag, group=group, topic="wide", partition=p)
+                for n, p in led.items()}
+
+    def tells(broker, expected):
+        harness.wait_until(lambda: told(broker) == expected, pause=0.5,
+                           what=f"{broker.broker_id} tells {expected}")
+
+    for broker in brokers:
+        harness.wait_topic(broker, "wide", 3)
+        write(broker.broker_id, 10 + broker.broker_id)
+    assert set(commit_all(clients[0], group, {"wide": [
+        (p, 2) for p in led.values()]}).values()) == {NONE}
+    tells(first, {0: 8, 1: 9, 2: 10})
+    write(2, 30)
+    tells(first, {0: 8, 1: 9, 2: 40})
+    assert {n for b in brokers[1:] for n in told(b).values()} == {0}
+    lead(brokers, brokers[1], group)
+    write(0, 1)
+    tells(brokers[1], {0: 9, 1: 9, 2: 40})
+    assert set(told(first).values()) == {0}
+    for client in clients:
+        client.close()
+
+
 @pytest.mark.slow
 def test_commits_never_go_back(brokers):
     """Each coordinator is killed in its turn, comes back, and has its groups
