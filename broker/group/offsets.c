@@ -346,15 +346,10 @@ group_count_present(struct group *group, int change)
 	    change);
 }
 
-void
-group_offset_put(struct group *group, struct slice topic, int32_t partition,
+static void
+slot_put(struct group *group, struct offset_slot *slot,
     const struct group_offset *offset, int64_t log_offset)
 {
-	struct topic_offsets *at;
-	struct offset_slot *slot = slot_make(group, topic, partition, &at);
-
-	if (log_offset <= slot->log_offset)
-		return;
 	slot->offset = offset->offset;
 	slot->commit_ms = offset->commit_ms;
 	slot->leader_epoch = offset->leader_epoch;
@@ -363,6 +358,30 @@ group_offset_put(struct group *group, struct slice topic, int32_t partition,
 	if (!slot->present)
 		group_count_present(group, 1);
 	slot->present = true;
+}
+
+void
+group_offset_put(struct group *group, struct slice topic, int32_t partition,
+    const struct group_offset *offset, int64_t log_offset)
+{
+	struct topic_offsets *at;
+	struct offset_slot *slot = slot_make(group, topic, partition, &at);
+
+	if (log_offset > slot->log_offset)
+		slot_put(group, slot, offset, log_offset);
+}
+
+void
+group_offset_put_ended(struct group *group, struct slice topic,
+    int32_t partition, const struct group_offset *offset, int64_t log_offset)
+{
+	struct topic_offsets *at;
+	struct offset_slot *slot = slot_make(group, topic, partition, &at);
+
+	if (log_offset > slot->log_offset)
+		slot_put(group, slot, offset, log_offset);
+	else if (!slot->present)
+		slot_put(group, slot, offset, slot->log_offset);
 }
 
 void

@@ -135,6 +135,10 @@ void group_offset_put(struct group *group, struct slice topic,
     int32_t partition, const struct group_offset *offset, int64_t log_offset);
 void group_offset_drop(struct group *group, struct slice topic,
     int32_t partition, int64_t log_offset);
+/* Of a transaction that has ended now: newer than any tombstone, not than a
+ * later commit; as in Kafka, whose retention does not spare what is pending. */
+void group_offset_put_ended(struct group *group, struct slice topic,
+    int32_t partition, const struct group_offset *offset, int64_t log_offset);
 
 /* The slot exists until it is released as often. The name lives as long. */
 struct group_topic *group_offset_hold(struct group *group, struct slice topic,
@@ -150,6 +154,13 @@ void group_offsets_trim(struct group *group);
 void group_pending_add(struct group_shard *shard, int64_t producer_id,
     const struct group_key *key, const struct group_offset *offset,
     int64_t log_offset);
+/* What a tombstone outside of transactions names goes out of all of them; but
+ * not when it is read back, as in Kafka: what is committed behind it in the log
+ * may well have been acknowledged. */
+void group_pending_forget(struct group_shard *shard, const struct group *group,
+    const struct group_key *key);
+/* How often they hold one of its slots. */
+size_t group_pending_holds(const struct group *group);
 /* The end of a transaction of the producer. */
 void group_pending_end(struct group_shard *shard, int64_t producer_id,
     bool commit);

@@ -112,7 +112,7 @@ pending_make_room(struct pending_producer *producer)
 	    producer->capacity * sizeof(*producer->items));
 }
 
-/* What a tombstone within the transaction names does not count. */
+/* What the tombstone names does not count. */
 static void
 pending_forget(struct pending_producer *producer, const struct group *group,
     const struct group_key *key)
@@ -129,6 +129,43 @@ pending_forget(struct pending_producer *producer, const struct group *group,
 			producer->items[kept++] = *item;
 	}
 	producer->count = kept;
+}
+
+static void
+pending_free(struct group_shard *shard, struct pending_producer *producer)
+{
+	hash_remove(&shard->producers, &producer->node);
+	mem_free(producer->items);
+	mem_free(producer);
+}
+
+void
+group_pending_forget(struct group_shard *shard, const struct group *group,
+    const struct group_key *key)
+{
+	HASH_EACH(node, &shard->producers) {
+		struct pending_producer *producer = container_of(node,
+		    struct pending_producer, node);
+
+		pending_forget(producer, group, key);
+		if (producer->count == 0)
+			pending_free(shard, producer);
+	}
+}
+
+size_t
+group_pending_holds(const struct group *group)
+{
+	size_t count = 0;
+
+	HASH_EACH(node, &group->shard->producers) {
+		const struct pending_producer *producer = container_of(node,
+		    struct pending_producer, node);
+
+		for (size_t i = 0; i < producer->count; i++)
+			count += producer->items[i].group == group;
+	}
+	return (count);
 }
 
 static struct pending_producer *
@@ -173,14 +210,6 @@ group_pending_add(struct group_shard *shard, int64_t producer_id,
 	item->offset.metadata.data = (const uint8_t *)item->metadata;
 }
 
-static void
-pending_free(struct group_shard *shard, struct pending_producer *producer)
-{
-	hash_remove(&shard->producers, &producer->node);
-	mem_free(producer->items);
-	mem_free(producer);
-}
-
 void
 group_pending_end(struct group_shard *shard, int64_t producer_id, bool commit)
 {
@@ -192,7 +221,7 @@ group_pending_end(struct group_shard *shard, int64_t producer_id, bool commit)
 		struct pending_item *item = &producer->items[i];
 
 		if (commit)
-			group_offset_put(item->group,
+			group_offset_put_ended(item->group,
 			    group_topic_name(item->topic), item->partition,
 			    &item->offset, item->log_offset);
 		pending_item_let_go(item);

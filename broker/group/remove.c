@@ -26,8 +26,10 @@ group_removal_new(struct group *group, size_t count, struct group_ask *ask)
 {
 	struct group_write *w = group_write_new(group, count, ask);
 
-	if (w != NULL)
-		w->done = removal_done;
+	if (w == NULL)
+		return (NULL);
+	w->done = removal_done;
+	w->newest = -1;
 	return (w);
 }
 
@@ -36,6 +38,7 @@ static bool
 removal_ends_group(const struct group_write *w)
 {
 	const struct group *group = w->group;
+	size_t holds = 0;
 
 	if (w->kept || group->state != GROUP_EMPTY || group->generation <= 0 ||
 	    group->offsets->slot_count != w->hold_count)
@@ -44,11 +47,16 @@ removal_ends_group(const struct group_write *w)
 		const struct slot_block *block =
 		    group->offsets->topics[i].block;
 
-		for (uint32_t j = 0; j < block->count; j++)
-			if (block->slots[j].holds != 1)
+		for (uint32_t j = 0; j < block->count; j++) {
+			/* Deleted by an earlier batch, and committed since? */
+			if (block->slots[j].present &&
+			    block->slots[j].log_offset > w->newest)
 				return (false);
+			holds += block->slots[j].holds;
+		}
 	}
-	return (true);
+	/* Of transactions nothing is left behind the tombstones. */
+	return (holds == w->hold_count + group_pending_holds(group));
 }
 
 /* It was committed since it was taken, or soon will be. */
@@ -147,6 +155,8 @@ group_removal_take(struct group_write *w, const struct group_topic *topic,
 	group_write_hold(w, group_topic_name(topic), slot->partition);
 	hold->log_offset = slot->log_offset;
 	hold->present = slot->present;
+	if (slot->log_offset > w->newest)
+		w->newest = slot->log_offset;
 }
 
 /* --- DeleteGroups --------------------------------------------------------- */

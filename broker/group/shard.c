@@ -214,9 +214,12 @@ replay_offset(struct group_shard *shard, const struct coord_record *record,
 	}
 	group = group_find(shard, key->group);
 	if (tombstone) {
-		if (group != NULL)
-			group_offset_drop(group, key->topic, key->partition,
-			    record->offset);
+		if (group == NULL)
+			return;
+		group_offset_drop(group, key->topic, key->partition,
+		    record->offset);
+		if (!record->loading)
+			group_pending_forget(shard, group, key);
 		return;
 	}
 	if (group == NULL)

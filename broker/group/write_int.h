@@ -34,6 +34,7 @@ struct group_write {
 	size_t sent;           /* holds below are written, or about to be */
 	bool ends_group;       /* the group's own is the last */
 	bool kept;             /* not all holds got one */
+	int64_t newest;        /* of the holds' slots, by log_offset */
 	size_t hold_count;
 	struct group_hold holds[];
 };

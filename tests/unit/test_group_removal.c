@@ -123,6 +123,40 @@ test_delete_between_batches(void)
 	rig_fini(&rig);
 }
 
+/* The group's own tombstone would be of a group that lives on. */
+static void
+test_committed_behind_its_batch(void)
+{
+	struct delete_groups_response_group out = { 0 };
+	struct group_ask ask;
+	struct rig rig;
+	struct one again;
+
+	rig_init(&rig);
+	for (int32_t p = 0; p < 9000; p++)
+		put_offset(&rig, "g", p, p, -1);
+	put_group(&rig, "g", "consumer", 0);
+	fake_coord_load(rig.coord);
+	rig.coord->hold = true;
+	ask = *rig_ask(&rig);
+	CU_ASSERT_FALSE(group_delete(rig.groups, SLICE_LITERAL("g"), &out,
+	    &ask));
+	one_init(&again, "g", "t", 0, 77);
+	CU_ASSERT_FALSE(one_start(&rig, &again));
+	for (int i = 0; i < 4; i++)
+		fake_coord_end(rig.coord, ERR_NONE);
+	CU_ASSERT_TRUE(ask.done);
+	CU_ASSERT_EQUAL(out.error_code, ERR_NONE);
+	rig.coord->hold = false;
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 0), 77);
+		CU_ASSERT_EQUAL(rig_group(&rig, "g")->offsets->slot_count, 1);
+		CU_ASSERT_PTR_NOT_NULL(rig_group(&rig, "g")->protocol_type);
+		fake_coord_load(rig.coord);
+	}
+	rig_fini(&rig);
+}
+
 /* Half of it is written when another broker takes over. */
 static void
 test_delete_half(void)
@@ -204,6 +238,46 @@ test_delete_offsets(void)
 	parts[1].error = ERR_NONE;
 	CU_ASSERT_EQUAL(delete_offsets(&rig, "s", parts, 3), ERR_NONE);
 	CU_ASSERT_PTR_NULL(rig_group(&rig, "s"));
+	rig_fini(&rig);
+}
+
+/* Nobody may ever end the transaction: deletion does, until the next load. */
+static void
+test_delete_pending(void)
+{
+	struct group_part part = {
+		.topic = SLICE_LITERAL("t"), .partition = 0,
+	};
+	struct rig rig;
+
+	rig_init(&rig);
+	put_offset(&rig, "g", 0, 1, -1);
+	put_offset(&rig, "g", 0, 2, 70);
+	put_offset(&rig, "g", 1, 3, 70);
+	put_offset(&rig, "h", 0, 4, 70);
+	put_group(&rig, "h", "consumer", 0);
+	fake_coord_load(rig.coord);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 0, true).error,
+	    ERR_UNSTABLE_OFFSET_COMMIT);
+	CU_ASSERT_EQUAL(delete_offsets(&rig, "g", &part, 1), ERR_NONE);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 0, true).error, ERR_NONE);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 0, true).offset, -1);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 1, true).error,
+	    ERR_UNSTABLE_OFFSET_COMMIT);
+	CU_ASSERT_EQUAL(delete_group(&rig, "h"), ERR_NONE);
+	CU_ASSERT_PTR_NULL(rig_group(&rig, "h"));
+	CU_ASSERT_EQUAL(delete_group(&rig, "g"), ERR_NONE);
+	CU_ASSERT_PTR_NULL(rig_group(&rig, "g"));
+	CU_ASSERT_EQUAL(hash_count(&rig_shard(&rig)->producers), 0);
+	/* As Kafka reads its log: it may be ended yet. */
+	fake_coord_load(rig.coord);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(rig_group(&rig, "h"));
+	CU_ASSERT_PTR_NULL(rig_group(&rig, "h")->protocol_type);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 0, true).error,
+	    ERR_UNSTABLE_OFFSET_COMMIT);
+	fake_coord_mark(rig.coord, 70, true);
+	fake_coord_hear(rig.coord);
+	CU_ASSERT_EQUAL(fetch_as(&rig, "g", "t", 0, true).offset, 2);
 	rig_fini(&rig);
 }
 
@@ -363,8 +437,10 @@ static const struct unit_test tests[] = {
 	{ "groups are deleted", test_delete_group },
 	{ "commits around a deletion", test_delete_under_way },
 	{ "commits between a deletion's batches", test_delete_between_batches },
+	{ "a commit behind its batch", test_committed_behind_its_batch },
 	{ "half of a deletion", test_delete_half },
 	{ "offsets are deleted", test_delete_offsets },
+	{ "what transactions hold", test_delete_pending },
 	{ "a topic is deleted", test_topic_deleted },
 	{ "age, without members", test_retention_simple },
 	{ "age, with a commit under way", test_retention_held },
