@@ -16,6 +16,9 @@ import wire
 from dynamic_configs import described
 from test_closest import SELECTOR
 from test_elect_leaders import PREFERRED, elect, errors
+from test_group_takeover import group_of, told_coordinator
+from test_groups import is_loaded
+from test_offsets import commit_all
 from test_reassign import move, moving
 from test_replication import (
     PATIENT, QUICK, fill, hung, in_sync, numbers, same_logs, state)
@@ -116,6 +119,32 @@ def test_one_follows_the_other(pair):
     leads(second)
     fill(second, "t", 120, 10)
     assert numbers(second, "t") == kept + list(range(120, 130))
+
+
+@pytest.mark.slow
+def test_lag_of_what_kafka_leads(pair):
+    """Told by ours, which coordinates."""
+    for broker in pair:
+        broker.set(**{"offsets.topic.replication.factor": 2,
+                      "offsets.topic.num.partitions": 2})
+    start(*pair)
+    make(pair, "t", 2)
+    ours = next(b for b in pair if not isinstance(b, real_kafka.RealKafka))
+    with wire.Client(ours.address) as client:
+        harness.wait_until(lambda: told_coordinator(ours, "g") is not None,
+                           what="a coordinator")
+        group = group_of(pair, ours.broker_id)
+        for partition, broker in enumerate(pair):
+            with wire.Client(broker.address) as leader:
+                wire.produce(leader, "t", wire.batch([b"x"] * 10), partition)
+        harness.wait_until(lambda: is_loaded(client, group), what="its group")
+        assert set(commit_all(client, group, {
+            "t": [(0, 3), (1, 4)]}).values()) == {0}
+        for partition, lag in enumerate((7, 6)):
+            harness.wait_until(
+                lambda p=partition, lag=lag: ours.metric(
+                    "kafka_consumergroup_lag", group=group, topic="t",
+                    partition=p) == lag, what="its lag", pause=0.5)
 
 
 @pytest.mark.slow
