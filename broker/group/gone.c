@@ -55,7 +55,6 @@ group_forget_gone(struct group *group, bool commits)
 	    group_removal_new(group, count, NULL);
 
 	if (w != NULL) {
-		w->counter = METRIC_OFFSETS_DELETED;
 		w->kept = commits;
 		(void)group_gone(group, w);
 	}

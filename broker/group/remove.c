@@ -29,6 +29,7 @@ group_removal_new(struct group *group, size_t count, struct group_ask *ask)
 	if (w == NULL)
 		return (NULL);
 	w->done = removal_done;
+	w->counter = METRIC_COUNT;
 	w->newest = -1;
 	return (w);
 }
@@ -101,7 +102,7 @@ removal_end(struct group_write *w, enum error error)
 	struct group *group = w->group;
 	const bool closed = w->write.closed;
 
-	if (error == ERR_NONE)
+	if (error == ERR_NONE && w->counter != METRIC_COUNT)
 		metrics_add(w->metrics, w->counter, (int64_t)w->present_count);
 	group_write_answer(w, error);
 	group_pin(group);
@@ -202,7 +203,6 @@ group_delete(struct groups *groups, struct slice id,
 	ask->refused = w == NULL;
 	if (w == NULL)
 		return (true);
-	w->counter = METRIC_OFFSETS_DELETED;
 	w->answer = out;
 	w->tell = delete_tell;
 	delete_take(w);

@@ -3,7 +3,7 @@
  * Offsets on their way out:
  *
  *	w = group_removal_new(group, count, ask);
- *	w->counter = ...; (with an ask: w->answer, w->tell)
+ *	w->counter = ...;    if one counts them; with an ask: w->answer, w->tell
  *	group_removal_take(w, topic, slot); ...
  *	group_removal_run(w);              w is its own from now on
  *

@@ -29,7 +29,7 @@ struct group_write {
 	/* As coord_write.done: frees it. */
 	void (*done)(struct group_write *w);
 	/* Tombstones: */
-	enum metric counter;
+	enum metric counter;   /* METRIC_COUNT: none */
 	size_t present_count;  /* of the holds' slots */
 	size_t sent;           /* holds below are written, or about to be */
 	bool ends_group;       /* the group's own is the last */

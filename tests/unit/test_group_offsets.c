@@ -172,6 +172,35 @@ test_commit_and_fetch(void)
 	rig_fini(&rig);
 }
 
+/* As Kafka 3.9 counts: a commit once, whatever it is of, when it is written. */
+static void
+test_commits_counted(void)
+{
+	struct group_part parts[3];
+	struct one one;
+	struct rig rig;
+
+	rig_init(&rig);
+	one_init(&one, "g", "t", 0, 1);
+	for (size_t i = 0; i < nelems(parts); i++) {
+		parts[i] = one.part;
+		parts[i].partition = (int32_t)i;
+	}
+	one.commit.parts = parts;
+	one.commit.count = nelems(parts);
+	rig.coord->hold = true;
+	CU_ASSERT_FALSE(one_start(&rig, &one));
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics, METRIC_OFFSET_COMMITS), 0);
+	fake_coord_end(rig.coord, ERR_NONE);
+	CU_ASSERT_TRUE(one.ask.done);
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics, METRIC_GROUP_OFFSETS), 3);
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics, METRIC_OFFSET_COMMITS), 1);
+	CU_ASSERT_FALSE(one_start(&rig, &one));
+	fake_coord_end(rig.coord, ERR_NOT_ENOUGH_REPLICAS);
+	CU_ASSERT_EQUAL(metrics_value(rig.metrics, METRIC_OFFSET_COMMITS), 1);
+	rig_fini(&rig);
+}
+
 static void
 test_fetch_all_and_twins(void)
 {
@@ -717,6 +746,7 @@ static const struct unit_test tests[] = {
 	{ "records of all versions are read", test_records_read },
 	{ "groups' records of old versions", test_group_value_versions },
 	{ "a commit is fetched, and loaded", test_commit_and_fetch },
+	{ "commits are counted", test_commits_counted },
 	{ "fetch of all, and of what is named twice",
 	    test_fetch_all_and_twins },
 	{ "several commits under way", test_commits_under_way },
