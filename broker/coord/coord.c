@@ -445,6 +445,12 @@ coord_each(struct coord *coord, struct loop *loop,
 	}
 }
 
+int64_t
+coord_steady_ms(struct coord *coord)
+{
+	return (replicas_steady_ms(coord->setup.replicas));
+}
+
 bool
 coord_loading(const struct coord *coord, const struct loop *loop)
 {

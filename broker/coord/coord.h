@@ -148,6 +148,9 @@ void *coord_state(struct coord *coord, int32_t partition, enum error *error);
 /* All active shards of a loop, one after another: false ends it. */
 void coord_each(struct coord *coord, struct loop *loop,
     bool (*each)(void *state, void *arg), void *arg);
+/* By which what a shard holds is old enough to go: a clock that leaps ahead is
+ * not believed at once (storage_steady_ms()). Any thread. */
+int64_t coord_steady_ms(struct coord *coord);
 /* On the loop: some shard of it is not loaded yet. */
 bool coord_loading(const struct coord *coord, const struct loop *loop);
 

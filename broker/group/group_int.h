@@ -90,7 +90,7 @@ struct group_shard {
 	uint64_t lessons;      /* topics.c: learned so often */
 	struct timer retention;
 	struct group_walk retention_walk;
-	int64_t now_ms;        /* wall clock, when this round of it began */
+	int64_t now_ms;        /* coord_steady_ms(), when the round began */
 	size_t expired_count;  /* in this round */
 	/* gone.c: deletions of topics that are carried out, and later ones */
 	struct timer gone;

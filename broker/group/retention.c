@@ -11,7 +11,8 @@
  *	else                  none
  *
  * An offset that was committed with a time of its own has that instead of an
- * age, in the same cases.  What is held does not expire.
+ * age, in the same cases.  What is held does not expire.  A clock that leaps
+ * ahead makes nothing old at once.
  */
 #include <inttypes.h>
 
@@ -173,7 +174,7 @@ retention_turn(struct timer *timer)
 	size_t cost;
 
 	if (shard->retention_walk.shard == NULL) {
-		shard->now_ms = loop_wall_ms(shard->loop);
+		shard->now_ms = coord_steady_ms(shard->groups->coord);
 		group_walk_begin(&shard->retention_walk, shard);
 	}
 	do {

@@ -120,6 +120,8 @@ struct log *replica_log(struct replica *replica); /* NULL: offline */
  */
 bool replicas_high_watermark(struct replicas *replicas, struct slice topic,
     int32_t partition, int64_t *out);
+/* storage_steady_ms(), for who knows no storage. Any thread. */
+int64_t replicas_steady_ms(struct replicas *replicas);
 
 /* The daemon tells of storage's failed directory and of topics' new configs,
  * after configs_topic() answers them: what was resolved is kept till then.

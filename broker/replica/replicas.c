@@ -418,6 +418,12 @@ replicas_each(struct replicas *replicas,
 
 /* --- what storage and the daemon ask or tell ------------------------------ */
 
+int64_t
+replicas_steady_ms(struct replicas *replicas)
+{
+	return (storage_steady_ms(replicas->setup.storage));
+}
+
 /* Of a log that no LeaderAndIsr named yet, storage keeps what it has. */
 static int64_t
 high_watermark_of(void *arg, struct log *log)

@@ -183,6 +183,11 @@ struct storage_files {
 };
 struct storage_files storage_files(const struct storage *storage);
 
+/* The time by which things count as old enough to be deleted: the wall clock's,
+ * but that a leap ahead is not believed at once (steady.h).  No leaf lock is
+ * held. Any thread. */
+int64_t storage_steady_ms(struct storage *storage);
+
 /* What compaction did: of the last round, and of each thread's last log. */
 struct storage_cleaning {
 	int max_dirty_percent;

@@ -266,9 +266,6 @@ int storage_log_name(const char *topic, int32_t partition,
 struct random;
 /* The wall clock: what records and files are dated by. */
 int64_t storage_now_ms(const struct storage *storage);
-/* By which things count as old enough to be deleted (steady.h); a look at the
- * clocks.  No leaf lock is held. */
-int64_t storage_steady_ms(struct storage *storage);
 /* For what is due after a while, whatever the wall clock says. */
 int64_t storage_mono_ms(const struct storage *storage);
 uint64_t storage_segment_id(struct storage *storage);

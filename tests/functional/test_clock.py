@@ -10,6 +10,8 @@ import pytest
 
 import harness
 import wire
+from test_groups import coordinate
+from test_offsets import commit, committed
 
 pytestmark = pytest.mark.ours
 LIBRARIES = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
@@ -41,14 +43,18 @@ def test_clock_leaps(make_broker, tmp_path):
     broker = make_broker(
         log_segment_bytes=2000, log_retention_hours=24,
         log_retention_check_interval_ms=300, log_initial_task_delay_ms=100,
-        log_segment_delete_delay_ms=100, log_flush_interval_ms=200)
+        log_segment_delete_delay_ms=100, log_flush_interval_ms=200,
+        offsets_retention_check_interval_ms=300,
+        offsets_topic_num_partitions=1)
     clock = Clock(tmp_path)
     broker.launch(clock.environment())
     broker.wait_ready()
     harness.create_topic(broker, "t", **{
         "message.timestamp.type": "LogAppendTime"})
+    coordinate(broker)
     written = 0
     with wire.Client(broker.address) as c:
+        assert commit(c, "g", 7) == 0
         for hours in (0, 30, 24 * 400, 0, -24 * 30, 0):
             clock.set(hours * HOUR)
             for _ in range(20):
@@ -64,6 +70,7 @@ def test_clock_leaps(make_broker, tmp_path):
             assert part["ErrorCode"] == 0
             assert len(wire.read_all(c, "t")) == written
             assert wire.list_offset(c, "t", -2)["Offset"] == 0
+            assert committed(c, "g") == 7
     # 30 hours, less what went by between the readings of two clocks
     assert re.search(r"the clock went ahead by seconds=10(799\d|8\d{3}):",
                      broker.log())

@@ -72,6 +72,17 @@ coord_each(struct coord *coord, struct loop *loop,
 		(void)each(coord->state, arg);
 }
 
+int64_t
+coord_steady_ms(struct coord *coord)
+{
+	struct loop *loop = coord->shard.loop;
+	enum steady_news news;
+	int64_t leap_ms;
+
+	return (steady_look(&coord->steady, loop_wall_ms(loop),
+	    loop_now_ms(loop), &news, &leap_ms));
+}
+
 bool
 coord_loading(const struct coord *coord, const struct loop *loop)
 {

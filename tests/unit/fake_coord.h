@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "coord/coord.h"
+#include "storage/steady.h"
 
 struct fake_record {
 	struct slice key; /* both are this record's own */
@@ -44,6 +45,7 @@ struct coord {
 	enum error outcome; /* of writes that do not wait */
 	void (*appending)(void *arg); /* in each append; NULL: nothing */
 	void *appending_arg;
+	struct steady steady;
 };
 
 /* A record that nobody here has written; null value: a tombstone. */

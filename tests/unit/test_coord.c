@@ -66,6 +66,27 @@ test_placement_without_topic(void)
 	bench_fini(&b);
 }
 
+/* --- the clock ------------------------------------------------------------ */
+
+/* It is storage's: what leaps ahead is not believed at once. */
+static void
+test_steady(void)
+{
+	const int64_t hour_ms = 3600 * 1000;
+	struct bench b;
+	int64_t now_ms;
+
+	bench_init(&b, 1000, NULL);
+	now_ms = coord_steady_ms(b.coord);
+	CU_ASSERT_EQUAL(now_ms, clock_wall_ms(&b.rig.clock.clock));
+	b.rig.clock.wall_base_ms += 30 * hour_ms;
+	CU_ASSERT_EQUAL(coord_steady_ms(b.coord), now_ms);
+	CU_ASSERT_EQUAL(storage_steady_ms(b.rig.storage), now_ms);
+	b.rig.clock.wall_base_ms -= 31 * hour_ms;
+	CU_ASSERT_EQUAL(coord_steady_ms(b.coord), now_ms - hour_ms);
+	bench_fini(&b);
+}
+
 /* --- leadership ----------------------------------------------------------- */
 
 static void
@@ -809,6 +830,7 @@ test_load_times(void)
 static const struct unit_test tests[] = {
 	{ "groups are placed as Java hashes them", test_placement },
 	{ "before there is a topic, too", test_placement_without_topic },
+	{ "the clock that deletes is storage's", test_steady },
 	{ "lead, write, be killed, load", test_lead_write_restart },
 	{ "follow, lead again, be deleted", test_follow_and_delete },
 	{ "a directory fails", test_offline },

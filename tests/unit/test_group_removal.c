@@ -408,6 +408,35 @@ test_retention_members(void)
 	rig_fini(&rig);
 }
 
+/* What a clock that leaps ahead makes old stays as long as the leap is wide, a
+ * day at most. */
+static void
+test_retention_leaps(void)
+{
+	const int64_t day_ms = 86400000;
+	struct rig rig;
+	struct one one;
+
+	rig_init(&rig);
+	CU_ASSERT_EQUAL(commit(&rig, "g", "t", 0, 1), ERR_NONE);
+	one_init(&one, "g", "t", 1, 1);
+	one.commit.retention_ms = 2 * day_ms;
+	CU_ASSERT_EQUAL(one_run(&rig, &one), ERR_NONE);
+	rig_run(&rig, FIRST_MS + 1);
+	rig.clock.wall_base_ms += 2 * WEEK_MS;
+	rig_run(&rig, day_ms / 2);
+	rig.clock.wall_base_ms -= 2 * WEEK_MS;
+	rig_run(&rig, day_ms);
+	CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 0), 1);
+	CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 1), 1);
+	rig.clock.wall_base_ms += WEEK_MS - day_ms;
+	rig_run(&rig, day_ms - CHECK_MS);
+	CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 0), 1);
+	rig_run(&rig, 3 * CHECK_MS);
+	CU_ASSERT_PTR_NULL(rig_group(&rig, "g"));
+	rig_fini(&rig);
+}
+
 /* A round goes over many groups in turns, and past those that go meanwhile. */
 static void
 test_retention_turns(void)
@@ -446,6 +475,7 @@ static const struct unit_test tests[] = {
 	{ "age, without members", test_retention_simple },
 	{ "age, with a commit under way", test_retention_held },
 	{ "age, with members", test_retention_members },
+	{ "age, by a clock that leaps", test_retention_leaps },
 	{ "age, of many groups", test_retention_turns },
 };
 
