@@ -82,6 +82,29 @@ test_again(void)
 
 /* --- from nothing to stable ----------------------------------------------- */
 
+/* How long joins waited: the first one from its beginning, one that comes in
+ * between for less, and none that still waits. */
+static void
+test_join_time(void)
+{
+	struct buffer page = BUFFER_EMPTY;
+	struct rig rig;
+
+	rig_init(&rig);
+	(void)rig_join(&rig, (struct who){ .version = OLDEST });
+	rig_run(&rig, 1000);
+	(void)rig_join(&rig, (struct who){ .version = OLDEST });
+	rig_run(&rig, 1999);
+	CU_ASSERT_EQUAL(rig_gauge(&rig, METRIC_GROUP_JOIN_TIME), 0);
+	rig_run(&rig, 3001);
+	CU_ASSERT_EQUAL(rig_gauge(&rig, METRIC_GROUP_JOIN_TIME), 2);
+	metrics_expose(rig.metrics, &page);
+	CU_ASSERT_PTR_NOT_NULL(strstr(buffer_text(&page),
+	    "\nbarnabas_group_join_time_ms_sum 11000\n"));
+	buffer_fini(&page);
+	rig_fini(&rig);
+}
+
 static void
 test_first_member(void)
 {
@@ -858,6 +881,7 @@ static const struct unit_test tests[] = {
 	{ "delays", test_delays },
 	{ "again", test_again },
 	{ "first member", test_first_member },
+	{ "how long joins waited", test_join_time },
 	{ "two members", test_two_members },
 	{ "initial delay", test_initial_delay },
 	{ "join refusals", test_join_refusals },
