@@ -3,6 +3,7 @@
 
 import contextlib
 import random
+import re
 import threading
 import time
 
@@ -218,7 +219,50 @@ def test_while_it_runs(make_broker):
             c, "t", wire.batch([b"without a key"]))["ErrorCode"] == 0,
             what="keys are not wanted any more")
     assert broker.metric("kafka_log_logcleaner_deadthreadcount") == 0
-    assert broker.metric("kafka_log_logcleaner_cleaner_recopy_percent") < 50
+    assert 0 < broker.metric(
+        "kafka_log_logcleaner_cleaner_recopy_percent") < 50
+
+
+@pytest.mark.ours
+def test_metrics(make_broker):
+    """While a pass goes on, and after it: what its line in the log says."""
+    broker = make_broker(**QUICK, log_cleaner_dedupe_buffer_size=(1 << 20) + 1,
+                         log_cleaner_io_max_bytes_per_second=10).start()
+
+    def told(name):
+        return broker.metric(f"kafka_log_logcleaner{name}")
+    with wire.Client(broker.address) as c:
+        harness.create_topic(broker, "t", **{
+            **TOPIC, "cleanup_policy": "delete",
+            "max_compaction_lag_ms": 600000})
+        harness.wait_topic(broker, "t")
+        hour_ago = int((time.time() - 3600) * 1000)
+        for n in range(24):
+            assert wire.produce(c, "t", wire.batch(
+                [(b"x" * 100, b"key-%d" % (n % 12 * 100 + i), [])
+                 for i in range(100)], timestamp=hour_ago))["ErrorCode"] == 0
+        alter(c, 2, "t", cleanup_policy="compact")
+        harness.wait_until(lambda: told("manager_max_dirty_percent") == 100,
+                           what="it is looked at")
+        assert 3000 <= told("_max_compaction_delay_secs") <= 3300
+        assert told("_max_buffer_utilization_percent") == 0
+        harness.wait_until(
+            lambda: told("manager_time_since_last_run_ms") > 1500,
+            what="it goes on for a while")
+        alter(c, 4, "", log_cleaner_io_max_bytes_per_second=1e9)
+        harness.wait_until(lambda: compactions(broker) == 1, what="compacted")
+    read, left, took = map(int, re.search(
+        r"compacted dirty .* bytes=(\d+) left=(\d+) .* ms=(\d+)",
+        broker.log()).groups())
+    assert 10 < 100 * left // read < 90 and took >= 1500
+    assert told("_cleaner_recopy_percent") == 100 * left // read
+    assert told("_max_clean_time_secs") == took // 1000
+    # 1100 keys or so, of 43690 at most
+    assert told("_max_buffer_utilization_percent") == 2
+    harness.wait_until(lambda: told("manager_max_dirty_percent") == 0
+                       and told("_max_compaction_delay_secs") == 0
+                       and told("manager_time_since_last_run_ms") < 1000,
+                       what="nothing is dirty")
 
 
 @pytest.mark.ours
@@ -244,6 +288,10 @@ def test_damage(make_broker):
             alter(c, 2, topic, min_compaction_lag_ms=0)
         harness.wait_until(lambda: broker.metric(name, log_dir=folder) == 1,
                            what="uncleanable")
+        # all but the active segment
+        assert broker.metric(
+            "kafka_log_logcleanermanager_uncleanable_bytes", log_dir=folder
+        ) == sum(p.stat().st_size for p in broker.log_files("t")[:-1])
         harness.wait_until(lambda: compactions(broker, "other-0") > 0,
                            what="the other is compacted")
         assert put(c, "key-1", b"y") == 0

@@ -188,9 +188,86 @@ test_refused_beside(void)
 	refused_beside(false);
 }
 
+/* --- what is told --------------------------------------------------------- */
+
+/* Of 20 keys, in a map that is told to take 512 or so. */
+#define SMALL_MAP_BYTES (CLEAN_MAP_ENTRY * 512)
+#define SMALL_MAP_PERCENT (100 * KEYS / 512)
+
+/* While a pass goes on that began by this look, and when it is through. */
+static void
+test_told(void)
+{
+	struct clean_candidate candidate;
+	struct storage_cleaning cleaning;
+	struct loop *loop;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.max_compaction_lag_ms = 60000;
+	loop = cleaners_wanted(&rig);
+	rig.bench.options.cleaner_threads = 1;
+	rig.bench.options.cleaner_dedupe_buffer_bytes = SMALL_MAP_BYTES;
+	rig.bench.options.cleaner_io_max_bytes_per_second = 5000;
+	bench_start(&rig.bench);
+	fill(&rig, 200);
+	log_finish_rolls(rig.bench.log);
+	atomic_store(&rig.bench.log->cleaned_to, 60);
+	run_to(&rig, 160000);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS + 160000,
+	    &candidate));
+	storage_start_upkeep(rig.bench.storage, loop);
+	run_to(&rig, 160500);
+	CU_ASSERT(atomic_load(&rig.bench.log->cleaning));
+	storage_cleaning(rig.bench.storage, &cleaning);
+	CU_ASSERT_EQUAL(cleaning.max_dirty_percent,
+	    (int)(100 * candidate.ratio));
+	CU_ASSERT(cleaning.max_dirty_percent > 50);
+	CU_ASSERT(cleaning.max_dirty_percent < 90);
+	/* The first dirty record is 60 ms younger than the clock's start. */
+	CU_ASSERT_EQUAL(cleaning.max_delay_seconds, 99);
+	CU_ASSERT_EQUAL(cleaning.max_buffer_percent, 0);
+	CU_ASSERT_EQUAL(cleaning.since_last_run_ms, 500);
+	run_to(&rig, 174000);
+	CU_ASSERT(!atomic_load(&rig.bench.log->cleaning));
+	storage_cleaning(rig.bench.storage, &cleaning);
+	CU_ASSERT_EQUAL(cleaning.max_dirty_percent, 0);
+	CU_ASSERT_EQUAL(cleaning.max_delay_seconds, 0);
+	CU_ASSERT_EQUAL(cleaning.max_buffer_percent, SMALL_MAP_PERCENT);
+	cleaners_gone(&rig, loop);
+	rig_fini(&rig);
+}
+
+/* Of what is given up, what would be compacted. */
+static void
+test_uncleanable_bytes(void)
+{
+	struct clean_candidate candidate;
+	struct loop *loop;
+	struct rig rig;
+
+	rig_init(&rig);
+	loop = cleaners_wanted(&rig);
+	bench_start(&rig.bench);
+	fill(&rig, 100);
+	log_finish_rolls(rig.bench.log);
+	bench_write(&rig.bench, "t-0/00000000000000000000.log", "x", 1, 300);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS, &candidate));
+	CU_ASSERT_EQUAL(log_uncleanable_bytes(rig.bench.log), -1);
+	storage_start_upkeep(rig.bench.storage, loop);
+	run_to(&rig, 1000);
+	CU_ASSERT(candidate.cleanable_bytes > 5000);
+	CU_ASSERT_EQUAL(log_uncleanable_bytes(rig.bench.log),
+	    candidate.cleanable_bytes);
+	cleaners_gone(&rig, loop);
+	rig_fini(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{ "cleaners by themselves", test_cleaners },
 	{ "who is refused keeps nobody waiting", test_refused_beside },
+	{ "what is told", test_told },
+	{ "bytes that are given up", test_uncleanable_bytes },
 };
 
 int
