@@ -71,12 +71,11 @@ cleaning_look(struct cleaning *cleaning)
 }
 
 struct cleaning *
-cleaning_new(struct log *log, const struct cleaner_options *options)
+cleaning_new(struct log *log, const struct clean_share *share)
 {
 	struct storage *storage = log->storage;
 	struct cleaning *cleaning = mem_zalloc(sizeof(*cleaning));
-	int64_t threads = options->threads < 1 ? 1 : options->threads;
-	int64_t buffer = options->buffer_bytes / threads / 2;
+	int64_t buffer = share->buffer_bytes / 2;
 
 	cleaning->log = log;
 	cleaning->storage = storage;
@@ -87,9 +86,8 @@ cleaning_new(struct log *log, const struct cleaner_options *options)
 	cleaning->now_ms = storage_steady_ms(storage);
 	cleaning->legacy_horizon_ms = legacy_horizon(cleaning);
 	lock_take(&storage->lock);
-	cleaning->map = clean_map_new(
-	    (size_t)(options->map_bytes / threads), options->load_factor,
-	    &storage->random);
+	cleaning->map = clean_map_new((size_t)share->map_bytes,
+	    share->load_factor, &storage->random);
 	lock_release(&storage->lock);
 	cleaning->latest_offset = -1;
 	cleaning->output.buffer_bytes = buffer < (int64_t)BUFFER_LEAST ?

@@ -147,10 +147,15 @@ struct cleaning {
 	struct clean_stats stats;
 	int64_t io_bytes; /* read and written since the caller took them */
 };
+/* What a pass has of the memory that all of them may have. */
+struct clean_share {
+	int64_t map_bytes;
+	double load_factor;
+	int64_t buffer_bytes; /* for what is read and what is written */
+};
 /* Of a log that was chosen: takes its reference, and `cleaning`.  NULL: there
  * is nothing to be done in it any more, and both are given back. */
-struct cleaning *cleaning_new(struct log *log,
-    const struct cleaner_options *options);
+struct cleaning *cleaning_new(struct log *log, const struct clean_share *share);
 void cleaning_free(struct cleaning **cleaning);
 /* About so many bytes more. [worker] */
 enum clean_state cleaning_step(struct cleaning *cleaning, int64_t max_bytes);

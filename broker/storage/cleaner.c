@@ -12,6 +12,12 @@
  *
  * A step is some megabytes, so that workers have others to serve and a stop
  * waits for one step only.
+ *
+ * A pass takes its share of the memory for offset maps when it begins, an equal
+ * one for each cleaner, and gives it back when it ends.  Where the number of
+ * cleaners has changed meanwhile, shares of two sizes are out: a pass that has
+ * no room beside them waits for a later look, and a cleaner that is one too
+ * many takes no other log.
  */
 #include <errno.h>
 
@@ -37,6 +43,7 @@ struct cleaner {
 	bool busy;                 /* the loop's */
 	bool idle;                 /* said by the worker: nothing is dirty */
 	int64_t pause_ms;          /* likewise */
+	int64_t map_bytes;         /* its share; the worker's, 0: none */
 	/* Of its last log; the storage's cleaner_lock. */
 	struct clean_stats last;
 	int64_t last_ms;
@@ -55,6 +62,7 @@ struct cleaners {
 	/* The storage's cleaner_lock guards these. */
 	int64_t free_at_ms; /* from when on the limit allows more, */
 	double rate;        /* if it still is this one */
+	int64_t map_bytes;  /* all shares that are out */
 	int64_t last_run_ms;
 	double max_ratio;
 	int64_t max_delay_ms;
@@ -68,9 +76,50 @@ options_now(struct storage *storage)
 	lock_take(&storage->cleaner_lock);
 	options = storage->cleaner_options;
 	lock_release(&storage->cleaner_lock);
-	if (options.threads > CLEANERS_MAX)
-		options.threads = CLEANERS_MAX;
 	return (options);
+}
+
+static int
+cleaner_count(const struct cleaner_options *options)
+{
+	return (options->threads < CLEANERS_MAX ? options->threads :
+						  CLEANERS_MAX);
+}
+
+/* --- the memory ----------------------------------------------------------- */
+
+/* False: there is no room beside those that are out. */
+static bool
+share_take(struct cleaner *cleaner, const struct cleaner_options *options,
+    struct clean_share *out)
+{
+	struct cleaners *cleaners = cleaner->cleaners;
+	struct storage *storage = cleaners->storage;
+	const int count = cleaner_count(options);
+
+	*out = (struct clean_share){
+		.map_bytes = options->map_bytes / count,
+		.load_factor = options->load_factor,
+		.buffer_bytes = options->buffer_bytes / count,
+	};
+	lock_take(&storage->cleaner_lock);
+	if (cleaners->map_bytes <= options->map_bytes - out->map_bytes)
+		cleaner->map_bytes = out->map_bytes;
+	cleaners->map_bytes += cleaner->map_bytes;
+	lock_release(&storage->cleaner_lock);
+	return (cleaner->map_bytes > 0);
+}
+
+static void
+share_give_back(struct cleaner *cleaner)
+{
+	struct cleaners *cleaners = cleaner->cleaners;
+	struct storage *storage = cleaners->storage;
+
+	lock_take(&storage->cleaner_lock);
+	cleaners->map_bytes -= cleaner->map_bytes;
+	lock_release(&storage->cleaner_lock);
+	cleaner->map_bytes = 0;
 }
 
 /* --- the limit ------------------------------------------------------------ */
@@ -152,8 +201,8 @@ note_done(struct cleaner *cleaner, const struct cleaning *cleaning)
 	lock_release(&storage->cleaner_lock);
 }
 
-static bool
-choose(struct cleaner *cleaner, const struct cleaner_options *options)
+static void
+choose(struct cleaner *cleaner, const struct clean_share *share)
 {
 	struct cleaners *cleaners = cleaner->cleaners;
 	struct storage *storage = cleaners->storage;
@@ -166,8 +215,30 @@ choose(struct cleaner *cleaner, const struct cleaner_options *options)
 	cleaners->max_delay_ms = choice.max_delay_ms;
 	lock_release(&storage->cleaner_lock);
 	if (choice.log != NULL)
-		cleaner->cleaning = cleaning_new(choice.log, options);
-	return (cleaner->cleaning != NULL);
+		cleaner->cleaning = cleaning_new(choice.log, share);
+}
+
+static void
+pass_end(struct cleaner *cleaner)
+{
+	cleaning_free(&cleaner->cleaning);
+	share_give_back(cleaner);
+}
+
+/* False: it is one too many, has no memory, or nothing is dirty. */
+static bool
+pass_begin(struct cleaner *cleaner, const struct cleaner_options *options)
+{
+	const int slot = (int)(cleaner - cleaner->cleaners->items);
+	struct clean_share share;
+
+	if (slot >= options->threads || !share_take(cleaner, options, &share))
+		return (false);
+	choose(cleaner, &share);
+	if (cleaner->cleaning != NULL)
+		return (true);
+	pass_end(cleaner);
+	return (false);
 }
 
 /* True: it is over. */
@@ -208,19 +279,19 @@ cleaner_run(struct work *work)
 	cleaner->idle = false;
 	cleaner->pause_ms = throttle(cleaners, &options, 0);
 	if (atomic_load(&cleaners->stopped)) {
-		cleaning_free(&cleaner->cleaning);
+		pass_end(cleaner);
 		cleaner->idle = true;
 		return;
 	}
 	if (cleaner->pause_ms > 0)
 		return;
-	if (cleaner->cleaning == NULL && !choose(cleaner, &options)) {
+	if (cleaner->cleaning == NULL && !pass_begin(cleaner, &options)) {
 		cleaner->idle = true;
 		return;
 	}
 	if (step(cleaner, &options)) {
 		bytes = cleaner->cleaning->io_bytes;
-		cleaning_free(&cleaner->cleaning);
+		pass_end(cleaner);
 	} else {
 		bytes = cleaner->cleaning->io_bytes;
 		cleaner->cleaning->io_bytes = 0;
@@ -262,6 +333,23 @@ cleaner_paused(struct timer *timer)
 }
 
 static void
+cleaners_set_count(struct cleaners *cleaners,
+    const struct cleaner_options *options)
+{
+	const int count = cleaner_count(options);
+
+	if (count == cleaners->parallel)
+		return;
+	if (options->threads > count)
+		diag_warn(cleaners->storage->diag, storage,
+		    "log.cleaner.threads=%d is more than are made, cleaners=%d",
+		    (int)options->threads, count);
+	if (count > 0)
+		work_queue_set_parallel(cleaners->queue, count);
+	cleaners->parallel = count;
+}
+
+static void
 cleaners_due(struct timer *timer)
 {
 	struct cleaners *cleaners = container_of(timer, struct cleaners,
@@ -270,10 +358,8 @@ cleaners_due(struct timer *timer)
 	int64_t backoff_ms = options.backoff_ms < BACKOFF_LEAST_MS ?
 	    BACKOFF_LEAST_MS : options.backoff_ms;
 
-	if (options.threads != cleaners->parallel && options.threads > 0)
-		work_queue_set_parallel(cleaners->queue, options.threads);
-	cleaners->parallel = options.threads;
-	for (int i = 0; i < options.threads; i++) {
+	cleaners_set_count(cleaners, &options);
+	for (int i = 0; i < cleaners->parallel; i++) {
 		struct cleaner *cleaner = &cleaners->items[i];
 
 		if (cleaner->busy)

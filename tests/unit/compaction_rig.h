@@ -305,7 +305,7 @@ count_files(struct rig *rig, const char *part)
 static inline struct cleaning *
 begin(struct rig *rig, int64_t map_bytes)
 {
-	const struct cleaner_options options = { .threads = 1,
+	const struct clean_share share = {
 		.map_bytes = map_bytes, .load_factor = 0.9,
 		.buffer_bytes = 1 << 20 };
 	struct clean_candidate candidate;
@@ -313,7 +313,7 @@ begin(struct rig *rig, int64_t map_bytes)
 
 	CU_ASSERT_FATAL(clean_look(rig->bench.log, BENCH_NOW_MS, &candidate));
 	CU_ASSERT_FATAL(clean_is_due(&candidate, &rig->bench.settings));
-	cleaning = cleaning_new(log_ref(rig->bench.log), &options);
+	cleaning = cleaning_new(log_ref(rig->bench.log), &share);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(cleaning);
 	return (cleaning);
 }

@@ -263,11 +263,200 @@ test_uncleanable_bytes(void)
 	rig_fini(&rig);
 }
 
+/* --- several -------------------------------------------------------------- */
+
+#define LOGS 8
+
+struct several {
+	struct rig rig;
+	struct loop *loop;
+	struct log *logs[LOGS];
+	bool early[LOGS]; /* its pass began before the number was changed */
+	int late_most;    /* that began since then, at once */
+};
+
+/* Logs that are equally dirty, which take some seconds each. */
+static void
+several_start(struct several *s, int threads)
+{
+	struct storage_options *options = &s->rig.bench.options;
+
+	*s = (struct several){ .late_most = 0 };
+	rig_init(&s->rig);
+	s->loop = cleaners_wanted(&s->rig);
+	options->cleaner_threads = threads;
+	options->cleaner_dedupe_buffer_bytes = SMALL_MAP_BYTES * 2;
+	options->cleaner_io_max_bytes_per_second = 5000;
+	options->cleaner_backoff_ms = 1000;
+	bench_start(&s->rig.bench);
+	s->logs[0] = s->rig.bench.log;
+	for (int i = 0; i < LOGS; i++) {
+		if (i > 0)
+			CU_ASSERT_EQUAL_FATAL(log_create(s->rig.bench.storage,
+			    "u", i, (struct uuid){ { 4, 5, 6 } }, &s->logs[i]),
+			    ERR_NONE);
+		s->rig.bench.log = s->logs[i];
+		fill(&s->rig, 100);
+		log_finish_rolls(s->logs[i]);
+	}
+	s->rig.bench.log = s->logs[0];
+	storage_start_upkeep(s->rig.bench.storage, s->loop);
+}
+
+static int
+several_clean(const struct several *s)
+{
+	int count = 0;
+
+	for (int i = 0; i < LOGS; i++)
+		count += atomic_load(&s->logs[i]->cleaned_to) ==
+		    log_active(s->logs[i])->base_offset;
+	return (count);
+}
+
+static void
+several_end(struct several *s)
+{
+	CU_ASSERT_EQUAL(several_clean(s), LOGS);
+	for (int i = 1; i < LOGS; i++)
+		log_unref(s->logs[i]);
+	cleaners_gone(&s->rig, s->loop);
+	rig_fini(&s->rig);
+}
+
+static int
+several_under_way(const struct several *s)
+{
+	int count = 0;
+
+	for (int i = 0; i < LOGS; i++)
+		count += atomic_load(&s->logs[i]->cleaning);
+	return (count);
+}
+
+/* Two at once, with half of the memory each. */
+static void
+test_two(void)
+{
+	struct storage_cleaning cleaning;
+	struct several s;
+
+	several_start(&s, 2);
+	run_to(&s.rig, 500);
+	CU_ASSERT_EQUAL(several_under_way(&s), 2);
+	run_to(&s.rig, 200000);
+	storage_cleaning(s.rig.bench.storage, &cleaning);
+	CU_ASSERT_EQUAL(cleaning.max_buffer_percent, SMALL_MAP_PERCENT);
+	several_end(&s);
+}
+
+/* Of all memory, in parts of which it has `from` times `to`. */
+static int
+several_memory(struct several *s, int from, int to)
+{
+	int late = 0;
+	int parts = 0;
+
+	for (int i = 0; i < LOGS; i++) {
+		const bool now = atomic_load(&s->logs[i]->cleaning);
+
+		s->early[i] = s->early[i] && now;
+		late += now && !s->early[i];
+		parts += !now ? 0 : s->early[i] ? to : from;
+	}
+	if (late > s->late_most)
+		s->late_most = late;
+	return (parts);
+}
+
+/* Passes have shares by the old number, and by the new one: never more than
+ * there is; and in the end as many go on as shall. */
+static void
+number_changes(int from, int to)
+{
+	struct several s;
+	int64_t ms = 0;
+
+	several_start(&s, from);
+	while (several_under_way(&s) < from && ms < 60000)
+		run_to(&s.rig, ms += 10);
+	CU_ASSERT_EQUAL(several_under_way(&s), from);
+	for (int i = 0; i < LOGS; i++)
+		s.early[i] = atomic_load(&s.logs[i]->cleaning);
+	s.rig.bench.options.cleaner_threads = to;
+	storage_set_options(s.rig.bench.storage, &s.rig.bench.options);
+	while (ms < 200000) {
+		run_to(&s.rig, ms += 10);
+		CU_ASSERT(several_memory(&s, from, to) <= from * to);
+	}
+	CU_ASSERT_EQUAL(s.late_most, to);
+	several_end(&s);
+}
+
+/* Who is at a log finishes it, and takes no other. */
+static void
+test_none_left(void)
+{
+	struct several s;
+
+	several_start(&s, 2);
+	run_to(&s.rig, 500);
+	s.rig.bench.options.cleaner_threads = 0;
+	storage_set_options(s.rig.bench.storage, &s.rig.bench.options);
+	CU_ASSERT_EQUAL(several_under_way(&s), 2);
+	run_to(&s.rig, 100000);
+	CU_ASSERT_EQUAL(several_under_way(&s), 0);
+	CU_ASSERT_EQUAL(several_clean(&s), 2);
+	s.rig.bench.options.cleaner_threads = 2;
+	storage_set_options(s.rig.bench.storage, &s.rig.bench.options);
+	run_to(&s.rig, 200000);
+	several_end(&s);
+}
+
+static void
+test_number_changes(void)
+{
+	number_changes(4, 2);
+	number_changes(2, 4);
+	number_changes(3, 1);
+}
+
+static void
+count_lines(void *arg, const char *line)
+{
+	*(int *)arg += strstr(line, "log.cleaner.threads=100 is more") != NULL;
+}
+
+static void
+test_too_many(void)
+{
+	struct loop *loop;
+	struct rig rig;
+	int said = 0;
+
+	rig_init(&rig);
+	loop = cleaners_wanted(&rig);
+	rig.bench.options.cleaner_threads = 100;
+	rig.bench.diag = diag_new(clock_system(), "/dev/null");
+	diag_set_sink(rig.bench.diag, count_lines, &said);
+	bench_start(&rig.bench);
+	storage_start_upkeep(rig.bench.storage, loop);
+	run_to(&rig, 100000);
+	CU_ASSERT_EQUAL(said, 1);
+	cleaners_gone(&rig, loop);
+	rig_fini(&rig);
+	diag_free(rig.bench.diag);
+}
+
 static const struct unit_test tests[] = {
 	{ "cleaners by themselves", test_cleaners },
 	{ "who is refused keeps nobody waiting", test_refused_beside },
 	{ "what is told", test_told },
 	{ "bytes that are given up", test_uncleanable_bytes },
+	{ "two cleaners", test_two },
+	{ "their number changes", test_number_changes },
+	{ "none is left of them", test_none_left },
+	{ "more than there can be", test_too_many },
 };
 
 int

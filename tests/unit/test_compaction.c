@@ -562,9 +562,8 @@ test_compaction_ends(void)
 static void
 test_stale_choice(void)
 {
-	static const struct cleaner_options options = { .threads = 1,
-		.map_bytes = 1 << 20, .load_factor = 0.9,
-		.buffer_bytes = 1 << 20 };
+	static const struct clean_share share = { .map_bytes = 1 << 20,
+		.load_factor = 0.9, .buffer_bytes = 1 << 20 };
 
 	for (int how = 0; how < 4; how++) {
 		struct clean_choice choice;
@@ -595,7 +594,7 @@ test_stale_choice(void)
 			settings.compacted = false;
 			log_set_settings(log, &settings);
 		}
-		cleaning = cleaning_new(choice.log, &options);
+		cleaning = cleaning_new(choice.log, &share);
 		CU_ASSERT_PTR_NULL(cleaning);
 		if (cleaning != NULL)
 			(void)finish(&rig, &cleaning);
