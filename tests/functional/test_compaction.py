@@ -265,6 +265,28 @@ def test_metrics(make_broker):
                        what="nothing is dirty")
 
 
+def test_rolls_early(make_broker):
+    """What is compacted is in a closed segment by max.compaction.lag.ms."""
+    broker = make_broker(log_cleaner_enable="false").start()
+    rows = {"early": ("compact", 1000, 3600000, 2),
+            "both": ("compact,delete", 1000, 3600000, 2),
+            "late": ("compact", 3600000, 3600000, 1),
+            "by-time": ("compact", 3600000, 1000, 2),
+            "deleted": ("delete", 1000, 3600000, 1)}
+    now = int(time.time() * 1000)
+    with wire.Client(broker.address) as c:
+        for topic, (policy, lag_ms, segment_ms, files) in rows.items():
+            harness.create_topic(
+                broker, topic, cleanup_policy=policy, segment_ms=segment_ms,
+                max_compaction_lag_ms=lag_ms)
+            harness.wait_topic(broker, topic)
+            for timestamp in (now - 5000, now - 4500, now - 3000):
+                assert wire.produce(c, topic, wire.batch(
+                    [(b"x", b"key", [])], timestamp=timestamp)
+                )["ErrorCode"] == 0
+            assert len(broker.log_files(topic)) == files, topic
+
+
 @pytest.mark.ours
 def test_damage(make_broker):
     """One partition that cannot be read is given up and told of; it is served,
