@@ -302,6 +302,19 @@ test_join_hostile(void)
 	CU_ASSERT_EQUAL(a->r.join.error_code,
 	    ERR_INCONSISTENT_GROUP_PROTOCOL);
 	request.protocol_type = SLICE_LITERAL("t");
+	rows[0].name = SLICE_LITERAL("r\0r");
+	a->ask.done = false;
+	CU_ASSERT(group_join(rig.groups, &request, &a->ask));
+	CU_ASSERT_EQUAL(a->r.join.error_code,
+	    ERR_INCONSISTENT_GROUP_PROTOCOL);
+	rows[0].name = SLICE_LITERAL("r");
+	rows[0].metadata = slice_of(mem_zalloc(GROUP_PROTOCOL_BYTES_MAX),
+	    GROUP_PROTOCOL_BYTES_MAX);
+	a->ask.done = false;
+	CU_ASSERT(group_join(rig.groups, &request, &a->ask));
+	CU_ASSERT_EQUAL(a->r.join.error_code, ERR_UNKNOWN_SERVER_ERROR);
+	mem_free((void *)(uintptr_t)rows[0].metadata.data);
+	rows[0].metadata = SLICE_LITERAL("r");
 	for (size_t i = 0; i < nelems(rows); i++)
 		rows[i] = rows[0];
 	request.protocols_count = (int32_t)nelems(rows);
