@@ -5,6 +5,7 @@ DeleteGroups, in all versions; what is left of them after a kill."""
 import itertools
 import struct
 import threading
+import time
 import uuid
 
 import kazoo.client
@@ -627,3 +628,26 @@ def test_lag(make_broker):
         names = "kafka_coordinator_group_groupmetadatamanager_num"
         assert broker.metric(names + "offsets") == 4
         assert broker.metric(names + "groups") == 2
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("enabled", ("true", "false"))
+def test_lag_switch(make_broker, enabled):
+    broker = make_broker(**{"offsets.topic.num.partitions": 2,
+                            "barnabas.group.lag.enable": enabled}).start()
+    coordinate(broker)
+    harness.create_topic(broker, "t")
+    with wire.Client(broker.address) as c:
+        wire.produce(c, "t", wire.batch([b"x"] * 10))
+        assert commit(c, "g", 4) == NONE
+        # it is told every five seconds
+        until = time.monotonic() + 8
+
+        def told():
+            page = broker.http("/metrics")[1]
+            return "\nkafka_consumergroup_lag" in page
+        harness.wait_until(lambda: told() or time.monotonic() > until,
+                           what="lag, or time", pause=0.5)
+        assert told() == (enabled == "true")
+    assert broker.metric(
+        "kafka_coordinator_group_groupmetadatamanager_numoffsets") == 1
