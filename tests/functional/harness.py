@@ -342,6 +342,26 @@ class Broker:
             self.process = None
 
 
+def segments(folder):
+    """The bytes of a partition's segments, in their order.  Where some are
+    exchanged meanwhile (compaction), all is read once more: for a moment there
+    is neither the old one nor the new one."""
+    while True:
+        before = sorted(os.listdir(folder))
+        with contextlib.suppress(FileNotFoundError):
+            out = [(folder / name).read_bytes() for name in before
+                   if name.endswith(".log")]
+            if not any(name.endswith(".swap") for name in before) and \
+                    sorted(os.listdir(folder)) == before:
+                return out
+
+
+def keys_left(folder):
+    """Of what compaction has left where nobody writes any more."""
+    return [r[2] for data in segments(folder)[:-1]
+            for b in wire.batches(data) for r in b.records()]
+
+
 def start_cluster(make, count, prepare=None, **options):
     """Brokers 0, 1, ... of one cluster, registered all; make(id, **options)
     makes one.  The first one is the controller, which makes topics."""

@@ -27,14 +27,19 @@ def put(client, key, value, topic="t"):
         [(value, key.encode(), [])]))["ErrorCode"]
 
 
-def latest(broker, topic="t"):
-    """The last value of each key; a key whose last is a tombstone has None."""
+def read(broker, topic="t"):
+    """All that is left."""
     with wire.Client(broker.address) as c:
         start = wire.list_offset(c, topic, -2)["Offset"]
         records = wire.read_all(c, topic, offset=start)
     offsets = [r[0] for r in records]
     assert offsets == sorted(set(offsets))
-    return {key.decode(): value for _, _, key, value, _ in records}
+    return records
+
+
+def latest(broker, topic="t"):
+    """The last value of each key; a key whose last is a tombstone has None."""
+    return {r[2].decode(): r[3] for r in read(broker, topic)}
 
 
 def compactions(broker, partition="t-0"):
