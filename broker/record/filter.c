@@ -5,6 +5,7 @@
  *	all records stay, no horizon is wanted	-> the bytes as they are
  *	some stay, or tombstones are new here	-> a batch made anew
  *	none, but its producer's last		-> its header alone
+ *	none, but its leader epoch's first	-> that without its producer
  *	none					-> nothing
  *
  * Offsets, the producer's ids and sequence and the leader epoch stay what they
@@ -86,16 +87,22 @@ filter_mark(struct record_filter *filter, struct record_reader *reader,
 }
 
 static void
-filter_put_header(const struct batch *batch, struct buffer *out)
+filter_put_header(const struct batch *batch, bool of_producer,
+    struct buffer *out)
 {
+	const int16_t kept_bits = BATCH_ATTR_LOG_APPEND_TIME | (of_producer ?
+	    BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL : 0);
 	uint8_t *at = buffer_extend(out, BATCH_HEADER_SIZE);
 
 	memcpy(at, batch->bytes.data, BATCH_HEADER_SIZE);
 	bytes_put_i32(at + 8, BATCH_HEADER_SIZE - BATCH_LOG_OVERHEAD);
-	bytes_put_i16(at + 21, batch->attributes &
-	    (BATCH_ATTR_LOG_APPEND_TIME | BATCH_ATTR_TRANSACTIONAL |
-		BATCH_ATTR_CONTROL));
+	bytes_put_i16(at + 21, batch->attributes & kept_bits);
 	bytes_put_i64(at + 27, -1);
+	if (!of_producer) {
+		bytes_put_i64(at + 43, -1);
+		bytes_put_i16(at + 51, -1);
+		bytes_put_i32(at + 53, -1);
+	}
 	bytes_put_i32(at + 57, 0);
 	bytes_put_u32(at + 17, crc32c(0, at + 21, BATCH_HEADER_SIZE - 21));
 }
@@ -150,9 +157,11 @@ filter_write(const struct record_filter *filter, const struct batch *batch,
 	    !batch_delete_horizon(batch, &horizon_ms);
 
 	if (result->kept_count == 0) {
-		CHECK(!filter->keep_empty || batch->magic == 2);
-		if (filter->keep_empty)
-			filter_put_header(batch, out);
+		bool keeps = filter->keep_empty || filter->keep_place;
+
+		CHECK(!keeps || batch->magic == 2);
+		if (keeps)
+			filter_put_header(batch, filter->keep_empty, out);
 		return (ERR_NONE);
 	}
 	if (result->kept_count == result->read_count && !sets_horizon) {

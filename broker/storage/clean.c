@@ -90,6 +90,7 @@ cleaning_new(struct log *log, const struct clean_share *share)
 	    share->load_factor, &storage->random);
 	lock_release(&storage->lock);
 	cleaning->latest_offset = -1;
+	cleaning->latest_epoch = -1;
 	cleaning->output.buffer_bytes = buffer < (int64_t)BUFFER_LEAST ?
 	    BUFFER_LEAST : buffer > (int64_t)BUFFER_MOST ? BUFFER_MOST :
 							   (size_t)buffer;
@@ -528,6 +529,21 @@ is_last_of_producer(const struct cleaning *cleaning, const struct batch *batch)
 	    batch->producer_epoch == producer->epoch);
 }
 
+/*
+ * Who copies the log learns from its batches where leader epochs began.  From
+ * a later one it would take the epoch before for longer than that was, and let
+ * a former leader keep what that alone has (KIP-101).  A pass meets all batches
+ * in their order.
+ */
+static bool
+begins_leader_epoch(struct cleaning *cleaning, const struct batch *batch)
+{
+	if (batch->magic < 2 || batch->leader_epoch <= cleaning->latest_epoch)
+		return (false);
+	cleaning->latest_epoch = batch->leader_epoch;
+	return (batch->base_offset > 0);
+}
+
 /* False: errno, or (0) the batch is damaged. */
 static bool
 filter_batch(struct cleaning *cleaning, const struct batch *batch)
@@ -546,9 +562,10 @@ filter_batch(struct cleaning *cleaning, const struct batch *batch)
 	    (batch_delete_horizon(batch, &horizon_ms) &&
 		horizon_ms <= cleaning->now_ms));
 	filter->keep_empty = is_last_of_producer(cleaning, batch);
+	filter->keep_place = begins_leader_epoch(cleaning, batch);
 	filter->marker_is_last = may_go && control;
 	errno = 0;
-	if (cleaning->discards && !filter->keep_empty)
+	if (cleaning->discards && !filter->keep_empty && !filter->keep_place)
 		return (true);
 	if (record_filter_batch(filter, batch, &output->bytes, &result) !=
 	    ERR_NONE)

@@ -143,6 +143,7 @@ struct cleaning {
 	struct record_filter filter;
 	const struct batch *batch; /* that the filter is at */
 	bool discards;             /* all of it */
+	int32_t latest_epoch;      /* that the filter has met */
 	struct clean_output output;
 	struct clean_stats stats;
 	int64_t io_bytes; /* read and written since the caller took them */

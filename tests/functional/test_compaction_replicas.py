@@ -22,6 +22,8 @@ SEGMENT_BYTES = (12000, 20000, 33000, 15000)
 BY_BROKER = {k: v for k, v in TOPIC.items() if k != "segment_bytes"}
 # behind what write_once() leaves
 FIRST = 2
+# records in a batch; the first one of a leader epoch leaves its place
+BATCH = 3
 PRODUCER = {"producer_id": 4000, "producer_epoch": 0}
 TOMBSTONES_GO = {"delete_retention_ms": 0}
 
@@ -53,7 +55,7 @@ class Load:
     def __init__(self, brokers, replicas):
         self.brokers, self.replicas = brokers, replicas
         self.known, self.end = {}, 0
-        self.sequence, self.once_at = 0, -1
+        self.sequence, self.once_at = 7, -1
         self.choice = random.Random(1)
 
     # --- what is written -----------------------------------------------------
@@ -79,7 +81,7 @@ class Load:
                 rows = [(b"key-%d" % k, None if tombstones and
                          self.choice.random() < 0.1 else
                          b"%d " % n + b"." * 150)
-                        for k in self.choice.sample(range(KEYS), 3)]
+                        for k in self.choice.sample(range(KEYS), BATCH)]
                 self.take(self.put(client, rows), rows)
 
     def write_once(self, leader):
@@ -87,7 +89,7 @@ class Load:
         left of it is its sequence.  What it had before it sends again first,
         and is told that it is there."""
         with wire.Client(leader.address) as client:
-            if self.sequence:
+            if self.once_at >= 0:
                 assert self._once(client, self.sequence - 1) == self.once_at
             self.once_at = self._once(client, self.sequence)
             self.take(self.once_at, [(b"once", b"%d" % self.sequence)])
@@ -120,11 +122,11 @@ class Load:
         self.replicas = replicas
         harness.wait_leads(replicas[0], "t")
 
-    def leader_dies(self):
+    def leader_dies(self, key=b"late"):
         """With records that nobody was told of, and only it has.  Another one
         leads then; where the log of the dead one ends."""
         leader, *followers = self.replicas
-        late = [(b"late-%d" % n, b"." * 500) for n in range(100)]
+        late = [(key, b"%d" % n + b"." * 500) for n in range(100)]
         its_end = self.end + len(late)
         with contextlib.ExitStack() as stack:
             for follower in followers:
@@ -219,13 +221,13 @@ def test_a_follower_was_away(make_load):
     leader, follower, other = load.replicas
     follower.kill()
     in_sync(other, "t", [leader.broker_id, other.broker_id])
-    end = load.end
+    gap = load.end + BATCH
     load.write(leader)
     load.compacted(leader, other)
-    assert has_gap(leader, end)
+    assert has_gap(leader, gap)
     follower.start()
     in_sync(leader, "t", [0, 1, 2])
-    assert has_gap(follower, end)
+    assert has_gap(follower, gap)
     load.each_leads()
 
 
@@ -253,13 +255,44 @@ def test_an_old_leader_is_cut(make_load):
     leader = load.replicas[0]
     its_end = load.leader_dies()
     second, other, _ = load.replicas
-    end = load.end
+    gap = load.end + BATCH
     load.write(second)
     load.compacted(second, other)
     leader.start()
     in_sync(second, "t", [0, 1, 2])
     assert f"partition=t-0 truncated from={its_end} to=" in leader.log()
-    assert has_gap(leader, end)
+    assert has_gap(leader, gap)
+    load.each_leads()
+
+
+@pytest.mark.slow
+def test_an_old_leader_is_cut_by_a_copy(make_load):
+    """Of what was written first in the next leader's epoch nothing is left, and
+    who copied what is left leads: it has to know where that epoch began."""
+    load, _ = make_load()
+    leader = load.replicas[0]
+    with wire.Client(leader.address) as client:
+        rows = [(b"stays", b"acknowledged")]
+        load.take(load.put(client, rows), rows)
+    its_end = load.leader_dies(key=b"stays")
+    second, copy, _ = load.replicas
+    load.write(second)
+    load.compacted(second)
+    assert has_gap(second, its_end)
+    copy.kill()
+    in_sync(second, "t", [second.broker_id])
+    copy.wipe()
+    copy.start()
+    in_sync(second, "t", [second.broker_id, copy.broker_id])
+    second.kill()
+    harness.wait_until(
+        lambda: state(copy, "t")["leader"] == copy.broker_id,
+        what="the copy leads")
+    harness.wait_leads(copy, "t")
+    leader.start()
+    second.start()
+    in_sync(copy, "t", [0, 1, 2])
+    load.replicas = copy, second, leader
     load.each_leads()
 
 

@@ -106,6 +106,12 @@ def committed(broker):
     return {k: v for k, v in out.items() if v is not None}
 
 
+def marks_epoch(b):
+    """Where a leader epoch began, and nothing of it is left: Kafka takes that
+    away (doc/differences.md)."""
+    return b.count == 0 and b.producer_id < 0
+
+
 def left(broker):
     """Every batch of closed segments; what depends on when it was compacted is
     left out."""
@@ -113,6 +119,8 @@ def left(broker):
     for path in broker.log_files("t")[:-1]:
         for b in wire.batches(path.read_bytes()):
             assert b.valid(), (path, b.base_offset)
+            if marks_epoch(b):
+                continue
             head = b.data[:17] + b.data[21:27] + b.data[35:61]
             if not b.attributes & HORIZON:
                 head += b.data[17:21] + b.data[27:35]
@@ -248,7 +256,8 @@ def messages_left(broker):
             if data[16] == 2:
                 b = wire.Batch(data[:size])
                 assert b.valid()
-                out.append((b.base_offset, 2, b.attributes, b.records()))
+                if not marks_epoch(b):
+                    out.append((b.base_offset, 2, b.attributes, b.records()))
             else:
                 (message,), rest = legacy.read_set(data[:size])
                 assert rest == b""

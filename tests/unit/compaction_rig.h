@@ -151,6 +151,7 @@ struct seen {
 	int batches;
 	int markers;
 	int empty;
+	int64_t empty_at; /* the last one of these */
 	int tombstones;
 	int horizons; /* batches that have one */
 	int64_t end;  /* behind the last batch */
@@ -187,7 +188,10 @@ see_batch(struct seen *seen, const struct batch *batch)
 	CU_ASSERT(batch->base_offset >= seen->end);
 	seen->end = batch->last_offset + 1;
 	seen->batches++;
-	seen->empty += batch->record_count == 0;
+	if (batch->record_count == 0) {
+		seen->empty++;
+		seen->empty_at = batch->base_offset;
+	}
 	seen->horizons += batch_delete_horizon(batch, &horizon_ms);
 	if ((batch->attributes & BATCH_ATTR_CONTROL) != 0) {
 		seen->markers += batch->record_count > 0;

@@ -433,6 +433,36 @@ test_producers(void)
 }
 
 static void
+test_leader_epochs(void)
+{
+	const int32_t epochs[] = { 0, 0, 2, 2, 5, 5, 5 };
+	struct seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	for (size_t i = 0; i < nelems(epochs); i++)
+		put_from(&rig, 1, (int)i + 1, (struct origin){
+		    .leader_epoch = epochs[i] });
+	rig.expected[1] = (int)nelems(epochs);
+	/* What each leader wrote first leaves its place, in each pass; where
+	 * the log begins nothing is. */
+	for (int i = 0; i < 3; i++) {
+		roll(&rig);
+		CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+		seen = expect_latest(&rig);
+		CU_ASSERT_EQUAL(seen.records, 1);
+		CU_ASSERT_EQUAL(seen.empty, 2);
+		CU_ASSERT_EQUAL(seen.empty_at, 4);
+		put_from(&rig, 1, 100 + i, (struct origin){
+		    .leader_epoch = 5 });
+		rig.expected[1] = 100 + i;
+	}
+	rig_fini(&rig);
+}
+
+static void
 test_lags(void)
 {
 	struct log_settings *settings;
@@ -871,6 +901,7 @@ static const struct unit_test tests[] = {
 	{ "transactions", test_transactions },
 	{ "what is not decided", test_unstable },
 	{ "a producer's last batch", test_producers },
+	{ "where leader epochs began", test_leader_epochs },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },
 	{ "it is taken away", test_compaction_ends },

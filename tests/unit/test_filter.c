@@ -76,6 +76,7 @@ first_of(const struct buffer *bytes)
 struct run {
 	unsigned keeps;
 	bool keep_empty;
+	bool keep_place;
 	bool marker_is_last;
 };
 
@@ -88,6 +89,7 @@ run(const struct buffer *bytes, struct run how, struct buffer *out,
 		.keep = keep,
 		.arg = &choice,
 		.keep_empty = how.keep_empty,
+		.keep_place = how.keep_place,
 		.marker_is_last = how.marker_is_last,
 		.delete_horizon_ms = HORIZON,
 		.limit_bytes = LIMIT,
@@ -273,6 +275,40 @@ test_none_stay(void)
 	buffer_fini(&again);
 }
 
+static void
+test_place_stays(void)
+{
+	struct buffer bytes = make(CODEC_GZIP, BATCH_ATTR_TRANSACTIONAL, 0),
+	    out = BUFFER_EMPTY, again = BUFFER_EMPTY;
+	struct record_filtered result;
+	struct batch batch;
+
+	CU_ASSERT_EQUAL(run(&bytes, (struct run){ .keep_place = true }, &out,
+	    &result), ERR_NONE);
+	batch = first_of(&out);
+	CU_ASSERT_EQUAL(batch.size, BATCH_HEADER_SIZE);
+	CU_ASSERT_EQUAL(batch.record_count, 0);
+	CU_ASSERT_EQUAL(batch.attributes, 0);
+	CU_ASSERT_EQUAL(batch.base_offset, BASE);
+	CU_ASSERT_EQUAL(batch.last_offset, BASE + 5);
+	CU_ASSERT_EQUAL(batch.max_timestamp_ms, NOW + 50);
+	CU_ASSERT_EQUAL(batch.producer_id, -1);
+	CU_ASSERT_EQUAL(batch.producer_epoch, -1);
+	CU_ASSERT_EQUAL(batch.base_sequence, -1);
+	CU_ASSERT_EQUAL(run(&out, (struct run){ .keep_place = true }, &again,
+	    &result), ERR_NONE);
+	CU_ASSERT_EQUAL(again.length, out.length);
+	CU_ASSERT_EQUAL(memcmp(again.data, out.data, out.length), 0);
+	buffer_fini(&again);
+	/* Its producer wants more than that. */
+	CU_ASSERT_EQUAL(run(&bytes, (struct run){ .keep_empty = true,
+	    .keep_place = true }, &again, &result), ERR_NONE);
+	CU_ASSERT_EQUAL(first_of(&again).producer_id, 7);
+	buffer_fini(&bytes);
+	buffer_fini(&out);
+	buffer_fini(&again);
+}
+
 static struct buffer
 make_marker(int16_t type)
 {
@@ -393,6 +429,7 @@ static const struct unit_test tests[] = {
 	{ "delete horizon", test_horizon },
 	{ "append time", test_append_time },
 	{ "none stay", test_none_stay },
+	{ "a place stays", test_place_stays },
 	{ "transaction markers", test_markers },
 	{ "magic 0 and 1", test_old },
 	{ "a damaged batch", test_damaged },
