@@ -43,10 +43,11 @@ def full_topic(group_broker):
 
 class Client:
     """A consumer that polls on a thread of its own (a rebalance waits for all
-    of a group) and notes what it reads and has."""
+    of a group) and notes what it reads, where, and what it has."""
 
     def __init__(self):
-        self.values, self.has, self.error = [], set(), None
+        self.values, self.places = [], []
+        self.has, self.error = set(), None
         self.polls = 0
         self.ending, self.committing = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -104,6 +105,7 @@ class Confluent(Client):
         if message is not None:
             assert message.error() is None, message.error()
             self.values.append(message.value())
+            self.places.append((message.partition(), message.offset()))
 
     def assignment(self):
         return {p.partition for p in self.consumer.assignment()}
@@ -117,15 +119,16 @@ class Confluent(Client):
 
 class Python(Client):
     def __init__(self, broker, topic, group, **more):
-        self.consumer = kafka.KafkaConsumer(
-            topic, bootstrap_servers=broker.address, group_id=group,
-            auto_offset_reset="earliest", enable_auto_commit=False,
-            session_timeout_ms=6000, heartbeat_interval_ms=300, **more)
+        self.consumer = kafka.KafkaConsumer(topic, **{
+            "bootstrap_servers": broker.address, "group_id": group,
+            "auto_offset_reset": "earliest", "enable_auto_commit": False,
+            "session_timeout_ms": 6000, "heartbeat_interval_ms": 300, **more})
         super().__init__()
 
     def poll(self):
         for rows in self.consumer.poll(50).values():
             self.values += [r.value for r in rows]
+            self.places += [(r.partition, r.offset) for r in rows]
 
     def assignment(self):
         return {p.partition for p in self.consumer.assignment()}
@@ -165,11 +168,11 @@ def until(condition, *clients):
     harness.wait_until(look, what="the clients")
 
 
-def shared_out(*clients):
+def shared_out(*clients, partitions=PARTITIONS):
     """Each has something, and all is had once."""
     has = [c.has for c in clients]
-    return (all(has) and sum(map(len, has)) == PARTITIONS and
-            set().union(*has) == set(range(PARTITIONS)))
+    return (all(has) and sum(map(len, has)) == partitions and
+            set().union(*has) == set(range(partitions)))
 
 
 @KINDS

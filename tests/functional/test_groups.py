@@ -89,9 +89,9 @@ class Member:
     """One connection of one member; what it asks is of the newest version
     unless told."""
 
-    def __init__(self, broker, group, join=9, **more):
+    def __init__(self, broker, group, join=9, client=None, **more):
         self.broker, self.group = broker, group
-        self.client = wire.Client(broker.address)
+        self.client = client or wire.Client(broker.address)
         self.id, self.generation, self.leads = "", -1, False
         self.instance = more.pop("instance", None)
         self.version = {"join": join, "sync": min(join, 5),
