@@ -14,11 +14,10 @@ import harness
 import real_kafka
 import wire
 from dynamic_configs import described
+from exchange_groups import commit, wait_loaded
+from raw_members import offsets
 from test_closest import SELECTOR
 from test_elect_leaders import PREFERRED, elect, errors
-from test_group_takeover import group_of, told_coordinator
-from test_groups import is_loaded
-from test_offsets import commit_all
 from test_reassign import move, moving
 from test_replication import (
     PATIENT, QUICK, fill, hung, in_sync, numbers, same_logs, state)
@@ -131,15 +130,18 @@ def test_lag_of_what_kafka_leads(pair):
     make(pair, "t", 2)
     ours = next(b for b in pair if not isinstance(b, real_kafka.RealKafka))
     with wire.Client(ours.address) as client:
-        harness.wait_until(lambda: told_coordinator(ours, "g") is not None,
-                           what="a coordinator")
-        group = group_of(pair, ours.broker_id)
+        def coordinated(group):
+            told = client.call("FindCoordinator", 0, Key=group)
+            return (told["ErrorCode"] == 0
+                    and told["NodeId"] == ours.broker_id)
+        group = harness.wait_until(
+            lambda: next(filter(coordinated, map(str, range(10))), None),
+            what="one that ours coordinates")
         for partition, broker in enumerate(pair):
             with wire.Client(broker.address) as leader:
                 wire.produce(leader, "t", wire.batch([b"x"] * 10), partition)
-        harness.wait_until(lambda: is_loaded(client, group), what="its group")
-        assert set(commit_all(client, group, {
-            "t": [(0, 3), (1, 4)]}).values()) == {0}
+        wait_loaded(ours, [group])
+        commit(client, group, offsets({0: 3, 1: 4}, "t"))
         for partition, lag in enumerate((7, 6)):
             harness.wait_until(
                 lambda p=partition, lag=lag: ours.metric(
