@@ -329,7 +329,8 @@ lag_refresh(struct timer *timer)
 
 /* --- a page --------------------------------------------------------------- */
 
-static void
+/* False: where it ends is not known. */
+static bool
 lag_sample(const struct group_lag *lag, struct metrics_scrape *scrape,
     const struct lag_sheet *sheet, const struct lag_row *row)
 {
@@ -340,11 +341,12 @@ lag_sample(const struct group_lag *lag, struct metrics_scrape *scrape,
 
 	if (!lag_high_watermark(lag->groups, slice_of_text(topic),
 		row->partition, &end))
-		return;
+		return (false);
 	snprintf(partition, sizeof(partition), "%" PRId32, row->partition);
 	metrics_sample(scrape, METRIC_CONSUMER_GROUP_LAG,
 	    METRICS_VALUES(text + row->group, topic, partition),
 	    end > row->committed ? end - row->committed : 0);
+	return (true);
 }
 
 static struct lag_sheet **
@@ -374,10 +376,10 @@ lag_take_sheets(struct group_lag *lag, size_t *count)
 }
 
 static void
-lag_say(struct group_lag *lag, size_t left_out)
+lag_say(struct group_lag *lag, size_t unknown, size_t left_out)
 {
 	metrics_set(lag->groups->setup.metrics, METRIC_CONSUMER_GROUP_LAG_LEFT,
-	    (int64_t)left_out);
+	    (int64_t)(unknown + left_out));
 	if (left_out > 0 && !atomic_exchange(&lag->said, true))
 		diag_warn(lag->groups->setup.diag, group,
 		    "metrics show the lag of %zu partitions of groups and "
@@ -391,21 +393,21 @@ static void
 lag_collect(struct metrics_scrape *scrape, void *arg)
 {
 	struct group_lag *lag = arg;
-	size_t count, shown = 0, left_out = 0;
+	size_t count, shown = 0, unknown = 0, left_out = 0;
 	struct lag_sheet **sheets = lag_take_sheets(lag, &count);
 
 	for (size_t s = 0; s < count; s++) {
 		const struct lag_sheet *sheet = sheets[s];
-		const size_t rows = sheet->count < lag->most - shown ?
-		    sheet->count :
-		    lag->most - shown;
+		size_t i;
 
-		for (size_t i = 0; i < rows; i++)
-			lag_sample(lag, scrape, sheet, &sheet->rows[i]);
-		shown += rows;
-		left_out += sheet->count - rows + sheet->left_out;
+		for (i = 0; i < sheet->count && shown < lag->most; i++)
+			if (lag_sample(lag, scrape, sheet, &sheet->rows[i]))
+				shown++;
+			else
+				unknown++;
+		left_out += sheet->count - i + sheet->left_out;
 		sheet_unref(lag, sheets[s]);
 	}
 	mem_free(sheets);
-	lag_say(lag, left_out);
+	lag_say(lag, unknown, left_out);
 }

@@ -378,10 +378,8 @@ group_offset_put_ended(struct group *group, struct slice topic,
 	struct topic_offsets *at;
 	struct offset_slot *slot = slot_make(group, topic, partition, &at);
 
-	if (log_offset > slot->log_offset)
+	if (!slot->present || log_offset > slot->log_offset)
 		slot_put(group, slot, offset, log_offset);
-	else if (!slot->present)
-		slot_put(group, slot, offset, slot->log_offset);
 }
 
 void

@@ -159,8 +159,9 @@ void group_pending_add(struct group_shard *shard, int64_t producer_id,
  * may well have been acknowledged. */
 void group_pending_forget(struct group_shard *shard, const struct group *group,
     const struct group_key *key);
-/* How often they hold one of its slots. */
-size_t group_pending_holds(const struct group *group);
+/* How often they hold a slot of the group: of any topic (NULL), or this one. */
+size_t group_pending_holds(const struct group *group,
+    const struct group_topic *topic, int32_t partition);
 /* The end of a transaction of the producer. */
 void group_pending_end(struct group_shard *shard, int64_t producer_id,
     bool commit);

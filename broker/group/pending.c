@@ -154,7 +154,8 @@ group_pending_forget(struct group_shard *shard, const struct group *group,
 }
 
 size_t
-group_pending_holds(const struct group *group)
+group_pending_holds(const struct group *group, const struct group_topic *topic,
+    int32_t partition)
 {
 	size_t count = 0;
 
@@ -163,7 +164,11 @@ group_pending_holds(const struct group *group)
 		    struct pending_producer, node);
 
 		for (size_t i = 0; i < producer->count; i++)
-			count += producer->items[i].group == group;
+			count += producer->items[i].group == group &&
+			    (topic == NULL ||
+				(producer->items[i].topic == topic &&
+				    producer->items[i].partition ==
+					partition));
 	}
 	return (count);
 }

@@ -57,7 +57,7 @@ removal_ends_group(const struct group_write *w)
 		}
 	}
 	/* Of transactions nothing is left behind the tombstones. */
-	return (holds == w->hold_count + group_pending_holds(group));
+	return (holds == w->hold_count + group_pending_holds(group, NULL, 0));
 }
 
 /* It was committed since it was taken, or soon will be. */
@@ -67,7 +67,10 @@ removal_is_late(const struct group_write *w, const struct group_hold *hold)
 	const struct offset_slot *slot = group_offset_find(w->group,
 	    group_topic_name(hold->topic), hold->partition);
 
-	return (slot->holds > 1 || slot->log_offset != hold->log_offset);
+	return (slot->log_offset != hold->log_offset ||
+	    (slot->holds > 1 &&
+		slot->holds > 1 + group_pending_holds(w->group, hold->topic,
+				      hold->partition)));
 }
 
 /* An empty batch: there was nothing to be written, or it cannot be. */

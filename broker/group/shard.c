@@ -196,6 +196,19 @@ group_shard_open(void *arg, struct coord_shard *coord)
 }
 
 static void
+replay_tombstone(struct group *group, const struct coord_record *record,
+    const struct group_key *key)
+{
+	const struct offset_slot *slot;
+
+	group_offset_drop(group, key->topic, key->partition, record->offset);
+	/* Who wrote it holds the slot; who else? */
+	slot = group_offset_find(group, key->topic, key->partition);
+	if (!record->loading && slot != NULL && slot->holds > 1)
+		group_pending_forget(group->shard, group, key);
+}
+
+static void
 replay_offset(struct group_shard *shard, const struct coord_record *record,
     const struct group_key *key)
 {
@@ -214,12 +227,8 @@ replay_offset(struct group_shard *shard, const struct coord_record *record,
 	}
 	group = group_find(shard, key->group);
 	if (tombstone) {
-		if (group == NULL)
-			return;
-		group_offset_drop(group, key->topic, key->partition,
-		    record->offset);
-		if (!record->loading)
-			group_pending_forget(shard, group, key);
+		if (group != NULL)
+			replay_tombstone(group, record, key);
 		return;
 	}
 	if (group == NULL)

@@ -90,8 +90,8 @@ static void
 filter_put_header(const struct batch *batch, bool of_producer,
     struct buffer *out)
 {
-	const int16_t kept_bits = BATCH_ATTR_LOG_APPEND_TIME | (of_producer ?
-	    BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL : 0);
+	const int16_t kept_bits = of_producer ? BATCH_ATTR_LOG_APPEND_TIME |
+	    BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL : 0;
 	uint8_t *at = buffer_extend(out, BATCH_HEADER_SIZE);
 
 	memcpy(at, batch->bytes.data, BATCH_HEADER_SIZE);
@@ -99,6 +99,7 @@ filter_put_header(const struct batch *batch, bool of_producer,
 	bytes_put_i16(at + 21, batch->attributes & kept_bits);
 	bytes_put_i64(at + 27, -1);
 	if (!of_producer) {
+		bytes_put_i64(at + 35, -1); /* no record has its time */
 		bytes_put_i64(at + 43, -1);
 		bytes_put_i16(at + 51, -1);
 		bytes_put_i32(at + 53, -1);

@@ -169,7 +169,8 @@ struct record_filter {
 	/* Of a batch without a record that stays, its header is kept, as an
 	 * empty batch: it is its producer's last one. Magic 2. */
 	bool keep_empty;
-	/* Likewise, of nobody: its place and leader epoch alone are told. */
+	/* Likewise, of nobody and no time: its place and leader epoch alone
+	 * are told. */
 	bool keep_place;
 	/* A marker of a transaction of which no data is left: like a tombstone,
 	 * it gets a delete horizon (KIP-534). */

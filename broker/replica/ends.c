@@ -14,7 +14,8 @@
  *	  +-- no entry is left -----+
  *
  * What a leader does not tell stays as it was told last, until that is too old
- * to be true.  At most ENTRIES_MAX are known: the others are not.
+ * to be true.  At most barnabas.group.lag.max are known: who tells of them
+ * tells of no more, and counts the others.
  */
 #include "replica/fetcher_int.h"
 
@@ -30,15 +31,12 @@
 /* So many rounds after the last question an entry goes. */
 #define IDLE_ROUNDS 12
 #define OLD_MS 60000
-#define ENTRIES_MAX 200000
 /* In one request, and looked up in one step. */
 #define ASKED_MAX 1000
 #define LOOKED_UP_MAX 64
 
 struct ends_entry {
 	struct hash_node node;
-	uint8_t key[REPLICA_KEY_MAX];
-	size_t key_length;
 	/* Under the lock: */
 	unsigned idle; /* rounds since somebody asked */
 	bool told;
@@ -46,6 +44,8 @@ struct ends_entry {
 	int64_t end;
 	/* The task's: */
 	struct ends_entry *next; /* to be asked of the same leader */
+	size_t key_length;
+	uint8_t key[];
 };
 
 struct ends_leader {
@@ -66,14 +66,16 @@ struct ends {
 	struct post post;
 	struct lock lock; /* a leaf */
 	struct hash entries;
+	struct ends_entry **list; /* the same ones, in no order */
+	size_t count;
+	size_t capacity;
+	size_t most;
 	bool rests;   /* the task does, until it is posted to */
 	bool stopped;
 	atomic_bool posted;
-	/* The task's: */
+	/* The task's, and it alone takes entries away: */
 	struct ends_leader *leaders;
-	struct ends_entry **round;
-	size_t count;
-	size_t looked_up;
+	size_t looked_up; /* in this round */
 };
 
 static task_step ends_rest, ends_round, ends_look_up, ends_ask, ends_pause;
@@ -114,6 +116,7 @@ ends_new(struct replicas *replicas, const struct follow_setup *setup)
 	ends->replicas = replicas;
 	ends->setup = *setup;
 	ends->rests = true;
+	ends->most = (size_t)replicas->setup.broker_options->group.lag_max;
 	lock_init(&ends->lock, LOCK_RANK_LEAF);
 	list_init(&ends->post.link);
 	ends->post.run = ends_wake;
@@ -175,12 +178,10 @@ ends_free(struct ends **place)
 	*place = NULL;
 	if (gone == NULL)
 		return;
-	HASH_EACH(node, &gone->entries) {
-		hash_remove(&gone->entries, node);
-		mem_free(container_of(node, struct ends_entry, node));
-	}
 	hash_clear(&gone->entries);
-	mem_free(gone->round);
+	for (size_t i = 0; i < gone->count; i++)
+		mem_free(gone->list[i]);
+	mem_free(gone->list);
 	lock_fini(&gone->lock);
 	mem_free(gone);
 }
@@ -193,12 +194,18 @@ ends_add(struct ends *ends, const uint8_t *key, size_t length)
 {
 	struct ends_entry *entry;
 
-	if (ends->stopped || hash_count(&ends->entries) == ENTRIES_MAX)
+	if (ends->stopped || ends->count >= ends->most)
 		return (NULL);
-	entry = mem_zalloc(sizeof(*entry));
+	entry = mem_zalloc(sizeof(*entry) + length);
 	memcpy(entry->key, key, length);
 	entry->key_length = length;
 	hash_insert(&ends->entries, &entry->node, entry->key, length);
+	if (ends->count == ends->capacity) {
+		ends->capacity = 2 * ends->capacity + 64;
+		ends->list = mem_realloc(ends->list,
+		    ends->capacity * sizeof(struct ends_entry *));
+	}
+	ends->list[ends->count++] = entry;
 	if (ends->rests) {
 		ends->rests = false;
 		atomic_store(&ends->posted, true);
@@ -275,52 +282,22 @@ ends_rest(struct task *t)
 	return (rests ? STEP_WAIT : task_next(t, ends_round));
 }
 
-/* Those that nobody asks for go; false: none is left.  The lock is held. */
-static bool
-ends_sweep(struct ends *ends)
-{
-	HASH_EACH(node, &ends->entries) {
-		struct ends_entry *entry = container_of(node,
-		    struct ends_entry, node);
-
-		if (entry->idle++ < IDLE_ROUNDS)
-			continue;
-		hash_remove(&ends->entries, node);
-		mem_free(entry);
-	}
-	ends->rests = hash_count(&ends->entries) == 0;
-	return (!ends->rests);
-}
-
-/* The lock is held. */
-static void
-ends_list(struct ends *ends)
-{
-	ends->round = mem_realloc(ends->round,
-	    hash_count(&ends->entries) * sizeof(struct ends_entry *));
-	ends->count = 0;
-	HASH_EACH(node, &ends->entries)
-		ends->round[ends->count++] = container_of(node,
-		    struct ends_entry, node);
-	ends->looked_up = 0;
-}
-
 static enum verdict
 ends_round(struct task *t)
 {
 	struct ends *ends = ends_of(t);
-	bool some;
+	bool rests;
 
-	task_sleep(t, PERIOD_NS);
 	lock_take(&ends->lock);
-	some = ends_sweep(ends);
-	if (some)
-		ends_list(ends);
+	rests = ends->rests = ends->count == 0;
 	lock_release(&ends->lock);
-	if (some)
-		return (task_next(t, ends_look_up));
-	ends_forget_leaders(ends);
-	return (task_next(t, ends_rest));
+	if (rests) {
+		ends_forget_leaders(ends);
+		return (task_next(t, ends_rest));
+	}
+	ends->looked_up = 0;
+	task_sleep(t, PERIOD_NS);
+	return (task_next(t, ends_look_up));
 }
 
 static struct ends_leader *
@@ -380,17 +357,43 @@ entry_look_up(struct ends *ends, struct ends_entry *entry)
 	leader->entries = entry;
 }
 
+/* The next ones of the round; those that nobody asks for any more go.  *more:
+ * these were not the last. */
+static size_t
+ends_take(struct ends *ends, struct ends_entry *out[LOOKED_UP_MAX], bool *more)
+{
+	size_t count = 0;
+
+	lock_take(&ends->lock);
+	for (int i = 0; i < LOOKED_UP_MAX && ends->looked_up < ends->count;
+	     i++) {
+		struct ends_entry **at = &ends->list[ends->looked_up];
+
+		if ((*at)->idle++ < IDLE_ROUNDS) {
+			out[count++] = *at;
+			ends->looked_up++;
+			continue;
+		}
+		hash_remove(&ends->entries, &(*at)->node);
+		mem_free(*at);
+		*at = ends->list[--ends->count];
+	}
+	*more = ends->looked_up < ends->count;
+	lock_release(&ends->lock);
+	return (count);
+}
+
 static enum verdict
 ends_look_up(struct task *t)
 {
 	struct ends *ends = ends_of(t);
+	struct ends_entry *entries[LOOKED_UP_MAX];
+	bool more;
+	const size_t count = ends_take(ends, entries, &more);
 
-	for (size_t i = 0; i < LOOKED_UP_MAX; i++) {
-		if (ends->looked_up == ends->count)
-			return (task_next(t, ends_ask));
-		entry_look_up(ends, ends->round[ends->looked_up++]);
-	}
-	return (task_next(t, ends_look_up));
+	for (size_t i = 0; i < count; i++)
+		entry_look_up(ends, entries[i]);
+	return (task_next(t, more ? ends_look_up : ends_ask));
 }
 
 /* --- a leader ------------------------------------------------------------- */

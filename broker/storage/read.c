@@ -383,15 +383,15 @@ find_timestamp(struct log *log, const struct segment_list *list,
 	enum error error = ERR_NONE;
 
 	*out = (struct log_found){ -1, -1, -1 };
-	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
+	/* What dated a segment may be compacted away: then it has none. */
+	for (size_t i = 0;
+	    error == ERR_NONE && out->offset < 0 && i < list->count; i++) {
 		int64_t date_ms;
 
 		error = log_segment_date(log, list->items[i], &date_ms);
-		if (error != ERR_NONE || date_ms < timestamp_ms)
-			continue;
-		error = search_timestamp(log, list->items[i], timestamp_ms,
-		    out);
-		break;
+		if (error == ERR_NONE && date_ms >= timestamp_ms)
+			error = search_timestamp(log, list->items[i],
+			    timestamp_ms, out);
 	}
 	return (error);
 }

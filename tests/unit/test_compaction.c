@@ -432,6 +432,33 @@ test_producers(void)
 	rig_fini(&rig);
 }
 
+/* The segments behind one that a batch without records dates have them. */
+static void
+test_times(void)
+{
+	struct log_found found;
+	struct seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	put_from(&rig, 1, 1, (struct origin){ .producer_id = 77 });
+	roll(&rig);
+	/* Too large to become one with the one before. */
+	for (int i = 0; i < KEYS; i++)
+		put(&rig, i, 2);
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.empty, 1);
+	CU_ASSERT_EQUAL(log_find_timestamp(rig.bench.log, BENCH_NOW_MS,
+	    &found), ERR_NONE);
+	CU_ASSERT_EQUAL(found.offset, 1);
+	CU_ASSERT_EQUAL(found.timestamp_ms, BENCH_NOW_MS + 1);
+	rig_fini(&rig);
+}
+
 static void
 test_leader_epochs(void)
 {
@@ -901,6 +928,7 @@ static const struct unit_test tests[] = {
 	{ "transactions", test_transactions },
 	{ "what is not decided", test_unstable },
 	{ "a producer's last batch", test_producers },
+	{ "times that no record has", test_times },
 	{ "where leader epochs began", test_leader_epochs },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },

@@ -542,6 +542,7 @@ test_transactions(void)
 	fake_coord_mark(rig.coord, 72, true);
 	/* A tombstone, of a commit's age, is not about what ends behind it. */
 	put_offset(&rig, "g", 3, 3, -1);
+	put_offset(&rig, "g", 3, 8, 73);
 	put_offset(&rig, "g", 3, 4, 73);
 	fake_coord_put(rig.coord, offset_key("g", "t", 3), SLICE_NULL, -1);
 	fake_coord_mark(rig.coord, 73, true);

@@ -156,6 +156,25 @@ test_committed_behind_its_batch(void)
 	rig_fini(&rig);
 }
 
+/* Also where a transaction was behind the first batch. */
+static void
+test_delete_many_pending(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	for (int32_t p = 0; p < 9000; p++)
+		put_offset(&rig, "g", p, p, -1);
+	put_offset(&rig, "g", 8999, 1, 70);
+	put_offset(&rig, "g", 9000, 1, 70);
+	put_group(&rig, "g", "consumer", 0);
+	fake_coord_load(rig.coord);
+	CU_ASSERT_EQUAL(delete_group(&rig, "g"), ERR_NONE);
+	CU_ASSERT_PTR_NULL(rig_group(&rig, "g"));
+	CU_ASSERT_EQUAL(hash_count(&rig_shard(&rig)->producers), 0);
+	rig_fini(&rig);
+}
+
 /* Half of it is written when another broker takes over. */
 static void
 test_delete_half(void)
@@ -468,6 +487,7 @@ static const struct unit_test tests[] = {
 	{ "commits around a deletion", test_delete_under_way },
 	{ "commits between a deletion's batches", test_delete_between_batches },
 	{ "a commit behind its batch", test_committed_behind_its_batch },
+	{ "what transactions hold of many", test_delete_many_pending },
 	{ "half of a deletion", test_delete_half },
 	{ "offsets are deleted", test_delete_offsets },
 	{ "what transactions hold", test_delete_pending },
