@@ -12,29 +12,13 @@ import pytest
 import dynamic_configs
 import harness
 import wire
-
-KEYS = 50
-QUICK = {"log_cleaner_backoff_ms": 100,
-         "log_segment_delete_delay_ms": 200,
-         "log_initial_task_delay_ms": 100}
-TOPIC = {"cleanup_policy": "compact", "segment_bytes": 20000,
-         "min_cleanable_dirty_ratio": "0.01"}
+from compacted import CLEANERS, KEYS, TOPIC, read
 
 
 def put(client, key, value, topic="t"):
     """Acknowledged, or an error."""
     return wire.produce(client, topic, wire.batch(
         [(value, key.encode(), [])]))["ErrorCode"]
-
-
-def read(broker, topic="t"):
-    """All that is left."""
-    with wire.Client(broker.address) as c:
-        start = wire.list_offset(c, topic, -2)["Offset"]
-        records = wire.read_all(c, topic, offset=start)
-    offsets = [r[0] for r in records]
-    assert offsets == sorted(set(offsets))
-    return records
 
 
 def latest(broker, topic="t"):
@@ -96,7 +80,7 @@ def log_bytes(broker):
 @pytest.mark.ours
 def test_kills(make_broker):
     """At any instant: the latest value of each key is there afterwards."""
-    broker = make_broker(**QUICK).start()
+    broker = make_broker(**CLEANERS).start()
     harness.create_topic(broker, "t", **TOPIC)
     harness.wait_topic(broker, "t")
     known = {}
@@ -128,7 +112,7 @@ def test_kills(make_broker):
 def test_readers_go_on(make_broker):
     """Who reads from the start while all of it is exchanged misses nothing that
     was written last."""
-    broker = make_broker(**QUICK).start()
+    broker = make_broker(**CLEANERS).start()
     harness.create_topic(broker, "t", **TOPIC)
     harness.wait_topic(broker, "t")
     writer = Writer(broker, {})
@@ -148,7 +132,7 @@ def test_readers_go_on(make_broker):
 
 
 def test_tombstones_go(make_broker):
-    broker = make_broker(**QUICK).start()
+    broker = make_broker(**CLEANERS).start()
     harness.create_topic(broker, "t", delete_retention_ms=0, **TOPIC)
     harness.wait_topic(broker, "t")
     with wire.Client(broker.address) as c:
@@ -169,7 +153,7 @@ def test_tombstones_go(make_broker):
 
 
 def test_no_key(make_broker):
-    broker = make_broker(**QUICK).start()
+    broker = make_broker(**CLEANERS).start()
     harness.create_topic(broker, "t", **TOPIC)
     harness.wait_topic(broker, "t")
     with wire.Client(broker.address) as c:
@@ -181,7 +165,8 @@ def test_no_key(make_broker):
 
 def test_both_policies(make_broker):
     """compact,delete: what is old goes, too."""
-    broker = make_broker(log_retention_check_interval_ms=300, **QUICK).start()
+    broker = make_broker(log_retention_check_interval_ms=300,
+                         **CLEANERS).start()
     harness.create_topic(broker, "t", **{
         **TOPIC, "cleanup_policy": "compact,delete", "retention_ms": 1000})
     harness.wait_topic(broker, "t")
@@ -207,7 +192,7 @@ def alter(client, kind, name, **configs):
 @pytest.mark.ours
 def test_while_it_runs(make_broker):
     """The speed limit, threads and the policy itself count at once."""
-    broker = make_broker(**QUICK).start()
+    broker = make_broker(**CLEANERS).start()
     with wire.Client(broker.address) as c:
         harness.create_topic(broker, "t", **TOPIC)
         harness.wait_topic(broker, "t")
@@ -296,7 +281,7 @@ def test_rolls_early(make_broker):
 def test_damage(make_broker):
     """One partition that cannot be read is given up and told of; it is served,
     and others are compacted."""
-    broker = make_broker(**{**QUICK, "log_cleaner_backoff_ms": 1000}).start()
+    broker = make_broker(**{**CLEANERS, "log_cleaner_backoff_ms": 1000}).start()
     folder = str(broker.data)
     name = "kafka_log_logcleanermanager_uncleanable_partitions_count"
     for topic in ("t", "other"):

@@ -13,6 +13,8 @@ import pytest
 import harness
 import real_kafka
 import wire
+from compacted import (
+    BATCH, BY_BROKER, CLEANERS, FIRST, SEGMENT_BYTES, Load, has_gap)
 from dynamic_configs import described
 from exchange_groups import commit, wait_loaded
 from raw_members import offsets
@@ -147,6 +149,47 @@ def test_lag_of_what_kafka_leads(pair):
                 lambda p=partition, lag=lag: ours.metric(
                     "kafka_consumergroup_lag", group=group, topic="t",
                     partition=p) == lag, what="its lag", pause=0.5)
+
+
+@pytest.mark.slow
+def test_both_compact(pair):
+    """Each for itself.  One was away, and is wiped, and follows where the other
+    has nothing any more; one is cut, and both lead in turn."""
+    first, second = pair
+    for broker in pair:
+        broker.set(log_segment_bytes=SEGMENT_BYTES[broker.broker_id],
+                   **CLEANERS, **PATIENT)
+    start(*pair)
+    make(pair, "t", **BY_BROKER)
+    leads(first)
+    in_sync(first, "t", [0, 1])
+    load = Load(pair, pair)
+    load.write_once(first)
+    load.write(first)
+    load.compacted()
+
+    for wiped in (False, True):
+        second.kill()
+        in_sync(first, "t", [0])
+        gap = FIRST if wiped else load.end + BATCH
+        if wiped:
+            second.wipe()
+        load.write(first)
+        load.compacted(first)
+        assert has_gap(first, gap)
+        second.start(180)
+        in_sync(first, "t", [0, 1])
+        assert has_gap(second, gap)
+        load.each_leads()
+
+    load.leader_dies()
+    gap = load.end + BATCH
+    load.write(second)
+    load.compacted(second)
+    first.start(180)
+    in_sync(second, "t", [0, 1])
+    assert has_gap(first, gap)
+    load.each_leads()
 
 
 @pytest.mark.slow
