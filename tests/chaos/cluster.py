@@ -194,6 +194,10 @@ OPTIONS = {
     "log.initial.task.delay.ms": 1000,
     "log.segment.delete.delay.ms": 1000,
     "replica.selector.class": RACK_AWARE,
+    # so that it is compacted within a round
+    "offsets.topic.segment.bytes": 20000,
+    "log.cleaner.min.cleanable.ratio": 0.1,
+    "log.cleaner.backoff.ms": 300,
 }
 
 

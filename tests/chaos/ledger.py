@@ -47,6 +47,51 @@ class Ledger:
         self.acknowledged += 1
 
 
+class KeyLedger(Ledger):
+    """Of the only producer of a compacted partition: its numbers go over some
+    keys in turn, and some are tombstones.  What had no answer may be there, or
+    come late."""
+
+    keys = 40
+
+    def key(self, number):
+        return b"key-%d" % (number % self.keys)
+
+    def value(self, number):
+        """As wire.batch() takes it."""
+        return (None if number % 7 == 0 else super().value(number),
+                self.key(number), ())
+
+    def told(self):
+        """{key: (offset, value) that was acknowledged last}"""
+        told = {}
+        for number, offset in enumerate(self.offsets):
+            value, key, _ = self.value(number)
+            if offset > told.get(key, (-1,))[0]:
+                told[key] = offset, value
+        return told
+
+    def _may_be(self, key, at, value):
+        """Whether it was sent, and is not known to be elsewhere."""
+        return any(offset in (NOT_ACKNOWLEDGED, SOMEWHERE, at) and
+                   (value, key, ()) == self.value(number)
+                   for number, offset in enumerate(self.offsets)
+                   if key == self.key(number))
+
+    def wrong(self, records, told):
+        """records: all that was left when told() was that, or later."""
+        offsets = [r[0] for r in records]
+        if offsets != sorted(set(offsets)):
+            yield f"{self}: offsets do not ascend"
+        last = {key: (offset, value) for offset, _, key, value, _ in records}
+        for key in sorted({*told, *last}):
+            due, found = told.get(key, (-1, None)), last.get(key, (-1, None))
+            if found != due and not (
+                    found[0] > due[0] and self._may_be(key, *found)):
+                yield (f"{self} {key.decode()}: {found} is there last, {due} "
+                       "was acknowledged")
+
+
 class _Seen:
     """Where the records of one ledger were found."""
 

@@ -11,7 +11,7 @@ import faults
 import harness
 import wire
 from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
-from ledger import Ledger
+from ledger import KeyLedger, Ledger
 from movers import ManyTopics, Mover
 from watchers import (Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher,
                       ReplicaWatcher)
@@ -19,6 +19,15 @@ from witness import Reads
 
 # "rolling" has small segments
 TOPICS = {"rolling": 3, "steady": 3}
+COMPACTED = {"compacted": 2}
+CONFIGS = {
+    "rolling": {"segment_bytes": 100000},
+    "steady": {},
+    # tombstones stay, whatever clocks do: who is away for longer than they do
+    # would bring back what was deleted
+    "compacted": {"cleanup_policy": "compact", "segment_bytes": 10000,
+                  "min_cleanable_dirty_ratio": "0.001",
+                  "delete_retention_ms": 10**12}}
 PATIENT = {"socket.timeout.ms": 4000, "message.timeout.ms": 0,
            "request.timeout.ms": 3000, "retry.backoff.ms": 100,
            "topic.metadata.refresh.interval.ms": 3000, "acks": "all"}
@@ -36,8 +45,9 @@ def writers(bootstrap, leaders):
     ZooKeepers and the checker to run as well."""
     def raw(kind, name, topic, partition, **settings):
         # what a connection that was given up has brought may be read late
-        ledger = Ledger(name, topic, partition,
-                        ordered=kind is IdempotentWriter)
+        made = KeyLedger if topic in COMPACTED else Ledger
+        ledger = made(name, topic, partition,
+                      ordered=kind is IdempotentWriter)
         return kind(None, ledger, leaders=leaders, **{**RAW, **settings})
 
     def librdkafka(name, topic, **settings):
@@ -54,6 +64,9 @@ def writers(bootstrap, leaders):
         raw(IdempotentWriter, "raw-once", "steady", 0, depth=1),
         raw(IdempotentWriter, "raw-once-5", "rolling", 1, depth=5,
             codecs=("none", "lz4")),
+        raw(RawWriter, "raw-keys", "compacted", 0, codecs=("none", "lz4")),
+        # of a producer's batches the last one alone outlives compaction
+        raw(IdempotentWriter, "raw-keys-once", "compacted", 1, depth=1),
         librdkafka("rd-once", "rolling", **{
             # more under way may repeat what another partition's had no
             # answer to (librdkafka issue 4953)
@@ -78,9 +91,8 @@ class Storm:
                 self.possible.append(kind)
             else:
                 self.say(f"no {kind.__name__}: {why}")
-        for name, configs in (("rolling", {"segment_bytes": 100000}),
-                              ("steady", {})):
-            cluster.create(name, TOPICS[name], retention_ms=-1, **configs)
+        for name, count in {**TOPICS, **COMPACTED}.items():
+            cluster.create(name, count, retention_ms=-1, **CONFIGS[name])
         self._make_clients()
 
     def _make_clients(self):
@@ -97,13 +109,14 @@ class Storm:
         self.committer = Committer(
             "committer", "group", "steady", TOPICS["steady"], self.leaders)
         self.watchers = self.readers + [self.committer]
-        self.mover = Mover(self.cluster, {**TOPICS, clusters.OFFSETS: 3},
-                           self.leaders, self.seed)
+        self.mover = Mover(self.cluster, {
+            **TOPICS, **COMPACTED, clusters.OFFSETS: 3},
+            self.leaders, self.seed)
         self.topics = ManyTopics(self.cluster, self.leaders)
         self.clients = self.writers + self.watchers + [
             self.mover, self.topics]
         self.checker = ManyChecker(
-            self.cluster, self.leaders,
+            self.cluster, TOPICS, self.leaders,
             [led for c in self.writers for led in c.ledgers], self.reads)
 
     def say(self, what):
@@ -217,7 +230,8 @@ class Storm:
         for c in self.writers + [self.committer]:
             c.held = True
         self._forget_moved()
-        wrong = self.checker.news() + self.checker.replicas()
+        wrong = self.checker.news() + self.checker.last_values()
+        wrong += self.checker.replicas()
         wrong += self._strictly() + self._administered()
         if wrong:
             self.fail("\n".join(wrong))
@@ -271,7 +285,9 @@ class Storm:
             c.join()
         self.committer.finish().join()
         wrong += self.checker.everything() + self.checker.batches()
+        wrong += self.checker.last_values()
         wrong += self.checker.replicas_at_rest()
+        wrong += self.checker.compaction_wrong()
         for c in self.readers:
             c.finish()
         for c in self.readers:
@@ -308,6 +324,9 @@ class Storm:
                      self.cluster.links.packets()),
                  f"mover: answered {dict(self.mover.counts)}, topics: "
                  f"{self.topics.made} made, {self.topics.deleted} deleted"]
+        for led in self.checker.keyed:
+            lines.append(f"{led}: {self.checker.left.get(led.name)} of "
+                         f"{led.acknowledged} records left")
         for c in self.clients:
             lines.append(f"{c.name}: {c.acknowledged} acknowledged, "
                          f"{c.breaks} breaks, refused {dict(c.errors)}")

@@ -10,7 +10,7 @@ import pytest
 import harness
 import wire
 from clients import ASTRAY, IdempotentWriter, Librdkafka, RawWriter
-from ledger import SOMEWHERE, Ledger, Reading, Sequences
+from ledger import SOMEWHERE, KeyLedger, Ledger, Reading, Sequences
 from readers import Checker, where_led
 from side import Moments, TopicMaker, Trimmer, retained_wrong
 
@@ -111,6 +111,61 @@ def test_sequences_find(batches, told):
             producer_epoch=0, base_sequence=sequence)))
     assert (heads.wrong == []) if told is None else any(
         told in w for w in heads.wrong)
+
+
+def keys_written(rounds=4):
+    """A ledger of keys of which each was written so often, and the log; the
+    last one of each had no answer, and is not there."""
+    ledger = KeyLedger("keys", "t")
+    log = []
+    for number in range(ledger.keys * rounds):
+        assert ledger.take() == number
+        value, key, _ = ledger.value(number)
+        if number < ledger.keys * (rounds - 1):
+            ledger.acknowledge(number, number)
+            log.append((number, 0, key, value, []))
+    return ledger, log
+
+
+def row(ledger, number, offset):
+    value, key, _ = ledger.value(number)
+    return offset, 0, key, value, []
+
+
+def test_keys_acknowledged_since():
+    ledger, log = keys_written()
+    told = ledger.told()
+    ledger.acknowledge(120, 120)
+    assert list(ledger.wrong(log, told)) == []
+    log.append(row(ledger, 120, 120))
+    for due in (told, ledger.told()):
+        assert list(ledger.wrong(log, due)) == []
+    log[-1] = row(ledger, 120, 121)
+    for due in (told, ledger.told()):
+        assert "key-0" in "".join(ledger.wrong(log, due))
+
+
+@pytest.mark.parametrize("change, told", (
+    (lambda led, log: None, None),
+    (lambda led, log: log.__delitem__(slice(80)), None),    # compacted
+    (lambda led, log: log.pop(), "key-39"),
+    (lambda led, log: log.pop(119), "key-39"),
+    (lambda led, log: log.__delitem__(slice(0, 120, 40)), "key-0: (-1, None)"),
+    (lambda led, log: log.append(row(led, 130, 130)), None),  # it came
+    (lambda led, log: log.append(row(led, 10, 130)), "key-10"),
+    (lambda led, log: log.append(row(led, 200, 130)), "key-0"),
+    (lambda led, log: log.__setitem__(90, row(led, 130, 90)), "key-10"),
+    (lambda led, log: log.__setitem__(91, row(led, 51, 91)), "key-11"),
+    (lambda led, log: log.append(log[0]), "do not ascend"),
+    (lambda led, log: log.append((120, 0, b"other", b"x", [])), "other"),
+    # a tombstone is gone, and what it had deleted is back
+    (lambda led, log: log.pop(91), "key-11"),
+))
+def test_keys_find(change, told):
+    ledger, log = keys_written()
+    change(ledger, log)
+    wrong = list(ledger.wrong(log, ledger.told()))
+    assert (wrong == []) if told is None else any(told in w for w in wrong)
 
 
 # --- logs of a broker that were changed behind its back ----------------------

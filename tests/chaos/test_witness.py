@@ -11,8 +11,9 @@ import wire
 from cluster import Assignment
 from faults import keeps_somebody
 from removals import Removals
-from witness import (Commits, Growth, Reads, high_watermarks, log_batches,
-                     newest_segment, next_offset, replicas_wrong)
+from witness import (Commits, Growth, Reads, compacted_wrong,
+                     high_watermarks, log_batches, next_offset,
+                     replicas_wrong)
 
 # --- what readers were shown -------------------------------------------------
 
@@ -208,6 +209,44 @@ def test_replicas(change, limit, told, whose):
     assert (wrong == []) if told is None else any(told in w for w in wrong)
 
 
+def keyed(offset, *rows):
+    """A batch of (key, value) from there on."""
+    return wire.Batch(wire.batch([(value, key, ()) for key, value in rows],
+                                 base_offset=offset))
+
+
+def whole():
+    return [keyed(0, (b"a", b"1"), (b"b", b"1")), keyed(2, (b"a", b"2")),
+            keyed(3, (b"b", None)), keyed(4, (b"c", b"1"))]
+
+
+@pytest.mark.parametrize("whose", (0, 1, 2))
+@pytest.mark.parametrize("change, limit, told", (
+    (lambda copy: None, 5, None),
+    (lambda copy: None, None, None),
+    (without(0), 5, None),                               # compacted
+    (without(0), None, None),
+    (lambda copy: (without(2)(copy), without(0)(copy)), 5, None),
+    (lambda copy: (without(2)(copy), without(0)(copy)), None, None),
+    (without(1), 5, "lacks (b'a', b'2') at 2"),
+    (without(1), 2, None),                               # it lags
+    (without(3), 5, "lacks (b'c', b'1') at 4"),
+    (without(3), 4, None),
+    (without(3), None, "the logs end at"),
+    (without(2), 5, "lacks (b'b', None) at 3"),          # b is back
+    (changed(1, keyed(2, (b"a", b"3"))), 5, "offset 2: broker"),
+    (changed(1, keyed(2, (b"a", b"3"))), 2, None),
+    (changed(1, keyed(2, (b"d", b"2"))), 5, "offset 2: broker"),
+    (lambda copy: copy.append(keyed(5, (b"a", b"3"))), 5, None),
+    (lambda copy: copy.append(keyed(5, (b"a", b"3"))), None, "lacks"),
+))
+def test_compacted_replicas(change, limit, told, whose):
+    copies = {n: whole() for n in range(3)}
+    change(copies[whose])
+    wrong = compacted_wrong("t/0", copies, limit)
+    assert (wrong == []) if told is None else any(told in w for w in wrong)
+
+
 def test_log_files(tmp_path):
     """Read from the segment on that has the offset, without what is being
     written."""
@@ -227,8 +266,6 @@ def test_log_files(tmp_path):
     assert read(11) == []
     assert next_offset(log_batches(tmp_path)) == 11
     assert next_offset(log_batches(tmp_path / "none")) == 0
-    assert newest_segment(tmp_path) == 9
-    assert newest_segment(tmp_path / "none") == 0
 
 
 def test_checkpoint(tmp_path):

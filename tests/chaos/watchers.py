@@ -10,11 +10,11 @@ import confluent_kafka
 import harness
 import wire
 from clients import Client
-from cluster import OFFSETS, rack
-from ledger import Reading
+from cluster import OFFSETS, UNAVAILABLE, rack
+from ledger import KeyLedger, Reading
 from readers import Checker, bounds, read_raw, where_led
-from witness import (Commits, Growth, high_watermarks, log_batches,
-                     newest_segment, next_offset, replicas_wrong)
+from witness import (Commits, Growth, compacted_wrong, high_watermarks,
+                     log_batches, next_offset, replicas_wrong)
 
 OUT_OF_RANGE = 1
 RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
@@ -22,6 +22,11 @@ RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
 FETCH_VERSION = 10
 # one that followers answer, and that names topics
 FOLLOWERS_VERSION = 12
+
+
+def partitions(topics):
+    """topics: {name: count}"""
+    return [(t, p) for t, count in topics.items() for p in range(count)]
 
 
 class Watcher(Client):
@@ -35,7 +40,7 @@ class Watcher(Client):
     def __init__(self, name, topics, reads):
         super().__init__(name, [])
         self.reads = reads
-        self.next = {(t, p): 0 for t, n in topics.items() for p in range(n)}
+        self.next = {where: 0 for where in partitions(topics)}
         self.seen = 0
 
     @property
@@ -321,13 +326,18 @@ class Committer(Client):
 
 class ManyChecker(Checker):
     """Reads what readers.Checker reads, from whoever leads it, and holds it
-    against what others were shown."""
+    against what others were shown.  topics: those that are not compacted."""
 
     excuse = None
 
-    def __init__(self, cluster, leaders, ledgers, reads):
-        super().__init__(cluster.bootstrap, cluster.topics, ledgers)
+    def __init__(self, cluster, topics, leaders, ledgers, reads):
+        super().__init__(cluster.bootstrap, topics, ledgers)
         self.cluster, self.leaders, self.reads = cluster, leaders, reads
+        self.compacted = {OFFSETS: 3, **{
+            t: n for t, n in cluster.topics.items() if t not in topics}}
+        self.keyed = [led for led in ledgers if isinstance(led, KeyLedger)]
+        # records in what is compacted, at last
+        self.left = {}
         # below it, replicas were found to be alike
         self.alike = collections.Counter()
 
@@ -373,49 +383,94 @@ class ManyChecker(Checker):
 
     # --- replicas ------------------------------------------------------------
 
-    def _logs(self):
-        return [*self.topics.items(), (OFFSETS, 3)]
+    def _folders(self, topic, partition):
+        return {b.broker_id: b.data / f"{topic}-{partition}"
+                for b in self.cluster.brokers}
 
-    def _copies(self, topic, partition, start):
-        """Of what is compacted, what is too new for that everywhere."""
-        folders = {b.broker_id: b.data / f"{topic}-{partition}"
-                   for b in self.cluster.brokers}
-        if topic == OFFSETS:
-            start = max(start, *map(newest_segment, folders.values()))
-        return {n: log_batches(f, start) for n, f in folders.items()}
+    def _copies(self, topic, partition, start=0):
+        return {n: log_batches(f, start)
+                for n, f in self._folders(topic, partition).items()}
+
+    def _left(self, topic, partition):
+        """As _copies(), of what is compacted meanwhile."""
+        return {n: [b for data in harness.segments(f)
+                    for b in wire.batches(data)]
+                for n, f in self._folders(topic, partition).items()}
 
     def replicas(self):
         """Differences below the smallest high watermark; the brokers run."""
         marks = [high_watermarks(b.data) for b in self.cluster.brokers]
         out = []
-        for topic, count in self._logs():
-            for p in range(count):
-                limit = min(m.get((topic, p), 0) for m in marks)
-                wrong = replicas_wrong(
-                    f"{topic}/{p}", self._copies(topic, p, self.alike[
-                        topic, p]), limit)
-                # what the first lacks is due from its beginning
-                self.alike[topic, p] = 0 if wrong else max(
-                    0, limit - 1, self.alike[topic, p])
-                out += wrong
+        for topic, p in partitions(self.topics):
+            limit = min(m.get((topic, p), 0) for m in marks)
+            wrong = replicas_wrong(f"{topic}/{p}", self._copies(
+                topic, p, self.alike[topic, p]), limit)
+            # what the first lacks is due from its beginning
+            self.alike[topic, p] = 0 if wrong else max(
+                0, limit - 1, self.alike[topic, p])
+            out += wrong
+        for topic, p in partitions(self.compacted):
+            limit = min(m.get((topic, p), 0) for m in marks)
+            out += compacted_wrong(f"{topic}/{p}", self._left(topic, p), limit)
         return out
 
-    def _at_rest(self):
-        """{(topic, partition): whole copies}"""
-        return {(t, p): self._copies(t, p, 0)
-                for t, count in self._logs() for p in range(count)}
+    def _unlike(self):
+        self.rest = {where: self._copies(*where)
+                     for where in partitions(self.topics)}
+        out = [w for where, copies in self.rest.items()
+               for w in replicas_wrong("%s/%d" % where, copies)]
+        for where in partitions(self.compacted):
+            copies = self._left(*where)
+            out += compacted_wrong("%s/%d" % where, copies)
+            out += [f"broker {n}: {w}" for led in self.keyed
+                    if where == (led.topic, led.partition)
+                    for n, found in copies.items()
+                    for w in led.wrong([r for b in found
+                                        for r in b.records()], led.told())]
+        return out
 
     def replicas_at_rest(self, seconds=harness.PATIENCE):
-        """Nobody writes any more: whole logs are alike, to the last byte, when
-        the followers have had the time; and no reader saw more."""
-        def unlike():
-            self.rest = self._at_rest()
-            return [w for where, copies in self.rest.items()
-                    for w in replicas_wrong("%s/%d" % where, copies)]
+        """Nobody writes any more: whole logs are alike, to the last byte where
+        nothing is compacted, when the followers have had the time; and no
+        reader saw more."""
         with contextlib.suppress(AssertionError):
-            harness.wait_until(lambda: not unlike(), seconds, pause=0.5)
+            harness.wait_until(lambda: not self._unlike(), seconds, pause=0.5)
         for where, copies in self.rest.items():
-            if where[0] != OFFSETS:
-                self.reads.end(*where, min(
-                    next_offset(b) for b in copies.values()))
-        return unlike()
+            self.reads.end(*where, min(
+                next_offset(b) for b in copies.values()))
+        return self._unlike()
+
+    # --- what is compacted ---------------------------------------------------
+
+    def last_values(self):
+        """Of each key, as who leads has it."""
+        return [w for led in self.keyed for w in self._last_wrong(led)]
+
+    def _last_wrong(self, led):
+        def found():
+            with contextlib.suppress(*UNAVAILABLE), self._leader(led) as c:
+                return [wire.read_all(c, led.topic, led.partition)]
+            return None
+        told = led.told()
+        records, = harness.wait_until(found, what=f"{led} is read")
+        for offset, _, _, value, _ in records:
+            self.reads.note("the checker", led.topic, led.partition, offset,
+                            value)
+        self.read += len(records)
+        return led.wrong(records, told)
+
+    def compaction_wrong(self, seconds=harness.PATIENCE):
+        """Nobody writes any more: every replica is compacted in the end."""
+        def dirty():
+            return [f"{led.topic}/{led.partition} of broker {n} is not "
+                    "compacted" for led in self.keyed
+                    for n, f in self._folders(
+                        led.topic, led.partition).items()
+                    if self._is_dirty(led, harness.keys_left(f))]
+        with contextlib.suppress(AssertionError):
+            harness.wait_until(lambda: not dirty(), seconds, pause=0.5)
+        return dirty()
+
+    def _is_dirty(self, led, keys):
+        self.left[led.name] = len(keys)
+        return len(keys) != len(set(keys))

@@ -155,6 +155,38 @@ def replicas_wrong(where, copies, limit=None):
     return wrong
 
 
+def compacted_wrong(where, copies, limit=None):
+    """As replicas_wrong(), of copies from the beginning on that were compacted
+    each for itself: what two have at an offset is the same, and of each key the
+    last one is there, unless it is a tombstone.  That may be above the limit
+    where one is further than another."""
+    wrong = []
+    rows = {broker: {r[0]: (r[2], r[3]) for b in batches for r in b.records()}
+            for broker, batches in sorted(copies.items())}
+    last = {broker: {key: offset for offset, (key, _) in row.items()}
+            for broker, row in rows.items()}
+    everything = {}
+    for broker, row in rows.items():
+        for offset, record in row.items():
+            if limit is not None and offset >= limit:
+                continue
+            before = everything.setdefault(offset, record)
+            if record != before:
+                wrong.append(f"{where} offset {offset}: broker {broker} has "
+                             f"{record}, another one {before}")
+    for key in sorted({key for row in last.values() for key in row}):
+        at = max(row.get(key, -1) for row in last.values())
+        if limit is not None and at >= limit:
+            continue
+        wrong += [f"{where}: broker {broker} lacks {everything[at]} at {at}"
+                  for broker, row in last.items() if row.get(key, -1) != at
+                  and (key in row or everything[at][1] is not None)]
+    ends = {broker: next_offset(batches) for broker, batches in copies.items()}
+    if limit is None and len(set(ends.values())) > 1:
+        wrong.append(f"{where}: the logs end at {ends}")
+    return wrong[:MOST_WRONG]
+
+
 def next_offset(batches, start=0):
     return batches[-1].last_offset + 1 if batches else start
 
@@ -206,11 +238,6 @@ def log_batches(folder, start=0):
     for f in files[at:]:
         out += wire.batches(f.read_bytes())
     return [b for b in out if b.last_offset >= start]
-
-
-def newest_segment(folder):
-    """Its base offset."""
-    return max((int(f.stem) for f in folder.glob("*.log")), default=0)
 
 
 def high_watermarks(folder):
