@@ -66,10 +66,13 @@ class Client:
             self.error = e
 
     def close(self):
-        if not self.ending.is_set():
-            self.ending.set()
-            self.thread.join(60)
-            self.end()
+        if self.thread is None:
+            return
+        self.ending.set()
+        self.thread.join(60)
+        assert not self.thread.is_alive(), "it sticks"
+        self.thread = None
+        self.end()
 
 
 class Confluent(Client):

@@ -32,14 +32,14 @@ AUTO = {Confluent: {"enable.auto.commit": True, "auto.commit.interval.ms": 200,
 SESSION_MS = 6000
 
 
-def start(make, count, **options):
+def start(make, count, prepare=None):
     """Brokers, of which each coordinates a partition's groups if there are
     three, with the topics that clients read, and raw members commit."""
-    brokers = make(count, **PATIENT, **{
+    brokers = make(count, prepare, **PATIENT, **{
         "group.initial.rebalance.delay.ms": 500,
         "offsets.topic.replication.factor": count,
         "offsets.topic.num.partitions": 3,
-        "min.insync.replicas": min(count, 2), **options})
+        "min.insync.replicas": min(count, 2)})
     for name, partitions in (("t", 2), (TOPIC, PARTITIONS)):
         harness.create_topic(brokers[0], name, partitions, count)
         for broker in brokers:
@@ -217,6 +217,8 @@ class Deaths:
         self.producer.stopping.set()
         self.producer.thread.join()
         for m in self.members:
+            m.ending.set()
+        for m in self.members:
             m.close()
 
 
@@ -224,8 +226,8 @@ class Deaths:
 def deaths(make_brokers):  # noqa: F811
     made = []
 
-    def make(count, coordinator):
-        brokers = start(make_brokers, count)
+    def make(count, coordinator, prepare=None):
+        brokers = start(make_brokers, count, prepare)
         made.append(Deaths(brokers, brokers[coordinator]))
         return made[-1]
     yield make
@@ -255,6 +257,22 @@ def test_killed_in_join(deaths, count, coordinator):
     holder.close()
     d.go_on()
     assert d.committed["t", 0] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.ours
+@pytest.mark.parametrize("count, coordinator", ((1, 0), (3, 2)))
+def test_killed_in_first_join(deaths, count, coordinator):
+    """The next coordinator has never heard of the group."""
+    def slow(broker):
+        if broker.broker_id == coordinator:
+            broker.set(group_initial_rebalance_delay_ms=300000)
+    d = deaths(count, coordinator, slow)
+    d.come(Confluent, Python)
+    d.until(lambda: waiting(d.coordinator, "JoinGroup") == 2)
+    d.kill_in("PreparingRebalance", 2)
+    d.coordinator.set(group_initial_rebalance_delay_ms=500)
+    d.go_on()
 
 
 @pytest.mark.slow
@@ -443,7 +461,6 @@ class Static:
             "%p %o %s\n", "-X", "group.instance.id=kcat",
             "-X", "session.timeout.ms=60000",
             "-X", "heartbeat.interval.ms=300",
-            "-X", "auto.commit.interval.ms=200",
             "-X", "auto.offset.reset=earliest",
             "-X", "partition.assignment.strategy=range",
             "-G", group, TOPIC]
@@ -509,9 +526,9 @@ def test_static_client_comes_back(deaths, tmp_path, count, coordinator):
 
 @pytest.mark.ours
 def test_killed_while_it_writes(make_brokers):  # noqa: F811
-    """An assignment, and the id of a static member that came back, are under
-    way to the followers.  Whether they have them or not: with the next
-    coordinator each group goes on."""
+    """An assignment, a commit, and the id of a static member that came back,
+    are under way to the followers, and not answered.  Whether they have them
+    or not: with the next coordinator each group goes on."""
     brokers = start(make_brokers, 3)
     first = brokers[1]
     syncing, static = (pair(first, coordinated_by(brokers, first), "ab")
@@ -521,12 +538,20 @@ def test_killed_while_it_writes(make_brokers):  # noqa: F811
     with hung(brokers[0]), hung(brokers[2]):
         syncing[1].send_sync()
         syncing[0].send_sync([(m.id, b"new") for m in syncing])
+        static[0].client.send(
+            "OffsetCommit", 7, GroupId=static[0].group,
+            MemberId=static[0].id, GenerationIdOrMemberEpoch=1,
+            GroupInstanceId=static[0].instance, Topics=[{
+                "Name": "t", "Partitions": [{
+                    "PartitionIndex": 0, "CommittedOffset": 6,
+                    "CommittedMetadata": ""}]}])
         new.send_join()
         harness.wait_until(lambda: static[1].beat() == FENCED_INSTANCE,
                            what="its id is another one")
-        harness.wait_until(lambda: waiting(first, "SyncGroup") == 2 and
-                           waiting(first, "JoinGroup") == 1,
-                           what="all is under way")
+        for request, count in (("SyncGroup", 2), ("OffsetCommit", 1),
+                               ("JoinGroup", 1)):
+            harness.wait_until(lambda: waiting(first, request) == count,
+                               what=f"{request} is under way")
         are(first, "CompletingRebalance", syncing)
         first.kill()
     for m in (*syncing, static[0], new):
@@ -542,6 +567,7 @@ def test_killed_while_it_writes(make_brokers):  # noqa: F811
     answer = new.join()
     assert (answer["ErrorCode"], answer["GenerationId"]) == (NONE, 1)
     assert (static[0].beat(), new.beat()) == (NONE, NONE)
+    assert everything(new.client, new.group)["t", 0] in (5, 6)
     for members in (syncing, (static[0], new)):
         generation = members[0].generation
         stable(*members)
