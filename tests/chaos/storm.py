@@ -14,8 +14,8 @@ from clients import IdempotentWriter, KafkaPython, Librdkafka, RawWriter
 from ledger import KeyLedger, Ledger
 from movers import ManyTopics, Mover
 from watchers import (Committer, LibrdkafkaWatcher, ManyChecker, RawWatcher,
-                      ReplicaWatcher)
-from witness import Reads
+                      ReplicaWatcher, Sharer)
+from witness import Reads, SharedCommits
 
 # "rolling" has small segments
 TOPICS = {"rolling": 3, "steady": 3}
@@ -108,7 +108,12 @@ class Storm:
               for b in self.cluster.brokers)]
         self.committer = Committer(
             "committer", "group", "steady", TOPICS["steady"], self.leaders)
-        self.watchers = self.readers + [self.committer]
+        books = [SharedCommits(f"shared steady/{p}")
+                 for p in range(TOPICS["steady"])]
+        self.sharers = [Sharer(f"sharer-{n}", "shared", "steady", books,
+                               self.leaders) for n in range(2)]
+        self.committers = [self.committer, *self.sharers]
+        self.watchers = self.readers + self.committers
         self.mover = Mover(self.cluster, {
             **TOPICS, **COMPACTED, clusters.OFFSETS: 3},
             self.leaders, self.seed)
@@ -227,7 +232,7 @@ class Storm:
 
     def check(self):
         """Nothing new is sent meanwhile."""
-        for c in self.writers + [self.committer]:
+        for c in self.writers + self.committers:
             c.held = True
         self._forget_moved()
         wrong = self.checker.news() + self.checker.last_values()
@@ -235,7 +240,7 @@ class Storm:
         wrong += self._strictly() + self._administered()
         if wrong:
             self.fail("\n".join(wrong))
-        for c in self.writers + [self.committer]:
+        for c in self.writers + self.committers:
             c.held = False
         self.say(f"checked: {sum(c.acknowledged for c in self.writers)} "
                  f"acknowledged, {self.checker.read} read back")
@@ -254,22 +259,35 @@ class Storm:
         """All is well: whoever is asked has no excuse."""
         for c in self.watchers:
             c.strict = True
-        asked = self.committer.asked
+        asked = [c.asked for c in self.committers]
         due = {(r.topic, r.partition): r.next for r in self.checker.readings}
         wrong = []
 
         def read():
-            return self.committer.wrong or self.reads.wrong or (
-                self.committer.asked >= asked + 2 and all(
-                    c.next[w] >= due[w] for c in self.readers for w in due))
+            return self._told() or self._shared_out() and all(
+                c.asked >= n + 2 for c, n in zip(self.committers, asked)) and \
+                all(c.next[w] >= due[w] for c in self.readers for w in due)
         try:
             harness.wait_until(read, what="readers have what there is")
         except AssertionError as e:
             wrong.append(f"{e}: {due} is there, " + ", ".join(
-                f"{c.name} is at {c.next}" for c in self.readers))
+                f"{c.name} is at {c.next}" for c in self.readers)
+                + ", ".join(f", {c.name} asked {c.asked - n} times {c.state()}"
+                            for c, n in zip(self.committers, asked)))
         for c in self.watchers:
             c.strict = False
-        return wrong + self.committer.wrong + self.reads.wrong
+        return wrong + self._told()
+
+    def _told(self):
+        """What was wrong in what readers and committers were told."""
+        return self.reads.wrong + list(dict.fromkeys(
+            w for c in self.committers for w in c.wrong))
+
+    def _shared_out(self):
+        """Each partition has one member of the group."""
+        return len({c.generation for c in self.sharers}) == 1 and sorted(
+            p for c in self.sharers for p in c.has) == list(
+                range(TOPICS["steady"]))
 
     # --- the end ---
 
@@ -283,7 +301,8 @@ class Storm:
             c.finish()
         for c in self.writers:
             c.join()
-        self.committer.finish().join()
+        for c in self.committers:
+            c.finish().join()
         wrong += self.checker.everything() + self.checker.batches()
         wrong += self.checker.last_values()
         wrong += self.checker.replicas_at_rest()
@@ -292,7 +311,7 @@ class Storm:
             c.finish()
         for c in self.readers:
             c.join()
-        wrong += self.reads.wrong + self.committer.wrong
+        wrong += self._told()
         for c in self.writers:
             if isinstance(c, (IdempotentWriter, Librdkafka)):
                 wrong += self._unacknowledged(c)

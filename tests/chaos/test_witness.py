@@ -11,7 +11,7 @@ import wire
 from cluster import Assignment
 from faults import keeps_somebody
 from removals import Removals
-from witness import (Commits, Growth, Reads, compacted_wrong,
+from witness import (Commits, Growth, Reads, SharedCommits, compacted_wrong,
                      high_watermarks, log_batches, next_offset,
                      replicas_wrong)
 
@@ -308,6 +308,42 @@ def test_commits_maybe():
     assert book.fetched(1, strict=False)
     assert not book.fetched(-1, strict=False)
     assert book.wrong == []
+
+
+@pytest.mark.parametrize("steps, told", (
+    ("f-1", None),
+    ("b1 k1 f1 b2 k2 f2", None),
+    ("b1 k1 b2 f1 f2", None),
+    ("b1 k1 b1 k2 f1", "offset 1 is told as committed, 2 was"),
+    ("b1 k1 b2 k2 f-1", "offset -1 is told as committed, 2 was"),
+    ("b1 b1 k2 f1 f2", None),                    # carried out late
+    ("b1 b2 k2 f1", "offset 1 is told as committed, 2 was"),
+    ("b1 b2 k2 k1 f2", None),                    # the answers came so
+    ("b1 b2 k2 k1 f1", "offset 1 is told as committed, 2 was"),
+    ("b1 b2 f1 f2", None),
+))
+def test_shared_commits(steps, told):
+    """bN: the next offset, by a member of generation N"""
+    book = SharedCommits("g t/0")
+    for step in steps.split():
+        number = int(step[1:])
+        {"b": book.begin, "k": book.acknowledge,
+         "f": book.asking()}[step[0]](number)
+    assert (book.wrong == []) if told is None else told in book.wrong[0]
+
+
+def test_shared_commits_meanwhile():
+    """What counts is what was known when somebody asked."""
+    book = SharedCommits("g t/0")
+    book.acknowledge(book.begin(1))
+    unanswered = book.begin(1)
+    fetched = book.asking()
+    book.acknowledge(book.begin(2))
+    assert fetched(1) and fetched(unanswered) and fetched(3)
+    assert not book.asking()(unanswered, strict=False)
+    assert book.wrong == []
+    assert not fetched(-1)
+    assert book.wrong != []
 
 
 # --- the switch --------------------------------------------------------------

@@ -18,6 +18,8 @@ from witness import (Commits, Growth, compacted_wrong, high_watermarks,
 
 OUT_OF_RANGE = 1
 RESET = confluent_kafka.KafkaError._AUTO_OFFSET_RESET
+ILLEGAL_GENERATION, UNKNOWN_MEMBER, REBALANCE = 22, 25, 27
+MEMBER_ID_REQUIRED = 79
 # the oldest that is for leaders alone, and has every codec
 FETCH_VERSION = 10
 # one that followers answer, and that names topics
@@ -264,12 +266,15 @@ class Committer(Client):
             try:
                 with self.coordinator() as client:
                     while not self.stopping.wait(self.pause):
-                        if not self.held:
-                            self.commit(client)
-                        self.ask(client)
+                        self.turn(client)
             except (OSError, wire.Closed):
                 self.breaks += 1
                 self.stopping.wait(0.2)
+
+    def turn(self, client):
+        if not self.held:
+            self.commit(client)
+        self.ask(client)
 
     @contextlib.contextmanager
     def coordinator(self):
@@ -290,26 +295,33 @@ class Committer(Client):
         self.errors[error] += 1
         raise OSError(f"refused: {error}")
 
-    def commit(self, client):
+    def _next(self):
+        """{partition: what is to be committed of it}"""
         self.number += 1
         for b in self.books:
             b.attempt(self.number)
+        return dict.fromkeys(range(len(self.books)), self.number)
+
+    def commit(self, client, **more):
+        numbers = self._next()
         told = client.call(
             "OffsetCommit", 7, GroupId=self.group, Topics=[{
                 "Name": self.topic, "Partitions": [
-                    {"PartitionIndex": p, "CommittedOffset": self.number,
+                    {"PartitionIndex": p, "CommittedOffset": n,
                      "CommittedMetadata": ""}
-                    for p in range(len(self.books))]}])
+                    for p, n in numbers.items()]}], **more)
         rows = told["Topics"][0]["Partitions"]
         # an error does not say that it was not written
         for row in rows:
             if row["ErrorCode"] == 0:
-                self.books[row["PartitionIndex"]].acknowledge(self.number)
+                p = row["PartitionIndex"]
+                self.books[p].acknowledge(numbers[p])
         for row in rows:
             if row["ErrorCode"]:
                 self._refused(row["ErrorCode"])
 
     def ask(self, client):
+        judges = [b.asking() for b in self.books]
         told = client.call("OffsetFetch", 5, GroupId=self.group, Topics=[{
             "Name": self.topic,
             "PartitionIndexes": list(range(len(self.books)))}])
@@ -318,10 +330,94 @@ class Committer(Client):
             if error:
                 self._refused(error)
         for row in rows:
-            book = self.books[row["PartitionIndex"]]
-            if not book.fetched(row["CommittedOffset"], self.strict):
+            if not judges[row["PartitionIndex"]](row["CommittedOffset"],
+                                                 self.strict):
                 self._refused("old offsets")
         self.asked += 1
+
+
+class Sharer(Committer):
+    """Likewise as a member of a group that shares the partitions out: it
+    commits offsets of those that it has.  From time to time it joins again,
+    so that faults meet rebalances."""
+
+    again = 30  # commits
+    # a JoinGroup may wait for another one's session to end
+    join_patience = 12
+    settings = {"SessionTimeoutMs": 10000, "RebalanceTimeoutMs": 300000,
+                "ProtocolType": "sharer",
+                "Protocols": [{"Name": "shared", "Metadata": b""}]}
+
+    def __init__(self, name, group, topic, books, leaders):
+        super().__init__(name, group, topic, 0, leaders)
+        self.books = books
+        self.id, self.generation, self.has = "", -1, b""
+        self.commits = self.in_generation = 0
+
+    @property
+    def acknowledged(self):
+        return min(self.asked, self.commits)
+
+    def state(self):
+        return f"{self.id} of generation {self.generation} has {[*self.has]}"
+
+    def turn(self, client):
+        if self.generation < 0:
+            self._join_group(client)
+            self.in_generation = 0
+        self._granted(client.call("Heartbeat", 3, **self._me()))
+        super().turn(client)
+        if self.in_generation == self.again:
+            self._lose()
+
+    def _lose(self):
+        self.generation, self.has = -1, b""
+
+    def _me(self):
+        return {"GroupId": self.group, "GenerationId": self.generation,
+                "MemberId": self.id}
+
+    def _refused(self, error):
+        if error in (UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCE):
+            self._lose()
+        if error == UNKNOWN_MEMBER:
+            self.id = ""
+        super()._refused(error)
+
+    def _granted(self, told):
+        if told["ErrorCode"]:
+            self._refused(told["ErrorCode"])
+        return told
+
+    def _join_group(self, client):
+        def send():
+            return client.call("JoinGroup", 5, GroupId=self.group,
+                               MemberId=self.id, **self.settings)
+        client.socket.settimeout(self.join_patience)
+        told = send()
+        if told["ErrorCode"] == MEMBER_ID_REQUIRED:
+            self.id = told["MemberId"]
+            told = send()
+        client.socket.settimeout(self.patience)
+        generation = self._granted(told)["GenerationId"]
+        # where it leads; others are told of no members
+        members = [m["MemberId"] for m in told["Members"]]
+        told = self._granted(client.call("SyncGroup", 3, **{
+            **self._me(), "GenerationId": generation, "Assignments": [
+                {"MemberId": m, "Assignment": bytes(
+                    range(i, len(self.books), len(members)))}
+                for i, m in enumerate(members)]}))
+        self.generation, self.has = generation, told["Assignment"]
+
+    def _next(self):
+        return {p: self.books[p].begin(self.generation) for p in self.has}
+
+    def commit(self, client):
+        if self.has:
+            super().commit(client, MemberId=self.id,
+                           GenerationIdOrMemberEpoch=self.generation)
+            self.commits += 1
+            self.in_generation += 1
 
 
 class ManyChecker(Checker):

@@ -214,6 +214,11 @@ class Commits:
         self.told = offset
         self.acknowledged += 1
 
+    def asking(self):
+        """Somebody asks what is committed: what tells whether an answer may
+        be so."""
+        return self.fetched
+
     def fetched(self, offset, strict=True):
         """-1: the broker knows of none.  Whether it may be so; if it may not,
         it is told as wrong where `strict`: else it may be the answer of a
@@ -221,11 +226,57 @@ class Commits:
         if offset == self.told or offset in self.unanswered or (
                 offset == -1 and self.told == 0):
             return True
+        self._tell(strict, offset, self.told)
+        return False
+
+    def _tell(self, strict, offset, told):
         if strict and len(self.wrong) < MOST_WRONG:
             self.wrong.append(
                 f"{self.name}: offset {offset} is told as committed, "
-                f"{self.told} was acknowledged last")
-        return False
+                f"{told} was acknowledged last")
+
+
+class SharedCommits(Commits):
+    """Of a partition that the members of a group have in turn.  What one of
+    them commits goes on from what the others did; when it is acknowledged,
+    nothing of a generation before is carried out any more."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.lock = threading.Lock()
+        self.last = 0
+        self.generations = {}   # of those that are unanswered
+
+    def begin(self, generation):
+        """The next offset, which is attempted."""
+        with self.lock:
+            self.last += 1
+            self.generations[self.last] = generation
+            self.attempt(self.last)
+            return self.last
+
+    def acknowledge(self, offset):
+        with self.lock:
+            self.acknowledged += 1
+            self.told = max(self.told, offset)
+            # away already: the answer to one of a later generation came before
+            generation = self.generations.pop(offset, -1)
+            self.generations = {o: g for o, g in self.generations.items()
+                                if g >= generation}
+            self.unanswered = set(self.generations)
+
+    def asking(self):
+        """Others commit until the answer comes."""
+        with self.lock:
+            told, unanswered = self.told, set(self.unanswered)
+
+        def fetched(offset, strict=True):
+            if offset >= told or offset in unanswered or (
+                    offset == -1 and told == 0):
+                return True
+            self._tell(strict, offset, told)
+            return False
+        return fetched
 
 
 def log_batches(folder, start=0):
