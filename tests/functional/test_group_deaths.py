@@ -538,8 +538,6 @@ def test_killed_while_it_writes(make_brokers):  # noqa: F811
     completing(*syncing)
     new = Member(first, static[1].group, instance=static[1].instance)
     with hung(brokers[0]), hung(brokers[2]):
-        syncing[1].send_sync()
-        syncing[0].send_sync([(m.id, b"new") for m in syncing])
         static[0].client.send(
             "OffsetCommit", 7, GroupId=static[0].group,
             MemberId=static[0].id, GenerationIdOrMemberEpoch=1,
@@ -547,6 +545,8 @@ def test_killed_while_it_writes(make_brokers):  # noqa: F811
                 "Name": "t", "Partitions": [{
                     "PartitionIndex": 0, "CommittedOffset": 6,
                     "CommittedMetadata": ""}]}])
+        syncing[1].send_sync()
+        syncing[0].send_sync([(m.id, b"new") for m in syncing])
         new.send_join()
         harness.wait_until(lambda: static[1].beat() == FENCED_INSTANCE,
                            what="its id is another one")
@@ -556,6 +556,7 @@ def test_killed_while_it_writes(make_brokers):  # noqa: F811
                                what=f"{request} is under way")
         are(first, "CompletingRebalance", syncing)
         first.kill()
+        assert all(m.client.ended() for m in (*syncing, static[0], new))
     for m in (*syncing, static[0], new):
         move(m, taken_over(brokers, m.group, 1))
         are(m.broker, "Stable", [m])
