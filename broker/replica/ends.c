@@ -15,7 +15,8 @@
  *
  * What a leader does not tell stays as it was told last, until that is too old
  * to be true.  At most barnabas.group.lag.max are known: who tells of them
- * tells of no more, and counts the others.
+ * tells of no more, and counts the others.  A leader that authorizes wants the
+ * brokers' principal to be allowed Describe on the topics.
  */
 #include "replica/fetcher_int.h"
 

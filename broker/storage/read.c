@@ -383,15 +383,22 @@ find_timestamp(struct log *log, const struct segment_list *list,
 	enum error error = ERR_NONE;
 
 	*out = (struct log_found){ -1, -1, -1 };
-	/* What dated a segment may be compacted away: then it has none. */
-	for (size_t i = 0;
-	    error == ERR_NONE && out->offset < 0 && i < list->count; i++) {
+	for (size_t i = 0; error == ERR_NONE && i < list->count; i++) {
+		struct index_entry largest = { .timestamp_ms = -1 };
 		int64_t date_ms;
 
 		error = log_segment_date(log, list->items[i], &date_ms);
-		if (error == ERR_NONE && date_ms >= timestamp_ms)
-			error = search_timestamp(log, list->items[i],
-			    timestamp_ms, out);
+		if (error != ERR_NONE || date_ms < timestamp_ms)
+			continue;
+		error = search_timestamp(log, list->items[i], timestamp_ms,
+		    out);
+		if (error == ERR_NONE && out->offset < 0)
+			error = log_segment_timestamp(log, list->items[i],
+			    &largest);
+		/* The record that dated it may be compacted away: the next one
+		 * may have it.  One without times ends it, as in Kafka. */
+		if (out->offset >= 0 || largest.timestamp_ms < 0)
+			break;
 	}
 	return (error);
 }

@@ -216,8 +216,9 @@ def test_while_it_runs(make_broker):
 @pytest.mark.ours
 def test_metrics(make_broker):
     """While a pass goes on, and after it: what its line in the log says."""
-    broker = make_broker(**QUICK, log_cleaner_dedupe_buffer_size=(1 << 20) + 1,
-                         log_cleaner_io_max_bytes_per_second=10).start()
+    broker = make_broker(
+        **CLEANERS, log_cleaner_dedupe_buffer_size=(1 << 20) + 1,
+        log_cleaner_io_max_bytes_per_second=10).start()
 
     def told(name):
         return broker.metric(f"kafka_log_logcleaner{name}")
