@@ -83,14 +83,14 @@ test_delete_under_way(void)
 }
 
 /* Of what is written in several batches, what is committed between these is
- * newer than the deletion. */
+ * newer than the deletion, and its group lives on. */
 static void
-test_delete_between_batches(void)
+check_committed_between(const int32_t *partitions, int count)
 {
 	struct delete_groups_response_group out = { 0 };
 	struct group_ask ask;
 	struct rig rig;
-	struct one early, late;
+	struct one ones[2];
 
 	rig_init(&rig);
 	for (int32_t p = 0; p < 9000; p++)
@@ -101,59 +101,36 @@ test_delete_between_batches(void)
 	ask = *rig_ask(&rig);
 	CU_ASSERT_FALSE(group_delete(rig.groups, SLICE_LITERAL("g"), &out,
 	    &ask));
-	one_init(&early, "g", "t", 8999, 77);
-	CU_ASSERT_FALSE(one_start(&rig, &early));
-	one_init(&late, "g", "t", 5000, 78);
-	CU_ASSERT_FALSE(one_start(&rig, &late));
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < count; i++) {
+		one_init(&ones[i], "g", "t", partitions[i], 77 + i);
+		CU_ASSERT_FALSE(one_start(&rig, &ones[i]));
+	}
+	for (int i = 0; i < 3 + count; i++)
 		fake_coord_end(rig.coord, ERR_NONE);
 	CU_ASSERT_TRUE(ask.done);
 	CU_ASSERT_EQUAL(out.error_code, ERR_NONE);
 	rig.coord->hold = false;
-	for (int i = 0; i < 2; i++) {
-		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 0), -1);
+	for (int load = 0; load < 2; load++) {
+		for (int i = 0; i < count; i++)
+			CU_ASSERT_EQUAL(fetch(&rig, "g", "t", partitions[i]),
+			    77 + i);
+		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 1), -1);
 		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 8998), -1);
-		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 8999), 77);
-		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 5000), 78);
-		CU_ASSERT_EQUAL(rig_group(&rig, "g")->offsets->slot_count, 2);
+		CU_ASSERT_EQUAL(rig_group(&rig, "g")->offsets->slot_count,
+		    (uint32_t)count);
 		CU_ASSERT_PTR_NOT_NULL(rig_group(&rig, "g")->protocol_type);
 		fake_coord_load(rig.coord);
 	}
 	rig_fini(&rig);
 }
 
-/* The group's own tombstone would be of a group that lives on. */
 static void
-test_committed_behind_its_batch(void)
+test_delete_between_batches(void)
 {
-	struct delete_groups_response_group out = { 0 };
-	struct group_ask ask;
-	struct rig rig;
-	struct one again;
-
-	rig_init(&rig);
-	for (int32_t p = 0; p < 9000; p++)
-		put_offset(&rig, "g", p, p, -1);
-	put_group(&rig, "g", "consumer", 0);
-	fake_coord_load(rig.coord);
-	rig.coord->hold = true;
-	ask = *rig_ask(&rig);
-	CU_ASSERT_FALSE(group_delete(rig.groups, SLICE_LITERAL("g"), &out,
-	    &ask));
-	one_init(&again, "g", "t", 0, 77);
-	CU_ASSERT_FALSE(one_start(&rig, &again));
-	for (int i = 0; i < 4; i++)
-		fake_coord_end(rig.coord, ERR_NONE);
-	CU_ASSERT_TRUE(ask.done);
-	CU_ASSERT_EQUAL(out.error_code, ERR_NONE);
-	rig.coord->hold = false;
-	for (int i = 0; i < 2; i++) {
-		CU_ASSERT_EQUAL(fetch(&rig, "g", "t", 0), 77);
-		CU_ASSERT_EQUAL(rig_group(&rig, "g")->offsets->slot_count, 1);
-		CU_ASSERT_PTR_NOT_NULL(rig_group(&rig, "g")->protocol_type);
-		fake_coord_load(rig.coord);
-	}
-	rig_fini(&rig);
+	check_committed_between((const int32_t[]){ 8999, 5000 }, 2);
+	/* What the first batch deleted. */
+	check_committed_between((const int32_t[]){ 0 }, 1);
+	check_committed_between((const int32_t[]){ 8999, 0 }, 2);
 }
 
 /* Also where a transaction was behind the first batch. */
@@ -486,7 +463,6 @@ static const struct unit_test tests[] = {
 	{ "groups are deleted", test_delete_group },
 	{ "commits around a deletion", test_delete_under_way },
 	{ "commits between a deletion's batches", test_delete_between_batches },
-	{ "a commit behind its batch", test_committed_behind_its_batch },
 	{ "what transactions hold of many", test_delete_many_pending },
 	{ "half of a deletion", test_delete_half },
 	{ "offsets are deleted", test_delete_offsets },
