@@ -219,8 +219,7 @@ class Deaths:
     def end(self):
         self.producer.stopping.set()
         self.producer.thread.join()
-        for m in self.members:
-            m.ending.set()
+        # one after another: who joins again waits for those who are members
         for m in self.members:
             m.close()
 
