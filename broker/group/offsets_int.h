@@ -157,7 +157,7 @@ void group_pending_add(struct group_shard *shard, int64_t producer_id,
 /* What a tombstone outside of transactions names goes out of all of them; but
  * not when it is read back, as in Kafka: what is committed behind it in the log
  * may well have been acknowledged. */
-void group_pending_forget(struct group_shard *shard, const struct group *group,
+void group_pending_forget(const struct group *group,
     const struct group_key *key);
 /* How often they hold a slot of the group: of any topic (NULL), or this one. */
 size_t group_pending_holds(const struct group *group,

@@ -140,9 +140,10 @@ pending_free(struct group_shard *shard, struct pending_producer *producer)
 }
 
 void
-group_pending_forget(struct group_shard *shard, const struct group *group,
-    const struct group_key *key)
+group_pending_forget(const struct group *group, const struct group_key *key)
 {
+	struct group_shard *shard = group->shard;
+
 	HASH_EACH(node, &shard->producers) {
 		struct pending_producer *producer = container_of(node,
 		    struct pending_producer, node);

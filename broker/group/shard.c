@@ -202,10 +202,12 @@ replay_tombstone(struct group *group, const struct coord_record *record,
 	const struct offset_slot *slot;
 
 	group_offset_drop(group, key->topic, key->partition, record->offset);
+	if (record->loading)
+		return;
 	/* Who wrote it holds the slot; who else? */
 	slot = group_offset_find(group, key->topic, key->partition);
-	if (!record->loading && slot != NULL && slot->holds > 1)
-		group_pending_forget(group->shard, group, key);
+	if (slot != NULL && slot->holds > 1)
+		group_pending_forget(group, key);
 }
 
 static void

@@ -439,6 +439,7 @@ leader_ask(struct task *t, struct ends_leader *leader)
 
 	if (leader->entries == NULL)
 		return (false);
+	arena_reset(&leader->arena); /* of one that was not sent */
 	peer = link_peer(&leader->connection, task_loop(t), leader->broker);
 	if (peer == NULL || !leader_build(leader, &request)) {
 		leader->entries = NULL;

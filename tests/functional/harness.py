@@ -346,14 +346,16 @@ def segments(folder):
     """The bytes of a partition's segments, in their order.  Where some are
     exchanged meanwhile (compaction), all is read once more: for a moment there
     is neither the old one nor the new one."""
-    while True:
+    def look():
         before = sorted(os.listdir(folder))
         with contextlib.suppress(FileNotFoundError):
             out = [(folder / name).read_bytes() for name in before
                    if name.endswith(".log")]
             if not any(name.endswith(".swap") for name in before) and \
                     sorted(os.listdir(folder)) == before:
-                return out
+                return [out]
+        return None
+    return wait_until(look, what=f"{folder} is at rest")[0]
 
 
 def keys_left(folder):
