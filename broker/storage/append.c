@@ -305,19 +305,14 @@ segment_waited_ms(struct log *log, struct segment *active,
     const struct run *run)
 {
 	if (active->first_timestamp_ms == TIMESTAMP_UNREAD) {
-		enum walk_found found;
-		struct walk walk;
-		struct batch batch;
-		int64_t position;
+		int64_t first_ms;
+		enum walk_found found = segment_first_timestamp(active,
+		    &first_ms);
 
-		segment_walk(active, &walk, 0, active->size, false);
-		found = walk_next(&walk, &batch, &position);
-		/* What would not be read is asked for again. */
-		if (found != WALK_ERROR)
-			active->first_timestamp_ms = found == WALK_BATCH
-			    ? batch.max_timestamp_ms
-			    : -1;
-		segment_walk_end(active, &walk);
+		/* What would not be read is asked for again, and so is a
+		 * segment that has no records yet. */
+		if (found != WALK_ERROR && found != WALK_END)
+			active->first_timestamp_ms = first_ms;
 	}
 	if (active->first_timestamp_ms >= 0)
 		return ((int64_t)((uint64_t)run->max_timestamp_ms -

@@ -75,22 +75,6 @@ first_young(struct log *log, const struct segment_list *list, int64_t dirty,
 	return (true);
 }
 
-/* Of the first batch; 0: none tells. */
-static int64_t
-first_timestamp(struct segment *segment)
-{
-	int64_t timestamp_ms = 0;
-	struct walk walk;
-	struct batch batch;
-	int64_t position;
-
-	segment_walk(segment, &walk, 0, segment->size, false);
-	if (walk_next(&walk, &batch, &position) == WALK_BATCH)
-		timestamp_ms = batch.max_timestamp_ms;
-	segment_walk_end(segment, &walk);
-	return (timestamp_ms);
-}
-
 static int64_t
 overdue_ms(const struct segment_list *list, int64_t dirty, int64_t until_ms)
 {
@@ -98,8 +82,9 @@ overdue_ms(const struct segment_list *list, int64_t dirty, int64_t until_ms)
 
 	for (size_t i = segment_list_find(list, dirty); i + 1 < list->count;
 	     i++) {
-		int64_t timestamp_ms = first_timestamp(list->items[i]);
+		int64_t timestamp_ms;
 
+		segment_first_timestamp(list->items[i], &timestamp_ms);
 		if (timestamp_ms > 0 && timestamp_ms < earliest_ms)
 			earliest_ms = timestamp_ms;
 	}

@@ -421,23 +421,16 @@ indexes_rebuild(struct log *log, struct segment *segment, bool active,
 }
 
 /* A closed segment has at least the entry of its end: without any, a search by
- * time would go by when the file was written.  Only records that have no
- * timestamps (magic 0) leave none. */
+ * time would go by when the file was written.  Only a segment without records,
+ * or with such as have no timestamps (magic 0), leaves none. */
 static bool
 times_lost(struct segment *segment)
 {
-	struct walk walk;
-	struct batch batch;
-	int64_t position;
-	bool lost;
+	int64_t timestamp_ms;
 
-	if (segment->times.count > 0 || segment->size == 0)
-		return (false);
-	segment_walk(segment, &walk, 0, segment->size, false);
-	lost = walk_next(&walk, &batch, &position) == WALK_BATCH &&
-	    batch.max_timestamp_ms >= 0;
-	segment_walk_end(segment, &walk);
-	return (lost);
+	return (segment->times.count == 0 &&
+	    segment_first_timestamp(segment, &timestamp_ms) == WALK_BATCH &&
+	    timestamp_ms >= 0);
 }
 
 /* Whether an errno of index_open() speaks of the file's size: it ends inside an

@@ -265,6 +265,23 @@ segment_walk_end(struct segment *segment, struct walk *walk)
 	errno = error;
 }
 
+enum walk_found
+segment_first_timestamp(struct segment *segment, int64_t *timestamp_ms)
+{
+	enum walk_found found;
+	struct walk walk;
+	struct batch batch;
+	int64_t position;
+
+	segment_walk(segment, &walk, 0, segment->size, false);
+	do
+		found = walk_next(&walk, &batch, &position);
+	while (found == WALK_BATCH && batch.record_count == 0);
+	segment_walk_end(segment, &walk);
+	*timestamp_ms = found == WALK_BATCH ? batch.max_timestamp_ms : -1;
+	return (found);
+}
+
 /*
  * The larger the segment, the further ahead, so that never more than an eighth
  * of what a partition holds lies idle:

@@ -120,6 +120,11 @@ segment_unpin(struct segment *segment)
 void segment_walk(struct segment *segment, struct walk *walk, int64_t position,
     int64_t end, bool whole);
 void segment_walk_end(struct segment *segment, struct walk *walk);
+/* The timestamp that its first batch of records has at most, or -1: that one
+ * has none (magic 0), or none was found, and why.  What compaction leaves in
+ * the place of records has no time. */
+enum walk_found segment_first_timestamp(struct segment *segment,
+    int64_t *timestamp_ms);
 int segment_truncate(struct segment *segment, int64_t size);
 /* The writer, before it writes up to `end`: blocks for that and some more. */
 void segment_reserve(struct segment *segment, int descriptor, int64_t end);

@@ -176,8 +176,7 @@ cut_memory(struct log *log, int64_t offset)
 	log_cut_epochs(log, offset);
 	lock_release(&log->lock);
 	active->bytes_since_index = 0;
-	if (place.position == 0)
-		active->first_timestamp_ms = TIMESTAMP_UNREAD;
+	active->first_timestamp_ms = TIMESTAMP_UNREAD;
 	segment_list_unref(before);
 	return (ERR_NONE);
 }

@@ -489,6 +489,96 @@ test_leader_epochs(void)
 	rig_fini(&rig);
 }
 
+/* A copy of it, and what is appended to it, roll by the time of its records. */
+static void
+expect_rolls(struct rig *rig)
+{
+	struct bench_batch batch = { .leader_epoch = 2 };
+	struct log_appended appended;
+	struct log_read part;
+	struct slice rest;
+	struct batch ignored;
+	struct bench copy;
+	uint8_t *bytes;
+	size_t place;
+
+	CU_ASSERT_EQUAL_FATAL(log_read(rig->bench.log, 0, 3, 1 << 20, true,
+	    &part), ERR_NONE);
+	bytes = mem_alloc(part.extent.length);
+	CU_ASSERT_EQUAL_FATAL(part.extent.blob->ops->read_at(part.extent.blob,
+	    bytes, part.extent.length, part.extent.position),
+	    (ssize_t)part.extent.length);
+	blob_unref(part.extent.blob);
+	rest = slice_of(bytes, part.extent.length);
+	CU_ASSERT_EQUAL_FATAL(batch_next(&rest, &ignored), BATCH_OK);
+	place = part.extent.length - rest.length;
+
+	bench_init(&copy);
+	copy.settings.segment_ms = 1000;
+	bench_start(&copy);
+	CU_ASSERT_EQUAL(log_append_as_follower(copy.log,
+	    slice_of(bytes, place), &appended), ERR_NONE);
+	CU_ASSERT_EQUAL(log_append_as_follower(copy.log, rest, &appended),
+	    ERR_NONE);
+	batch.timestamp_ms = BENCH_NOW_MS + 1002;
+	CU_ASSERT_EQUAL(bench_append(&copy, &batch, &appended), ERR_NONE);
+	CU_ASSERT_FALSE(appended.rolled);
+	batch.timestamp_ms++;
+	CU_ASSERT_EQUAL(bench_append(&copy, &batch, &appended), ERR_NONE);
+	CU_ASSERT_TRUE(appended.rolled);
+	/* What was cut away tells nothing. */
+	CU_ASSERT_EQUAL(log_truncate_to(copy.log, 2), ERR_NONE);
+	batch.timestamp_ms += 4000;
+	for (int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(bench_append(&copy, &batch, &appended),
+		    ERR_NONE);
+		CU_ASSERT_EQUAL(appended.rolled, i == 2);
+		batch.timestamp_ms += i == 0 ? 1000 : 1;
+	}
+	bench_fini(&copy);
+	mem_free(bytes);
+}
+
+/* What is left in the place of records has no time: where it comes first the
+ * records behind it tell how old a segment is. */
+static void
+test_age_behind_places(void)
+{
+	static const char times[] = "t-0/00000000000000000000.timeindex";
+	struct clean_candidate candidate;
+	char path[PATH_MAX];
+	struct seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.bench.settings.min_cleanable_ratio = 0;
+	bench_start(&rig.bench);
+	for (int i = 0; i < 3; i++)
+		put_from(&rig, 1, i + 1, (struct origin){
+		    .leader_epoch = i == 0 ? 0 : 2 });
+	rig.expected[1] = 3;
+	roll(&rig);
+	CU_ASSERT_EQUAL(compact(&rig), CLEAN_DONE);
+	seen = expect_latest(&rig);
+	CU_ASSERT_EQUAL(seen.empty_at, 1);
+	CU_ASSERT_EQUAL(seen.records, 1);
+	expect_rolls(&rig);
+
+	rig.bench.settings.max_compaction_lag_ms = 1000;
+	log_set_settings(rig.bench.log, &rig.bench.settings);
+	atomic_store(&rig.bench.log->cleaned_to, 0);
+	CU_ASSERT(clean_look(rig.bench.log, BENCH_NOW_MS + 1102, &candidate));
+	CU_ASSERT_EQUAL(candidate.delay_ms, 100);
+
+	CU_ASSERT_EQUAL(bench_size(&rig.bench, times), 12);
+	bench_stop(&rig.bench);
+	bench_file(&rig.bench, times, path);
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	bench_start(&rig.bench);
+	CU_ASSERT_EQUAL(bench_size(&rig.bench, times), 12);
+	rig_fini(&rig);
+}
+
 static void
 test_lags(void)
 {
@@ -930,6 +1020,8 @@ static const struct unit_test tests[] = {
 	{ "a producer's last batch", test_producers },
 	{ "times that no record has", test_times },
 	{ "where leader epochs began", test_leader_epochs },
+	{ "the age of a segment that begins with these",
+	    test_age_behind_places },
 	{ "lags", test_lags },
 	{ "changes under it", test_aborts },
 	{ "it is taken away", test_compaction_ends },
