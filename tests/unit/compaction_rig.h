@@ -204,15 +204,24 @@ see_batch(struct seen *seen, const struct batch *batch)
 	record_reader_free(&reader);
 }
 
-static inline void
-see_extent(struct seen *seen, struct extent *extent)
+/* The caller frees. */
+static inline uint8_t *
+extent_bytes(const struct extent *extent)
 {
 	uint8_t *bytes = mem_alloc(extent->length);
-	struct slice rest = slice_of(bytes, extent->length);
-	struct batch batch;
 
 	CU_ASSERT_EQUAL_FATAL(extent->blob->ops->read_at(extent->blob, bytes,
 	    extent->length, extent->position), (ssize_t)extent->length);
+	return (bytes);
+}
+
+static inline void
+see_extent(struct seen *seen, struct extent *extent)
+{
+	uint8_t *bytes = extent_bytes(extent);
+	struct slice rest = slice_of(bytes, extent->length);
+	struct batch batch;
+
 	while (batch_next(&rest, &batch) == BATCH_OK)
 		see_batch(seen, &batch);
 	CU_ASSERT_EQUAL(rest.length, 0);
@@ -255,10 +264,7 @@ expect_aborted(struct rig *rig)
 		CU_ASSERT_EQUAL_FATAL(log_read(log, at, end, 1, true, &part),
 		    ERR_NONE);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(part.extent.blob);
-		bytes = mem_alloc(part.extent.length);
-		CU_ASSERT_EQUAL(part.extent.blob->ops->read_at(
-		    part.extent.blob, bytes, part.extent.length,
-		    part.extent.position), (ssize_t)part.extent.length);
+		bytes = extent_bytes(&part.extent);
 		rest = slice_of(bytes, part.extent.length);
 		CU_ASSERT_EQUAL_FATAL(batch_next(&rest, &batch), BATCH_OK);
 		data = batch.producer_id == 9 && batch.record_count > 0 &&

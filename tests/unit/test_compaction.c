@@ -504,10 +504,7 @@ expect_rolls(struct rig *rig)
 
 	CU_ASSERT_EQUAL_FATAL(log_read(rig->bench.log, 0, 3, 1 << 20, true,
 	    &part), ERR_NONE);
-	bytes = mem_alloc(part.extent.length);
-	CU_ASSERT_EQUAL_FATAL(part.extent.blob->ops->read_at(part.extent.blob,
-	    bytes, part.extent.length, part.extent.position),
-	    (ssize_t)part.extent.length);
+	bytes = extent_bytes(&part.extent);
 	blob_unref(part.extent.blob);
 	rest = slice_of(bytes, part.extent.length);
 	CU_ASSERT_EQUAL_FATAL(batch_next(&rest, &ignored), BATCH_OK);
